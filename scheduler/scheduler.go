@@ -93,7 +93,10 @@ func ParseAttemptID(text string) (AttemptID, error) {
 func (a AttemptID) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
 
 // UnmarshalText is ParseAttemptID.
-func (a *AttemptID) UnmarshalText(b []byte) (err error) { *a, err = ParseAttemptID(string(b)); return err }
+func (a *AttemptID) UnmarshalText(b []byte) (err error) {
+	*a, err = ParseAttemptID(string(b))
+	return err
+}
 
 // JobState is where a job stands. The words are MapReduce's; the last three are final.
 type JobState string

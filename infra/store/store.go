@@ -132,6 +132,10 @@ func Collect(opts []CreateOption) CreateOptions {
 	return o
 }
 
+// Resolve finds the store and the name that an absolute URI (file:///a/b, s3://bucket/key) means. It is wired once, at
+// the top of the program; a scheme that is not wired fails with errs.Unsupported.
+type Resolve func(ctx context.Context, uri string) (Store, Name, error)
+
 // Put creates an object from bytes in one go.
 func Put(ctx context.Context, st Store, name Name, data []byte, opts ...CreateOption) error {
 	w, err := st.Create(ctx, name, opts...)
