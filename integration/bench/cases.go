@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// tables lists what is measured, in the order of printing.
+var tables = []table{
+	{"wordcount", "Word count of the kernel's sources (ratios against the yardstick)", wordcount},
+	{"peers", "The same count by other programs (ratios against the yardstick; their counts are not compared)", peers},
+	{"tiny", "A job of 1 KB, process start included (ratio against starting the program and doing nothing)", tiny},
+}
+
+func wordcount(ctx context.Context, s settings) ([]row, error) {
+	in, err := s.text(ctx)
+	if err != nil {
+		return nil, err
+	}
+	same := sameLines()
+	yard, ours := filepath.Join(s.work, "yardstick.out"), filepath.Join(s.work, "counts")
+	job := []string{s.runner, "run", "wordcount", "--quiet", "--input", in, "--output", ours}
+	return []row{
+		{name: "yardstick", argv: []string{filepath.Join(s.yards, "wordcount"), in, yard}, output: yard, check: same},
+		{name: "runner", argv: job, output: ours, check: same},
+		{name: "runner, 256 MiB", argv: append(job[:len(job):len(job)], "--memory", "256MiB"), output: ours, check: same},
+	}, nil
+}
+
+// peers compares only programs that are there; what is missing is left out.
+func peers(ctx context.Context, s settings) ([]row, error) {
+	in, err := s.text(ctx)
+	if err != nil {
+		return nil, err
+	}
+	yard, out := filepath.Join(s.work, "yardstick.out"), filepath.Join(s.work, "peer.out")
+	rows := []row{
+		{name: "yardstick", argv: []string{filepath.Join(s.yards, "wordcount"), in, yard}, output: yard},
+		{name: "tr|sort|uniq", argv: []string{"sh", "-c", `tr -s '[:space:]' '\n' <"$0" | sort | uniq -c >"$1"`, in, out},
+			env: []string{"LC_ALL=C"}, output: out},
+	}
+	root, err := exec.CommandContext(ctx, "go", "list", "-f", "{{.Dir}}", "./integration/bench").Output()
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range []string{"polars", "duckdb", "pyspark"} {
+		if exec.CommandContext(ctx, "python3", "-c", "import "+name).Run() != nil {
+			continue
+		}
+		script := filepath.Join(strings.TrimSpace(string(root)), "peers", name+".py")
+		rows = append(rows, row{name: name, argv: []string{"python3", script, in, out}, output: out})
+	}
+	return rows, nil
+}
+
+func tiny(_ context.Context, s settings) ([]row, error) {
+	in, out := filepath.Join(s.work, "tiny.txt"), filepath.Join(s.work, "tiny.out")
+	if err := os.WriteFile(in, []byte(strings.Repeat("to be or not to be\n", 54)), 0o644); err != nil {
+		return nil, err
+	}
+	return []row{
+		{name: "runner version", argv: []string{s.runner, "version"}, output: out},
+		{name: "runner run, 1 KB", argv: []string{s.runner, "run", "wordcount", "--quiet", "--input", in, "--output", out}, output: out},
+	}, nil
+}
+
+// text is the input of the large tables.
+func (s settings) text(ctx context.Context) (string, error) {
+	if s.input != "" {
+		return filepath.Abs(s.input)
+	}
+	return kernel(ctx, s.cache)
+}
