@@ -1,0 +1,161 @@
+package mapreduce
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/seed3322913c/runner/functions"
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/scheduler"
+)
+
+// Kind is the kind of a MapReduce job, in scheduler.Job and in a specification.
+const Kind = "mapreduce"
+
+// Options is what a specification says under "mapreduce:", and what Job.Engine holds as JSON.
+type Options struct {
+	// Mapper is applied to every input record. Required.
+	Mapper functions.Ref `json:"mapper,omitzero"`
+
+	// Combiner folds records of one key on the map side, any number of times, also never.
+	Combiner functions.Ref `json:"combiner,omitzero"`
+
+	// Reducer is applied to every key and its values. Without one the job is map-only.
+	Reducer functions.Ref `json:"reducer,omitzero"`
+
+	// Reducers is how many parts the output has: auto, or a number from 0 (map-only) to MaxReducers.
+	Reducers Reducers `json:"reducers,omitzero"`
+
+	// Partitioner says which reducer gets a key: hash (the default) or total-order, where every key of a part sorts
+	// before every key of the next.
+	Partitioner Partitioner `json:"partitioner,omitempty"`
+
+	// Set are the parameters of the job's functions.
+	Set functions.Params `json:"set,omitempty"`
+
+	// SplitSize is the least number of bytes of a split of the input; 0 chooses by the input's size and the number of
+	// cores. Lines are never cut, so a map may read a little more or less.
+	SplitSize int64 `json:"splitSize,omitempty"`
+}
+
+// Limits of Options.
+const (
+	MaxReducers  = 100_000
+	MaxSplitSize = 1 << 40
+)
+
+// Partitioner names a way to divide keys among reducers.
+type Partitioner string
+
+// The partitioners. An empty Partitioner is HashPartitioner.
+const (
+	HashPartitioner       Partitioner = "hash"
+	TotalOrderPartitioner Partitioner = "total-order"
+)
+
+// Reducers is a number of reducers, or the wish that the engine chooses it by the size of what the maps put out: the
+// zero Reducers.
+type Reducers struct {
+	n     int
+	fixed bool
+}
+
+// ExactReducers is the wish for exactly n reducers.
+func ExactReducers(n int) Reducers { return Reducers{n, true} }
+
+// Exact returns the number that was wished for; ok is false if the engine chooses.
+func (r Reducers) Exact() (n int, ok bool) { return r.n, r.fixed }
+
+// String returns "auto" or the number.
+func (r Reducers) String() string {
+	if !r.fixed {
+		return "auto"
+	}
+	return strconv.Itoa(r.n)
+}
+
+// ParseReducers is the inverse of Reducers.String.
+func ParseReducers(text string) (Reducers, error) {
+	if text == "auto" {
+		return Reducers{}, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 || n > MaxReducers {
+		return Reducers{}, errs.Errorf("mapreduce.ParseReducers", errs.Invalid, nil,
+			"reducers is %q; say auto, or a number from 0 to %d", text, MaxReducers)
+	}
+	return ExactReducers(n), nil
+}
+
+// MarshalJSON writes "auto" or a number.
+func (r Reducers) MarshalJSON() ([]byte, error) {
+	if !r.fixed {
+		return []byte(`"auto"`), nil
+	}
+	return strconv.AppendInt(nil, int64(r.n), 10), nil
+}
+
+// UnmarshalJSON reads what MarshalJSON writes, and a number in quotes.
+func (r *Reducers) UnmarshalJSON(b []byte) (err error) {
+	*r, err = ParseReducers(strings.Trim(string(b), `"`))
+	return err
+}
+
+// MapOnly reports whether the job has no reduce stage: the output of its maps is the output of the job.
+func (o Options) MapOnly() bool {
+	return o.Reducer.IsZero() || o.Reducers == ExactReducers(0)
+}
+
+// Validate checks o without looking at anything else. Errors are of kind Invalid, one sentence each.
+func (o Options) Validate() error {
+	const op = "mapreduce.Options"
+	n, fixed := o.Reducers.Exact()
+	switch {
+	case o.Mapper.IsZero():
+		return errs.Errorf(op, errs.Invalid, nil, "the job has no mapper; name one, as in mapper: {builtin: wordcount}")
+	case fixed && (n < 0 || n > MaxReducers):
+		return errs.Errorf(op, errs.Invalid, nil, "reducers is %d; say auto, or a number from 0 to %d", n, MaxReducers)
+	case n > 0 && o.Reducer.IsZero():
+		return errs.Errorf(op, errs.Invalid, nil, "reducers is %d but there is no reducer; name one, or say reducers: 0", n)
+	case o.Partitioner != "" && o.Partitioner != HashPartitioner && o.Partitioner != TotalOrderPartitioner:
+		return errs.Errorf(op, errs.Invalid, nil, "there is no partitioner %q; say %s or %s",
+			o.Partitioner, HashPartitioner, TotalOrderPartitioner)
+	case o.SplitSize < 0 || o.SplitSize > MaxSplitSize:
+		return errs.Errorf(op, errs.Invalid, nil, "splitSize is %d; say a number of bytes up to %d", o.SplitSize, int64(MaxSplitSize))
+	}
+	for _, f := range []struct {
+		role string
+		ref  functions.Ref
+	}{{"mapper", o.Mapper}, {"combiner", o.Combiner}, {"reducer", o.Reducer}} {
+		if err := checkRef(f.role, f.ref); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkRef fails if more than one field of ref is set.
+func checkRef(role string, ref functions.Ref) error {
+	set := 0
+	for _, s := range []string{ref.Builtin, ref.Go, ref.Exec} {
+		if s != "" {
+			set++
+		}
+	}
+	if set > 1 {
+		return errs.Errorf("mapreduce.Options", errs.Invalid, nil,
+			"the %s is named more than once; keep one of builtin, go and exec", role)
+	}
+	return nil
+}
+
+// optionsOf decodes and validates the options of a job.
+func optionsOf(job scheduler.Job) (Options, error) {
+	var o Options
+	if err := json.Unmarshal(job.Engine, &o); err != nil {
+		return Options{}, errs.E("mapreduce.Options", errs.Invalid, job.ID, fmt.Errorf("options of the job: %w", err))
+	}
+	return o, o.Validate()
+}
