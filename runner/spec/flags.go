@@ -1,0 +1,84 @@
+package spec
+
+import (
+	"cmp"
+	"strconv"
+	"strings"
+
+	"github.com/seed3322913c/runner/functions"
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/mapreduce"
+	"github.com/seed3322913c/runner/runner/say"
+)
+
+// Flags are the keys of a specification as they come from the command line. A zero field was not given.
+type Flags struct {
+	Input     []string
+	Output    string
+	Name      string
+	Queue     string
+	Executors string
+	CPU       int
+	Memory    string
+	Reducers  string
+	Set       []string // KEY=VALUE
+	Overwrite bool
+}
+
+// Apply overlays s. Lists replace lists, and each --set replaces one parameter. Errors are of kind Invalid.
+func (f Flags) Apply(s *Spec) error {
+	if len(f.Input) > 0 {
+		s.Input = f.Input
+	}
+	s.Output = cmp.Or(f.Output, s.Output)
+	s.Name = cmp.Or(f.Name, s.Name)
+	s.Queue = cmp.Or(f.Queue, s.Queue)
+	s.Overwrite = s.Overwrite || f.Overwrite
+	if err := f.applyResources(s); err != nil {
+		return err
+	}
+	if f.Reducers != "" {
+		n, err := mapreduce.ParseReducers(f.Reducers)
+		if err != nil {
+			return err
+		}
+		s.MapReduce.Reducers = n
+	}
+	for _, pair := range f.Set {
+		key, value, ok := strings.Cut(pair, "=")
+		if !ok || key == "" {
+			return say.Errorf(errs.Invalid, "--set %s says nothing; write --set KEY=VALUE", pair)
+		}
+		if s.MapReduce.Set == nil {
+			s.MapReduce.Set = functions.Params{}
+		}
+		s.MapReduce.Set[key] = value
+	}
+	return nil
+}
+
+func (f Flags) applyResources(s *Spec) error {
+	switch n, err := strconv.Atoi(f.Executors); {
+	case f.Executors == "":
+	case f.Executors == "auto":
+		s.Resources.Executors = 0
+	case err != nil || n < 1 || n > 10000:
+		return say.Errorf(errs.Invalid, "--executors is %q; say auto, or a number from 1 to 10000", f.Executors)
+	default:
+		s.Resources.Executors = n
+	}
+	if f.CPU < 0 || f.CPU > 1024 {
+		return say.Errorf(errs.Invalid, "--cpu is %d; say a number from 1 to 1024", f.CPU)
+	}
+	if f.CPU > 0 {
+		s.Resources.CPU = f.CPU
+	}
+	if f.Memory != "" {
+		n, err := ParseSize(f.Memory)
+		if err != nil {
+			return err
+		}
+		s.Resources.Memory = n
+	}
+	return nil
+}

@@ -1,0 +1,181 @@
+package spec
+
+import (
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/runner/say"
+)
+
+//go:embed schema.json
+var schemaJSON []byte
+
+// Parse reads one job. file is its name, for errors, which are of kind Invalid and one sentence each, with the line:
+//
+//	job.yaml line 7: unknown key "reducer_count" in mapreduce; did you mean "reducers"?
+func Parse(file string, text []byte) (Spec, error) {
+	doc := document{file: file, spots: map[string]spot{}}
+	tree, err := doc.read(text)
+	if err != nil {
+		return Spec{}, err
+	}
+	if err := doc.checkKind(tree); err != nil {
+		return Spec{}, err
+	}
+	if err := doc.check(tree); err != nil {
+		return Spec{}, err
+	}
+	if err := doc.normalize(tree); err != nil {
+		return Spec{}, err
+	}
+	plain, err := json.Marshal(tree)
+	if err != nil {
+		return Spec{}, errs.E("spec.Parse", errs.Internal, file, err)
+	}
+	var s Spec
+	if err := json.Unmarshal(plain, &s); err != nil {
+		return Spec{}, errs.E("spec.Parse", errs.Internal, file, err) // the schema let something through
+	}
+	return s, nil
+}
+
+// document remembers where in the text each value stands.
+type document struct {
+	file  string
+	spots map[string]spot // by path, as in /resources/memory
+}
+
+// spot is the place of a key or an item.
+type spot struct {
+	line int
+	text string // of a plain value, as it is written
+}
+
+// errorf makes an error about the value at path, or about the nearest above it that stands in the text.
+func (d document) errorf(path []string, format string, args ...any) error {
+	where := d.file
+	for n := len(path); n >= 0; n-- {
+		if s, ok := d.spots[pointer(path[:n])]; ok {
+			where = fmt.Sprintf("%s line %d", d.file, s.line)
+			break
+		}
+	}
+	return say.Errorf(errs.Invalid, "%s: %s", where, fmt.Sprintf(format, args...))
+}
+
+func pointer(path []string) string {
+	if len(path) == 0 {
+		return ""
+	}
+	return "/" + strings.Join(path, "/")
+}
+
+// read returns the text as maps, lists and plain values.
+func (d document) read(text []byte) (map[string]any, error) {
+	file, err := parser.ParseBytes(text, 0)
+	if err != nil {
+		return nil, d.syntax(err)
+	}
+	var tree any
+	if err := yaml.Unmarshal(text, &tree); err != nil {
+		return nil, d.syntax(err)
+	}
+	if len(file.Docs) > 1 {
+		return nil, say.Errorf(errs.Invalid, "%s line %d: a second job begins here; give each job a file of its own",
+			d.file, file.Docs[1].Start.Position.Line)
+	}
+	root, ok := tree.(map[string]any)
+	if !ok {
+		return nil, say.Errorf(errs.Invalid, `%s is not a job; a job is a mapping that begins with "kind: mapreduce"`, d.file)
+	}
+	d.locate(nil, file.Docs[0].Body)
+	return root, nil
+}
+
+// syntax turns the error of the YAML reader into one line.
+func (d document) syntax(err error) error {
+	if located, ok := errors.AsType[yaml.Error](err); ok && located.GetToken() != nil {
+		return say.Errorf(errs.Invalid, "%s line %d: %s", d.file, located.GetToken().Position.Line, located.GetMessage())
+	}
+	return say.Errorf(errs.Invalid, "%s: %s", d.file, strings.SplitN(err.Error(), "\n", 2)[0])
+}
+
+// locate notes where node and everything below it stands.
+func (d document) locate(path []string, node ast.Node) {
+	switch n := node.(type) {
+	case *ast.MappingNode:
+		for _, v := range n.Values {
+			d.locate(path, v)
+		}
+	case *ast.MappingValueNode:
+		below := append(path[:len(path):len(path)], n.Key.GetToken().Value)
+		d.spots[pointer(below)] = spot{n.Key.GetToken().Position.Line, plainText(n.Value)}
+		d.locate(below, n.Value)
+	case *ast.SequenceNode:
+		for i, v := range n.Values {
+			below := append(path[:len(path):len(path)], fmt.Sprint(i))
+			d.spots[pointer(below)] = spot{v.GetToken().Position.Line, plainText(v)}
+			d.locate(below, v)
+		}
+	case *ast.AnchorNode:
+		d.locate(path, n.Value)
+	}
+}
+
+// plainText returns a plain value as it is written: 1.10 stays 1.10.
+func plainText(node ast.Node) string {
+	if _, ok := node.(ast.ScalarNode); ok && node.GetToken() != nil {
+		return node.GetToken().Value
+	}
+	return ""
+}
+
+// checkKind tells a kind that will come from one that is a slip of the pen.
+func (d document) checkKind(tree map[string]any) error {
+	switch kind := tree["kind"]; kind {
+	case "guagua", "task":
+		return say.Errorf(errs.Unsupported, "%s line %d: jobs of kind %s are not supported by this version; it has mapreduce",
+			d.file, d.spots["/kind"].line, kind)
+	}
+	return nil
+}
+
+// normalize brings the different ways to say a thing to the one that Spec has.
+func (d document) normalize(tree map[string]any) error {
+	if one, ok := tree["input"].(string); ok {
+		tree["input"] = []any{one}
+	}
+	resources, _ := tree["resources"].(map[string]any)
+	options, _ := tree["mapreduce"].(map[string]any)
+	if resources["executors"] == "auto" {
+		resources["executors"] = 0
+	}
+	for _, size := range []struct {
+		in   map[string]any
+		path []string
+	}{{resources, []string{"resources", "memory"}}, {options, []string{"mapreduce", "splitSize"}}} {
+		key := size.path[1]
+		if text, ok := size.in[key].(string); ok {
+			n, err := ParseSize(text)
+			if err != nil {
+				return d.errorf(size.path, "%s in %s: %s", key, size.path[0], say.Sentence(err))
+			}
+			size.in[key] = n
+		}
+	}
+	set, _ := options["set"].(map[string]any)
+	for name, value := range set {
+		if _, isText := value.(string); !isText {
+			set[name] = d.spots[pointer([]string{"mapreduce", "set", name})].text
+		}
+	}
+	return nil
+}

@@ -1,0 +1,164 @@
+package spec
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/santhosh-tekuri/jsonschema/v6/kind"
+
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/runner/say"
+)
+
+const schemaURL = "job.json"
+
+// check validates tree against the schema and returns the first mistake in the order of the text.
+func (d document) check(tree map[string]any) error {
+	const op = "spec.Schema"
+	resource, err := jsonschema.UnmarshalJSON(bytes.NewReader(schemaJSON))
+	if err != nil {
+		return errs.E(op, errs.Internal, schemaURL, err)
+	}
+	compiler := jsonschema.NewCompiler()
+	if err := compiler.AddResource(schemaURL, resource); err != nil {
+		return errs.E(op, errs.Internal, schemaURL, err)
+	}
+	schema, err := compiler.Compile(schemaURL)
+	if err != nil {
+		return errs.E(op, errs.Internal, schemaURL, err)
+	}
+	invalid, ok := errors.AsType[*jsonschema.ValidationError](schema.Validate(tree))
+	if !ok {
+		return nil
+	}
+	mistakes := leaves(invalid)
+	slices.SortStableFunc(mistakes, func(a, b *jsonschema.ValidationError) int { return d.line(a) - d.line(b) })
+	return d.explain(mistakes[0])
+}
+
+// leaves returns the errors that have no cause but themselves.
+func leaves(e *jsonschema.ValidationError) []*jsonschema.ValidationError {
+	if len(e.Causes) == 0 {
+		return []*jsonschema.ValidationError{e}
+	}
+	var all []*jsonschema.ValidationError
+	for _, cause := range e.Causes {
+		all = append(all, leaves(cause)...)
+	}
+	return all
+}
+
+// place is the path of what e complains about: for a key that is unknown the key itself.
+func place(e *jsonschema.ValidationError) []string {
+	if k, ok := e.ErrorKind.(*kind.AdditionalProperties); ok {
+		return append(slices.Clone(e.InstanceLocation), k.Properties[0])
+	}
+	return e.InstanceLocation
+}
+
+func (d document) line(e *jsonschema.ValidationError) int { return d.spots[pointer(place(e))].line }
+
+// explain says one mistake as a sentence.
+func (d document) explain(e *jsonschema.ValidationError) error {
+	at := place(e)
+	rule := ruleAt(e.InstanceLocation)
+	switch k := e.ErrorKind.(type) {
+	case *kind.AdditionalProperties:
+		key, known := at[len(at)-1], rule.keys()
+		hint := "; there is " + strings.Join(known, ", ")
+		if near := say.Nearest(key, known); near != "" {
+			hint = fmt.Sprintf("; did you mean %q?", near)
+		}
+		return d.errorf(at, "unknown key %q%s%s", key, inside(at[:len(at)-1]), hint)
+	case *kind.Required:
+		missing := k.Missing[0]
+		return d.errorf(at, "%q is missing%s; want %s", missing, inside(at), rule.Properties[missing].want())
+	}
+	if len(at) == 0 {
+		return d.errorf(at, "want %s", rule.want())
+	}
+	name := at[len(at)-1]
+	if text := d.spots[pointer(at)].text; text != "" {
+		return d.errorf(at, "%s is %q%s; want %s", name, text, inside(at[:len(at)-1]), rule.want())
+	}
+	return d.errorf(at, "%s%s is not understood; want %s", name, inside(at[:len(at)-1]), rule.want())
+}
+
+func inside(path []string) string {
+	if len(path) == 0 {
+		return ""
+	}
+	return " in " + strings.Join(path, ".")
+}
+
+// rule is as much of a schema as is needed to tell people what it wants.
+type rule struct {
+	Ref         string          `json:"$ref"`
+	Description string          `json:"description"`
+	Want        string          `json:"x-want"`
+	Default     string          `json:"x-default"`
+	Flag        string          `json:"x-flag"`
+	Properties  map[string]rule `json:"properties"`
+	Additional  json.RawMessage `json:"additionalProperties"`
+	Items       *rule           `json:"items"`
+	Defs        map[string]rule `json:"$defs"`
+}
+
+// schemaRule returns the whole schema.
+func schemaRule() rule {
+	var r rule
+	if err := json.Unmarshal(schemaJSON, &r); err != nil { // it is compiled in, and a test reads it
+		panic(err)
+	}
+	return r
+}
+
+// ruleAt returns the rule for the value at path, with what it refers to filled in.
+func ruleAt(path []string) rule {
+	root := schemaRule()
+	r := root
+	for _, step := range path {
+		next, known := r.Properties[step]
+		switch {
+		case known:
+		case r.Items != nil:
+			next = *r.Items
+		default:
+			// Schema of any other key, or plain false: then there is nothing to tell about it.
+			_ = json.Unmarshal(r.Additional, &next)
+		}
+		r = next.resolve(root)
+	}
+	return r
+}
+
+// resolve fills in what r refers to; what r says itself stays.
+func (r rule) resolve(root rule) rule {
+	def, ok := root.Defs[strings.TrimPrefix(r.Ref, "#/$defs/")]
+	if !ok {
+		return r
+	}
+	def.Description, def.Default, def.Flag = r.Description, r.Default, r.Flag
+	return def
+}
+
+func (r rule) keys() []string {
+	var all []string
+	for key := range r.Properties {
+		all = append(all, key)
+	}
+	slices.Sort(all)
+	return all
+}
+
+func (r rule) want() string {
+	if r.Ref != "" {
+		r = r.resolve(schemaRule())
+	}
+	return r.Want
+}

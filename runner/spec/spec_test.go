@@ -1,0 +1,267 @@
+package spec
+
+import (
+	"encoding/json"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed3322913c/runner/functions"
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/mapreduce"
+	"github.com/seed3322913c/runner/runner/say"
+	"github.com/seed3322913c/runner/scheduler"
+)
+
+const whole = `kind: mapreduce
+name: Word Count
+input: [books/*.txt, /abs/x, "s3://logs/2026-*"]
+output: out/words
+overwrite: true
+mapreduce:
+  mapper: {builtin: wordcount}
+  combiner: {builtin: sum}
+  reducer: {builtin: sum}
+  reducers: 3
+  partitioner: total-order
+  set: {a: 1.10, b: "2", c: true, d: 0x10}
+  splitSize: 64MiB
+package: ./wc
+resources: {executors: 4, cpu: 2, memory: 1.5GB}
+queue: night
+retry: {task: 2, job: 3}
+`
+
+func TestParseAndJob(t *testing.T) {
+	text := strings.Replace(whole, "Word Count", "Word_Count", 1)
+	s, err := Parse("job.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	job, err := s.Job("/work dir")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var options mapreduce.Options
+	if err := json.Unmarshal(job.Engine, &options); err != nil {
+		t.Fatal(err)
+	}
+	wantOptions := mapreduce.Options{
+		Mapper: functions.Ref{Builtin: "wordcount"}, Combiner: functions.Ref{Builtin: "sum"},
+		Reducer: functions.Ref{Builtin: "sum"}, Reducers: mapreduce.ExactReducers(3),
+		Partitioner: mapreduce.TotalOrderPartitioner,
+		Set:         functions.Params{"a": "1.10", "b": "2", "c": "true", "d": "0x10"}, SplitSize: 64 << 20,
+	}
+	if diff := cmp.Diff(wantOptions, options, cmp.AllowUnexported(mapreduce.Reducers{})); diff != "" {
+		t.Error(diff)
+	}
+	job.Engine = nil
+	want := scheduler.Job{
+		Kind: "mapreduce", Name: "word_count", Overwrite: true, Queue: "night", Package: "/work dir/wc",
+		Input:  []string{"file:///work dir/books/*.txt", "file:///abs/x", "s3://logs/2026-*"},
+		Output: "file:///work dir/out/words", Retry: scheduler.Retry{Task: 2, Job: 3},
+		Resources: scheduler.Resources{Executors: 4, CPU: 2, Memory: 1_500_000_000},
+	}
+	if diff := cmp.Diff(want, job); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	s, err := Parse("j.yaml", []byte("kind: mapreduce\ninput: a\noutput: b\nmapreduce: {mapper: {builtin: sort}}\nresources: {executors: auto}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	job, err := s.Job("/d")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if job.Name != "job" || job.Queue != "default" || job.Resources != (scheduler.Resources{CPU: 1, Memory: 1 << 30}) ||
+		job.Retry != (scheduler.Retry{Task: 4, Job: 2}) || !slices.Equal(job.Input, []string{"file:///d/a"}) {
+		t.Errorf("%+v", job)
+	}
+}
+
+func TestMistakes(t *testing.T) {
+	const head = "kind: mapreduce\ninput: a\noutput: b\n"
+	for _, c := range []struct{ text, want string }{
+		{head + "mapreduce:\n  mapper: {builtin: x}\n  # more\n  reducer_count: 3\n",
+			`job.yaml line 7: unknown key "reducer_count" in mapreduce; did you mean "reducers"?`},
+		{head + "outptu: c\n", `job.yaml line 4: unknown key "outptu"; did you mean "output"?`},
+		{head + "mapreduce: {mapper: {builtin: x}}\nretry: {x: 1}\n", `job.yaml line 5: unknown key "x" in retry; there is job, task`},
+		{head + "mapreduce:\n  mapper:\n    builtin: x\n    go: y\n",
+			"job.yaml line 5: mapper in mapreduce is not understood; want exactly one of builtin: NAME, go: NAME (in the package) " +
+				"and exec: COMMAND LINE"},
+		{head + "mapreduce: {mapper: x}\n", `job.yaml line 4: mapper is "x" in mapreduce; want exactly one of builtin: NAME, ` +
+			"go: NAME (in the package) and exec: COMMAND LINE"},
+		{head + "mapreduce: {}\n", `job.yaml line 4: "mapper" is missing in mapreduce; want exactly one of builtin: NAME, ` +
+			"go: NAME (in the package) and exec: COMMAND LINE"},
+		{head + "mapreduce: {mapper: {builtin: x}, reducers: many}\n",
+			`job.yaml line 4: reducers is "many" in mapreduce; want auto, or a number from 0 to 100000`},
+		{head + "mapreduce: {mapper: {builtin: x}, reducers: -1}\n",
+			`job.yaml line 4: reducers is "-1" in mapreduce; want auto, or a number from 0 to 100000`},
+		{head + "resources:\n  memory: lots\n", `job.yaml line 5: memory is "lots" in resources; want a size as in 256MiB, 1GiB or 1GB`},
+		{head + "resources:\n  memory: 99999999999TB\n",
+			`job.yaml line 5: memory in resources: "99999999999TB" is not a size; write it as in 256MiB, 1GiB or 1GB`},
+		{"kind: mapreduce\ninput:\n  - a\n  - 3\n", `job.yaml line 4: 1 is "3" in input; want a path`},
+		{"kind: guagua\nguagua: {}\n", "job.yaml line 1: jobs of kind guagua are not supported by this version; it has mapreduce"},
+		{"# c\nkind: mapred\n", `job.yaml line 2: kind is "mapred"; want mapreduce`},
+		{"input: a\n", `job.yaml: "kind" is missing; want mapreduce`},
+		{head + "name: a\nname: b\n", `job.yaml line 5: mapping key "name" already defined at [4:1]`},
+		{"kind: [mapreduce\noutput: b\n", "job.yaml line 2: ',' or ']' must be specified"},
+		{head + "---\nkind: mapreduce\n", "job.yaml line 4: a second job begins here; give each job a file of its own"},
+		{"", `job.yaml is not a job; a job is a mapping that begins with "kind: mapreduce"`},
+		{"- a\n", `job.yaml is not a job; a job is a mapping that begins with "kind: mapreduce"`},
+		{"\x00", `job.yaml is not a job; a job is a mapping that begins with "kind: mapreduce"`},
+	} {
+		_, err := Parse("job.yaml", []byte(c.text))
+		if err == nil {
+			t.Errorf("%q was accepted", c.text)
+			continue
+		}
+		if got := say.Sentence(err); got != c.want {
+			t.Errorf("%q\n got %s\nwant %s", c.text, got, c.want)
+		}
+		if say.ExitCode(err) != say.ExitUsage {
+			t.Errorf("%q: exit code %d", c.text, say.ExitCode(err))
+		}
+	}
+}
+
+// TestSchemaKnowsEveryOption fails when an engine's option, or a field of Spec, is missing in the schema, or the other
+// way round.
+func TestSchemaKnowsEveryOption(t *testing.T) {
+	for path, fields := range map[string]reflect.Type{
+		"": reflect.TypeFor[Spec](), "mapreduce": reflect.TypeFor[mapreduce.Options](), "retry": reflect.TypeFor[scheduler.Retry](),
+		"resources": reflect.TypeFor[scheduler.Resources](), "mapreduce/mapper": reflect.TypeFor[functions.Ref](),
+	} {
+		var want []string
+		for i := range fields.NumField() {
+			name, _, _ := strings.Cut(fields.Field(i).Tag.Get("json"), ",")
+			want = append(want, name)
+		}
+		slices.Sort(want)
+		var steps []string
+		if path != "" {
+			steps = strings.Split(path, "/")
+		}
+		r := ruleAt(steps)
+		if got := r.keys(); !slices.Equal(got, want) {
+			t.Errorf("%s: the schema has %q, the code %q", path, got, want)
+		}
+		for _, key := range r.keys() {
+			if at := ruleAt(append(slices.Clone(steps), key)); at.Description == "" || at.Want == "" {
+				t.Errorf("%s/%s has no description or does not say what it wants", path, key)
+			}
+		}
+	}
+}
+
+func TestFlags(t *testing.T) {
+	s, err := Parse("job.yaml", []byte(strings.Replace(whole, "Word Count", "wc", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := s.Retry
+	err = Flags{
+		Input: []string{"x", "y"}, Output: "z", Name: "N", Queue: "q", Executors: "auto", CPU: 1, Memory: "256MiB", Reducers: "auto",
+		Set: []string{"b=3=4", "e="},
+	}.Apply(&s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(s.Input, []string{"x", "y"}) || s.Output != "z" || s.Name != "N" || s.Queue != "q" || !s.Overwrite ||
+		s.Resources != (scheduler.Resources{CPU: 1, Memory: 256 << 20}) || s.MapReduce.Reducers != (mapreduce.Reducers{}) ||
+		s.MapReduce.Set["b"] != "3=4" || s.MapReduce.Set["a"] != "1.10" || s.Retry != before {
+		t.Errorf("%+v", s)
+	}
+	if v, ok := s.MapReduce.Set["e"]; !ok || v != "" {
+		t.Error("an empty value was lost")
+	}
+	for _, bad := range []Flags{
+		{Executors: "0"}, {Executors: "x"}, {CPU: -1}, {Memory: "much"}, {Memory: "0"}, {Reducers: "-1"}, {Set: []string{"a"}},
+		{Set: []string{"=a"}},
+	} {
+		if err := bad.Apply(&Spec{}); errs.KindOf(err) != errs.Invalid {
+			t.Errorf("%+v: %v", bad, err)
+		}
+	}
+	var none Spec
+	if err := (Flags{}).Apply(&none); err != nil || !reflect.DeepEqual(none, Spec{}) {
+		t.Errorf("no flags changed the spec: %+v %v", none, err)
+	}
+}
+
+func TestJobWithoutInputOrOutput(t *testing.T) {
+	for _, s := range []Spec{{Output: "o"}, {Input: []string{"i"}}, {Input: []string{""}, Output: "o"}} {
+		s.MapReduce.Mapper.Builtin = "x"
+		if _, err := s.Job("/"); errs.KindOf(err) != errs.Invalid {
+			t.Errorf("%+v: %v", s, err)
+		}
+	}
+}
+
+func TestURI(t *testing.T) {
+	for text, want := range map[string]string{
+		"a/../b": "file:///d/b", "/x//y/": "file:///x/y", "file:///x/./y": "file:///x/y", "s3://b/k*": "s3://b/k*",
+		"hdfs://demo/a": "hdfs://demo/a", "a b%20?": "file:///d/a b%20?", "file://x": "!", "s3://": "!", "": "!",
+	} {
+		got, err := URI(text, "/d")
+		if err != nil {
+			got = "!"
+		}
+		if got != want {
+			t.Errorf("URI(%q) = %q, %v; want %q", text, got, err, want)
+		}
+	}
+}
+
+func TestCleanName(t *testing.T) {
+	for in, want := range map[string]string{
+		"wordcount": "wordcount", "My Job!": "my-job", "--x": "x", "": "job", "..": "job", "ä": "job",
+		strings.Repeat("a", 80): strings.Repeat("a", 63),
+	} {
+		got := CleanName(in)
+		if got != want {
+			t.Errorf("CleanName(%q) = %q, want %q", in, got, want)
+		}
+		if _, err := scheduler.ParseJobID("7k2f-" + got); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestParseSize(t *testing.T) {
+	for text, want := range map[string]int64{
+		"1": 1, "1048576": 1 << 20, "256MiB": 256 << 20, "1GiB": 1 << 30, "1GB": 1e9, "1G": 1e9, "1.5 GB": 15e8, "2Ti": 2 << 40,
+		"10B": 10, "": 0, "0": 0, "-1": 0, "x": 0, "1e3": 0, "1PiB": 0, "1GiBB": 0, "1 1": 0, "NaN": 0, "Inf": 0, "0x10": 0,
+		"9999999999GB": 0, "1iB": 0, "0.1": 0,
+	} {
+		got, err := ParseSize(text)
+		if got != want || (err == nil) != (want > 0) {
+			t.Errorf("ParseSize(%q) = %d, %v; want %d", text, got, err, want)
+		}
+	}
+}
+
+// FuzzParse: no text makes Parse panic, and what it accepts the flags and defaults can complete.
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(whole))
+	f.Add([]byte("kind: mapreduce\noutput: &o {a: *o}\n"))
+	f.Add([]byte("kind: mapreduce\ninput: a\noutput: b\nmapreduce: {mapper: {builtin: x}, set: {a: }}\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		s, err := Parse("job.yaml", text)
+		if err != nil {
+			if k := errs.KindOf(err); k != errs.Invalid && k != errs.Unsupported {
+				t.Fatalf("%v is of kind %v", err, k)
+			}
+			return
+		}
+		if _, err := s.Job("/"); err != nil && errs.KindOf(err) != errs.Invalid {
+			t.Fatal(err)
+		}
+	})
+}
