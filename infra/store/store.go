@@ -13,6 +13,9 @@
 // Drivers live in the folders file, mem and s3; the wrappers retry, limit, fault and metrics take a Store and return one.
 // Every one of them passes the suite in storetest. Reads and lists are strongly consistent: what was committed before a
 // call began is seen by it.
+//
+// A store may be able to do more than the seam asks. Such an ability is a small interface of its own: a Reader knows what
+// it reads, a Multipart lets one process write an object and another publish it.
 package store
 
 import (
@@ -32,11 +35,16 @@ type Store interface {
 	// Create starts a new object. Nothing is visible, and an existing object of that name stays readable, until the
 	// Writer's Commit. With IfAbsent the Commit (or Create itself, when it already knows) fails with errs.Exist if
 	// there is an object of that name; of many who try at once exactly one succeeds, in whatever processes they are.
+	// ctx bounds the writing too: when it ends, writes may fail.
+	//
+	// A driver may have no room for an object "a/b" beside an object "a", as directories have none; creating the second
+	// of them then fails with errs.Invalid, and the first stays as it was.
 	Create(ctx context.Context, name Name, opts ...CreateOption) (Writer, error)
 
 	// Open reads an object, or the part of it that r names; a range that begins at or beyond the end reads nothing. An
 	// absent object fails with errs.NotFound, here or at the first Read. The reader sees one version of the object: if
-	// it is replaced meanwhile, the old bytes or an error of kind Unavailable or NotFound, never a mixture.
+	// it is replaced meanwhile, the old bytes or an error of kind Unavailable or NotFound, never a mixture. ctx bounds
+	// the reading too: when it ends, reads may fail. What is returned is a Reader in every driver and wrapper here.
 	Open(ctx context.Context, name Name, r Range) (io.ReadCloser, error)
 
 	// Stat describes an object, or fails with errs.NotFound.
@@ -46,7 +54,7 @@ type Store interface {
 	// names. It ends after the first error. What is created or deleted while it runs may or may not be seen.
 	List(ctx context.Context, prefix string) iter.Seq2[Info, error]
 
-	// Delete removes an object; that it was not there is success.
+	// Delete removes an object, durably as Commit makes one; that it was not there is success.
 	Delete(ctx context.Context, name Name) error
 }
 
@@ -56,11 +64,20 @@ type Writer interface {
 
 	// Commit makes the object visible as a whole and durable: when it returned nil, the object survives a crash of this
 	// process and of its machine. After an error the object may or may not exist if the error is Unavailable; for every
-	// other kind it does not.
+	// other kind it does not. After Unavailable Commit may be called again: if the first call had its effect and only
+	// the answer was lost, the second succeeds, with IfAbsent too. After success it does nothing.
 	Commit(ctx context.Context) error
 
 	// Abort drops what was written. After Commit, and the second time, it does nothing. It works with an ended ctx.
 	Abort(ctx context.Context) error
+}
+
+// Reader is the ability of a reader from Open to say what it reads.
+type Reader interface {
+	io.ReadCloser
+
+	// Info describes the object, the whole of it whatever range is read, in the version that is read.
+	Info() (Info, error)
 }
 
 // Name is an object's name: components separated by single slashes, none of them empty, "." or "..", valid UTF-8
@@ -102,6 +119,23 @@ func (n Name) Join(elem string) Name {
 type Range struct {
 	Offset int64 // the first byte, 0 or more
 	Length int64 // how many bytes at most; 0 means up to the end
+}
+
+// Check returns an error of kind Invalid if r has a negative field.
+func (r Range) Check(name Name) error {
+	if r.Offset < 0 || r.Length < 0 {
+		return errs.Errorf("store.Range", errs.Invalid, name, "offset %d, length %d", r.Offset, r.Length)
+	}
+	return nil
+}
+
+// Bounds returns where r begins and ends in an object of size bytes: 0 <= begin <= end <= size.
+func (r Range) Bounds(size int64) (begin, end int64) {
+	begin = min(r.Offset, size)
+	if r.Length == 0 || r.Length > size-begin {
+		return begin, size
+	}
+	return begin, begin + r.Length
 }
 
 // Info describes an object.
@@ -151,7 +185,7 @@ func Put(ctx context.Context, st Store, name Name, data []byte, opts ...CreateOp
 
 // Get reads a whole object of at most limit bytes; a longer one fails with errs.Exhausted.
 func Get(ctx context.Context, st Store, name Name, limit int64) ([]byte, error) {
-	r, err := st.Open(ctx, name, Range{Length: limit + 1})
+	r, err := st.Open(ctx, name, Range{Length: max(limit, limit+1)}) // one more shows a longer one; it may overflow
 	if err != nil {
 		return nil, err
 	}
