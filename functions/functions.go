@@ -11,8 +11,7 @@
 //				}
 //				return nil
 //			},
-//			Combine: functions.Sum[int64],
-//			Reduce:  functions.Fold(functions.Sum[int64]),
+//			Combine: functions.Sum[int64](), // without a Reduce, what it folds to is the result
 //		})
 //	}
 //
@@ -22,6 +21,13 @@
 // Where a function runs is not its business: built-ins run inside the executor; a package's functions run in a child
 // process of the executor, which speaks the framed protocol of package child over its standard input and output, so that
 // a crash of user code is a failed attempt and nothing else.
+//
+// The life of every instance is the same, wherever it runs; each step that a function does not implement is left out:
+//
+//	Setup(env)  →  Map or Reduce, any number of times, Flush in between  →  Cleanup(out)  →  Close()
+//
+// Close (io.Closer) alone is also called after an error. An engine passes the same Emitter to all calls, unless it
+// called Flush (see Flusher) before it changed to another.
 package functions
 
 // Record is one input record. The bytes belong to the caller and are valid until the function returns.
@@ -32,6 +38,9 @@ type Record struct {
 
 // Emitter takes the records that a function puts out; it copies what it needs before it returns. A function that gets
 // an error from it returns that error. It is used by one goroutine.
+//
+// In the records of a job's output, a nil key or a nil value means that there is none: text output then leaves out the
+// TAB as well. Between map and reduce a nil key or value is an empty one.
 type Emitter interface {
 	Emit(key, value []byte) error
 }
@@ -78,6 +87,12 @@ type Int64Values interface {
 	Int64() int64
 }
 
+// Flusher is the ability of a function that works in the background, as one in another process does, to catch up: after
+// Flush every record that follows from the calls so far was put out. Without it that is always so. Cleanup flushes too.
+type Flusher interface {
+	Flush(out Emitter) error
+}
+
 // Int64Folder is a combiner over int64 values that folds two into one, associatively and commutatively. Jobs with such a
 // combiner take the fastest path: values live in hash tables and are never encoded.
 type Int64Folder interface {
@@ -90,28 +105,18 @@ type Int64FoldKind interface {
 	Int64Fold() FoldKind
 }
 
-// FoldKind names a well-known fold.
-type FoldKind uint8
-
-// The well-known folds.
-const (
-	FoldOther FoldKind = iota
-	FoldSum
-	FoldMin
-	FoldMax
-)
-
 // ValueKind says what a job's intermediate values are.
 type ValueKind uint8
 
 // The kinds of values. An int64 in bytes is a zig-zag varint (encoding/binary.AppendVarint).
 const (
 	ValueBytes ValueKind = iota // opaque bytes
-	ValueInt64                  // int64
+	ValueInt64                  // int64; functions that put it out or take it in use EmitInt64 and Int64
 	ValueText                   // text, as streaming programs put it out; a decimal number where an int64 is needed
 )
 
-// Typed is the ability of a Mapper to say what kind of values it emits; without it they are ValueBytes.
+// Typed is the ability of a Mapper or Reducer to say what kind of values it emits; without it they are ValueBytes. Text
+// output prints values of ValueInt64 in decimal, and all others as they are.
 type Typed interface {
 	ValueKind() ValueKind
 }
@@ -128,7 +133,8 @@ type Cleanup interface {
 
 // Env is what a function may know and say. Its methods are for one goroutine.
 type Env interface {
-	// Param returns a parameter of the job (set: in the spec, --set on the command line).
+	// Param returns a parameter of the job (set: in the spec, --set on the command line), else the default that the
+	// function declared; ok is false when there is neither.
 	Param(name string) (value string, ok bool)
 	// Count adds to a counter that people see with the job, under a group of the user's choice.
 	Count(group, name string, delta int64)
