@@ -1,0 +1,43 @@
+package progress
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/seed3322913c/runner/scheduler/am"
+)
+
+// period is how often a stage that goes on gets a plain line.
+const period = 5 * time.Second
+
+// lines is a View for logs and pipes.
+type lines struct {
+	out      io.Writer
+	now      func() time.Time
+	cores    int
+	last     time.Time       // of the latest line
+	finished map[string]bool // stages that had their last line
+}
+
+func (l *lines) Say(line string) { fmt.Fprintln(l.out, line) }
+
+func (l *lines) Show(r am.Report) {
+	l.cores = max(l.cores, cores(r))
+	now := l.now()
+	for _, s := range r.Stages {
+		switch {
+		case s.Open || s.Started.IsZero() || l.finished[s.Name]:
+			continue
+		case s.Done == s.Tasks:
+			l.finished[s.Name] = true
+		case now.Sub(l.last) < period || now.Sub(s.Started) < period:
+			continue
+		}
+		l.last = now
+		fmt.Fprintf(l.out, "  %-7s %s\n", s.Name, strings.Join(fields(s, l.cores, now), "   "))
+	}
+}
+
+func (l *lines) Close() {}
