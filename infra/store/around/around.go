@@ -21,7 +21,8 @@ type Op uint8
 
 // The kinds of calls. A listing is one List for its first item, and a Next for each further one and for its end.
 const (
-	Create Op = iota
+	Any Op = iota // none of them; in a rule, those that carry no bytes
+	Create
 	Write
 	Commit
 	Abort
@@ -40,7 +41,7 @@ const (
 )
 
 var opText = [NumOps]string{
-	"create", "write", "commit", "abort", "open", "read", "stat", "list", "next", "delete",
+	"any", "create", "write", "commit", "abort", "open", "read", "stat", "list", "next", "delete",
 	"begin-upload", "upload-part", "complete-upload", "abort-upload", "uploads",
 }
 
@@ -56,8 +57,8 @@ type Call struct {
 }
 
 // Hook runs around one call: do makes it, with c.Data or with what the hook gives instead. Read, Write and UploadPart
-// return how many bytes they moved, all others 0. A hook that makes the call more than once must know which calls bear it: List, Next,
-// Uploads, Read and Write don't. It is called by many goroutines at once.
+// return how many bytes they moved, all others 0. A hook that makes the call more than once must know which calls bear
+// it: List, Next, Uploads, Read and Write don't. It is called by many goroutines at once.
 type Hook func(ctx context.Context, c Call, do func(data []byte) (int, error)) (int, error)
 
 // Store passes all calls through a hook.

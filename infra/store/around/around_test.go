@@ -17,7 +17,9 @@ import (
 // onlyStore hides the abilities of a store.
 type onlyStore struct{ store.Store }
 
-func pass(_ context.Context, c around.Call, do func([]byte) (int, error)) (int, error) { return do(c.Data) }
+func pass(_ context.Context, c around.Call, do func([]byte) (int, error)) (int, error) {
+	return do(c.Data)
+}
 
 func TestStore(t *testing.T) {
 	storetest.Run(t, func(*testing.T) store.Store { return around.New(mem.New(), pass) })
