@@ -56,9 +56,9 @@ type Lease interface {
 // Key names a lease or a value: components of letters, digits and "._-", separated by single slashes, at most MaxKey bytes.
 type Key string
 
-// MaxKey and MaxValue bound keys and values, in bytes (Consul allows values of 512 KiB; nothing here comes near).
+// MaxKey and MaxValue bound keys and values, in bytes: a key fits a file name (255), a value half of what Consul allows.
 const (
-	MaxKey   = 512
+	MaxKey   = 240
 	MaxValue = 256 << 10
 )
 
