@@ -1,0 +1,84 @@
+// Package commit publishes the output of a job: all of it or nothing, also when it is killed at any moment.
+//
+// Task attempts write parts that nobody sees. The application master then commits exactly the parts of the attempts
+// whose results it took, and _SUCCESS last; what other attempts wrote goes. How that is done is the affair of the
+// output's scheme; New chooses:
+//
+//	file://    a hidden folder beside the output, renamed to it at the end
+//
+// Committing again for the same job is success, in whatever process and wherever the first time was interrupted.
+package commit
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"strings"
+
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/mapreduce/proof"
+	"github.com/seed3322913c/runner/scheduler"
+)
+
+// Committer publishes one job's output. All methods may be called by many goroutines at once, and by the processes of
+// many attempts.
+type Committer interface {
+	// Check fails if the job could not write its output: errs.Exist if something is there that it may not replace,
+	// Permission, Invalid. It creates nothing. The output of this very job, committed before, is no error.
+	Check(ctx context.Context) error
+
+	// Create starts the part called name on behalf of an attempt.
+	Create(ctx context.Context, attempt scheduler.AttemptID, name string) (Writer, error)
+
+	// Commit publishes parts, and success as the content of _SUCCESS, which must be a manifest of this job. It fails
+	// with errs.Exist, and publishes nothing, if another job's output is there that it may not replace; with
+	// errs.NotFound if a part is gone.
+	Commit(ctx context.Context, parts []Part, success []byte) error
+
+	// Abort removes all that was not published. It may be called at any time, and again.
+	Abort(ctx context.Context) error
+}
+
+// Writer takes the bytes of one part. It is used by one goroutine.
+type Writer interface {
+	io.Writer
+
+	// Commit makes the part durable, but not visible, and describes it.
+	Commit(ctx context.Context) (Part, error)
+
+	// Abort drops the part. After Commit it does nothing.
+	Abort(ctx context.Context) error
+}
+
+// Part is a written part: data that travels with the attempt's result to whoever commits.
+type Part struct {
+	Attempt scheduler.AttemptID `json:"attempt"`
+	Name    string              `json:"name"`
+	Bytes   int64               `json:"bytes"`
+	CRC32C  proof.Sum           `json:"crc32c"`
+	Upload  json.RawMessage     `json:"upload,omitempty"` // what the committer has to remember, opaque
+}
+
+// New returns the committer of a job's output. It fails with errs.Unsupported, in one sentence, for a place where there
+// is none.
+func New(job scheduler.Job) (Committer, error) {
+	const op = "commit.New"
+	scheme, rest, ok := strings.Cut(job.Output, "://")
+	switch {
+	case !ok:
+		return nil, errs.Errorf(op, errs.Invalid, nil, "output %q has no scheme; write it as file:///path or s3://bucket/key", job.Output)
+	case scheme == "file":
+		return newFiles(job, rest)
+	}
+	return nil, errs.Errorf(op, errs.Unsupported, nil, "jobs cannot write to %s:// yet; write to file://", scheme)
+}
+
+// exists is the error for an output that is there already. Owner is the manifest found in it, nil if there is none.
+func exists(output string, owner *proof.Manifest) error {
+	who := ""
+	if owner != nil {
+		who = ", written by job " + string(owner.Job) + " on " + owner.Finished.Format("2006-01-02")
+	}
+	return errs.Errorf("commit.Check", errs.Exist, nil, "%s exists already%s; choose another or say --overwrite",
+		strings.TrimPrefix(output, "file://"), who)
+}
