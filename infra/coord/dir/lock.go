@@ -1,0 +1,86 @@
+//go:build unix
+
+package dir
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+
+	"github.com/seed3322913c/runner/infra/errs"
+)
+
+// counter is a file with a number in it, which this process has locked.
+type counter struct {
+	f *os.File
+}
+
+// lock waits until it has the file locked, or ctx ends. It tries again after at most pause.
+func lock(ctx context.Context, path string, pause time.Duration) (*counter, error) {
+	pauses := backoff.NewExponentialBackOff(backoff.WithInitialInterval(pause/50),
+		backoff.WithMaxInterval(pause), backoff.WithMaxElapsedTime(0))
+	var c *counter
+	err := backoff.Retry(func() (err error) {
+		if c, err = tryLock(path); err != nil && !errors.Is(err, errBusy) {
+			return backoff.Permanent(err)
+		}
+		return err
+	}, backoff.WithContext(pauses, ctx))
+	return c, err
+}
+
+// errBusy says that somebody else has the lock.
+var errBusy = errs.E("dir.lock", errs.Unavailable, nil, errors.New("held by another"))
+
+// tryLock locks the file if it is free. The lock counts only if the file still has its name: it may have been removed,
+// and made anew by another process, between opening and locking.
+func tryLock(path string) (*counter, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	c := &counter{f: f}
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if err == nil && c.named(path) {
+		return c, nil
+	}
+	c.unlock()
+	if err == nil || errors.Is(err, syscall.EWOULDBLOCK) || errors.Is(err, syscall.EINTR) {
+		return nil, errBusy
+	}
+	return nil, os.NewSyscallError("flock", err)
+}
+
+// named reports whether path still leads to the locked file.
+func (c *counter) named(path string) bool {
+	mine, err := c.f.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := os.Stat(path)
+	return err == nil && os.SameFile(mine, there)
+}
+
+// increase adds one to the number in the file, or to least if that is more, and returns it.
+func (c *counter) increase(least uint64) (uint64, error) {
+	text := make([]byte, 64)
+	n, err := c.f.ReadAt(text, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return 0, err
+	}
+	number, err := parseNumber(text[:n])
+	if err != nil {
+		return 0, errs.E("dir.counter", errs.Other, c.f.Name(), err)
+	}
+	number = max(number, least) + 1
+	_, err = c.f.WriteAt(formatNumber(number), 0)
+	return number, err
+}
+
+// unlock gives the lock back. Closing the file does it, and cannot fail in a way that keeps the lock.
+func (c *counter) unlock() { _ = c.f.Close() }
