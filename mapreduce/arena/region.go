@@ -10,7 +10,8 @@ type Region struct {
 // NewRegion returns an empty region.
 func NewRegion(b *Budget) *Region { return &Region{budget: b} }
 
-// Alloc returns n bytes, aligned to 8, of unknown contents. It fails with errs.Exhausted when the budget has no room.
+// Alloc returns n bytes, rounded up to a multiple of 8, with no more capacity than that, aligned to 8, of unknown
+// contents. It fails with errs.Exhausted when the budget has no room.
 func (r *Region) Alloc(n int) ([]byte, error) {
 	n = (n + 7) &^ 7
 	if n <= len(r.free) {
@@ -21,10 +22,11 @@ func (r *Region) Alloc(n int) ([]byte, error) {
 	slab := r.budget.Slab()
 	if n > slab/4 { // a block of its own, so that the rest of the slab in use is not wasted
 		block, err := r.budget.Alloc(n)
-		if err == nil {
-			r.blocks = append(r.blocks, block)
+		if err != nil {
+			return nil, err
 		}
-		return block, err
+		r.blocks = append(r.blocks, block)
+		return block[:n:n], nil
 	}
 	block, err := r.budget.Alloc(slab)
 	if err != nil {

@@ -1,10 +1,21 @@
 // Package collect is the map side: it takes what a mapper emits and leaves one segment.
+//
+// There are two collectors. A Folder serves jobs whose combiner folds int64 values: it folds most repetitions in a cache
+// and throws the rest into bins by hash, unsorted, since the reduce side counts before it sorts. A Sorter serves all other
+// jobs: it sorts each partition, perhaps combines, and merges when there was more than fits the memory.
+//
+//	           ┌ Folder: cache ──evict──▶ bins ──┐ memory is full: spill      ┌ blocks copied    ┐
+//	Emit ──────┤                                 ├──────────▶ scratch ──────▶─┤                  ├──▶ segment
+//	           └ Sorter: ───────────────▶ bins ──┘ each sorted, combined      └ merged, combined ┘
 package collect
 
 import (
 	"context"
+	"os"
 
 	"github.com/seed3322913c/runner/functions"
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/record"
 	"github.com/seed3322913c/runner/mapreduce/arena"
 	"github.com/seed3322913c/runner/mapreduce/segment"
 )
@@ -14,24 +25,18 @@ type Options struct {
 	Dir        string        // where the segment goes: an attempt's directory
 	Scratch    string        // where spills go: removed by whoever made it
 	Budget     *arena.Budget // bounds the memory
-	Partitions int           // how many, 1 or more
+	Partitions int           // how many, 1 to segment.MaxParts
+	Codec      record.Codec  // how the segment is compressed
 }
 
-// FoldOptions tune a Folder. Without a Partition function partitions are ranges of a hash, and their number must be a
-// power of two; reducers then take contiguous runs of them.
-type FoldOptions struct {
-	Options
-	Values    functions.ValueKind  // what Emit's values are: ValueInt64, or ValueText for decimal numbers
-	Partition func(key []byte) int // 0 to Partitions-1
+func (o Options) check(op string) error {
+	if o.Partitions < 1 || o.Partitions > segment.MaxParts {
+		return errs.Errorf(op, errs.Invalid, nil, "%d partitions, 1 to %d allowed", o.Partitions, segment.MaxParts)
+	}
+	return nil
 }
 
-// SortOptions tune a Sorter.
-type SortOptions struct {
-	Options
-	Compare   func(a, b []byte) int       // order of keys; nil: byte order, which is much faster
-	Partition func(key, value []byte) int // 0 to Partitions-1; nil: by hash
-	Combiner  functions.Reducer           // nil: none. It must put out keys that are equal under Compare
-}
+func (o Options) writer() segment.WriterOptions { return segment.WriterOptions{Codec: o.Codec} }
 
 // Collector is what a map attempt emits to. It is used by one goroutine.
 type Collector interface {
@@ -56,53 +61,40 @@ type Stats struct {
 	Spills         int64 // how often memory ran out
 }
 
-// Folder collects int64 values that a combiner folds. It also is a functions.Int64Emitter.
-type Folder struct{}
-
-var (
-	_ Collector              = (*Folder)(nil)
-	_ functions.Int64Emitter = (*Folder)(nil)
-	_ Collector              = (*Sorter)(nil)
-)
-
-// NewFolder returns a collector that folds with f. It fails with errs.Exhausted if the budget is too small to begin.
-func NewFolder(f functions.Int64Folder, opts FoldOptions) (*Folder, error) {
-	return nil, notYet("collect.NewFolder")
+// spills are the files that a collector wrote when memory ran out, each like a segment.
+type spills struct {
+	opts Options
+	list []*segment.Range
 }
 
-// Emit takes a value as bytes, of the kind that the options say; one that is not a number is errs.Invalid.
-func (c *Folder) Emit(key, value []byte) error { return notYet("collect.Emit") }
-
-// EmitInt64 takes a value.
-func (c *Folder) EmitInt64(key []byte, value int64) error { return notYet("collect.EmitInt64") }
-
-// Finish implements Collector.
-func (c *Folder) Finish(ctx context.Context) (segment.Index, error) {
-	return segment.Index{}, notYet("collect.Finish")
+// add makes one more spill of what write puts out.
+func (s *spills) add(layout segment.Layout, write func(w *segment.Writer) error) error {
+	f, err := os.CreateTemp(s.opts.Scratch, "spill-*")
+	if err != nil {
+		return errs.E("collect.Spill", errs.Other, nil, err)
+	}
+	w := segment.NewWriter(f, layout, s.opts.writer())
+	err = write(w)
+	x, e := w.Finish()
+	if err == nil {
+		err = e
+	}
+	s.list = append(s.list, segment.NewRange(f, x, func() error { return discard(f) }))
+	return err
 }
 
-// Stats implements Collector.
-func (c *Folder) Stats() Stats { return Stats{} }
-
-// Abort implements Collector.
-func (c *Folder) Abort() {}
-
-// Sorter collects any records in the order of their keys.
-type Sorter struct{}
-
-// NewSorter returns a collector that sorts. It fails with errs.Exhausted if the budget is too small to begin.
-func NewSorter(opts SortOptions) (*Sorter, error) { return nil, notYet("collect.NewSorter") }
-
-// Emit takes a record. One that does not fit the budget is errs.Exhausted.
-func (c *Sorter) Emit(key, value []byte) error { return notYet("collect.Emit") }
-
-// Finish implements Collector.
-func (c *Sorter) Finish(ctx context.Context) (segment.Index, error) {
-	return segment.Index{}, notYet("collect.Finish")
+// close removes all spills.
+func (s *spills) close() {
+	for _, r := range s.list {
+		_ = r.Close() // in a scratch directory, which goes with the attempt
+	}
+	s.list = nil
 }
 
-// Stats implements Collector.
-func (c *Sorter) Stats() Stats { return Stats{} }
-
-// Abort implements Collector.
-func (c *Sorter) Abort() {}
+func discard(f *os.File) error {
+	err := f.Close()
+	if e := os.Remove(f.Name()); err == nil {
+		err = e
+	}
+	return err
+}
