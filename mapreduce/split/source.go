@@ -1,0 +1,159 @@
+package split
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/store"
+	"github.com/seed3322913c/runner/mapreduce/text"
+)
+
+// Source opens the files of one split, as they were when the job was planned, or not at all.
+type Source struct {
+	resolve store.Resolve
+	split   Split
+	files   map[string]File // by URI
+}
+
+// NewSource returns the source of s.
+func NewSource(resolve store.Resolve, s Split) *Source {
+	src := &Source{resolve: resolve, split: s, files: make(map[string]File, len(s))}
+	for _, p := range s {
+		src.files[p.URI] = p.File
+	}
+	return src
+}
+
+// Pieces returns the split as package text reads it. Their names are URIs.
+func (s *Source) Pieces() []text.Piece {
+	pieces := make([]text.Piece, len(s.split))
+	for i, p := range s.split {
+		pieces[i] = text.Piece{Name: p.URI, Offset: p.Offset, Length: p.Length}
+	}
+	return pieces
+}
+
+// Open is a text.Opener. It fails with errs.Invalid if the file is no longer what was planned.
+func (s *Source) Open(ctx context.Context, p text.Piece, from int64) (io.ReadCloser, error) {
+	st, name, err := s.resolve(ctx, p.Name)
+	if err != nil {
+		return nil, err
+	}
+	f := s.files[p.Name]
+	open := func(r store.Range) (io.ReadCloser, error) {
+		body, err := st.Open(ctx, name, r)
+		if err != nil {
+			return nil, f.missing(err)
+		}
+		if known, ok := body.(store.Reader); ok {
+			info, err := known.Info()
+			if err == nil {
+				err = f.compare(info)
+			}
+			if err != nil {
+				return nil, errors.Join(err, body.Close())
+			}
+		}
+		return body, nil
+	}
+	return &reader{
+		open: open, at: from, size: f.Size,
+		want: p.Offset + p.Length - from + overhang, more: 2 * overhang,
+	}, nil
+}
+
+// overhang is how much behind a piece is asked for together with it, to finish its last line.
+const overhang = 64 << 10
+
+// reader reads a file from an offset to its end as planned, but asks the store only for as much as is likely to be
+// read: a store far away sends what it is asked for.
+type reader struct {
+	open     func(store.Range) (io.ReadCloser, error)
+	at, size int64         // the next byte to read, and where the file ends
+	part     io.ReadCloser // what is being read, nil between parts
+	want     int64         // how many bytes are left of it
+	more     int64         // how many the next one has: twice as many each time, since only a long line gets there
+}
+
+func (r *reader) Read(p []byte) (int, error) {
+	for r.part == nil {
+		if r.at >= r.size {
+			return 0, io.EOF
+		}
+		part, err := r.open(store.Range{Offset: r.at, Length: min(r.want, r.size-r.at)})
+		if err != nil {
+			return 0, err
+		}
+		r.part = part
+	}
+	n, err := r.part.Read(p)
+	r.at += int64(n)
+	r.want -= int64(n)
+	if errors.Is(err, io.EOF) && r.want <= 0 && r.at < r.size {
+		err = r.Close()
+		r.want, r.more = r.more, 2*r.more
+	}
+	return n, err
+}
+
+// Close ends the reading of the current part.
+func (r *reader) Close() error {
+	if r.part == nil {
+		return nil
+	}
+	err := r.part.Close()
+	r.part = nil
+	return err
+}
+
+// Verify fails with errs.Invalid if a file of this machine is no longer what was planned: shorter, longer, replaced or
+// gone. Then what was read may be wrong, and what the mapper made of it too. Objects elsewhere cannot change under
+// their reader, and Open has looked at them.
+func (s *Source) Verify(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(16)
+	for _, f := range s.files {
+		if strings.HasPrefix(f.URI, "file://") {
+			g.Go(func() error { return s.verify(ctx, f) })
+		}
+	}
+	return g.Wait()
+}
+
+func (s *Source) verify(ctx context.Context, f File) error {
+	st, name, err := s.resolve(ctx, f.URI)
+	if err != nil {
+		return err
+	}
+	now, err := st.Stat(ctx, name)
+	if err != nil {
+		return f.missing(err)
+	}
+	return f.compare(now)
+}
+
+// compare fails unless the file still is what was planned.
+func (f File) compare(now store.Info) error {
+	const op = "split.Verify"
+	switch {
+	case now.Size != f.Size:
+		return errs.Errorf(op, errs.Invalid, nil, "input %s was changed while the job ran: it had %d bytes, now %d",
+			f.URI, f.Size, now.Size)
+	case now.Version != f.Version:
+		return errs.Errorf(op, errs.Invalid, nil, "input %s was changed while the job ran: it has other bytes now", f.URI)
+	}
+	return nil
+}
+
+// missing says that the file is gone, if that is what err means.
+func (f File) missing(err error) error {
+	if errs.KindOf(err) == errs.NotFound {
+		return errs.Errorf("split.Verify", errs.Invalid, nil, "input %s was removed while the job ran", f.URI)
+	}
+	return err
+}
