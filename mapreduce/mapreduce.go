@@ -20,6 +20,6 @@
 //	commit     part files, invisible until all of them are there
 //	proof      that nothing was lost or read twice, written into _SUCCESS and checked again by anybody
 //
-// Reducers are cut after the maps (Engine.Cut): a map divides its output into many fine partitions, and each reducer gets
-// a run of neighbouring partitions, so that reducers are as many and as even as the measured sizes ask for.
+// Reducers are cut after the maps (Engine.Cut): a map divides its output into many fine partitions, and each reducer
+// gets a run of neighbouring partitions, so that reducers are as many and as even as the measured sizes ask for.
 package mapreduce

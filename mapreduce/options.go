@@ -123,7 +123,8 @@ func (o Options) Validate() error {
 		return errs.Errorf(op, errs.Invalid, nil, "there is no partitioner %q; say %s or %s",
 			o.Partitioner, HashPartitioner, TotalOrderPartitioner)
 	case o.SplitSize < 0 || o.SplitSize > MaxSplitSize:
-		return errs.Errorf(op, errs.Invalid, nil, "splitSize is %d; say a number of bytes up to %d", o.SplitSize, int64(MaxSplitSize))
+		return errs.Errorf(op, errs.Invalid, nil, "splitSize is %d; say a number of bytes up to %d",
+			o.SplitSize, int64(MaxSplitSize))
 	}
 	for _, f := range []struct {
 		role string

@@ -66,7 +66,8 @@ func New(job scheduler.Job) (Committer, error) {
 	scheme, rest, ok := strings.Cut(job.Output, "://")
 	switch {
 	case !ok:
-		return nil, errs.Errorf(op, errs.Invalid, nil, "output %q has no scheme; write it as file:///path or s3://bucket/key", job.Output)
+		return nil, errs.Errorf(op, errs.Invalid, nil,
+			"output %q has no scheme; write it as file:///path or s3://bucket/key", job.Output)
 	case scheme == "file":
 		return newFiles(job, rest)
 	}

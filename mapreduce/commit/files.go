@@ -47,7 +47,8 @@ func newFiles(job scheduler.Job, path string) (*files, error) {
 	output := filepath.Clean(path)
 	dir, base := filepath.Split(output)
 	if !filepath.IsAbs(output) || base == "" {
-		return nil, errs.Errorf("commit.New", errs.Invalid, nil, "output %s is not the absolute path of a folder to be made", path)
+		return nil, errs.Errorf("commit.New", errs.Invalid, nil,
+			"output %s is not the absolute path of a folder to be made", path)
 	}
 	hidden := filepath.Join(dir, "."+base+".runner-"+string(job.ID))
 	return &files{
@@ -136,8 +137,8 @@ func (f *files) writable() error {
 	}
 }
 
-// replaceable fails unless the existing output has nothing in it but what jobs write: to overwrite somebody's home would
-// be too high a price for a typing error.
+// replaceable fails unless the existing output has nothing in it but what jobs write: to overwrite somebody's home
+// would be too high a price for a typing error.
 func (f *files) replaceable() error {
 	const op = "commit.Check"
 	entries, err := os.ReadDir(f.output)
@@ -237,7 +238,8 @@ func (f *files) settle(parts []Part) error {
 			return err
 		}
 		if info.Size() != p.Bytes {
-			return errs.Errorf("commit.Commit", errs.Corrupt, final, "%d bytes, but %s wrote %d", info.Size(), p.Attempt, p.Bytes)
+			return errs.Errorf("commit.Commit", errs.Corrupt, final, "%d bytes, but %s wrote %d",
+				info.Size(), p.Attempt, p.Bytes)
 		}
 		keep[p.Name] = true
 	}

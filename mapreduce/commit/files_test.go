@@ -306,7 +306,10 @@ func TestFilesCheck(t *testing.T) {
 	} {
 		f := open(t, scheduler.Job{ID: "aaaa-x", Output: "file://" + dir + "/" + c.output, Overwrite: c.overwrite})
 		err := f.Check(t.Context())
-		if c.want == "" && err != nil || c.want != "" && (errs.KindOf(err) != c.kind || !strings.Contains(err.Error(), c.want)) {
+		if c.want == "" && err != nil {
+			t.Errorf("%s, overwrite %v: %v", c.output, c.overwrite, err)
+		}
+		if c.want != "" && (errs.KindOf(err) != c.kind || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s, overwrite %v: %v; want %v %q", c.output, c.overwrite, err, c.kind, c.want)
 		}
 	}

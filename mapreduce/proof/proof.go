@@ -103,7 +103,8 @@ func Decode(b []byte) (Manifest, error) {
 	const op = "proof.Decode"
 	var m Manifest
 	if len(bytes.TrimSpace(b)) == 0 {
-		return m, errs.Errorf(op, errs.Unsupported, nil, "%s is empty: another program wrote it, and there is nothing to verify against", Success)
+		return m, errs.Errorf(op, errs.Unsupported, nil,
+			"%s is empty: another program wrote it, and there is nothing to verify against", Success)
 	}
 	if err := json.Unmarshal(b, &m); err != nil {
 		return m, errs.Errorf(op, errs.Corrupt, nil, "%s is not JSON: %v", Success, err)
@@ -113,7 +114,8 @@ func Decode(b []byte) (Manifest, error) {
 	}
 	for _, p := range m.Parts {
 		if p.Bytes < 0 || p.Records < 0 || p.Name == "" {
-			return m, errs.Errorf(op, errs.Corrupt, nil, "%s: part %q has %d bytes and %d records", Success, p.Name, p.Bytes, p.Records)
+			return m, errs.Errorf(op, errs.Corrupt, nil, "%s: part %q has %d bytes and %d records",
+				Success, p.Name, p.Bytes, p.Records)
 		}
 	}
 	return m, nil

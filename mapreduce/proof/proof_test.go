@@ -58,11 +58,13 @@ func output(t *testing.T) (*mem.Store, store.Resolve, Manifest) {
 		return st, store.Name(strings.TrimPrefix(uri, "mem://")), nil
 	}
 	m := Manifest{
-		Format: format, Job: "aaaa-words", Name: "words", Spec: "sha256:0", Finished: time.Unix(1, 0).UTC(), Totals: balanced(),
+		Format: format, Job: "aaaa-words", Name: "words", Spec: "sha256:0", Finished: time.Unix(1, 0).UTC(),
+		Totals: balanced(),
 	}
 	for name, content := range map[string]string{"part-r-00000": "a\t1\nb\t2\n", "part-r-00001": "c\n\n"} {
 		put(t, st, "out/"+name, content)
-		m.Parts = append(m.Parts, Part{name, int64(len(content)), int64(strings.Count(content, "\t")), Sum(0).Update([]byte(content))})
+		records := int64(strings.Count(content, "\t"))
+		m.Parts = append(m.Parts, Part{name, int64(len(content)), records, Sum(0).Update([]byte(content))})
 	}
 	m.Totals.OutputRecords = 2
 	save(t, st, m)
@@ -119,12 +121,18 @@ func TestVerifyFinds(t *testing.T) {
 			errs.Corrupt, "not JSON"},
 		{"a newer manifest", func(t *testing.T, st *mem.Store, _ Manifest) { put(t, st, "out/_SUCCESS", `{"format":2}`) },
 			errs.Unsupported, "format 1"},
-		{"totals that differ from the parts", func(t *testing.T, st *mem.Store, m Manifest) { m.Totals.OutputRecords++; save(t, st, m) },
-			errs.Corrupt, "the totals say"},
-		{"totals that do not balance", func(t *testing.T, st *mem.Store, m Manifest) { m.Totals.SplitsRead--; save(t, st, m) },
-			errs.Corrupt, "splits"},
-		{"a part named twice", func(t *testing.T, st *mem.Store, m Manifest) { m.Parts = append(m.Parts, m.Parts[0]); save(t, st, m) },
-			errs.Corrupt, "twice"},
+		{"totals that differ from the parts", func(t *testing.T, st *mem.Store, m Manifest) {
+			m.Totals.OutputRecords++
+			save(t, st, m)
+		}, errs.Corrupt, "the totals say"},
+		{"totals that do not balance", func(t *testing.T, st *mem.Store, m Manifest) {
+			m.Totals.SplitsRead--
+			save(t, st, m)
+		}, errs.Corrupt, "splits"},
+		{"a part named twice", func(t *testing.T, st *mem.Store, m Manifest) {
+			m.Parts = append(m.Parts, m.Parts[0])
+			save(t, st, m)
+		}, errs.Corrupt, "twice"},
 		{"nothing", func(t *testing.T, st *mem.Store, m Manifest) {
 			for _, p := range m.Parts {
 				remove(t, st, "out/"+p.Name)
@@ -134,7 +142,8 @@ func TestVerifyFinds(t *testing.T) {
 	} {
 		st, resolve, m := output(t)
 		c.damage(t, st, m)
-		if _, err := Verify(t.Context(), resolve, "mem://out"); errs.KindOf(err) != c.kind || !strings.Contains(err.Error(), c.want) {
+		_, err := Verify(t.Context(), resolve, "mem://out")
+		if errs.KindOf(err) != c.kind || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v; want %v %q", c.name, err, c.kind, c.want)
 		}
 	}

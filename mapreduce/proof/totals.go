@@ -46,7 +46,8 @@ func (t Totals) Check() error {
 		{t.BytesPlanned, t.BytesRead, "bytes of input planned", "bytes read"},
 	}
 	if t.Reduces == 0 {
-		equations = append(equations, equation{t.MapOutputRecords, t.OutputRecords, "records out of maps", "records in the output"})
+		equations = append(equations,
+			equation{t.MapOutputRecords, t.OutputRecords, "records out of maps", "records in the output"})
 	} else {
 		equations = append(equations,
 			equation{t.MapOutputRecords - t.CombineInputRecords + t.CombineOutputRecords, t.SegmentRecords,

@@ -32,7 +32,8 @@ func Verify(ctx context.Context, resolve store.Resolve, uri string) (Manifest, e
 	case errs.KindOf(err) == errs.NotFound && len(names) == 0:
 		return Manifest{}, errs.Errorf(op, errs.NotFound, nil, "there is no output at %s", uri)
 	case errs.KindOf(err) == errs.NotFound:
-		return Manifest{}, errs.Errorf(op, errs.Corrupt, nil, "%s has parts but no %s: the output is not complete", uri, Success)
+		return Manifest{}, errs.Errorf(op, errs.Corrupt, nil, "%s has parts but no %s: the output is not complete",
+			uri, Success)
 	case err != nil:
 		return Manifest{}, errs.E(op, errs.Other, uri, err)
 	}
@@ -116,7 +117,8 @@ func (p Part) verify(ctx context.Context, st store.Store, name store.Name) error
 	case size != p.Bytes:
 		return errs.Errorf(op, errs.Corrupt, nil, "%s has %d bytes, %d were written", p.Name, size, p.Bytes)
 	case sum != p.CRC32C:
-		return errs.Errorf(op, errs.Corrupt, nil, "%s has checksum %s, %s was written: its bytes were changed", p.Name, sum, p.CRC32C)
+		return errs.Errorf(op, errs.Corrupt, nil, "%s has checksum %s, %s was written: its bytes were changed",
+			p.Name, sum, p.CRC32C)
 	}
 	return nil
 }
