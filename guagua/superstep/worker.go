@@ -1,0 +1,90 @@
+package superstep
+
+// Worker is the worker's half of the protocol. It is used by one goroutine at a time. Its methods return what is to be
+// done, in order.
+type Worker struct {
+	me        Member
+	epoch     uint64   // the highest that was heard of; nobody lower is obeyed
+	order     Announce // the newest one obeyed
+	at        Point    // the master result that was adopted
+	joins     uint64
+	kept      bool // there is a result computed from at
+	computing bool
+}
+
+// NewWorker returns a worker that has nothing.
+func NewWorker(me Member) *Worker { return &Worker{me: me} }
+
+// WorkerAction is one of Adopt, Work, Send and Rejoin.
+type WorkerAction any
+
+// The actions of a worker.
+type (
+	// Adopt replaces the master result by the one of this point, whose content has come with an announce.
+	Adopt struct{ At Point }
+	// Work computes a result from the master result adopted; Computed says when it is done.
+	Work struct{ At Point }
+	// Send sends the kept result under this position.
+	Send struct{ Position }
+	// Rejoin breaks the connection and joins again: the master was mistaken about what this worker has.
+	Rejoin struct{}
+)
+
+// Epoch returns the highest epoch that the worker has heard of.
+func (w *Worker) Epoch() uint64 { return w.epoch }
+
+// Heard says that there is a master of this epoch; it reports whether that is news, so that the worker must connect to
+// it and forget the one before.
+func (w *Worker) Heard(epoch uint64) bool {
+	if epoch <= w.epoch {
+		return false
+	}
+	w.epoch = epoch
+	return true
+}
+
+// Connected returns what to say first on a new connection to the master of the highest epoch.
+func (w *Worker) Connected(held Point) Join {
+	w.joins++
+	return Join{Epoch: w.epoch, From: w.me, Serial: w.joins, Have: w.at, Held: held}
+}
+
+// Announced takes an order.
+func (w *Worker) Announced(a Announce) []WorkerAction {
+	if a.To != w.me || a.Epoch < w.epoch || a.Position.Before(w.order.Position) {
+		return nil
+	}
+	w.epoch = a.Epoch
+	if w.order.Position == a.Position && w.order.Content {
+		a.Content = true // a repetition without the content must not make us forget that it is here
+	}
+	w.order = a
+	if w.computing {
+		return nil // the result under way may be of no use any more; Computed will tell
+	}
+	return w.obey()
+}
+
+// Computed says that the work is done and its result kept.
+func (w *Worker) Computed() []WorkerAction {
+	w.computing, w.kept = false, true
+	return w.obey()
+}
+
+func (w *Worker) obey() []WorkerAction {
+	if w.at == w.order.At && w.kept {
+		return []WorkerAction{Send{w.order.Position}}
+	}
+	if w.at == w.order.At {
+		w.computing = true
+		return []WorkerAction{Work{w.at}}
+	}
+	if !w.order.Content {
+		return []WorkerAction{Rejoin{}}
+	}
+	w.at, w.kept, w.computing = w.order.At, false, true
+	return []WorkerAction{Adopt{w.at}, Work{w.at}}
+}
+
+// Dismissed reports whether the worker is to leave, having been told so by a master of this epoch.
+func (w *Worker) Dismissed(epoch uint64) bool { return epoch >= w.epoch }
