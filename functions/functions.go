@@ -30,6 +30,11 @@
 // called Flush (see Flusher) before it changed to another.
 package functions
 
+import (
+	"fmt"
+	"slices"
+)
+
 // Record is one input record. The bytes belong to the caller and are valid until the function returns.
 type Record struct {
 	Key   []byte // what the input format makes the key: for text the byte offset in decimal is not built, and Key is nil
@@ -114,6 +119,30 @@ const (
 	ValueInt64                  // int64; functions that put it out or take it in use EmitInt64 and Int64
 	ValueText                   // text, as streaming programs put it out; a decimal number where an int64 is needed
 )
+
+var valueText = [...]string{ValueBytes: "bytes", ValueInt64: "int64", ValueText: "text"}
+
+// String returns the kind's name.
+func (k ValueKind) String() string {
+	if int(k) < len(valueText) {
+		return valueText[k]
+	}
+	return fmt.Sprintf("value kind %d", uint8(k))
+}
+
+// ParseValueKind is the inverse of ValueKind.String; ok is false for an unknown name.
+func ParseValueKind(text string) (kind ValueKind, ok bool) {
+	i := slices.Index(valueText[:], text)
+	return ValueKind(max(i, 0)), i >= 0
+}
+
+// ValueKindOf returns the kind of the values that a Mapper or Reducer emits: see Typed.
+func ValueKindOf(function any) ValueKind {
+	if t, ok := function.(Typed); ok {
+		return t.ValueKind()
+	}
+	return ValueBytes
+}
 
 // Typed is the ability of a Mapper or Reducer to say what kind of values it emits; without it they are ValueBytes. Text
 // output prints values of ValueInt64 in decimal, and all others as they are.

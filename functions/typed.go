@@ -16,7 +16,7 @@ type Function interface {
 type Raw struct {
 	Name     string  // unique in the binary; "main" if empty
 	Doc      string  // one line
-	Params   []Param // what it may be told; no other parameter is accepted, unless there is none at all
+	Params   []Param // what it may be told
 	Mapper   func() Mapper
 	Combiner func() Reducer // nil: no combining
 	Reducer  func() Reducer // nil: the mapper's records are the result
@@ -32,7 +32,7 @@ func (r Raw) Raw() Raw { return r }
 type MapReduce[K, V any] struct {
 	Name   string  // unique in the binary; "main" if empty
 	Doc    string  // one line
-	Params []Param // what it may be told; no other parameter is accepted, unless there is none at all
+	Params []Param // what it may be told
 
 	// Setup, if not nil, is called before the first call of Map or Reduce in each attempt. env remains usable.
 	Setup func(env Env) error
@@ -71,16 +71,21 @@ func (m MapReduce[K, V]) Raw() Raw {
 type typedMapper[K, V any] struct {
 	setup func(Env) error
 	mapFn func([]byte, func(K, V)) error
+	emit  func(K, V) // what mapFn calls
 	key   Codec[K]
 	value Codec[V]
 	to    sink[K, V]
 	fold  Fold[V]
 	cache *foldCache[V] // folds on the way out; nil: does not
+	lines int64         // begun so far
 }
+
+func (t *typedMapper[K, V]) linesBegun() int64 { return t.lines }
 
 func newTypedMapper[K, V any](m MapReduce[K, V], final bool) *typedMapper[K, V] {
 	t := &typedMapper[K, V]{setup: m.Setup, mapFn: m.Map, key: KeyCodec[K](), value: ValueCodec[V](), fold: m.Combine}
 	t.to = newSink(t.key, t.value, final)
+	t.emit = t.to.put
 	return t
 }
 
@@ -92,31 +97,23 @@ func (t *typedMapper[K, V]) Map(in Record, out Emitter) error {
 	return t.line(in.Value)
 }
 
-func (t *typedMapper[K, V]) MapBatch(lines []byte, out Emitter) (n int64, err error) {
+func (t *typedMapper[K, V]) MapBatch(lines []byte, out Emitter) (int64, error) {
 	t.to.begin(out)
+	before := t.lines
 	for line := range Lines(lines) {
-		n++
 		if err := t.line(line); err != nil {
-			return n, err
+			return t.lines - before, err
 		}
 	}
-	return n, nil
+	return t.lines - before, nil
 }
 
 func (t *typedMapper[K, V]) line(line []byte) error {
+	t.lines++
 	if err := t.mapFn(line, t.emit); err != nil {
 		return err
 	}
 	return t.to.err
-}
-
-// emit is what Map calls.
-func (t *typedMapper[K, V]) emit(key K, value V) {
-	if t.cache == nil {
-		t.to.put(key, value)
-	} else if k, ok := t.to.encodeKey(key); ok {
-		t.to.fail(t.cache.add(k, value))
-	}
 }
 
 // combine makes the mapper fold values on their way out. For int64 values the process around it does that, without an
@@ -124,6 +121,13 @@ func (t *typedMapper[K, V]) emit(key K, value V) {
 func (t *typedMapper[K, V]) combine() {
 	if !t.fold.IsZero() && t.value.Kind != ValueInt64 && selfContained(reflect.TypeFor[V]()) {
 		t.cache = newFoldCache(t.fold.fold, t.to.putEncodedKey)
+		t.emit = t.putCached
+	}
+}
+
+func (t *typedMapper[K, V]) putCached(key K, value V) {
+	if k, ok := t.to.encodeKey(key); ok {
+		t.to.fail(t.cache.add(k, value))
 	}
 }
 
@@ -179,10 +183,12 @@ type sink[K, V any] struct {
 
 // newSink makes a sink for records on their way to reduce or, if final, for the text of the output.
 func newSink[K, V any](key Codec[K], value Codec[V], final bool) sink[K, V] {
+	s := sink[K, V]{appendKey: key.Append, appendValue: value.Append, toInt64: value.toInt64}
 	if final {
-		return sink[K, V]{appendKey: key.Text, appendValue: value.Text, noKey: key.none, noValue: value.none}
+		s = sink[K, V]{appendKey: key.Text, appendValue: value.Text, noKey: key.none, noValue: value.none}
 	}
-	return sink[K, V]{appendKey: key.Append, appendValue: value.Append, toInt64: value.toInt64}
+	s.key, s.value = make([]byte, 0, 64), make([]byte, 0, 64) // not nil: an empty value is not an absent one
+	return s
 }
 
 func (s *sink[K, V]) kind() ValueKind {
@@ -257,8 +263,11 @@ type Reduction[K, V any] struct {
 //	Reduce: functions.Reduce(func(station string, t iter.Seq[float64], emit func(string, float64)) error { ... })
 func Reduce[K, V, K2, V2 any](f func(key K, values iter.Seq[V], emit func(K2, V2)) error) Reduction[K, V] {
 	return Reduction[K, V]{func(setup func(Env) error) Reducer {
-		return &typedReducer[K, V, K2, V2]{setup: setup, reduce: f, key: KeyCodec[K](), value: ValueCodec[V](),
-			to: newSink(KeyCodec[K2](), ValueCodec[V2](), true)}
+		t := &typedReducer[K, V, K2, V2]{setup: setup, reduce: f, key: KeyCodec[K]()}
+		t.in.codec = ValueCodec[V]()
+		t.to = newSink(KeyCodec[K2](), ValueCodec[V2](), true)
+		t.values, t.emit = t.in.all, t.to.put
+		return t
 	}}
 }
 
@@ -266,8 +275,10 @@ type typedReducer[K, V, K2, V2 any] struct {
 	setup  func(Env) error
 	reduce func(K, iter.Seq[V], func(K2, V2)) error
 	key    Codec[K]
-	value  Codec[V]
+	in     decoded[V]
+	values iter.Seq[V] // in.all
 	to     sink[K2, V2]
+	emit   func(K2, V2) // to.put
 }
 
 func (t *typedReducer[K, V, K2, V2]) Setup(env Env) error { return callSetup(t.setup, env) }
@@ -278,11 +289,11 @@ func (t *typedReducer[K, V, K2, V2]) Reduce(key []byte, values Values, out Emitt
 		return err
 	}
 	t.to.begin(out)
-	in := decoded[V]{values: values, codec: t.value}
-	if err := t.reduce(k, in.all, t.to.put); err != nil {
+	t.in.values = values
+	if err := t.reduce(k, t.values, t.emit); err != nil {
 		return err
 	}
-	t.to.fail(in.err)
+	t.to.fail(t.in.err)
 	return t.to.err
 }
 
