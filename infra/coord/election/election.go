@@ -81,9 +81,9 @@ func serve(ctx context.Context, c coord.Coordinator, o Campaign, lease coord.Lea
 	after, end := context.WithTimeout(context.WithoutCancel(ctx), o.TTL)
 	defer end()
 	if !lost {
-		_ = withdraw(after, c, o.Key, me)
+		_ = patiently(after, func() error { return withdraw(after, c, o.Key, me) })
 	}
-	_ = lease.Release(after)
+	_ = patiently(after, func() error { return lease.Release(after) })
 	return lost, err
 }
 

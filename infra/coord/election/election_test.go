@@ -11,6 +11,7 @@ import (
 
 	"github.com/seed3322913c/runner/infra/coord"
 	"github.com/seed3322913c/runner/infra/coord/election"
+	"github.com/seed3322913c/runner/infra/coord/fault"
 	"github.com/seed3322913c/runner/infra/coord/mem"
 	"github.com/seed3322913c/runner/infra/errs"
 )
@@ -213,5 +214,26 @@ func TestGarbageIsTold(t *testing.T) {
 	err := election.Run(t.Context(), space, campaign("a"), func(context.Context, uint64) error { return nil })
 	if !errors.Is(err, errs.Corrupt) {
 		t.Errorf("Run: %v", err)
+	}
+}
+
+// TestTroubleIsWaitedOut elects through a coordinator that fails every third call, before or after it was made.
+func TestTroubleIsWaitedOut(t *testing.T) {
+	for seed := range uint64(50) {
+		synctest.Test(t, func(t *testing.T) {
+			space := mem.New()
+			c := fault.New(space.Client(), seed,
+				fault.Rule{Chance: 0.2, Effect: fault.Fail}, fault.Rule{Chance: 0.2, Effect: fault.LoseReply})
+			err := election.Run(t.Context(), c, campaign("a"), func(_ context.Context, token uint64) error {
+				now, err := election.Current(t.Context(), space, "gateway")
+				if want := (election.Leader{Address: "a", Token: token}); now != want {
+					t.Errorf("seed %d: %+v is published, not %+v", seed, now, want)
+				}
+				return err
+			})
+			if err != nil {
+				t.Errorf("seed %d: %v", seed, err)
+			}
+		})
 	}
 }
