@@ -1,0 +1,140 @@
+// Package embedded is the engine without a fleet: one process of this machine starts, watches and outlives all others of
+// a job.
+//
+//	runner run ─ supervisor ─┬─ lease supervisor/<id>: nobody else runs this job
+//	                         ├─ node: serves map output to reducers, and outlives executors
+//	                         ├─ launcher: the parent of  ─┬─ runner am        ◀─ watches, kills
+//	                         │                            ├─ runner executor
+//	                         │                            └─ runner executor
+//	                         └─ what people see
+//
+// Everything that must survive lies in the home folder, so that after a kill of everything a new supervisor goes on:
+//
+//	<home>/store/jobs/<id>/        job.json, ledger, history     (package file)
+//	<home>/coord/                  leases and addresses          (package dir)
+//	<home>/node/<id>/<attempt>/    what reducers fetch           removed when the job is over
+//	<home>/scratch/<id>/           what attempts need meanwhile  removed when the job is over
+//	<home>/logs/<id>/              am-0.log executor-3.log map-3.0.log
+package embedded
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/seed3322913c/runner/infra/coord"
+	"github.com/seed3322913c/runner/infra/coord/dir"
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/store"
+	"github.com/seed3322913c/runner/infra/store/file"
+	"github.com/seed3322913c/runner/runner/say"
+	"github.com/seed3322913c/runner/scheduler"
+)
+
+// HomeEnv is the environment variable that moves the home folder away from ~/.runner.
+const HomeEnv = "RUNNER_HOME"
+
+// Home is the folder in which the embedded engine keeps everything. Any number of processes may use one at once.
+type Home struct {
+	Dir   string // absolute
+	Store store.Store
+	Coord coord.Coordinator
+}
+
+// HomeDir says where the home folder is, or would be.
+func HomeDir() (string, error) {
+	if path := os.Getenv(HomeEnv); path != "" {
+		return filepath.Abs(path)
+	}
+	user, err := os.UserHomeDir()
+	if err != nil {
+		return "", say.Errorf(errs.Invalid, "there is no home folder; set %s to a folder on a local disk", HomeEnv)
+	}
+	return filepath.Join(user, ".runner"), nil
+}
+
+// OpenHome opens the home folder, and makes it, for its owner alone, if it is not there.
+func OpenHome() (*Home, error) {
+	path, err := HomeDir()
+	if err != nil {
+		return nil, err
+	}
+	for _, part := range []string{path, filepath.Join(path, "store")} {
+		if err := os.MkdirAll(part, 0o700); err != nil {
+			return nil, say.Errorf(errs.KindOf(err), "the home folder %s cannot be made: %s. Set %s to a folder on a local disk", path,
+				errs.Cause(err), HomeEnv)
+		}
+	}
+	st, err := file.New(filepath.Join(path, "store"), file.Options{})
+	if err != nil {
+		return nil, err
+	}
+	c, err := dir.Open(filepath.Join(path, "coord"))
+	if err != nil {
+		return nil, err
+	}
+	return &Home{path, st, c}, nil
+}
+
+// Jobs returns the record of this home's jobs.
+func (h *Home) Jobs() Jobs { return Jobs{Store: h.Store} }
+
+// NodeRoot holds, for each job, the directories that the node serves.
+func (h *Home) NodeRoot() string { return filepath.Join(h.Dir, "node") }
+
+// Node is where the attempts of a job leave what others read.
+func (h *Home) Node(id scheduler.JobID) string { return filepath.Join(h.NodeRoot(), string(id)) }
+
+// Scratch is where the attempts of a job keep what only they need.
+func (h *Home) Scratch(id scheduler.JobID) string {
+	return filepath.Join(h.Dir, "scratch", string(id))
+}
+
+// Logs is where the containers and attempts of a job write their logs.
+func (h *Home) Logs(id scheduler.JobID) string { return filepath.Join(h.Dir, "logs", string(id)) }
+
+// patience is how long to wait for a lease that nobody is expected to hold.
+const patience = 500 * time.Millisecond
+
+// hold takes the lease that makes this process the supervisor of a job. Held by another, it fails with errs.Exist.
+func (h *Home) hold(ctx context.Context, id scheduler.JobID, patience time.Duration) (coord.Lease, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	lease, err := h.Coord.Acquire(ctx, coord.Key("supervisor/"+string(id)), time.Minute)
+	if err != nil && ctx.Err() != nil {
+		return nil, say.Errorf(errs.Exist, "job %s is being run by another process. `runner status %[1]s` tells how it stands", id)
+	}
+	return lease, err
+}
+
+// supervised reports whether a living process runs the job.
+func (h *Home) supervised(ctx context.Context, id scheduler.JobID) (bool, error) {
+	lease, err := h.hold(ctx, id, 10*time.Millisecond)
+	switch {
+	case ctx.Err() != nil:
+		return false, errs.E("embedded.Supervised", errs.Canceled, id, ctx.Err())
+	case errs.KindOf(err) == errs.Exist:
+		return true, nil
+	case err != nil:
+		return false, err
+	}
+	return false, lease.Release(ctx)
+}
+
+// The values that belong to the session of a supervisor.
+func secretKey(id scheduler.JobID) coord.Key { return coord.Key("job/" + string(id) + "/secret") }
+func nodeKey(id scheduler.JobID) coord.Key   { return coord.Key("job/" + string(id) + "/node") }
+
+// put replaces a value that only the supervisor writes; nil removes it.
+func (h *Home) put(ctx context.Context, key coord.Key, data []byte) error {
+	old, err := h.Coord.Get(ctx, key)
+	if err != nil {
+		return err
+	}
+	if data == nil && old.Version == 0 {
+		return nil
+	}
+	_, err = h.Coord.Swap(ctx, key, old.Version, data)
+	return err
+}

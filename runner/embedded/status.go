@@ -1,0 +1,101 @@
+package embedded
+
+import (
+	"context"
+	"time"
+
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/runner/say"
+	"github.com/seed3322913c/runner/scheduler"
+	"github.com/seed3322913c/runner/scheduler/am"
+)
+
+// Status is how a job stands.
+type Status struct {
+	am.Report
+	Output      string `json:"output"`
+	Interrupted bool   `json:"interrupted,omitempty"` // unfinished, and no process works on it
+}
+
+// Word is the state as people read it.
+func (s Status) Word() string {
+	if s.Interrupted {
+		return "INTERRUPTED"
+	}
+	return string(s.State)
+}
+
+// reply is how long an application master may take to answer.
+const reply = 2 * time.Second
+
+// Status asks the job's application master, or, if there is none, reads what it has left.
+func (h *Home) Status(ctx context.Context, job scheduler.Job) (Status, error) {
+	report, err := am.Load(ctx, h.Store, job)
+	if err != nil {
+		return Status{}, err
+	}
+	s := Status{Report: report, Output: job.Output}
+	if report.State.Final() {
+		return s, nil
+	}
+	alive, err := h.supervised(ctx, job.ID)
+	if err != nil {
+		return s, err
+	}
+	if !alive {
+		s.Interrupted = true
+		// It may have ended between the two looks.
+		if s.Report, err = am.Load(ctx, h.Store, job); err == nil {
+			s.Interrupted = !s.State.Final()
+		}
+		return s, err
+	}
+	if live, err := h.ask(ctx, job.ID); err == nil {
+		s.Report = live // else one is being started or replaced, and the store knows best
+	}
+	return s, nil
+}
+
+// ask returns the report of the job's application master.
+func (h *Home) ask(ctx context.Context, id scheduler.JobID) (am.Report, error) {
+	ctx, cancel := context.WithTimeout(ctx, reply)
+	defer cancel()
+	client, err := h.dial(ctx, id)
+	if err != nil {
+		return am.Report{}, err
+	}
+	defer client.Close()
+	return client.Status(ctx)
+}
+
+// dial connects to the job's application master with the secret of its session.
+func (h *Home) dial(ctx context.Context, id scheduler.JobID) (*am.Client, error) {
+	secret, err := h.Coord.Get(ctx, secretKey(id))
+	if err != nil {
+		return nil, err
+	}
+	return am.Dial(ctx, h.Coord, id, string(secret.Data))
+}
+
+// Kill ends a job, wherever it runs, also when nobody works on it any more.
+func (h *Home) Kill(ctx context.Context, job scheduler.Job, reason string) (Status, error) {
+	s, err := h.Status(ctx, job)
+	switch {
+	case err != nil:
+		return s, err
+	case s.State.Final():
+		return s, say.Errorf(errs.Invalid, "job %s is over already: %s", job.ID, s.State)
+	case s.Interrupted:
+		s.Report, err = h.Supervise(ctx, job, Options{Kill: reason})
+		return s, err
+	}
+	client, err := h.dial(ctx, job.ID)
+	if err != nil {
+		return s, err
+	}
+	defer client.Close()
+	if err := client.Kill(ctx, reason); err != nil {
+		return s, err
+	}
+	return h.Status(ctx, job)
+}
