@@ -297,14 +297,14 @@ func TestRootMustBeADirectory(t *testing.T) {
 }
 
 func BenchmarkCreate(b *testing.B) {
-	st := open(b, b.TempDir(), file.Options{})
 	data := storetest.Pattern(4096, 1)
 	for _, opts := range [][]store.CreateOption{nil, {store.IfAbsent()}} {
 		b.Run(fmt.Sprintf("IfAbsent=%t", opts != nil), func(b *testing.B) {
-			took := make([]time.Duration, 0, b.N)
+			st := open(b, b.TempDir(), file.Options{})
+			var took []time.Duration
 			for b.Loop() {
 				begin := time.Now()
-				name := store.Name(fmt.Sprintf("log/%d-%d", b.N, len(took)))
+				name := store.Name(fmt.Sprintf("log/%d", len(took)))
 				if err := store.Put(b.Context(), st, name, data, opts...); err != nil {
 					b.Fatal(err)
 				}

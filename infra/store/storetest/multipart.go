@@ -152,6 +152,9 @@ func testUploadBadParts(t *testing.T, st store.Store, m store.Multipart) {
 	_, err := m.BeginUpload(t.Context(), "a//b")
 	wantKind(t, err, errs.Invalid)
 	wantAbsent(t, st, "a")
+	if err := m.AbortUpload(t.Context(), u); err != nil {
+		t.Error(err)
+	}
 }
 
 func testUploadList(t *testing.T, _ store.Store, m store.Multipart) {
