@@ -220,7 +220,13 @@ func decodeBinary[T any](src []byte) (v T, err error) {
 }
 
 func appendNone(dst []byte, _ struct{}) ([]byte, error) { return dst, nil }
-func decodeNone([]byte) (struct{}, error)               { return struct{}{}, nil }
+
+func decodeNone(src []byte) (none struct{}, err error) {
+	if len(src) > 0 {
+		return none, badLength("nothing", src)
+	}
+	return none, nil
+}
 
 func badLength(what string, src []byte) error {
 	return errs.Errorf("functions.Codec", errs.Corrupt, nil, "%d bytes that are not %s", len(src), what)

@@ -2,7 +2,6 @@ package functions
 
 import (
 	"io"
-	"strings"
 
 	"github.com/seed3322913c/runner/functions/wire"
 	"github.com/seed3322913c/runner/infra/errs"
@@ -50,15 +49,16 @@ func (s *server) newMapBody(raw Raw, combiner string) (body, error) {
 	b.batch, _ = b.mapper.(BatchMapper)
 	b.lines, _ = b.mapper.(lineCounter)
 	var fold Reducer
-	if kind := ParseFoldKind(combiner); kind != FoldOther {
-		fold = NewInt64Fold(kind)
-	} else if name, own := strings.CutPrefix(combiner, "go:"); own && name == raw.name() && raw.Combiner != nil {
+	own := raw.Combiner != nil && combiner == Ref{Go: raw.name()}.String()
+	if own {
 		fold = raw.Combiner()
+	} else if kind := ParseFoldKind(combiner); kind != FoldOther {
+		fold = NewInt64Fold(kind)
 	}
 	if f, ok := fold.(Int64Folder); ok && ValueKindOf(b.mapper) == ValueInt64 {
 		b.cache = newFoldCache(f.FoldInt64, s.EmitInt64)
 		b.out = cachedEmitter{b.cache}
-	} else if m, ok := b.mapper.(interface{ combine() }); ok && fold != nil {
+	} else if m, ok := b.mapper.(interface{ combine() }); ok && own {
 		m.combine()
 	}
 	return b, s.accept(b.mapper)

@@ -6,47 +6,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/seed3322913c/runner/functions"
 	"github.com/seed3322913c/runner/functions/builtin"
 	"github.com/seed3322913c/runner/infra/errs"
 )
-
-// pairs collects records as "key=value" lines.
-type pairs struct{ all []string }
-
-func (p *pairs) Emit(key, value []byte) error {
-	p.all = append(p.all, string(key)+"="+string(value))
-	return nil
-}
-
-// checkMean compares what a wordmean mapper has seen with what it should have.
-func checkMean(t *testing.T, m functions.Mapper, words, chars int) {
-	t.Helper()
-	out := &pairs{}
-	if err := m.(functions.Cleanup).Cleanup(out); err != nil {
-		t.Fatal(err)
-	}
-	want := &pairs{}
-	if words > 0 {
-		other, err := builtin.Mapper("wordmean", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		// One long word and many short ones have any wanted number of words and characters.
-		text := strings.Repeat("a ", words-1) + strings.Repeat("b", chars-words+1)
-		if err := other.Map(functions.Record{Value: []byte(text)}, nil); err != nil {
-			t.Fatal(err)
-		}
-		if err := other.(functions.Cleanup).Cleanup(want); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if diff := cmp.Diff(want.all, out.all); diff != "" {
-		t.Errorf("%d words of %d characters (-want +got):\n%s", words, chars, diff)
-	}
-}
 
 func TestEveryFunctionHasItsRoles(t *testing.T) {
 	params := functions.Params{"pattern": "a"}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"iter"
 	"math/bits"
+	"strconv"
 
 	"github.com/seed3322913c/runner/functions"
 )
@@ -59,11 +60,11 @@ func (w *wordMean) Cleanup(out functions.Emitter) error {
 func wordMeanRaw() functions.Raw {
 	raw := functions.MapReduce[string, mean[int64]]{
 		Combine: addMeans[int64](),
-		Reduce: functions.Reduce(func(_ string, means iter.Seq[mean[int64]], emit func(string, float64)) error {
+		Reduce: functions.Reduce(func(_ string, means iter.Seq[mean[int64]], emit func(string, string)) error {
 			all := total(means)
-			emit("count", float64(all.count))
-			emit("length", float64(all.sum))
-			emit("mean", all.value())
+			emit("count", strconv.FormatInt(all.count, 10))
+			emit("length", strconv.FormatInt(all.sum, 10))
+			emit("mean", string(functions.AppendFloat(nil, all.value())))
 			return nil
 		}),
 	}.Raw()

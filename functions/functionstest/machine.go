@@ -181,17 +181,17 @@ type group struct {
 	values [][]byte
 }
 
-// grouped sorts by key; the values of a key keep their order.
+// grouped sorts by key; the values of a key keep their order. What is absent arrives as empty.
 func grouped(records []record) []group {
 	records = slices.Clone(records)
 	slices.SortStableFunc(records, func(a, b record) int { return bytes.Compare(a.key, b.key) })
 	var groups []group
 	for _, r := range records {
 		if n := len(groups); n == 0 || !bytes.Equal(groups[n-1].key, r.key) {
-			groups = append(groups, group{key: r.key})
+			groups = append(groups, group{key: append([]byte{}, r.key...)})
 		}
 		g := &groups[len(groups)-1]
-		g.values = append(g.values, r.value)
+		g.values = append(g.values, append([]byte{}, r.value...))
 	}
 	return groups
 }
