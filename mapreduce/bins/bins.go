@@ -62,7 +62,7 @@ func (s *Set) Len() int { return len(s.tails) }
 
 // Tail returns room for n bytes or more at the end of bin i. The caller writes one record to its beginning and tells its
 // length to Advance. It fails with errs.Exhausted when the budget has no room: then use what is in the bins, and Reset.
-func (s *Set) Tail(i uint, n int) ([]byte, error) {
+func (s *Set) Tail(i, n int) ([]byte, error) {
 	if t := &s.tails[i]; len(t.free) >= n && t.records < s.room {
 		return t.free, nil
 	}
@@ -70,13 +70,13 @@ func (s *Set) Tail(i uint, n int) ([]byte, error) {
 }
 
 // Advance ends a record of n bytes in bin i.
-func (s *Set) Advance(i uint, n int) {
+func (s *Set) Advance(i, n int) {
 	t := &s.tails[i]
 	t.free = t.free[n:]
 	t.records++
 }
 
-func (s *Set) grow(i uint, n int) ([]byte, error) {
+func (s *Set) grow(i, n int) ([]byte, error) {
 	t := &s.tails[i]
 	if t.records >= s.room {
 		if err := s.reserve(); err != nil {
@@ -112,7 +112,7 @@ func (s *Set) reserve() error {
 const entrySize = int(unsafe.Sizeof(entry{}))
 
 // cut shortens the newest chunk of bin i to what is written.
-func (s *Set) cut(i uint) {
+func (s *Set) cut(i int) {
 	if list := s.chunks[i]; len(list) > 0 {
 		last := &list[len(list)-1]
 		*last = (*last)[:cap(*last)-segment.Slack-len(s.tails[i].free)]
@@ -125,7 +125,7 @@ func (s *Set) Records(i int) int { return s.tails[i].records }
 // Chunks returns the records of bin i in the order they came, whole in each chunk. They are valid until the next record
 // goes into the bin, or Reset.
 func (s *Set) Chunks(i int) [][]byte {
-	s.cut(uint(i))
+	s.cut(i)
 	return s.chunks[i]
 }
 

@@ -11,7 +11,6 @@ package collect
 
 import (
 	"context"
-	"os"
 
 	"github.com/seed3322913c/runner/functions"
 	"github.com/seed3322913c/runner/infra/errs"
@@ -62,39 +61,22 @@ type Stats struct {
 }
 
 // spills are the files that a collector wrote when memory ran out, each like a segment.
-type spills struct {
-	opts Options
-	list []*segment.Range
-}
+type spills []*segment.Range
 
 // add makes one more spill of what write puts out.
-func (s *spills) add(layout segment.Layout, write func(w *segment.Writer) error) error {
-	f, err := os.CreateTemp(s.opts.Scratch, "spill-*")
+func (s *spills) add(opts Options, layout segment.Layout, write func(w *segment.Writer) error) error {
+	r, err := segment.Spill(opts.Scratch, layout, opts.writer(), write)
 	if err != nil {
-		return errs.E("collect.Spill", errs.Other, nil, err)
+		return err
 	}
-	w := segment.NewWriter(f, layout, s.opts.writer())
-	err = write(w)
-	x, e := w.Finish()
-	if err == nil {
-		err = e
-	}
-	s.list = append(s.list, segment.NewRange(f, x, func() error { return discard(f) }))
-	return err
+	*s = append(*s, r)
+	return nil
 }
 
 // close removes all spills.
 func (s *spills) close() {
-	for _, r := range s.list {
+	for _, r := range *s {
 		_ = r.Close() // in a scratch directory, which goes with the attempt
 	}
-	s.list = nil
-}
-
-func discard(f *os.File) error {
-	err := f.Close()
-	if e := os.Remove(f.Name()); err == nil {
-		err = e
-	}
-	return err
+	*s = nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"math/bits"
 	"strconv"
 
 	"github.com/seed3322913c/runner/functions"
@@ -15,8 +14,8 @@ import (
 	"github.com/seed3322913c/runner/mapreduce/segment"
 )
 
-// FoldOptions tune a Folder. Without a Partition function partitions are ranges of a hash, and their number must be a
-// power of two; reducers then take contiguous runs of them.
+// FoldOptions tune a Folder. Without a Partition function partitions are ranges of a hash; reducers take contiguous runs
+// of them.
 type FoldOptions struct {
 	Options
 	Values    functions.ValueKind  // what Emit's values are: ValueInt64, or ValueText for decimal numbers
@@ -32,7 +31,6 @@ type Folder struct {
 	opts   FoldOptions
 	fold   fold.Func
 	sum    bool // fold is addition, the usual case
-	shift  uint // a hash's bits below those that choose the bin
 	block  []byte
 	cache  []entry
 	bins   *bins.Set
@@ -57,23 +55,17 @@ const (
 	// on real text.
 	cacheSize = 1 << 14
 
-	// tableKeys is for how many keys the table begins with room.
+	// tableKeys is for how many keys the table of the packer begins with room.
 	tableKeys = 1 << 10
 )
 
 // NewFolder returns a collector that folds with f. It fails with errs.Exhausted if the budget is too small to begin.
 func NewFolder(f functions.Int64Folder, opts FoldOptions) (*Folder, error) {
-	const op = "collect.NewFolder"
-	if err := opts.check(op); err != nil {
+	if err := opts.check("collect.NewFolder"); err != nil {
 		return nil, err
 	}
-	parts := uint(opts.Partitions)
-	if opts.Partition == nil && bits.OnesCount(parts) != 1 {
-		return nil, errs.Errorf(op, errs.Invalid, nil, "%d partitions by hash, a power of two is needed", parts)
-	}
-	c := &Folder{opts: opts, fold: fold.Of(f), shift: 64 - uint(bits.TrailingZeros(parts))}
+	c := &Folder{opts: opts, fold: fold.Of(f)}
 	c.sum = c.fold.IsSum()
-	c.spills.opts = opts.Options
 	n := cacheSize
 	for int64(n*entrySize) > opts.Budget.Limit()/8 && n > 1 {
 		n /= 2
@@ -85,7 +77,7 @@ func NewFolder(f functions.Int64Folder, opts FoldOptions) (*Folder, error) {
 	c.cache = arena.Of[entry](c.block)[:n]
 	clear(c.cache)
 	c.bins = bins.New(opts.Budget, opts.Partitions, bins.Options{Layout: segment.Folded})
-	if c.table, err = fold.NewTable(opts.Budget, c.fold, min(tableKeys, n)); err != nil {
+	if c.table, err = fold.NewTable(opts.Budget, c.fold, min(tableKeys, n/4), opts.Budget.Limit()/8); err != nil {
 		c.Abort()
 		return nil, err
 	}
@@ -184,7 +176,7 @@ func (c *Folder) evict(e *entry) error {
 		e.bytes(key[:])
 		return c.put(0, key[:n], e.value)
 	}
-	bin := uint(e.tag >> c.shift)
+	bin := segment.Partition(e.tag, c.opts.Partitions)
 	b, err := c.tail(bin, segment.MaxHeader+inline)
 	if err != nil {
 		return err
@@ -209,13 +201,12 @@ func (e *entry) bytes(key []byte) {
 
 // put writes a record to its bin.
 func (c *Folder) put(hash uint64, key []byte, value int64) error {
-	bin := uint(hash >> c.shift)
+	bin := segment.Partition(hash, c.opts.Partitions)
 	if c.opts.Partition != nil {
-		p := c.opts.Partition(key)
-		if p < 0 || p >= c.opts.Partitions {
-			return errs.Errorf("collect.Emit", errs.Invalid, nil, "partition %d of %d", p, c.opts.Partitions)
+		var err error
+		if bin, err = inBounds(c.opts.Partition(key), c.opts.Partitions); err != nil {
+			return err
 		}
-		bin = uint(p)
 	}
 	b, err := c.tail(bin, segment.MaxHeader+len(key))
 	if err != nil {
@@ -228,7 +219,7 @@ func (c *Folder) put(hash uint64, key []byte, value int64) error {
 }
 
 // tail is bins.Tail, which makes room by spilling.
-func (c *Folder) tail(bin uint, n int) ([]byte, error) {
+func (c *Folder) tail(bin, n int) ([]byte, error) {
 	b, err := c.bins.Tail(bin, n)
 	if err == nil || !errors.Is(err, errs.Exhausted) {
 		return b, err
@@ -241,7 +232,7 @@ func (c *Folder) tail(bin uint, n int) ([]byte, error) {
 
 func (c *Folder) spill() error {
 	c.stats.Spills++
-	err := c.spills.add(segment.Folded, func(w *segment.Writer) error {
+	err := c.spills.add(c.opts.Options, segment.Folded, func(w *segment.Writer) error {
 		p := c.newPacker(w)
 		for i := range c.bins.Len() {
 			if err := p.add(i); err != nil {
@@ -276,7 +267,7 @@ func (c *Folder) Finish(ctx context.Context) (segment.Index, error) {
 		if err := ctx.Err(); err != nil {
 			return segment.Index{}, err
 		}
-		for _, r := range c.spills.list {
+		for _, r := range c.spills {
 			if err := f.Copy(r, i); err != nil {
 				return segment.Index{}, err
 			}

@@ -17,6 +17,7 @@ import (
 // behind the other in a buffer.
 type Table struct {
 	budget *arena.Budget
+	limit  int64 // bytes that block and keys may take
 	fold   Func
 	block  []byte // the memory of slots
 	slots  []slot
@@ -38,9 +39,10 @@ const (
 	maxKeys  = 1 << 32 // bytes that an offset reaches
 )
 
-// NewTable returns a table that has room for n keys. It fails with errs.Exhausted if the budget has none for it.
-func NewTable(b *arena.Budget, f Func, n int) (*Table, error) {
-	t := &Table{budget: b, fold: f}
+// NewTable returns a table that has room for n keys, and grows to limit bytes of the budget at most. It fails with
+// errs.Exhausted if there is no room for it.
+func NewTable(b *arena.Budget, f Func, n int, limit int64) (*Table, error) {
+	t := &Table{budget: b, fold: f, limit: limit}
 	if err := t.alloc(slotsFor(n)); err != nil {
 		return nil, err
 	}
@@ -57,13 +59,21 @@ func slotsFor(n int) int {
 }
 
 func (t *Table) alloc(slots int) error {
-	block, err := t.budget.Alloc(slots * slotSize)
+	block, err := t.take(slots*slotSize, cap(t.keys))
 	if err != nil {
 		return err
 	}
 	t.block, t.slots = block, arena.Of[slot](block)
 	clear(t.slots)
 	return nil
+}
+
+// take returns a block of n bytes, if it and what else the table keeps are within its limit.
+func (t *Table) take(n, other int) ([]byte, error) {
+	if int64(n+other) > t.limit {
+		return nil, errs.Errorf("fold.Table", errs.Exhausted, nil, "limit of %d bytes", t.limit)
+	}
+	return t.budget.Alloc(n)
 }
 
 // full reports whether used keys are too many for so many slots: probes grow long above three quarters.
@@ -136,7 +146,7 @@ func (t *Table) room(n int) error {
 	if need > maxKeys {
 		return errs.Errorf("fold.Table", errs.Exhausted, nil, "%d bytes of keys", need)
 	}
-	block, err := t.budget.Alloc(max(need, 2*cap(t.keys)))
+	block, err := t.take(max(need, 2*cap(t.keys)), len(t.block))
 	if err != nil {
 		return err
 	}

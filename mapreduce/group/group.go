@@ -24,8 +24,9 @@ import (
 
 // Options are what both ways of grouping need to know.
 type Options struct {
-	Scratch string        // where runs go that memory does not hold
-	Budget  *arena.Budget // bounds the memory, beside what the ranges hold
+	Scratch string              // where runs go that memory does not hold
+	Budget  *arena.Budget       // bounds the memory, beside what the ranges hold
+	Values  functions.ValueKind // what a reducer's values are; but for ValueBytes they also are Int64Values
 }
 
 // Stats counts what went through.

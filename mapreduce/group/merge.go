@@ -5,6 +5,7 @@ import (
 
 	"github.com/seed3322913c/runner/functions"
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/mapreduce/merge"
 	"github.com/seed3322913c/runner/mapreduce/segment"
 )
 
@@ -14,27 +15,58 @@ type MergeOptions struct {
 	Compare func(a, b []byte) int // the order in which the maps sorted; nil: byte order
 	Group   func(a, b []byte) int // 0: one group; nil: as Compare. Equal keys must be neighbours in Compare's order
 	FanIn   int                   // streams merged at once at most, 0: as many as the budget has buffers for
-	Values  functions.ValueKind   // ValueInt64: values handed to a reducer are also Int64Values
 }
 
 // Merge is Groups over segments of layout Sorted.
-type Merge struct{}
+type Merge struct {
+	merger *merge.Merger
+	by     merge.Grouping
+	stats  Stats
+}
 
 var _ Groups = (*Merge)(nil)
 
 // NewMerge opens the ranges, every partition of each as a sorted stream, and merges until so few streams are left that
 // the rest can be done while reducing.
 func NewMerge(ctx context.Context, in []*segment.Range, opts MergeOptions) (*Merge, error) {
-	return nil, errs.Errorf("group.NewMerge", errs.Unsupported, nil, "not yet")
+	m := &Merge{by: merge.Grouping{Compare: opts.Group, Values: opts.Values}}
+	if opts.Group == nil {
+		m.by.Compare = opts.Compare
+	}
+	var sources []merge.Source
+	for _, r := range in {
+		x := r.Index()
+		if x.Layout != segment.Sorted {
+			return nil, errs.Errorf("group.NewMerge", errs.Invalid, nil, "segments are not sorted")
+		}
+		for i := range x.Parts {
+			sources = append(sources, merge.Source{Range: r, Part: x.First + i})
+		}
+		m.stats.Records += x.Records()
+	}
+	var err error
+	m.merger, err = merge.Open(ctx, sources, merge.Options{
+		Compare: opts.Compare, Scratch: opts.Scratch, Budget: opts.Budget, FanIn: opts.FanIn,
+	})
+	if err != nil {
+		return nil, err
+	}
+	m.stats.Spilled = m.merger.Spilled()
+	return m, nil
 }
 
 // Reduce implements Groups.
 func (m *Merge) Reduce(ctx context.Context, r functions.Reducer, out functions.Emitter) error {
-	return nil
+	n, err := merge.Reduce(ctx, m.merger, m.by, r, out)
+	m.stats.Groups += n
+	return err
 }
 
 // Stats implements Groups.
-func (m *Merge) Stats() Stats { return Stats{} }
+func (m *Merge) Stats() Stats { return m.stats }
 
 // Close implements Groups.
-func (m *Merge) Close() error { return nil }
+func (m *Merge) Close() error {
+	m.merger.Close()
+	return nil
+}

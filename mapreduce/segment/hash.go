@@ -14,8 +14,8 @@ const (
 	hashB = 0xD6E8FEB86659FD93
 )
 
-// Hash is the hash of keys that chooses partitions, by its highest bits. It is part of the format, since all maps of a job
-// must agree: never change it.
+// Hash is the hash of keys that chooses partitions. It is part of the format, since all maps of a job must agree: never
+// change it.
 func Hash(key []byte) uint64 {
 	h, i := HashStart(len(key)), 0
 	for ; len(key)-i > 16; i += 16 {
@@ -36,6 +36,10 @@ func HashPair(h, w0, w1 uint64) uint64 {
 
 // HashEnd is told with HashStart.
 func HashEnd(h uint64) uint64 { return h ^ h>>29 }
+
+// Partition returns which of parts partitions a hash falls in: they divide the range of hashes evenly, in order, so that
+// neighbours can be put together. Only the upper half of the hash counts. parts is at most MaxParts.
+func Partition(hash uint64, parts int) int { return int(hash >> 32 * uint64(parts) >> 32) }
 
 // Load returns up to 8 bytes of key from offset i on, the first in the lowest bits, zeros beyond its end. It is a single
 // load when the capacity of key allows.

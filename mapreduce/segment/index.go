@@ -77,6 +77,8 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
+func checksumOf(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
+
 // Append encodes the index: the content of an index file.
 func (x Index) Append(b []byte) []byte {
 	start := len(b)
@@ -92,7 +94,7 @@ func (x Index) Append(b []byte) []byte {
 		b = binary.AppendUvarint(b, uint64(p.Records))
 		b = binary.LittleEndian.AppendUint32(b, p.Sum)
 	}
-	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b[start:], castagnoli))
+	return binary.LittleEndian.AppendUint32(b, checksumOf(b[start:]))
 }
 
 // Parse is the inverse of Append. Anything that Append did not write is errs.Corrupt.
@@ -101,7 +103,7 @@ func Parse(b []byte) (Index, error) {
 		return Index{}, corruptIndex("no index begins so")
 	}
 	body, sum := b[:len(b)-crcSize], b[len(b)-crcSize:]
-	if crc32.Checksum(body, castagnoli) != binary.LittleEndian.Uint32(sum) {
+	if checksumOf(body) != binary.LittleEndian.Uint32(sum) {
 		return Index{}, corruptIndex("checksum differs")
 	}
 	x := Index{Layout: Layout(body[len(indexMagic)])}

@@ -119,17 +119,3 @@ func (rc *Receiver) Abort() {
 	rc.opts.Budget.Free(rc.mem)
 	rc.file, rc.mem = nil, nil
 }
-
-// removeFile returns a function that closes and removes a temporary file.
-func removeFile(f *os.File) func() error {
-	return func() error {
-		err := f.Close()
-		if e := os.Remove(f.Name()); err == nil {
-			err = e
-		}
-		if err != nil {
-			return errs.E("segment.Close", errs.Other, nil, err)
-		}
-		return nil
-	}
-}

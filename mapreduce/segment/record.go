@@ -52,23 +52,37 @@ func Key(b []byte) []byte {
 	return b[at : at+n]
 }
 
-// NextFolded takes the first record off b. The key keeps the capacity of b.
+// Record is a record taken apart: views of where it lies. The key keeps the capacity behind it.
+type Record struct {
+	Whole  []byte // all of it, as it is stored
+	Key    []byte
+	Value  []byte // layout Sorted
+	Second uint64 // layout Folded: ZigZag of the value
+}
+
+// Next takes the first record off b. It fails with errs.Corrupt if there is none.
+func (l Layout) Next(b []byte) (r Record, rest []byte, err error) {
+	n, second, at := Header(b)
+	if at == 0 || n > len(b)-at {
+		return Record{}, nil, errRecord
+	}
+	end := at + n
+	if l == Sorted {
+		if second > uint64(len(b)-end) {
+			return Record{}, nil, errRecord
+		}
+		end += int(second)
+	}
+	return Record{b[:end], b[at : at+n], b[at+n : end], second}, b[end:], nil
+}
+
+// NextFolded is Next for layout Folded, where every nanosecond counts.
 func NextFolded(b []byte) (key []byte, value int64, rest []byte, err error) {
 	n, second, at := Header(b)
 	if at == 0 || n > len(b)-at {
 		return nil, 0, nil, errRecord
 	}
 	return b[at : at+n], UnZigZag(second), b[at+n:], nil
-}
-
-// NextSorted takes the first record off b. The key keeps the capacity of b.
-func NextSorted(b []byte) (key, value, rest []byte, err error) {
-	n, second, at := Header(b)
-	if at == 0 || n > len(b)-at || second > uint64(len(b)-at-n) {
-		return nil, nil, nil, errRecord
-	}
-	end := at + n + int(second)
-	return b[at : at+n], b[at+n : end : end], b[end:], nil
 }
 
 var errRecord = errs.Errorf("segment.Next", errs.Corrupt, nil, "a record goes beyond the end of its block")

@@ -44,6 +44,7 @@ func NewReader(open Opener, pieces []Piece, opts Options) *Reader {
 // ends before its piece does.
 func (r *Reader) Batch(ctx context.Context) (lines []byte, err error) {
 	if len(r.rest) > 0 {
+		r.at = r.restAt()
 		lines, r.rest = r.rest, nil
 		return lines, nil
 	}
@@ -77,7 +78,7 @@ func (r *Reader) Line(ctx context.Context) (line []byte, err error) {
 			return nil, err
 		}
 	} else {
-		r.at = r.base + int64(r.lo) - int64(len(r.rest)) // a batch ends where the unread part of the buffer begins
+		r.at = r.restAt()
 	}
 	i := bytes.IndexByte(r.rest, '\n')
 	if i < 0 {
@@ -90,6 +91,9 @@ func (r *Reader) Line(ctx context.Context) (line []byte, err error) {
 	}
 	return line, nil
 }
+
+// restAt returns where rest begins: a batch ends where the unread part of the buffer begins.
+func (r *Reader) restAt() int64 { return r.base + int64(r.lo) - int64(len(r.rest)) }
 
 // Position tells where what was returned last began, for messages about it.
 func (r *Reader) Position() (name string, offset int64) { return r.name, r.at }

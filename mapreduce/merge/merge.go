@@ -1,0 +1,157 @@
+// Package merge makes one sorted stream of many: spills of a map, segments of all maps, runs of a reducer.
+//
+// All sources are read at once, with one block of each in memory, however long they are. If there are more of them than
+// the memory allows, groups of the smallest are merged to files first.
+package merge
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/seed3322913c/runner/mapreduce/arena"
+	"github.com/seed3322913c/runner/mapreduce/segment"
+)
+
+// Options tune a Merger.
+type Options struct {
+	Compare func(a, b []byte) int // the order of the sources; nil: byte order
+	Scratch string                // where runs go when there are too many sources
+	Budget  *arena.Budget         // what is left of it says how many sources are too many
+	FanIn   int                   // sources that are read at once at most; 0: as many as Budget has room for
+}
+
+const (
+	// streamCost is about what a source that is read from a file holds: a block, and what is read ahead.
+	streamCost = 3 * segment.DefaultBlock
+	// minFanIn goes beyond a very small budget, rather than merge in very many passes.
+	minFanIn = 8
+)
+
+// fanIn returns how many sources may be read at once.
+func (o Options) fanIn() int {
+	if o.FanIn > 0 {
+		return max(2, o.FanIn)
+	}
+	return max(minFanIn, int(o.Budget.Left()/streamCost))
+}
+
+// Merger is a sorted stream of records. Records of equal keys come in the order of their sources, if all sources could be
+// read at once. It is used by one goroutine.
+//
+//	for ; m.Record() != nil; err = m.Next() { ... }
+type Merger struct {
+	tree    *tree
+	runs    []*segment.Range // of our own making
+	spilled int64
+}
+
+// Open begins to merge. It fails with errs.Corrupt if a source is not what its index says, as Next does.
+func Open(ctx context.Context, sources []Source, opts Options) (*Merger, error) {
+	m := &Merger{}
+	sources = slices.DeleteFunc(slices.Clone(sources), Source.empty)
+	if err := m.open(ctx, sources, opts); err != nil {
+		m.Close()
+		return nil, err
+	}
+	return m, nil
+}
+
+func (m *Merger) open(ctx context.Context, sources []Source, opts Options) (err error) {
+	fanIn := opts.fanIn()
+	for len(sources) > fanIn {
+		slices.SortStableFunc(sources, func(a, b Source) int { return cmp.Compare(a.part().Stored, b.part().Stored) })
+		n := min(fanIn, len(sources)-fanIn+1) // as many as it takes, and no more, so that little is read twice
+		run, err := m.pass(ctx, sources[:n], opts)
+		if err != nil {
+			return err
+		}
+		sources = append(sources[n:], run)
+	}
+	m.tree, err = start(sources, opts)
+	return err
+}
+
+func (s Source) part() segment.Part {
+	x := s.Range.Index()
+	return x.Parts[s.Part-x.First]
+}
+
+// start begins to read all sources at once.
+func start(sources []Source, opts Options) (*tree, error) {
+	streams := make([]*stream, len(sources))
+	for i, s := range sources {
+		streams[i] = newStream(s)
+		if err := streams[i].next(); err != nil {
+			return nil, err
+		}
+	}
+	return newTree(streams, opts.Compare), nil
+}
+
+// empty reports whether there is nothing to read.
+func (s Source) empty() bool { return s.part().Stored == 0 && s.part().Records == 0 }
+
+// pass merges sources to one in a file.
+func (m *Merger) pass(ctx context.Context, sources []Source, opts Options) (Source, error) {
+	run, err := segment.Spill(opts.Scratch, sources[0].Range.Index().Layout, segment.WriterOptions{}, func(w *segment.Writer) error {
+		t, err := start(sources, opts)
+		if err != nil {
+			return err
+		}
+		some := Merger{tree: t}
+		for r := some.Record(); r != nil; r = some.Record() {
+			if err := w.Append([][]byte{r.Whole}, 1); err != nil {
+				return err
+			}
+			if m.spilled++; m.spilled%checkEvery == 0 && ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if err := some.Next(); err != nil {
+				return err
+			}
+		}
+		return w.End()
+	})
+	if err != nil {
+		return Source{}, err
+	}
+	m.runs = append(m.runs, run)
+	return Source{Range: run}, nil
+}
+
+// checkEvery is after how many records a long loop looks whether it is still wanted.
+const checkEvery = 1 << 14
+
+// Record returns the current record, or nil after the last one. It is valid until Next.
+func (m *Merger) Record() *segment.Record {
+	if len(m.tree.streams) == 0 {
+		return nil
+	}
+	s := m.tree.streams[m.tree.winner]
+	if s.ended {
+		return nil
+	}
+	return &s.Record
+}
+
+// Next moves to the next record.
+func (m *Merger) Next() error {
+	w := m.tree.winner
+	if err := m.tree.streams[w].next(); err != nil {
+		return err
+	}
+	m.tree.enter(w)
+	return nil
+}
+
+// Spilled returns how many records were written to files.
+func (m *Merger) Spilled() int64 { return m.spilled }
+
+// Close removes the files.
+func (m *Merger) Close() {
+	for _, r := range m.runs {
+		_ = r.Close() // in a scratch directory, which goes with the attempt
+	}
+	m.runs = nil
+}
