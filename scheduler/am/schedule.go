@@ -1,0 +1,228 @@
+package am
+
+import (
+	"cmp"
+	"net"
+	"slices"
+
+	"github.com/seed3322913c/runner/scheduler"
+	"github.com/seed3322913c/runner/scheduler/launch"
+)
+
+// liveStage is what is known of a stage's tasks besides the ledger.
+type liveStage struct {
+	tasks   []liveTask
+	fresh   int              // no task below it waits for its first attempt
+	retries []int            // tasks that wait to be tried again, first come first served
+	near    map[string][]int // tasks that wait for their first attempt, by host that has their input, best first
+}
+
+// liveTask is small: there may be very many. Whether a task waits is said by waits alone; the lists of a stage may name it
+// when it does not any more.
+type liveTask struct {
+	open  uint16 // attempts that run, or whose outcome is on its way to the ledger
+	tried uint16 // attempts that this application master has started
+	waits waits
+}
+
+// waits says what a task waits for.
+type waits uint8
+
+const (
+	no    waits = iota // it runs, is done, or is delayed
+	first              // for an executor, for the first time
+	again              // for an executor, to be tried again; it is among the retries of its stage
+)
+
+func (m *machine) liveTask(id scheduler.TaskID) *liveTask { return &m.live[id.Stage].tasks[id.Index] }
+
+// enlist makes known tasks wait that were not known before.
+func (m *machine) enlist() {
+	for _, s := range m.stages {
+		l := m.live[s.name]
+		if l == nil {
+			l = &liveStage{near: map[string][]int{}}
+			m.live[s.name] = l
+		}
+		for i := len(l.tasks); i < len(s.tasks); i++ {
+			t := liveTask{waits: first}
+			if _, taken := s.taken(i); taken {
+				t.waits = no
+			}
+			l.tasks = append(l.tasks, t)
+			for _, host := range s.tasks[i].hosts {
+				l.near[host] = append(l.near[host], i)
+			}
+		}
+	}
+	if m.active && m.planned() && !m.finished() && m.ledger.executors > m.scaled {
+		m.scaled = m.ledger.executors
+		m.decide(scale{m.scaled})
+	}
+}
+
+// requeue makes a task wait for another attempt, unless it has a result or one may be coming.
+func (m *machine) requeue(id scheduler.TaskID, delay, now int64) {
+	s, t := m.byName[id.Stage], m.liveTask(id)
+	if _, taken := s.taken(id.Index); taken || t.open > 0 || t.waits != no {
+		return
+	}
+	if delay > 0 {
+		m.delayed = append(m.delayed, delayed{id, now + delay})
+		m.decide(wake{now + delay})
+		return
+	}
+	t.waits = again
+	l := m.live[id.Stage]
+	l.retries = append(l.retries, id.Index)
+}
+
+// schedule does what can be done now: ask for tasks, commit, or give waiting tasks to executors.
+func (m *machine) schedule(now int64) {
+	if !m.active || m.ending || !m.planned() {
+		return
+	}
+	if m.finished() {
+		m.ending = true
+		m.decide(write{record{Commit: &commit{Time: now}}})
+		return
+	}
+	if m.failWithoutExecutors(now); m.ending {
+		return
+	}
+	for _, s := range m.stages {
+		if s.want == open && m.fed(s) && !m.asked[s.name] {
+			m.asked[s.name] = true
+			m.decide(ask{what: askCut, stage: s.name})
+		}
+	}
+	if !m.settled && len(m.executors) < m.ledger.executors && now < m.settleBy {
+		return
+	}
+	m.settled = true
+	for {
+		e, id := m.match()
+		if e == nil {
+			return
+		}
+		t := m.liveTask(id)
+		if t.tried == stride {
+			m.fail(now, "%s was tried %d times", id, stride)
+			return
+		}
+		n := (m.masters-1)*stride + int(t.tried)
+		t.tried++
+		a := scheduler.AttemptID{Task: id, N: n}
+		m.start(e, a, now)
+		m.decide(ask{what: askPayload, attempt: a})
+	}
+}
+
+// failWithoutExecutors ends the job when no executor is left and the launcher starts no other.
+func (m *machine) failWithoutExecutors(now int64) {
+	if len(m.executors) > 0 || m.scaled == 0 {
+		return
+	}
+	var latest launch.Event
+	for i := range m.scaled {
+		ev, ok := m.containers[i]
+		if !ok || ev.State != launch.Failed && ev.State != launch.Done {
+			return
+		}
+		latest = ev
+	}
+	m.fail(now, "no executor is left: %s %s; it is not started again", latest.Container, latest.Exit)
+}
+
+// match finds an executor with a free core and a task for it: the executor with the most free cores first.
+func (m *machine) match() (*executor, scheduler.TaskID) {
+	var free []*executor
+	for _, id := range m.executorIDs() {
+		if e := m.executors[id]; e.free() > 0 && !m.shunned(e) {
+			free = append(free, e)
+		}
+	}
+	slices.SortStableFunc(free, func(a, b *executor) int { return cmp.Compare(b.free(), a.free()) })
+	for _, e := range free {
+		for _, s := range m.stages {
+			if i, ok := m.pick(s, e); ok {
+				return e, scheduler.TaskID{Stage: s.name, Index: i}
+			}
+		}
+	}
+	return nil, scheduler.TaskID{}
+}
+
+// maxFailures is how many attempts may fail on an executor in a row before others are preferred for everything. Without
+// that, a broken one would fail tasks faster than the others can do them.
+const maxFailures = 3
+
+// shunned reports whether e should get nothing because there is a better one.
+func (m *machine) shunned(e *executor) bool {
+	if e.failures < maxFailures {
+		return false
+	}
+	for _, other := range m.executors {
+		if other.failures < maxFailures {
+			return true
+		}
+	}
+	return false
+}
+
+// pick takes a waiting task of s for e: one to be tried again, else one whose input is near, else the first.
+func (m *machine) pick(s *stage, e *executor) (int, bool) {
+	l := m.live[s.name]
+	if l == nil || !m.ready(s) || m.starving(s) {
+		return 0, false
+	}
+	l.retries = slices.DeleteFunc(l.retries, func(i int) bool { return l.tasks[i].waits != again })
+	for _, i := range l.retries {
+		if !m.avoids(s, i, e) {
+			return i, true
+		}
+	}
+	isFirst := func(i int) bool { return l.tasks[i].waits == first }
+	if host, _, err := net.SplitHostPort(e.node); err == nil {
+		near := l.near[host]
+		near = near[max(0, slices.IndexFunc(near, isFirst)):]
+		l.near[host] = near
+		if len(near) > 0 && isFirst(near[0]) {
+			return near[0], true
+		}
+	}
+	for ; l.fresh < len(l.tasks); l.fresh++ {
+		if isFirst(l.fresh) {
+			return l.fresh, true
+		}
+	}
+	return 0, false
+}
+
+// starving reports whether s needs an output that is about to count as lost.
+func (m *machine) starving(s *stage) bool {
+	for id, about := range m.suspects {
+		if about.condemned && slices.Contains(s.needs, id.Task.Stage) {
+			return true
+		}
+	}
+	return false
+}
+
+// avoids reports whether task i should not run on e because it failed there, and has not on some other executor.
+func (m *machine) avoids(s *stage, i int, e *executor) bool {
+	failedOn := func(id string) bool {
+		return slices.ContainsFunc(s.tasks[i].attempts, func(a attempt) bool {
+			return a.state == scheduler.AttemptFailed && a.executor == id
+		})
+	}
+	if !failedOn(e.id) {
+		return false
+	}
+	for id := range m.executors {
+		if !failedOn(id) {
+			return true
+		}
+	}
+	return false
+}
