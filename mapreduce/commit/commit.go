@@ -30,10 +30,10 @@ type Committer interface {
 	// Create starts the part called name on behalf of an attempt.
 	Create(ctx context.Context, attempt scheduler.AttemptID, name string) (Writer, error)
 
-	// Commit publishes parts, and success as the content of _SUCCESS, which must be a manifest of this job. It fails
-	// with errs.Exist, and publishes nothing, if another job's output is there that it may not replace; with
-	// errs.NotFound if a part is gone.
-	Commit(ctx context.Context, parts []Part, success []byte) error
+	// Commit publishes parts, and the manifest as _SUCCESS. It returns the manifest that is published, which is that of
+	// the first call if this is not the first. It fails with errs.Exist, and publishes nothing, if another job's output
+	// is there that it may not replace; with errs.NotFound if a part is gone.
+	Commit(ctx context.Context, parts []Part, m proof.Manifest) (proof.Manifest, error)
 
 	// Abort removes all that was not published. It may be called at any time, and again.
 	Abort(ctx context.Context) error

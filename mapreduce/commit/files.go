@@ -175,31 +175,37 @@ func (f *files) Create(_ context.Context, attempt scheduler.AttemptID, name stri
 }
 
 // Commit implements Committer.
-func (f *files) Commit(_ context.Context, parts []Part, success []byte) error {
+func (f *files) Commit(_ context.Context, parts []Part, m proof.Manifest) (proof.Manifest, error) {
 	const op = "commit.Commit"
 	s, owner, err := f.look(f.output)
 	switch {
 	case err != nil:
-		return errs.E(op, errs.Other, f.output, err)
+		return m, errs.E(op, errs.Other, f.output, err)
+	case s == ours:
+		m = *owner
 	case s == foreign && !f.over:
-		return exists(f.uri, owner)
+		return m, exists(f.uri, owner)
 	case s == foreign:
 		err = f.replaceable()
 	}
 	if s != ours && err == nil {
-		err = f.publish(parts, success, s == foreign)
+		err = f.publish(parts, m, s == foreign)
 	}
 	if err == nil {
 		err = f.clean()
 	}
 	if err != nil {
-		return errs.E(op, errs.Other, f.output, err)
+		return m, errs.E(op, errs.Other, f.output, err)
 	}
-	return nil
+	return m, nil
 }
 
 // publish makes the hidden folder complete and gives it its name.
-func (f *files) publish(parts []Part, success []byte, replace bool) error {
+func (f *files) publish(parts []Part, m proof.Manifest, replace bool) error {
+	success, err := m.Encode()
+	if err != nil {
+		return err
+	}
 	if err := os.MkdirAll(f.hidden, 0o777); err != nil { // a job without tasks has written nothing
 		return err
 	}

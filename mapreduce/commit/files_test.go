@@ -25,17 +25,12 @@ func attempt(t *testing.T, text string) scheduler.AttemptID {
 	return a
 }
 
-func manifest(t *testing.T, job scheduler.JobID, parts []Part) []byte {
-	t.Helper()
-	m := proof.Manifest{Job: job, Name: "words"}
+func manifest(job scheduler.JobID, parts []Part) proof.Manifest {
+	m := proof.Manifest{Format: 1, Job: job, Name: "words"}
 	for _, p := range parts {
 		m.Parts = append(m.Parts, proof.Part{Name: p.Name, Bytes: p.Bytes, CRC32C: p.CRC32C})
 	}
-	b, err := m.Encode()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
+	return m
 }
 
 // write commits one part whose content is the attempt's name.
@@ -94,14 +89,14 @@ func open(t *testing.T, job scheduler.Job) *files {
 }
 
 // prepare makes an older output if the job overwrites, and writes parts of two reducers, one of them twice.
-func prepare(t *testing.T, job scheduler.Job) (parts []Part, success []byte) {
+func prepare(t *testing.T, job scheduler.Job) (parts []Part, m proof.Manifest) {
 	t.Helper()
 	if job.Overwrite {
 		old := job
 		old.ID, old.Overwrite = "aaaa-old", false
 		c := open(t, old)
 		parts := []Part{write(t, c, "reduce-0.0", "part-r-00000"), write(t, c, "reduce-1.0", "part-r-00001")}
-		if err := c.Commit(t.Context(), parts, manifest(t, old.ID, parts)); err != nil {
+		if _, err := c.Commit(t.Context(), parts, manifest(old.ID, parts)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -111,7 +106,7 @@ func prepare(t *testing.T, job scheduler.Job) (parts []Part, success []byte) {
 	}
 	write(t, c, "reduce-0.0", "part-r-00000")
 	parts = []Part{write(t, c, "reduce-0.1", "part-r-00000"), write(t, c, "reduce-2.0", "part-r-00002")}
-	return parts, manifest(t, job.ID, parts)
+	return parts, manifest(job.ID, parts)
 }
 
 var (
@@ -146,7 +141,7 @@ func TestFilesCrash(t *testing.T) {
 				if c.overwrite {
 					before = oldTree
 				}
-				parts, success := prepare(t, job)
+				parts, m := prepare(t, job)
 				f := open(t, job)
 				f.swap = c.swap
 				n := 0
@@ -156,7 +151,7 @@ func TestFilesCrash(t *testing.T) {
 					}
 					return nil
 				}
-				err := f.Commit(t.Context(), parts, success)
+				_, err := f.Commit(t.Context(), parts, m)
 				if finished := last == c.steps; finished != (err == nil) || err != nil && !errors.Is(err, crash) {
 					t.Fatalf("after %d steps: %v", last, err)
 				}
@@ -176,8 +171,14 @@ func TestFilesCrash(t *testing.T) {
 				f.swap = c.swap
 				want := newTree
 				if last%2 == 0 || published { // by turns; once published an abort changes nothing
-					if err := f.Commit(t.Context(), parts, success); err != nil {
+					again := m
+					again.Name = "another try"
+					got, err := f.Commit(t.Context(), parts, again)
+					if err != nil {
 						t.Fatalf("second commit after %d steps: %v", last, err)
+					}
+					if answered := got.Name == m.Name; answered != published {
+						t.Errorf("second commit after %d steps answers with the manifest of %q", last, got.Name)
 					}
 				} else {
 					want = before
@@ -200,10 +201,10 @@ func TestFilesConflict(t *testing.T) {
 	first, second := fileJob(dir, "aaaa-one", false), fileJob(dir, "bbbb-two", false)
 	a, b := open(t, first), open(t, second)
 	pa, pb := []Part{write(t, a, "map-0.0", "part-m-00000")}, []Part{write(t, b, "map-0.0", "part-m-00000")}
-	if err := a.Commit(t.Context(), pa, manifest(t, first.ID, pa)); err != nil {
+	if _, err := a.Commit(t.Context(), pa, manifest(first.ID, pa)); err != nil {
 		t.Fatal(err)
 	}
-	err := b.Commit(t.Context(), pb, manifest(t, second.ID, pb))
+	_, err := b.Commit(t.Context(), pb, manifest(second.ID, pb))
 	if errs.KindOf(err) != errs.Exist || !strings.Contains(err.Error(), "written by job aaaa-one") {
 		t.Errorf("the second job's commit: %v", err)
 	}
@@ -220,7 +221,7 @@ func TestFilesConflict(t *testing.T) {
 func TestFilesRace(t *testing.T) {
 	dir := t.TempDir()
 	job := fileJob(dir, "bbbb-new", false)
-	parts, success := prepare(t, job)
+	parts, m := prepare(t, job)
 	f := open(t, job)
 	f.before = func(step string) error {
 		if step == "publish" {
@@ -228,7 +229,7 @@ func TestFilesRace(t *testing.T) {
 		}
 		return nil
 	}
-	if err := f.Commit(t.Context(), parts, success); errs.KindOf(err) != errs.Exist {
+	if _, err := f.Commit(t.Context(), parts, m); errs.KindOf(err) != errs.Exist {
 		t.Errorf("commit over a new folder: %v", err)
 	}
 }
@@ -240,12 +241,12 @@ func TestFilesLostPart(t *testing.T) {
 	} {
 		dir := t.TempDir()
 		job := fileJob(dir, "bbbb-new", false)
-		parts, success := prepare(t, job)
+		parts, m := prepare(t, job)
 		f := open(t, job)
 		if err := spoil(f.attemptFile(parts[1].Attempt, parts[1].Name)); err != nil {
 			t.Fatal(err)
 		}
-		err := f.Commit(t.Context(), parts, success)
+		_, err := f.Commit(t.Context(), parts, m)
 		if k := errs.KindOf(err); k != errs.NotFound && k != errs.Corrupt {
 			t.Errorf("%s: %v", name, err)
 		}

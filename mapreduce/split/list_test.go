@@ -274,6 +274,26 @@ func TestSource(t *testing.T) {
 	}
 }
 
+func TestSelects(t *testing.T) {
+	for _, c := range []struct {
+		input, name string
+		want        bool
+	}{
+		{"/a", "/a/out/part", true}, {"/a", "/a", true}, {"/a/", "/a/b", true}, {"/", "/a", true},
+		{"/a", "/b/part", false}, {"/a", "/ab/part", false}, {"/a/b", "/a/part", false},
+		{"/a", "/a/_out/part", false}, {"/a", "/a/.out/part", false}, {"/a/_out", "/a/_out/part", true},
+		{"/a/*", "/a/out/part", true}, {"/a/*.txt", "/a/out/part", false}, {"/*/out", "/a/out/part", true},
+		{"/{a,b}", "/b/part", true}, {"/a[1]", "/a[1]/part", true}, {"/a[1", "/a[2/part", false},
+	} {
+		if got := Selects("file://"+c.input, "file://"+c.name); got != c.want {
+			t.Errorf("Selects(%q, %q) = %v", c.input, c.name, got)
+		}
+	}
+	if Selects("s3://a/b", "s3://other/b/c") || Selects("a", "a") {
+		t.Error("other places are not told apart")
+	}
+}
+
 func TestWithin(t *testing.T) {
 	for _, c := range []struct {
 		name, folder string

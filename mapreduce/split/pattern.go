@@ -2,6 +2,7 @@ package split
 
 import (
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/seed3322913c/runner/infra/errs"
@@ -78,6 +79,26 @@ func compile(p string) ([][]part, error) {
 		all = append(all, parts)
 	}
 	return all, nil
+}
+
+// Selects reports whether List would take a file called uri for the input, if there were one.
+func Selects(input, uri string) bool {
+	a, errA := parseURI(input)
+	b, errB := parseURI(uri)
+	if errA != nil || errB != nil || a.root != b.root {
+		return false
+	}
+	var literal []part
+	for c := range strings.SplitSeq(a.path, "/") {
+		if c != "" {
+			literal = append(literal, part{text: c})
+		}
+	}
+	if fits(b.path, literal) {
+		return true
+	}
+	alternatives, err := compile(a.path)
+	return err == nil && slices.ContainsFunc(alternatives, func(parts []part) bool { return fits(b.path, parts) })
 }
 
 // maxAlternatives bounds what the braces of one pattern expand to.

@@ -1,0 +1,121 @@
+package mapreduce
+
+import (
+	"context"
+	"errors"
+	"runtime"
+
+	"github.com/seed3322913c/runner/functions"
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/store"
+	"github.com/seed3322913c/runner/mapreduce/arena"
+	"github.com/seed3322913c/runner/mapreduce/commit"
+	"github.com/seed3322913c/runner/mapreduce/shuffle"
+	"github.com/seed3322913c/runner/scheduler"
+)
+
+// BodyOptions may all be left zero.
+type BodyOptions struct {
+	Shuffle shuffle.Options
+	Fetches int  // segments fetched at a time by one reducer; 8
+	NoLocal bool // fetch through the node's server also what lies on the disk of this very node
+}
+
+// Body is the half of the engine that runs in executors. It keeps memory and connections from one attempt to the next.
+type Body struct {
+	resolve store.Resolve
+	opts    BodyOptions
+	pool    *arena.Pool
+	client  *shuffle.Client
+	cpu     cpuMeter
+}
+
+var _ scheduler.Body = (*Body)(nil)
+
+// NewBody returns the body of all MapReduce jobs that this process has executors of. Resolve finds their input.
+func NewBody(resolve store.Resolve, o BodyOptions) *Body {
+	if o.Fetches == 0 {
+		o.Fetches = 8
+	}
+	if o.Shuffle.Conns == 0 {
+		o.Shuffle.Conns = o.Fetches * runtime.GOMAXPROCS(0)
+	}
+	return &Body{resolve: resolve, opts: o, pool: arena.New(arena.Options{}), client: shuffle.NewClient(o.Shuffle)}
+}
+
+// Close gives memory and connections back. No attempt may be running.
+func (b *Body) Close() {
+	b.client.Close()
+	b.pool.Trim()
+}
+
+// Run implements scheduler.Body.
+func (b *Body) Run(ctx context.Context, a scheduler.Attempt, r scheduler.Reporter) ([]byte, error) {
+	const op = "mapreduce.Run"
+	opts, err := optionsOf(a.Job)
+	if err != nil {
+		return nil, err
+	}
+	defer b.cpu.begin(func(millis int64) { r.Count(taskCounters, "CPU_MILLISECONDS", millis) })()
+	memory := a.Memory
+	if opts.Mapper.Go != "" || opts.Reducer.Go != "" {
+		memory /= 2 // the rest is for the children
+	}
+	t := &task{Body: b, Attempt: a, r: r, opts: opts, memory: memory}
+	t.in = instance{id: a.ID.String(), dir: a.Scratch, env: attemptEnv{r, a.ID, opts.Set}}
+	var result any
+	switch a.ID.Task.Stage {
+	case mapStage:
+		result, err = t.runMap(ctx)
+	case reduceStage:
+		result, err = t.runReduce(ctx)
+	default:
+		err = errs.Errorf(op, errs.Internal, a.ID, "there is no stage %q", a.ID.Task.Stage)
+	}
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, errs.E(op, errs.Canceled, a.ID, context.Cause(ctx))
+		}
+		return nil, err
+	}
+	return encode(result)
+}
+
+// task is one attempt under way.
+type task struct {
+	*Body
+	scheduler.Attempt
+	r      scheduler.Reporter
+	opts   Options
+	in     instance
+	memory int64 // bytes that the engine itself may use
+}
+
+func (t *task) roles() roles { return roles{t.Job, t.opts} }
+
+// create starts this attempt's part of the output.
+func (t *task) create(ctx context.Context, kind string, values functions.ValueKind) (*textOutput, error) {
+	out, err := commit.New(t.Job)
+	if err != nil {
+		return nil, err
+	}
+	part, err := out.Create(ctx, t.ID, partName(kind, t.ID.Task.Index))
+	if err != nil {
+		return nil, err
+	}
+	return newTextOutput(part, values), nil
+}
+
+// failed classifies what a function of the user's has returned.
+func failed(op string, subject any, err error) error {
+	var lost *scheduler.InputLost
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &lost):
+		return err
+	case errs.KindOf(err) == errs.Other:
+		return errs.E(op, errs.Failed, subject, err)
+	}
+	return errs.E(op, errs.Other, subject, err)
+}

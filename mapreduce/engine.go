@@ -1,0 +1,298 @@
+package mapreduce
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/store"
+	"github.com/seed3322913c/runner/mapreduce/commit"
+	"github.com/seed3322913c/runner/mapreduce/split"
+	"github.com/seed3322913c/runner/scheduler"
+)
+
+// EngineOptions may all be left zero.
+type EngineOptions struct {
+	Slots int              // attempts that run at a time over all executors; 1
+	Now   func() time.Time // time.Now
+}
+
+// Engine is the half of the engine that runs in the application master of one job.
+//
+// It keeps two objects, each written once, so that all application masters of the job, also those that do not know yet
+// that they were replaced, go by the same:
+//
+//	jobs/<id>/splits     how the job is divided, and the splits of its maps
+//	jobs/<id>/reduces    which partitions each reducer gets
+type Engine struct {
+	job     scheduler.Job
+	opts    EngineOptions
+	store   store.Store
+	resolve store.Resolve
+
+	plan   *plan         // nil: not read yet
+	cut    *reducePlan   // nil: not read yet
+	splits []split.Split // of plan
+}
+
+// plan is the head of jobs/<id>/splits.
+type plan struct {
+	Bytes   int64     `json:"bytes"` // of input
+	Shuffle shuffling `json:"shuffle"`
+}
+
+// reducePlan is the content of jobs/<id>/reduces.
+type reducePlan struct {
+	Spans  []span  `json:"spans"`
+	Bytes  []int64 `json:"bytes"` // of records in each span, about
+	Values string  `json:"values"`
+}
+
+// maxReducePlan bounds jobs/<id>/reduces, in bytes.
+const maxReducePlan = 16 << 20
+
+var _ scheduler.Engine = (*Engine)(nil)
+
+// NewEngine returns the engine of a job. St is the system's own store, where the job is; resolve finds the job's input.
+func NewEngine(job scheduler.Job, st store.Store, resolve store.Resolve, o EngineOptions) *Engine {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Engine{job: job, store: st, resolve: resolve, opts: o}
+}
+
+func (e *Engine) name(object string) store.Name {
+	return store.Name("jobs").Join(string(e.job.ID)).Join(object)
+}
+
+// Plan implements scheduler.Engine.
+func (e *Engine) Plan(ctx context.Context) (scheduler.Plan, error) {
+	const op = "mapreduce.Plan"
+	err := e.load(ctx)
+	if errs.KindOf(err) == errs.NotFound {
+		err = e.compile(ctx)
+	}
+	if err != nil {
+		return scheduler.Plan{}, errs.E(op, errs.Other, nil, err)
+	}
+	maps := scheduler.Stage{Name: mapStage, Tasks: make([]scheduler.Task, len(e.splits))}
+	for i, s := range e.splits {
+		maps.Tasks[i].Weight = s.Bytes()
+	}
+	stages := []scheduler.Stage{maps}
+	if e.plan.Shuffle.Partitions > 0 {
+		stages = append(stages, scheduler.Stage{Name: reduceStage, Needs: []string{mapStage}})
+	}
+	return scheduler.Plan{Stages: stages}, nil
+}
+
+// load reads what was planned before.
+func (e *Engine) load(ctx context.Context) error {
+	if e.plan != nil {
+		return nil
+	}
+	head, splits, err := split.Read(ctx, e.store, e.name("splits"))
+	if err != nil {
+		return err
+	}
+	var p plan
+	if err := json.Unmarshal(head, &p); err != nil {
+		return errs.E("mapreduce.Plan", errs.Corrupt, e.name("splits"), err)
+	}
+	e.plan, e.splits = &p, splits
+	return nil
+}
+
+// compile plans, and keeps it unless another application master was first.
+func (e *Engine) compile(ctx context.Context) error {
+	c, err := check(ctx, e.job, e.resolve)
+	if err != nil {
+		return err
+	}
+	splits := split.Cut(c.files, split.Options{Size: c.opts.SplitSize, Slots: e.opts.Slots})
+	var p plan
+	for _, f := range c.files {
+		p.Bytes += f.Size
+	}
+	if !c.opts.MapOnly() {
+		if p.Shuffle, err = e.divide(ctx, c, p.Bytes); err != nil {
+			return err
+		}
+	}
+	head, err := encode(p)
+	if err != nil {
+		return err
+	}
+	err = split.Write(ctx, e.store, e.name("splits"), head, splits)
+	if err != nil && errs.KindOf(err) != errs.Exist {
+		return err
+	}
+	return e.load(ctx)
+}
+
+// divide decides how maps divide what they put out.
+func (e *Engine) divide(ctx context.Context, c checked, bytes int64) (shuffling, error) {
+	folds, err := e.folds(ctx, c.opts)
+	if err != nil {
+		return shuffling{}, err
+	}
+	s := shapeOf(e.job, c.opts, e.opts.Slots, folds)
+	n := s.partitions(bytes)
+	if !s.ranges {
+		return shuffling{Partitions: n}, nil
+	}
+	cuts, err := e.cuts(ctx, c, n)
+	return shuffling{Partitions: len(cuts) + 1, Cuts: cuts}, err
+}
+
+// folds reports whether maps will probably fold int64 values. Only a combiner of this process can.
+func (e *Engine) folds(ctx context.Context, opts Options) (bool, error) {
+	if opts.Combiner.Builtin == "" {
+		return false, nil
+	}
+	id := scheduler.AttemptID{Task: scheduler.TaskID{Stage: "plan"}}
+	c, err := roles{e.job, opts}.combiner(ctx, instance{id: id.String(), env: attemptEnv{silent{}, id, opts.Set}})
+	if err != nil {
+		return false, err
+	}
+	defer closeFunction(c)
+	return folderOf(c) != nil, nil
+}
+
+// Cut implements scheduler.Engine.
+func (e *Engine) Cut(ctx context.Context, stage string, in scheduler.Outputs) ([]scheduler.Task, error) {
+	const op = "mapreduce.Cut"
+	if stage != reduceStage {
+		return nil, errs.Errorf(op, errs.Internal, e.job.ID, "there is no stage %q", stage)
+	}
+	err := e.loadCut(ctx)
+	if errs.KindOf(err) == errs.NotFound {
+		err = e.makeCut(ctx, in[mapStage])
+	}
+	if err != nil {
+		return nil, errs.E(op, errs.Other, nil, err)
+	}
+	tasks := make([]scheduler.Task, len(e.cut.Spans))
+	for i, n := range e.cut.Bytes {
+		tasks[i].Weight = n
+	}
+	return tasks, nil
+}
+
+func (e *Engine) loadCut(ctx context.Context) error {
+	if e.cut != nil {
+		return nil
+	}
+	b, err := store.Get(ctx, e.store, e.name("reduces"), maxReducePlan)
+	if err != nil {
+		return err
+	}
+	var c reducePlan
+	if err := json.Unmarshal(b, &c); err != nil || len(c.Spans) != len(c.Bytes) {
+		return errs.E("mapreduce.Cut", errs.Corrupt, e.name("reduces"), err)
+	}
+	e.cut = &c
+	return nil
+}
+
+// makeCut gives each reducer its partitions by what the maps have put out.
+func (e *Engine) makeCut(ctx context.Context, maps []scheduler.Output) error {
+	if err := e.load(ctx); err != nil {
+		return err
+	}
+	opts, err := optionsOf(e.job)
+	if err != nil {
+		return err
+	}
+	partitions := e.plan.Shuffle.Partitions
+	sizes := make([]int64, min(partitions, maxBins))
+	var c reducePlan
+	for _, m := range maps {
+		r, err := decode[mapResult](m.Attempt, m.Data)
+		if err == nil {
+			err = addSizes(sizes, r.Sizes)
+		}
+		if err != nil {
+			return err
+		}
+		c.Values = r.Values
+	}
+	var total int64
+	for _, s := range sizes {
+		total += s
+	}
+	n := shapeOf(e.job, opts, e.opts.Slots, false).reducers(total)
+	if partitions == len(sizes) {
+		c.Spans = balance(sizes, n)
+	} else {
+		c.Spans = even(partitions, n)
+	}
+	c.Bytes = make([]int64, n)
+	for i, s := range c.Spans {
+		for p := s.Lo; p < s.Hi; p++ {
+			bin := binOf(p, partitions)
+			c.Bytes[i] += sizes[bin] * int64(len(sizes)) / int64(partitions)
+		}
+	}
+	b, err := encode(c)
+	if err != nil {
+		return err
+	}
+	err = store.Put(ctx, e.store, e.name("reduces"), b, store.IfAbsent())
+	if err != nil && errs.KindOf(err) != errs.Exist {
+		return err
+	}
+	return e.loadCut(ctx)
+}
+
+// Payload implements scheduler.Engine.
+func (e *Engine) Payload(ctx context.Context, task scheduler.TaskID, in scheduler.Outputs) ([]byte, error) {
+	const op = "mapreduce.Payload"
+	if err := e.load(ctx); err != nil {
+		return nil, errs.E(op, errs.Other, task, err)
+	}
+	switch {
+	case task.Stage == mapStage && task.Index < len(e.splits):
+		return encode(mapPayload{Split: e.splits[task.Index].Append(nil), Shuffle: e.plan.Shuffle})
+	case task.Stage == reduceStage:
+		if err := e.loadCut(ctx); err != nil {
+			return nil, errs.E(op, errs.Other, task, err)
+		}
+		if task.Index < len(e.cut.Spans) {
+			return e.reducePayload(task.Index, in[mapStage])
+		}
+	}
+	return nil, errs.Errorf(op, errs.Internal, task, "there is no such task")
+}
+
+func (e *Engine) reducePayload(index int, maps []scheduler.Output) ([]byte, error) {
+	s := e.cut.Spans[index]
+	p := reducePayload{
+		Lo: s.Lo, Hi: s.Hi, Bytes: e.cut.Bytes[index], Values: e.cut.Values, Nodes: []string{}, Maps: make([][2]int, len(maps)),
+	}
+	known := map[string]int{}
+	for i, m := range maps {
+		want := scheduler.TaskID{Stage: mapStage, Index: i}
+		if m.Attempt.Task != want {
+			return nil, errs.Errorf("mapreduce.Payload", errs.Internal, want, "its output is not there")
+		}
+		node, ok := known[m.Node]
+		if !ok {
+			node = len(p.Nodes)
+			known[m.Node] = node
+			p.Nodes = append(p.Nodes, m.Node)
+		}
+		p.Maps[i] = [2]int{node, m.Attempt.N}
+	}
+	return encode(p)
+}
+
+// Abort implements scheduler.Engine.
+func (e *Engine) Abort(ctx context.Context) error {
+	out, err := commit.New(e.job)
+	if err != nil {
+		return nil // then nothing was ever written
+	}
+	return out.Abort(ctx)
+}

@@ -1,0 +1,210 @@
+package mapreduce
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/seed3322913c/runner/functions"
+	"github.com/seed3322913c/runner/functions/builtin"
+	"github.com/seed3322913c/runner/functions/child"
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/scheduler"
+)
+
+// roles makes the functions of a job: built-ins are instances, a package's functions are child processes.
+type roles struct {
+	job  scheduler.Job
+	opts Options
+}
+
+// check fails, in one sentence, if one of the functions does not exist or cannot run with the job's parameters.
+func (f roles) check(ctx context.Context) error {
+	r := builtin.Roles{Mapper: f.opts.Mapper, Combiner: f.opts.Combiner, Reducer: f.opts.Reducer}
+	if err := r.Check(f.opts.Set); err != nil {
+		return err
+	}
+	var pkg functions.Package
+	for _, ref := range []functions.Ref{f.opts.Mapper, f.opts.Combiner, f.opts.Reducer} {
+		switch {
+		case ref.Exec != "":
+			return errs.Errorf("mapreduce.Check", errs.Unsupported, nil,
+				"exec: %q cannot be run: this version runs built-ins and functions of Go programs", ref.Exec)
+		case ref.Go == "":
+			continue
+		}
+		if pkg.Functions == nil {
+			var err error
+			if pkg, err = f.describe(ctx); err != nil {
+				return err
+			}
+		}
+		if _, err := pkg.Find(ref.Go); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// describe asks the job's package what functions it has.
+func (f roles) describe(ctx context.Context) (functions.Package, error) {
+	program, err := f.program()
+	if err != nil {
+		return functions.Package{}, err
+	}
+	return child.Describe(ctx, child.Command{Argv: []string{program}, Env: environment()})
+}
+
+// program returns the path of the job's package.
+func (f roles) program() (string, error) {
+	const op = "mapreduce.Check"
+	path, isFile := strings.CutPrefix(f.job.Package, "file://")
+	switch {
+	case path == "":
+		return "", errs.Errorf(op, errs.Invalid, nil, "the job names functions of a package, but no package")
+	case !isFile && strings.Contains(path, "://"):
+		return "", errs.Errorf(op, errs.Unsupported, nil, "package %s: a package must be a file of this machine", path)
+	}
+	info, err := os.Stat(path)
+	if err == nil && (info.IsDir() || info.Mode()&0o111 == 0) {
+		return "", errs.Errorf(op, errs.Invalid, nil, "package %s is not a program; build it first, as in: go build -o %s", path, path)
+	}
+	if err != nil {
+		return "", errs.Errorf(op, errs.KindOf(err), nil, "package %s cannot be run: %s", path, errs.Cause(err))
+	}
+	return path, nil
+}
+
+// environment is what a user's program finds. What processes of ours tell each other, secrets among it, is not for it.
+func environment() []string {
+	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "RUNNER_") })
+}
+
+// instance is what a function needs to know about the attempt that it is made for.
+type instance struct {
+	id  string
+	dir string // where a child process runs
+	env functions.Env
+}
+
+func (f roles) command(in instance) (child.Command, child.Task, error) {
+	program, err := f.program()
+	cmd := child.Command{Argv: []string{program}, Dir: in.dir, Env: environment(), Stderr: &lineLog{env: in.env}}
+	return cmd, child.Task{Attempt: in.id, Params: f.opts.Set, Combiner: f.opts.Combiner}, err
+}
+
+// mapper returns a mapper that is set up. The caller closes it.
+func (f roles) mapper(ctx context.Context, in instance) (functions.Mapper, error) {
+	return made(in, f.opts.Mapper, func() (functions.Mapper, error) {
+		return builtin.Mapper(f.opts.Mapper.Builtin, f.opts.Set)
+	}, func() (functions.Mapper, error) {
+		cmd, task, err := f.command(in)
+		if err != nil {
+			return nil, err
+		}
+		task.Function = f.opts.Mapper.Go
+		return child.NewMapper(ctx, cmd, task)
+	})
+}
+
+// combiner returns a combiner that is set up, or nil if the job has none. The caller closes it.
+func (f roles) combiner(ctx context.Context, in instance) (functions.Reducer, error) {
+	if f.opts.Combiner.IsZero() {
+		return nil, nil
+	}
+	return made(in, f.opts.Combiner, func() (functions.Reducer, error) {
+		return builtin.Combiner(f.opts.Combiner.Builtin, f.opts.Set)
+	}, func() (functions.Reducer, error) {
+		cmd, task, err := f.command(in)
+		if err != nil {
+			return nil, err
+		}
+		task.Function = f.opts.Combiner.Go
+		return child.NewCombiner(ctx, cmd, task)
+	})
+}
+
+// reducer returns a reducer that is set up. The caller closes it.
+func (f roles) reducer(ctx context.Context, in instance) (functions.Reducer, error) {
+	return made(in, f.opts.Reducer, func() (functions.Reducer, error) {
+		return builtin.Reducer(f.opts.Reducer.Builtin, f.opts.Set)
+	}, func() (functions.Reducer, error) {
+		cmd, task, err := f.command(in)
+		if err != nil {
+			return nil, err
+		}
+		task.Function = f.opts.Reducer.Go
+		return child.NewReducer(ctx, cmd, task)
+	})
+}
+
+// made makes a function in the place where ref says it runs, and sets it up.
+func made[T any](in instance, ref functions.Ref, here, elsewhere func() (T, error)) (T, error) {
+	create := here
+	if ref.Go != "" {
+		create = elsewhere
+	}
+	f, err := create()
+	if err != nil {
+		return f, err
+	}
+	if s, ok := any(f).(functions.Setup); ok {
+		if err := functions.Protect(func() error { return s.Setup(in.env) }); err != nil {
+			closeFunction(f)
+			var none T
+			return none, err
+		}
+	}
+	return f, nil
+}
+
+// closeFunction ends a function. Its error does not matter: what it put out is whole, or the attempt has failed.
+func closeFunction(f any) {
+	if c, ok := f.(io.Closer); ok {
+		_ = c.Close()
+	}
+}
+
+// cleanup lets a function put out its last records.
+func cleanup(f any, out functions.Emitter) error {
+	if c, ok := f.(functions.Cleanup); ok {
+		return functions.Protect(func() error { return c.Cleanup(out) })
+	}
+	return nil
+}
+
+// attemptEnv is the functions.Env of an attempt.
+type attemptEnv struct {
+	scheduler.Reporter
+	id  scheduler.AttemptID
+	set functions.Params
+}
+
+func (e attemptEnv) Param(name string) (string, bool) { v, ok := e.set[name]; return v, ok }
+func (e attemptEnv) Attempt() string                  { return e.id.String() }
+
+// lineLog hands what a program prints to the attempt's log, line by line.
+type lineLog struct {
+	env  functions.Env
+	rest []byte // the beginning of a line
+}
+
+// maxLogLine is where a line is cut, in bytes.
+const maxLogLine = 8 << 10
+
+func (l *lineLog) Write(p []byte) (int, error) {
+	n := len(p)
+	for len(p) > 0 {
+		line, rest, whole := bytes.Cut(p, []byte{'\n'})
+		l.rest = append(l.rest, line...)
+		if whole || len(l.rest) >= maxLogLine {
+			l.env.Logf("%s", l.rest)
+			l.rest = l.rest[:0]
+		}
+		p = rest
+	}
+	return n, nil
+}

@@ -1,0 +1,151 @@
+package mapreduce
+
+import (
+	"context"
+	"errors"
+	"io"
+	"path/filepath"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/mapreduce/arena"
+	"github.com/seed3322913c/runner/mapreduce/segment"
+	"github.com/seed3322913c/runner/mapreduce/shuffle"
+	"github.com/seed3322913c/runner/scheduler"
+)
+
+// segments are a reducer's partitions of all maps.
+type segments struct {
+	task    *task
+	payload reducePayload
+	ranges  []*segment.Range // by map
+	budget  *arena.Budget    // of what was fetched
+}
+
+func newSegments(t *task, p reducePayload) *segments {
+	return &segments{task: t, payload: p, ranges: make([]*segment.Range, len(p.Maps)), budget: t.pool.Budget(0)}
+}
+
+// attempt returns the attempt that made the output of map i.
+func (s *segments) attempt(i int) scheduler.AttemptID {
+	return scheduler.AttemptID{Task: scheduler.TaskID{Stage: mapStage, Index: i}, N: s.payload.Maps[i][1]}
+}
+
+// gather opens what lies on this node's disk and fetches the rest, into memory as far as half of the attempt's goes.
+func (s *segments) gather(ctx context.Context) error {
+	remote, err := s.openLocal()
+	if err != nil || len(remote) == 0 {
+		return err
+	}
+	const rounding = 8 << 10 // of each segment, at most
+	share := float64(s.payload.Bytes) * float64(len(remote)) / float64(len(s.ranges))
+	want := int64(share*9/8) + rounding*int64(len(remote))
+	s.budget = s.task.pool.Budget(min(want, s.task.memory/2))
+	into := segment.ReceiveOptions{Budget: s.budget, Dir: s.task.Scratch}
+	var fetched atomic.Int64
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(s.task.Body.opts.Fetches)
+	for _, i := range remote {
+		g.Go(func() error {
+			r, err := s.task.client.Fetch(ctx, s.source(i), into)
+			if err == nil {
+				s.ranges[i] = r
+				s.task.r.Progress(fetched.Add(r.Index().Raw()) / 2)
+			}
+			return err
+		})
+	}
+	return g.Wait()
+}
+
+// openLocal opens what lies beside this attempt's own directory, and returns the maps whose output does not.
+func (s *segments) openLocal() (remote []int, err error) {
+	for i := range s.ranges {
+		if s.task.Body.opts.NoLocal {
+			remote = append(remote, i)
+			continue
+		}
+		dir := filepath.Join(filepath.Dir(s.task.Dir), s.attempt(i).String())
+		s.ranges[i], err = segment.Open(dir, s.payload.Lo, s.payload.Hi)
+		switch errs.KindOf(err) {
+		case errs.NotFound:
+			remote = append(remote, i)
+		case errs.Corrupt:
+			return nil, s.lost(i, err)
+		default:
+			if err != nil {
+				return nil, err
+			}
+		}
+	}
+	return remote, nil
+}
+
+func (s *segments) source(i int) shuffle.Source {
+	return shuffle.Source{
+		Node: s.payload.Nodes[s.payload.Maps[i][0]], Job: s.task.Job.ID, Attempt: s.attempt(i),
+		Lo: s.payload.Lo, Hi: s.payload.Hi, Secret: s.task.Secret,
+	}
+}
+
+func (s *segments) lost(i int, err error) error {
+	return &scheduler.InputLost{Attempt: s.attempt(i), Sure: true, Err: err}
+}
+
+// blame finds out whose segment is damaged, if damage is what err is about. What came through the network was compared
+// with its checksums when it came, what lies on this disk only while it was read.
+func (s *segments) blame(err error) error {
+	if errs.KindOf(err) != errs.Corrupt {
+		return err
+	}
+	for i, r := range s.ranges {
+		if damage := verify(r); errs.KindOf(damage) == errs.Corrupt {
+			return s.lost(i, damage)
+		}
+	}
+	return err
+}
+
+// verify reads all of a range.
+func verify(r *segment.Range) error {
+	x := r.Index()
+	in := r.Reader(x.First, x.First+len(x.Parts))
+	for _, p := range x.Parts {
+		var err error
+		for err == nil {
+			_, err = in.Next()
+		}
+		if errors.Is(err, io.EOF) {
+			err = in.End(p.Records)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// folded reports whether the segments are of layout Folded.
+func (s *segments) folded() bool {
+	return len(s.ranges) > 0 && s.ranges[0].Index().Layout == segment.Folded
+}
+
+// sum adds up something of all segments.
+func (s *segments) sum(of func(segment.Index) int64) (n int64) {
+	for _, r := range s.ranges {
+		n += of(r.Index())
+	}
+	return n
+}
+
+// close frees memory and files.
+func (s *segments) close() {
+	for _, r := range s.ranges {
+		if r != nil {
+			_ = r.Close() // files that were only read, in a directory that goes with the attempt
+		}
+	}
+	s.budget.Close()
+}

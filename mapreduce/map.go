@@ -1,0 +1,148 @@
+package mapreduce
+
+import (
+	"context"
+
+	"github.com/seed3322913c/runner/functions"
+	"github.com/seed3322913c/runner/mapreduce/arena"
+	"github.com/seed3322913c/runner/mapreduce/collect"
+	"github.com/seed3322913c/runner/mapreduce/segment"
+	"github.com/seed3322913c/runner/mapreduce/split"
+	"github.com/seed3322913c/runner/mapreduce/text"
+)
+
+// runMap reads the split, maps and leaves a segment, or a part of the output if the job is map-only.
+func (t *task) runMap(ctx context.Context) (mapResult, error) {
+	p, err := decode[mapPayload](t.ID, t.Payload)
+	if err != nil {
+		return mapResult{}, err
+	}
+	s, err := split.Decode(p.Split)
+	if err != nil {
+		return mapResult{}, err
+	}
+	t.r.Status(s.String())
+	mapper, err := t.roles().mapper(ctx, t.in)
+	if err != nil {
+		return mapResult{}, failed("mapreduce.Map", t.in.id, err)
+	}
+	defer closeFunction(mapper)
+	budget := t.pool.Budget(t.memory)
+	defer budget.Close()
+	in := newInput(split.NewSource(t.resolve, s), text.Options{Budget: budget})
+	defer in.Close()
+
+	var result mapResult
+	if p.Shuffle.Partitions == 0 {
+		result, err = t.mapToOutput(ctx, in, mapper)
+	} else {
+		result, err = t.mapToSegment(ctx, in, mapper, collecting{p.Shuffle, budget})
+	}
+	if err != nil {
+		return mapResult{}, err
+	}
+	result.Bytes, result.Records = in.lines.Done(), in.records
+	t.countRead(s)
+	t.count("MAP_INPUT_RECORDS", in.records)
+	t.count("SPLIT_RAW_BYTES", int64(len(p.Split)))
+	return result, nil
+}
+
+// mapAll maps all records, and makes sure that they were what was planned.
+func (t *task) mapAll(ctx context.Context, in *input, m functions.Mapper, out functions.Emitter) error {
+	err := in.feed(ctx, m, out, func() { t.r.Progress(in.lines.Done()) })
+	if err == nil {
+		err = cleanup(m, out)
+	}
+	if err != nil {
+		return in.blame(ctx, err)
+	}
+	return in.src.Verify(ctx)
+}
+
+func (t *task) mapToOutput(ctx context.Context, in *input, m functions.Mapper) (mapResult, error) {
+	out, err := t.create(ctx, "m", functions.ValueKindOf(m))
+	if err != nil {
+		return mapResult{}, err
+	}
+	defer out.part.Abort(ctx) // no effect once committed
+	if err := t.mapAll(ctx, in, m, out); err != nil {
+		return mapResult{}, err
+	}
+	part, err := out.commit(ctx)
+	if err != nil {
+		return mapResult{}, err
+	}
+	t.count("MAP_OUTPUT_RECORDS", part.Records)
+	t.countWritten(part.Bytes)
+	return mapResult{Emitted: part.Records, Part: &part}, nil
+}
+
+// collecting is how a map collects what it emits.
+type collecting struct {
+	shuffling
+	budget *arena.Budget
+}
+
+func (t *task) mapToSegment(ctx context.Context, in *input, m functions.Mapper, c collecting) (mapResult, error) {
+	combiner, err := t.roles().combiner(ctx, t.in)
+	if err != nil {
+		return mapResult{}, failed("mapreduce.Combine", t.in.id, err)
+	}
+	defer closeFunction(combiner)
+	values := functions.ValueKindOf(m)
+	out, err := t.collector(combiner, values, c)
+	if err != nil {
+		return mapResult{}, err
+	}
+	defer out.Abort() // no effect once finished
+	if err := t.mapAll(ctx, in, m, out); err != nil {
+		return mapResult{}, err
+	}
+	index, err := out.Finish(ctx)
+	if err != nil {
+		return mapResult{}, failed("mapreduce.Map", in.place(ctx, 0), err)
+	}
+	stats := out.Stats()
+	_, stored := index.Span()
+	t.countCollected(stats, stored)
+	return mapResult{
+		Emitted: stats.Records, CombineIn: stats.CombineIn, CombineOut: stats.CombineOut, Left: index.Records(),
+		Stored: stored, Values: values.String(), Sizes: appendSizes(nil, binSizes(index)),
+	}, nil
+}
+
+// collector returns what the mapper emits to. Where the combiner folds int64 values they are folded, else sorted.
+func (t *task) collector(
+	combiner functions.Reducer, values functions.ValueKind, c collecting,
+) (collect.Collector, error) {
+	opts := collect.Options{Dir: t.Dir, Scratch: t.Scratch, Budget: c.budget, Partitions: c.Partitions}
+	var partition func(key []byte) int
+	if c.Cuts != nil {
+		partition = rangeOf(c.Cuts)
+	}
+	if f := folderOf(combiner); f != nil && values != functions.ValueBytes {
+		return collect.NewFolder(f, collect.FoldOptions{Options: opts, Values: values, Partition: partition})
+	}
+	o := collect.SortOptions{Options: opts, Combiner: combiner}
+	if partition != nil {
+		o.Partition = func(key, _ []byte) int { return partition(key) }
+	}
+	return collect.NewSorter(o)
+}
+
+// folderOf returns the combiner's ability to fold int64 values, or nil.
+func folderOf(combiner functions.Reducer) functions.Int64Folder {
+	f, _ := combiner.(functions.Int64Folder)
+	return f
+}
+
+// binSizes returns how many bytes of records each bin of a segment has.
+func binSizes(index segment.Index) []int64 {
+	n := len(index.Parts)
+	sizes := make([]int64, min(n, maxBins))
+	for i, p := range index.Parts {
+		sizes[binOf(i, n)] += p.Raw
+	}
+	return sizes
+}

@@ -1,0 +1,83 @@
+package mapreduce
+
+import (
+	"context"
+	"strconv"
+
+	"github.com/seed3322913c/runner/functions"
+	"github.com/seed3322913c/runner/mapreduce/commit"
+)
+
+// textOutput writes records as lines, key TAB value, into one part of the output. A nil key or value is left out, with
+// the TAB; an int64 is written in decimal.
+type textOutput struct {
+	part    commit.Writer
+	int64s  bool // values that come as bytes are encoded int64s
+	buf     []byte
+	records int64
+	flushed func() // called now and then; nil: not
+}
+
+// outputBuffer is how much is written at once.
+const outputBuffer = 1 << 20
+
+func newTextOutput(part commit.Writer, values functions.ValueKind) *textOutput {
+	return &textOutput{part: part, int64s: values == functions.ValueInt64, buf: make([]byte, 0, outputBuffer)}
+}
+
+var _ functions.Int64Emitter = (*textOutput)(nil)
+
+// Emit implements functions.Emitter.
+func (o *textOutput) Emit(key, value []byte) error {
+	if o.int64s && value != nil {
+		n, err := functions.DecodeInt64(value)
+		if err != nil {
+			return err
+		}
+		return o.EmitInt64(key, n)
+	}
+	o.buf = append(o.buf, key...)
+	if key != nil && value != nil {
+		o.buf = append(o.buf, '\t')
+	}
+	o.buf = append(o.buf, value...)
+	return o.end()
+}
+
+// EmitInt64 implements functions.Int64Emitter.
+func (o *textOutput) EmitInt64(key []byte, value int64) error {
+	o.buf = append(o.buf, key...)
+	if key != nil {
+		o.buf = append(o.buf, '\t')
+	}
+	o.buf = strconv.AppendInt(o.buf, value, 10)
+	return o.end()
+}
+
+// end ends a record.
+func (o *textOutput) end() error {
+	o.buf = append(o.buf, '\n')
+	o.records++
+	if len(o.buf) < outputBuffer-outputBuffer/8 {
+		return nil
+	}
+	return o.flush()
+}
+
+func (o *textOutput) flush() error {
+	_, err := o.part.Write(o.buf)
+	o.buf = o.buf[:0]
+	if o.flushed != nil {
+		o.flushed()
+	}
+	return err
+}
+
+// commit makes the part durable.
+func (o *textOutput) commit(ctx context.Context) (writtenPart, error) {
+	if err := o.flush(); err != nil {
+		return writtenPart{}, err
+	}
+	p, err := o.part.Commit(ctx)
+	return writtenPart{p, o.records}, err
+}

@@ -1,0 +1,132 @@
+package mapreduce
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/mapreduce/commit"
+	"github.com/seed3322913c/runner/mapreduce/proof"
+	"github.com/seed3322913c/runner/scheduler"
+)
+
+// Summary is what the history keeps of a published output.
+type Summary struct {
+	Output   string       `json:"output"`
+	Parts    int          `json:"parts"`
+	Finished time.Time    `json:"finished"`
+	Totals   proof.Totals `json:"totals"`
+}
+
+// Commit implements scheduler.Engine. It first proves that nothing was lost and nothing counted twice.
+func (e *Engine) Commit(ctx context.Context, in scheduler.Outputs, _ scheduler.Counters) (json.RawMessage, error) {
+	const op = "mapreduce.Commit"
+	m, parts, err := e.prove(ctx, in)
+	if err != nil {
+		return nil, errs.E(op, errs.Other, nil, err)
+	}
+	out, err := commit.New(e.job)
+	if err != nil {
+		return nil, err
+	}
+	if m, err = out.Commit(ctx, parts, m); err != nil {
+		return nil, err
+	}
+	return encode(Summary{Output: e.job.Output, Parts: len(m.Parts), Finished: m.Finished, Totals: m.Totals})
+}
+
+// prove makes the manifest of the job from the results that were taken, and checks that it balances.
+func (e *Engine) prove(ctx context.Context, in scheduler.Outputs) (proof.Manifest, []commit.Part, error) {
+	if err := e.load(ctx); err != nil {
+		return proof.Manifest{}, nil, err
+	}
+	digest, err := proof.Digest(e.job)
+	if err != nil {
+		return proof.Manifest{}, nil, err
+	}
+	l := ledger{manifest: proof.Manifest{
+		Job: e.job.ID, Name: e.job.Name, Spec: digest, Finished: e.opts.Now().UTC(), Parts: []proof.Part{},
+	}}
+	t := &l.manifest.Totals
+	t.SplitsPlanned, t.BytesPlanned = int64(len(e.splits)), e.plan.Bytes
+	for i, m := range in[mapStage] {
+		if err := l.addMap(i, m, e); err != nil {
+			return proof.Manifest{}, nil, err
+		}
+	}
+	for i, r := range in[reduceStage] {
+		if err := l.addReduce(i, r); err != nil {
+			return proof.Manifest{}, nil, err
+		}
+	}
+	if e.plan.Shuffle.Partitions > 0 {
+		t.Reduces = int64(len(in[reduceStage]))
+		t.SegmentsPlanned = int64(len(e.splits)) * int64(e.plan.Shuffle.Partitions)
+	}
+	return l.manifest, l.parts, t.Check()
+}
+
+// ledger adds up results.
+type ledger struct {
+	manifest proof.Manifest
+	parts    []commit.Part
+}
+
+// taken fails unless o is the output of task number index of a stage.
+func taken(stage string, index int, o scheduler.Output) error {
+	want := scheduler.TaskID{Stage: stage, Index: index}
+	if o.Attempt.Task != want {
+		return errs.Errorf("mapreduce.Commit", errs.Corrupt, want, "it is not finished")
+	}
+	return nil
+}
+
+func (l *ledger) addMap(i int, o scheduler.Output, e *Engine) error {
+	if err := taken(mapStage, i, o); err != nil {
+		return err
+	}
+	r, err := decode[mapResult](o.Attempt, o.Data)
+	if err != nil {
+		return err
+	}
+	if i >= len(e.splits) || r.Bytes != e.splits[i].Bytes() {
+		return errs.Errorf("mapreduce.Commit", errs.Corrupt, o.Attempt, "it read %d bytes, which is not its split", r.Bytes)
+	}
+	t := &l.manifest.Totals
+	t.SplitsRead++
+	t.BytesRead += r.Bytes
+	t.InputRecords += r.Records
+	t.MapOutputRecords += r.Emitted
+	t.CombineInputRecords += r.CombineIn
+	t.CombineOutputRecords += r.CombineOut
+	t.SegmentRecords += r.Left
+	t.SegmentBytes += r.Stored
+	if r.Part != nil {
+		l.addPart(*r.Part)
+	}
+	return nil
+}
+
+func (l *ledger) addReduce(i int, o scheduler.Output) error {
+	if err := taken(reduceStage, i, o); err != nil {
+		return err
+	}
+	r, err := decode[reduceResult](o.Attempt, o.Data)
+	if err != nil {
+		return err
+	}
+	t := &l.manifest.Totals
+	t.SegmentsRead += r.Segments
+	t.ReduceInputRecords += r.Records
+	t.ReduceInputGroups += r.Groups
+	l.addPart(r.Part)
+	return nil
+}
+
+func (l *ledger) addPart(p writtenPart) {
+	l.manifest.Parts = append(l.manifest.Parts, proof.Part{Name: p.Name, Bytes: p.Bytes, Records: p.Records, CRC32C: p.CRC32C})
+	l.manifest.Totals.OutputBytes += p.Bytes
+	l.manifest.Totals.OutputRecords += p.Records
+	l.parts = append(l.parts, p.Part)
+}

@@ -1,0 +1,122 @@
+package mapreduce
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/seed3322913c/runner/functions"
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/mapreduce/group"
+	"github.com/seed3322913c/runner/mapreduce/segment"
+)
+
+// runReduce gets its partitions of every map, groups and reduces them, and leaves a part of the output.
+func (t *task) runReduce(ctx context.Context) (reduceResult, error) {
+	p, err := decode[reducePayload](t.ID, t.Payload)
+	if err != nil {
+		return reduceResult{}, err
+	}
+	in := newSegments(t, p)
+	defer in.close()
+	if err := in.gather(ctx); err != nil {
+		return reduceResult{}, err
+	}
+	t.count("SHUFFLED_MAPS", int64(len(p.Maps)))
+	t.count("REDUCE_SHUFFLE_BYTES", in.sum(func(x segment.Index) int64 { _, n := x.Span(); return n }))
+	reducer, err := t.roles().reducer(ctx, t.in)
+	if err != nil {
+		return reduceResult{}, failed("mapreduce.Reduce", t.ID, err)
+	}
+	defer closeFunction(reducer)
+	out, err := t.create(ctx, "r", functions.ValueKindOf(reducer))
+	if err != nil {
+		return reduceResult{}, err
+	}
+	defer out.part.Abort(ctx) // no effect once committed
+	stats, err := t.reduce(ctx, in, reducer, out)
+	if err != nil {
+		return reduceResult{}, failed("mapreduce.Reduce", t.ID, in.blame(err))
+	}
+	part, err := out.commit(ctx)
+	if err != nil {
+		return reduceResult{}, err
+	}
+	t.count("REDUCE_INPUT_RECORDS", stats.Records)
+	t.count("REDUCE_INPUT_GROUPS", stats.Groups)
+	t.count("REDUCE_OUTPUT_RECORDS", part.Records)
+	t.count("SPILLED_RECORDS", stats.Spilled)
+	t.countWritten(part.Bytes)
+	segments := in.sum(func(x segment.Index) int64 { return int64(len(x.Parts)) })
+	return reduceResult{Segments: segments, Records: stats.Records, Groups: stats.Groups, Part: part}, nil
+}
+
+// reduce groups what was gathered and calls the reducer for each group.
+func (t *task) reduce(ctx context.Context, in *segments, r functions.Reducer, out *textOutput) (group.Stats, error) {
+	values, _ := functions.ParseValueKind(in.payload.Values) // an unknown name is bytes
+	opts := group.Options{Scratch: t.Scratch, Budget: t.pool.Budget(t.memory - in.budget.Limit()), Values: values}
+	defer opts.Budget.Close()
+	groups, each, err := t.group(ctx, in, r, opts)
+	if err != nil {
+		return group.Stats{}, err
+	}
+	defer groups.Close()
+	total := max(in.sum(segment.Index.Records), 1)
+	out.flushed = func() {
+		done := float64(groups.Stats().Records) / float64(total)
+		t.r.Progress(int64(float64(in.payload.Bytes) * (1 + done) / 2))
+	}
+	if each != nil {
+		err = each.Each(ctx, out.EmitInt64)
+	} else {
+		err = functions.Protect(func() error { return groups.Reduce(ctx, keyed{r}, out) })
+	}
+	if err == nil {
+		err = cleanup(r, out)
+	}
+	return groups.Stats(), err
+}
+
+// group makes groups of the ranges, in the way that their layout asks for. If the reducer does what the folding has done
+// already, each is not nil, and the reducer need not be called.
+func (t *task) group(ctx context.Context, in *segments, r functions.Reducer, opts group.Options) (
+	groups group.Groups, each *group.Fold, err error,
+) {
+	if !in.folded() {
+		groups, err = group.NewMerge(ctx, in.ranges, group.MergeOptions{Options: opts})
+		return groups, nil, err
+	}
+	combiner, err := t.roles().combiner(ctx, t.in)
+	if err != nil {
+		return nil, nil, err
+	}
+	f := folderOf(combiner)
+	if f == nil {
+		return nil, nil, errs.Errorf("mapreduce.Reduce", errs.Internal, t.ID, "folded segments, but nothing that folds")
+	}
+	fold, err := group.NewFold(ctx, in.ranges, f, opts)
+	if err != nil {
+		return nil, nil, err
+	}
+	if sameFold(f, r) {
+		each = fold
+	}
+	return fold, each, nil
+}
+
+// sameFold reports whether a reducer does nothing but the well-known fold f.
+func sameFold(f functions.Int64Folder, r functions.Reducer) bool {
+	a, okA := f.(functions.Int64FoldKind)
+	b, okB := r.(functions.Int64FoldKind)
+	return okA && okB && a.Int64Fold() == b.Int64Fold() && a.Int64Fold() != functions.FoldOther
+}
+
+// keyed is a reducer whose errors say at which key they happened.
+type keyed struct{ functions.Reducer }
+
+func (k keyed) Reduce(key []byte, values functions.Values, out functions.Emitter) error {
+	err := k.Reducer.Reduce(key, values, out)
+	if err != nil {
+		return fmt.Errorf("key %.80q: %w", key, err)
+	}
+	return nil
+}

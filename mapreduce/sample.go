@@ -1,0 +1,138 @@
+package mapreduce
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"hash/fnv"
+	"io"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/seed3322913c/runner/functions"
+	"github.com/seed3322913c/runner/mapreduce/arena"
+	"github.com/seed3322913c/runner/mapreduce/split"
+	"github.com/seed3322913c/runner/mapreduce/text"
+	"github.com/seed3322913c/runner/scheduler"
+)
+
+// How much of the input is looked at to find ranges of keys.
+const (
+	samplePlaces = 128
+	sampleLength = 16 << 10 // bytes at each place
+	sampleKeys   = 1 << 16
+	maxCut       = 128 // bytes of a cut; what begins alike stays together
+	sampleMemory = 256 << 20
+)
+
+// cuts returns the first keys of all but the first of about n ranges that the keys of the job fall into evenly: it runs
+// the mapper over lines from many places of the input. The same job gives the same cuts.
+func (e *Engine) cuts(ctx context.Context, c checked, n int) ([][]byte, error) {
+	budget := arena.New(arena.Options{}).Budget(sampleMemory)
+	defer budget.Close()
+	id := scheduler.AttemptID{Task: scheduler.TaskID{Stage: "sample"}}
+	env := attemptEnv{silent{}, id, c.opts.Set}
+	m, err := (roles{e.job, c.opts}).mapper(ctx, instance{id: id.String(), env: env})
+	if err != nil {
+		return nil, err
+	}
+	defer closeFunction(m)
+	var keys keyCollector
+	for _, p := range places(e.job.ID, c.files) {
+		if len(keys) >= sampleKeys {
+			break
+		}
+		src := split.NewSource(e.resolve, split.Split{p})
+		in := newInput(src, text.Options{Budget: budget, Buffer: 2 * sampleLength})
+		err := in.feed(ctx, m, &keys, func() {})
+		if err != nil && !errors.Is(err, errEnough) {
+			err = in.blame(ctx, err)
+		}
+		if err = errors.Join(err, in.Close()); err != nil && !errors.Is(err, errEnough) {
+			return nil, err
+		}
+	}
+	return evenCuts(keys, n), nil
+}
+
+// places returns pieces of files at random places.
+func places(job scheduler.JobID, files []split.File) []split.Piece {
+	var total int64
+	for _, f := range files {
+		total += f.Size
+	}
+	var at []int64
+	if total <= samplePlaces*sampleLength {
+		for o := int64(0); o < total; o += sampleLength {
+			at = append(at, o)
+		}
+	} else {
+		h := fnv.New64a()
+		h.Write([]byte(job))
+		random := rand.New(rand.NewPCG(h.Sum64(), 0))
+		for range samplePlaces {
+			at = append(at, random.Int64N(total))
+		}
+		slices.Sort(at)
+	}
+	var pieces []split.Piece
+	var begin int64 // of file i among all
+	i := 0
+	for _, o := range at {
+		for o-begin >= files[i].Size {
+			begin += files[i].Size
+			i++
+		}
+		f := files[i]
+		pieces = append(pieces, split.Piece{File: f, Offset: o - begin, Length: min(sampleLength, f.Size-(o-begin))})
+	}
+	return pieces
+}
+
+// keyCollector is an Emitter that keeps keys.
+type keyCollector [][]byte
+
+var errEnough = errors.New("enough keys")
+
+func (k *keyCollector) Emit(key, _ []byte) error {
+	if len(*k) >= sampleKeys {
+		return errEnough
+	}
+	*k = append(*k, bytes.Clone(key[:min(len(key), maxCut)]))
+	return nil
+}
+
+// evenCuts returns at most n-1 different keys that divide the sample evenly, in order.
+func evenCuts(keys [][]byte, n int) [][]byte {
+	slices.SortFunc(keys, bytes.Compare)
+	var cuts [][]byte
+	for i := 1; i < n && len(keys) > 0; i++ {
+		k := keys[share(int64(len(keys)), i, n)]
+		if len(k) > 0 && (len(cuts) == 0 || !bytes.Equal(k, cuts[len(cuts)-1])) {
+			cuts = append(cuts, k)
+		}
+	}
+	return cuts
+}
+
+// rangeOf returns a partition function for cuts.
+func rangeOf(cuts [][]byte) func(key []byte) int {
+	return func(key []byte) int {
+		i, found := slices.BinarySearchFunc(cuts, key, bytes.Compare)
+		if found {
+			i++
+		}
+		return i
+	}
+}
+
+// silent is a Reporter for work that is no attempt.
+type silent struct{}
+
+func (silent) Progress(int64)              {}
+func (silent) Count(string, string, int64) {}
+func (silent) Status(string)               {}
+func (silent) Logf(string, ...any)         {}
+
+var _ functions.Emitter = (*keyCollector)(nil)
+var _ io.Closer = (*input)(nil)
