@@ -3,8 +3,8 @@ package functions
 import "hash/maphash"
 
 const (
-	cacheSlots  = 1 << 12 // keys that a foldCache remembers: with their values they fit the second-level cache
-	cacheMaxKey = 256     // longer keys pass by, which bounds the memory
+	cacheSlots = 1 << 12 // keys that a foldCache remembers: they fit the second-level cache with their values
+	cacheKey   = 31      // bytes of the longest key that it remembers; longer ones pass by
 )
 
 // foldCache folds the values of keys that come again soon, and passes on the rest. It has one slot for all keys of the
@@ -17,9 +17,9 @@ type foldCache[V any] struct {
 }
 
 type cacheSlot[V any] struct {
-	key   []byte // reused
 	value V
-	used  bool
+	used  uint8 // length of the key, and 1; 0: nobody is there
+	key   [cacheKey]byte
 }
 
 func newFoldCache[V any](fold func(a, b V) V, put func(key []byte, value V) error) *foldCache[V] {
@@ -27,31 +27,37 @@ func newFoldCache[V any](fold func(a, b V) V, put func(key []byte, value V) erro
 }
 
 func (c *foldCache[V]) add(key []byte, value V) error {
-	if len(key) > cacheMaxKey {
+	if len(key) > cacheKey {
 		return c.put(key, value)
 	}
 	s := &c.slots[maphash.Bytes(c.seed, key)%cacheSlots]
-	if s.used && string(s.key) == string(key) {
+	if int(s.used) == len(key)+1 && string(s.key[:len(key)]) == string(key) {
 		s.value = c.fold(s.value, value)
 		return nil
 	}
-	if s.used {
-		if err := c.put(s.key, s.value); err != nil {
-			return err
-		}
+	if err := c.pass(s); err != nil {
+		return err
 	}
-	s.key, s.value, s.used = append(s.key[:0], key...), value, true
+	copy(s.key[:], key)
+	s.value, s.used = value, uint8(len(key)+1)
 	return nil
+}
+
+// pass puts out who is in a slot.
+func (c *foldCache[V]) pass(s *cacheSlot[V]) error {
+	if s.used == 0 {
+		return nil
+	}
+	n := s.used - 1
+	s.used = 0
+	return c.put(s.key[:n], s.value)
 }
 
 // flush passes on all that is there.
 func (c *foldCache[V]) flush() error {
 	for i := range c.slots {
-		if s := &c.slots[i]; s.used {
-			s.used = false
-			if err := c.put(s.key, s.value); err != nil {
-				return err
-			}
+		if err := c.pass(&c.slots[i]); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -288,7 +288,7 @@ func TestCacheLosesNothing(t *testing.T) {
 		return nil
 	})
 	want := map[string]int64{}
-	long := strings.Repeat("x", cacheMaxKey+1)
+	long := strings.Repeat("x", cacheKey+1)
 	for i := range int64(3 * cacheSlots) {
 		for _, key := range []string{fmt.Sprint(i), fmt.Sprint(i % 10), "", long} {
 			want[key] += i

@@ -3,6 +3,7 @@ package child_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"iter"
@@ -39,7 +40,8 @@ func command(program string) child.Command {
 func programs() map[string]func() {
 	return map[string]func(){
 		"functions": func() {
-			functions.Main(wordCount(), rawWordCount(), fails(), crashes(), longest(), mean(), keyed(), lazy(), talks(), upper())
+			functions.Main(wordCount(), bytesWordCount(), rawWordCount(), fails(), crashes(), longest(), mean(), keyed(),
+				lazy(), talks(), upper())
 		},
 		"garbage":  func() { fmt.Println("Hello, I am not what you think.") },
 		"exit":     func() { fmt.Fprintln(os.Stderr, "no disk\nno fun"); os.Exit(3) },
@@ -50,6 +52,8 @@ func programs() map[string]func() {
 		"newer":    func() { os.Stdout.Write(wire.HelloFrame(wire.Version + 1)); io.Copy(io.Discard, os.Stdin) },
 		"babbles":  babble,
 		"orphan":   orphan,
+		"parent":   parent,
+		"pid":      func() { fmt.Fprintln(os.Stderr, os.Getpid()); <-time.After(time.Hour) },
 		"describe": func() { fmt.Println(`{"functions": 7}`) },
 	}
 }
@@ -93,6 +97,14 @@ func babble() {
 	io.Copy(io.Discard, in)
 }
 
+// parent has a child that says on the parent's output who it is, and nothing else.
+func parent() {
+	cmd := command("pid")
+	cmd.Stderr = os.Stdout
+	_, err := child.NewMapper(context.Background(), cmd, child.Task{})
+	fmt.Println(err)
+}
+
 // orphan leaves a process behind that left its group and holds all that it was given.
 func orphan() {
 	c := exec.Command("setsid", "sleep", "1000")
@@ -110,6 +122,20 @@ func wordCount() functions.Function {
 		Map: func(line []byte, emit func(string, int64)) error {
 			for _, w := range bytes.Fields(line) {
 				emit(string(w), 1)
+			}
+			return nil
+		},
+		Combine: functions.Sum[int64](),
+	}
+}
+
+// bytesWordCount makes no strings.
+func bytesWordCount() functions.Function {
+	return functions.MapReduce[[]byte, int64]{
+		Name: "bytes",
+		Map: func(line []byte, emit func([]byte, int64)) error {
+			for w := range bytes.FieldsSeq(line) {
+				emit(w, 1)
 			}
 			return nil
 		},
