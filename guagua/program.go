@@ -31,11 +31,12 @@ const (
 	Vectors                  // vectors, added element by element
 )
 
-// Reducer says how worker results become one. Decode is for List and Pairs, Combine for Pairs alone.
+// Reducer says how worker results become one. Decode is for List and Pairs, Combine for Pairs alone; both may be called
+// by many goroutines, and panics of the user's code come back as errors.
 type Reducer struct {
 	Kind    Reduction
 	Decode  func(part []byte) (any, error)
-	Combine func(a, b any) any
+	Combine func(a, b any) (any, error)
 }
 
 // MasterProgram is a Master without its types. Its methods are called by one goroutine; panics of the user's code come
@@ -89,14 +90,20 @@ func (p *program[MR, WR]) Plan(params Params, iterations int) (int, error) {
 }
 
 func (p *program[MR, WR]) Reducer() Reducer {
-	r := Reducer{Decode: func(part []byte) (any, error) { return p.app.Part.Decode(part) }}
+	r := Reducer{Decode: func(part []byte) (v any, err error) {
+		err = guard("Decode", func() (err error) { v, err = p.app.Part.Decode(part); return err })
+		return v, err
+	}}
 	switch c := p.app.Combine; {
 	case c == nil:
 	case c.vectors:
 		r.Kind = Vectors
 	default:
 		r.Kind = Pairs
-		r.Combine = func(a, b any) any { return c.pair(a.(WR), b.(WR)) }
+		r.Combine = func(a, b any) (v any, err error) {
+			err = guard("Combine", func() error { v = c.pair(a.(WR), b.(WR)); return nil })
+			return v, err
+		}
 	}
 	return r
 }

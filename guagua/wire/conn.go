@@ -1,0 +1,162 @@
+package wire
+
+import (
+	"bufio"
+	"context"
+	"hash/crc32"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+
+	"github.com/seed3322913c/runner/infra/errs"
+)
+
+// Conn is a connection over which both sides have proved themselves. Reading is for one goroutine; writing for many.
+type Conn struct {
+	raw      net.Conn
+	in       *bufio.Reader
+	head     [HeaderLen]byte
+	next     Header // the frame whose body has not been read
+	pending  bool
+	received atomic.Uint64 // frames
+	out      struct {
+		sync.Mutex
+		buf     []byte
+		vectors net.Buffers
+	}
+}
+
+// small is the length of a body that is copied behind its header, to be written by one system call of one piece.
+const small = 8 << 10
+
+func newConn(raw net.Conn) *Conn { return &Conn{raw: raw, in: bufio.NewReaderSize(raw, 32<<10)} }
+
+// Close ends the connection; a Read or Write under way returns with an error. The second time it does nothing.
+func (c *Conn) Close() error { return c.raw.Close() }
+
+// Peer returns the other end's address.
+func (c *Conn) Peer() string { return c.raw.RemoteAddr().String() }
+
+// Received returns how many frames have arrived; if it stands still for long, the other end is gone.
+func (c *Conn) Received() uint64 { return c.received.Load() }
+
+// Read waits for the next frame that is not a ping and returns its header. The body of the frame before, if it was not
+// taken, is skipped and not checked.
+func (c *Conn) Read() (Header, error) {
+	for {
+		if c.pending {
+			c.pending = false
+			if _, err := c.in.Discard(c.next.Length); err != nil {
+				return Header{}, broken(err)
+			}
+		}
+		if _, err := io.ReadFull(c.in, c.head[:]); err != nil {
+			return Header{}, broken(err)
+		}
+		h, err := parse(c.head[:])
+		if err != nil {
+			return Header{}, err
+		}
+		c.received.Add(1)
+		c.next, c.pending = h, true
+		if h.Kind != Ping {
+			return h, nil
+		}
+	}
+}
+
+// Body reads the body of the frame that Read returned last, and checks it. dst is as long as the header says.
+func (c *Conn) Body(dst []byte) error {
+	if !c.pending || len(dst) != c.next.Length {
+		return errs.Errorf(op, errs.Internal, c.next.Kind, "a buffer of %d bytes for %d", len(dst), c.next.Length)
+	}
+	c.pending = false
+	if _, err := io.ReadFull(c.in, dst); err != nil {
+		return broken(err)
+	}
+	if crc32.Checksum(dst, castagnoli()) != c.next.crc {
+		h := &c.next
+		return errs.Errorf(op, errs.Corrupt, h.Kind, "the checksum of a piece at %d of %d differs", h.Offset, h.Total)
+	}
+	return nil
+}
+
+// Buffered reports whether another frame has already begun to arrive.
+func (c *Conn) Buffered() bool {
+	have := c.in.Buffered()
+	if c.pending {
+		have -= c.next.Length
+	}
+	return have >= HeaderLen
+}
+
+// Message is a body with the checksums of its pieces, to be sent any number of times, by any number of goroutines.
+type Message struct {
+	body []byte
+	crcs []uint32
+}
+
+// NewMessage prepares body, which must not change until it has been sent.
+func NewMessage(body []byte) *Message {
+	m := &Message{body: body}
+	for at := 0; at == 0 || at < len(body); at += Chunk {
+		m.crcs = append(m.crcs, crc32.Checksum(body[at:min(at+Chunk, len(body))], castagnoli()))
+	}
+	return m
+}
+
+// Len returns the length of the body.
+func (m *Message) Len() int { return len(m.body) }
+
+// Bytes returns the body.
+func (m *Message) Bytes() []byte { return m.body }
+
+// Send writes a message, frame by frame; other goroutines may write between two frames. It stops early, without an
+// error, when ctx ends: the rest of the message is then never sent.
+func (c *Conn) Send(ctx context.Context, h Header, m *Message) error {
+	h.Total = int64(len(m.body))
+	for i, crc := range m.crcs {
+		if i > 0 && ctx.Err() != nil {
+			return nil
+		}
+		at := i * Chunk
+		body := m.body[at:min(at+Chunk, len(m.body))]
+		h.Offset, h.Length, h.crc = int64(at), len(body), crc
+		if err := c.write(&h, body); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Say writes a short message: at most Chunk bytes.
+func (c *Conn) Say(h Header, body []byte) error {
+	h.Total, h.Length, h.crc = int64(len(body)), len(body), crc32.Checksum(body, castagnoli())
+	return c.write(&h, body)
+}
+
+func (c *Conn) write(h *Header, body []byte) error {
+	c.out.Lock()
+	defer c.out.Unlock()
+	c.out.buf = h.append(c.out.buf[:0])
+	var err error
+	if len(body) <= small {
+		c.out.buf = append(c.out.buf, body...)
+		_, err = c.raw.Write(c.out.buf)
+	} else {
+		c.out.vectors = append(c.out.vectors[:0], c.out.buf, body)
+		whole := c.out.vectors // WriteTo eats its receiver
+		_, err = whole.WriteTo(c.raw)
+		c.out.vectors[1] = nil
+	}
+	return broken(err)
+}
+
+// broken gives errors of the network the kind Unavailable: another connection may work.
+func broken(err error) error {
+	if err == nil {
+		return nil
+	}
+	return errs.E(op, errs.Unavailable, nil, err)
+}
