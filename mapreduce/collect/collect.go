@@ -64,12 +64,14 @@ type Stats struct {
 type spills []*segment.Range
 
 // add makes one more spill of what write puts out.
-func (s *spills) add(opts Options, layout segment.Layout, write func(w *segment.Writer) error) error {
+func (s *spills) add(opts Options, stats *Stats, layout segment.Layout, write func(w *segment.Writer) error) error {
 	r, err := segment.Spill(opts.Scratch, layout, opts.writer(), write)
 	if err != nil {
 		return err
 	}
 	*s = append(*s, r)
+	stats.Spills++
+	stats.Spilled += r.Index().Records()
 	return nil
 }
 

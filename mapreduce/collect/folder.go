@@ -231,8 +231,7 @@ func (c *Folder) tail(bin, n int) ([]byte, error) {
 }
 
 func (c *Folder) spill() error {
-	c.stats.Spills++
-	err := c.spills.add(c.opts.Options, segment.Folded, func(w *segment.Writer) error {
+	err := c.spills.add(c.opts.Options, &c.stats, segment.Folded, func(w *segment.Writer) error {
 		p := c.newPacker(w)
 		for i := range c.bins.Len() {
 			if err := p.add(i); err != nil {

@@ -103,8 +103,7 @@ func inBounds(partition, partitions int) (int, error) {
 // spill writes all bins to a file, and empties them. It cannot be interrupted, since Emit knows no context; it takes no
 // longer than writing the budget to the disk.
 func (c *Sorter) spill() error {
-	c.stats.Spills++
-	err := c.spills.add(c.opts.Options, segment.Sorted, func(w *segment.Writer) error {
+	err := c.spills.add(c.opts.Options, &c.stats, segment.Sorted, func(w *segment.Writer) error {
 		for i := range c.bins.Len() {
 			if err := c.write(context.Background(), w, i, sortedBin(c.bins.Sorted(i))); err != nil {
 				return err
@@ -113,9 +112,6 @@ func (c *Sorter) spill() error {
 		return nil
 	})
 	c.bins.Reset()
-	if err == nil {
-		c.stats.Spilled += c.spills[len(c.spills)-1].Index().Records()
-	}
 	return err
 }
 

@@ -27,7 +27,7 @@ type Merge struct {
 var _ Groups = (*Merge)(nil)
 
 // NewMerge opens the ranges, every partition of each as a sorted stream, and merges until so few streams are left that
-// the rest can be done while reducing.
+// the rest can be done while reducing. Values of a key come in the order of the ranges.
 func NewMerge(ctx context.Context, in []*segment.Range, opts MergeOptions) (*Merge, error) {
 	m := &Merge{by: merge.Grouping{Compare: opts.Group, Values: opts.Values}}
 	if opts.Group == nil {

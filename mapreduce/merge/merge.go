@@ -1,11 +1,11 @@
 // Package merge makes one sorted stream of many: spills of a map, segments of all maps, runs of a reducer.
 //
 // All sources are read at once, with one block of each in memory, however long they are. If there are more of them than
-// the memory allows, groups of the smallest are merged to files first.
+// the memory allows, groups of neighbours are merged to files first. Records of equal keys come in the order of their
+// sources in any case, so what comes out does not depend on the memory.
 package merge
 
 import (
-	"cmp"
 	"context"
 	"slices"
 
@@ -36,8 +36,7 @@ func (o Options) fanIn() int {
 	return max(minFanIn, int(o.Budget.Left()/streamCost))
 }
 
-// Merger is a sorted stream of records. Records of equal keys come in the order of their sources, if all sources could be
-// read at once. It is used by one goroutine.
+// Merger is a sorted stream of records, those of equal keys in the order of their sources. It is used by one goroutine.
 //
 //	for ; m.Record() != nil; err = m.Next() { ... }
 type Merger struct {
@@ -60,13 +59,13 @@ func Open(ctx context.Context, sources []Source, opts Options) (*Merger, error) 
 func (m *Merger) open(ctx context.Context, sources []Source, opts Options) (err error) {
 	fanIn := opts.fanIn()
 	for len(sources) > fanIn {
-		slices.SortStableFunc(sources, func(a, b Source) int { return cmp.Compare(a.part().Stored, b.part().Stored) })
 		n := min(fanIn, len(sources)-fanIn+1) // as many as it takes, and no more, so that little is read twice
-		run, err := m.pass(ctx, sources[:n], opts)
+		i := smallest(sources, n)
+		run, err := m.pass(ctx, sources[i:i+n], opts)
 		if err != nil {
 			return err
 		}
-		sources = append(sources[n:], run)
+		sources = slices.Replace(sources, i, i+n, run)
 	}
 	m.tree, err = start(sources, opts)
 	return err
@@ -75,6 +74,23 @@ func (m *Merger) open(ctx context.Context, sources []Source, opts Options) (err 
 func (s Source) part() segment.Part {
 	x := s.Range.Index()
 	return x.Parts[s.Part-x.First]
+}
+
+// smallest returns where the n neighbours begin that have the fewest bytes together. Only neighbours can be merged
+// without changing the order of equal keys.
+func smallest(sources []Source, n int) (at int) {
+	sum := int64(0)
+	for _, s := range sources[:n] {
+		sum += s.part().Stored
+	}
+	least := sum
+	for i := n; i < len(sources); i++ {
+		sum += sources[i].part().Stored - sources[i-n].part().Stored
+		if sum < least {
+			least, at = sum, i-n+1
+		}
+	}
+	return at
 }
 
 // start begins to read all sources at once.
