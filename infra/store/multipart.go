@@ -23,9 +23,9 @@ type Multipart interface {
 	UploadPart(ctx context.Context, u Upload, number int, data []byte) (Part, error)
 
 	// CompleteUpload publishes the parts, which are in order and without gaps, as one object; like Writer.Commit it is
-	// all or nothing and knows IfAbsent. Completing what was completed before is success as long as its object is
-	// there, in whatever process the first call was. An upload that was aborted, or whose object was replaced or
-	// deleted since, fails with errs.NotFound.
+	// all or nothing and knows IfAbsent. Completing what was completed before is success, in whatever process the first
+	// call was, and changes nothing. An upload that was aborted fails with errs.NotFound, and so does a completed one
+	// whose object was replaced or deleted since, if the store can tell.
 	CompleteUpload(ctx context.Context, u Upload, parts []Part, opts ...CreateOption) error
 
 	// AbortUpload drops an upload and its parts; that it is not there, or was completed, is success.

@@ -1,0 +1,8 @@
+//go:build !linux
+
+package s3test
+
+import "syscall"
+
+// dieWithParent does nothing where the kernel has no such wish.
+func dieWithParent() *syscall.SysProcAttr { return nil }
