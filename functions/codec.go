@@ -11,8 +11,8 @@ import (
 	"github.com/seed3322913c/runner/infra/errs"
 )
 
-// Codec turns values of a type into bytes and back. It is chosen once by type, so that no record needs reflection; only
-// types that have no codec of their own are left to encoding/json. It has no state.
+// Codec turns values of a type into bytes and back. It is chosen once by type, so that no record needs reflection;
+// only types that have no codec of their own are left to encoding/json. It has no state.
 //
 //	type            as a key (byte order is natural order)       as a value               as text
 //	string, []byte  the bytes                                    the bytes                the bytes
@@ -157,8 +157,8 @@ func decodeOrderedFloat(src []byte) (float64, error) {
 	return math.Float64frombits(^b), nil
 }
 
-// orderedBits returns bits that are ordered as floats are: of negative numbers all bits are flipped, of others the sign.
-// The two zeros are one key, and so are all NaNs, which come last.
+// orderedBits returns bits that are ordered as floats are: of negative numbers all bits are flipped, of others the
+// sign. The two zeros are one key, and so are all NaNs, which come last.
 func orderedBits(v float64) uint64 {
 	switch {
 	case v == 0:

@@ -64,7 +64,10 @@ func TestCodecs(t *testing.T) {
 	})
 	t.Run("none", func(t *testing.T) { checkCodecs(t, rapid.Just(struct{}{}), func(a, b struct{}) int { return 0 }) })
 	t.Run("binary", func(t *testing.T) {
-		checkCodecs(t, rapid.Custom(func(t *rapid.T) point { return point{rapid.Byte().Draw(t, "x"), rapid.Byte().Draw(t, "y")} }),
+		draw := rapid.Custom(func(t *rapid.T) point {
+			return point{rapid.Byte().Draw(t, "x"), rapid.Byte().Draw(t, "y")}
+		})
+		checkCodecs(t, draw,
 			func(a, b point) int { return cmp.Or(cmp.Compare(a.X, b.X), cmp.Compare(a.Y, b.Y)) })
 	})
 	t.Run("json", func(t *testing.T) {
@@ -102,7 +105,8 @@ func (p *point) UnmarshalBinary(b []byte) error {
 }
 
 func TestFloatKeysAreOrdered(t *testing.T) {
-	ordered := []float64{math.Inf(-1), -math.MaxFloat64, -1, -math.SmallestNonzeroFloat64, 0, math.SmallestNonzeroFloat64, 1, math.Inf(1), math.NaN()}
+	const tiny = math.SmallestNonzeroFloat64
+	ordered := []float64{math.Inf(-1), -math.MaxFloat64, -1, -tiny, 0, tiny, 1, math.Inf(1), math.NaN()}
 	codec := functions.KeyCodec[float64]()
 	var last []byte
 	for _, f := range ordered {
@@ -163,7 +167,8 @@ func TestBadBytesAreCorrupt(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := functions.ValueCodec[reading]().Append(nil, reading{At: []float64{math.NaN()}}); !errors.Is(err, errs.Invalid) {
+	_, err := functions.ValueCodec[reading]().Append(nil, reading{At: []float64{math.NaN()}})
+	if !errors.Is(err, errs.Invalid) {
 		t.Errorf("%v", err)
 	}
 }
@@ -200,7 +205,9 @@ func TestLines(t *testing.T) {
 }
 
 func TestParams(t *testing.T) {
-	declared := []functions.Param{{Name: "pattern", Doc: "what", Required: true}, {Name: "group", Default: "0"}, {Name: "flag"}}
+	declared := []functions.Param{
+		{Name: "pattern", Doc: "what", Required: true}, {Name: "group", Default: "0"}, {Name: "flag"},
+	}
 	given := functions.Params{"pattern": "a", "foreign": "x"}
 	all, err := given.Complete(declared)
 	if diff := gocmp.Diff(functions.Params{"pattern": "a", "foreign": "x", "group": "0"}, all); err != nil || diff != "" {
@@ -212,7 +219,8 @@ func TestParams(t *testing.T) {
 	if _, err := functions.Params(nil).Complete(declared); !errors.Is(err, errs.Invalid) {
 		t.Errorf("%v", err)
 	}
-	if err := given.CheckKnown(declared); !errors.Is(err, errs.Invalid) || !strings.Contains(err.Error(), `unknown parameter "foreign"`) {
+	err = given.CheckKnown(declared)
+	if !errors.Is(err, errs.Invalid) || !strings.Contains(err.Error(), `unknown parameter "foreign"`) {
 		t.Errorf("%v", err)
 	}
 	if err := (functions.Params{"group": "1"}).CheckKnown(declared); err != nil {

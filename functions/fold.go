@@ -38,8 +38,9 @@ func ParseFoldKind(text string) FoldKind {
 	return FoldOther
 }
 
-// NewInt64Fold returns the combiner and reducer over int64 values that does a well-known fold: it is an Int64FoldKind, so
-// that engines recognise it. It can be used by many goroutines at once. It panics for FoldOther, which names no fold.
+// NewInt64Fold returns the combiner and reducer over int64 values that does a well-known fold: it is an Int64FoldKind,
+// so that engines recognise it. It can be used by many goroutines at once. It panics for FoldOther, which names no
+// fold.
 func NewInt64Fold(kind FoldKind) Reducer {
 	switch kind {
 	case FoldSum:

@@ -19,8 +19,8 @@
 // functions (package builtin) are written so.
 //
 // Where a function runs is not its business: built-ins run inside the executor; a package's functions run in a child
-// process of the executor, which speaks the framed protocol of package child over its standard input and output, so that
-// a crash of user code is a failed attempt and nothing else.
+// process of the executor, which speaks the framed protocol of package child over its standard input and output, so
+// that a crash of user code is a failed attempt and nothing else.
 //
 // The life of every instance is the same, wherever it runs; each step that a function does not implement is left out:
 //
@@ -62,9 +62,9 @@ type Mapper interface {
 	Map(in Record, out Emitter) error
 }
 
-// BatchMapper is the ability of a Mapper over text to take many lines at once: lines is a run of whole lines with their
-// ends (the last may lack it at the end of a file), in a buffer with 8 more bytes of capacity. It returns how many lines
-// it saw.
+// BatchMapper is the ability of a Mapper over text to take many lines at once: lines is a run of whole lines with
+// their ends (the last may lack it at the end of a file), in a buffer with 8 more bytes of capacity. It returns how
+// many lines it saw.
 type BatchMapper interface {
 	Mapper
 	MapBatch(lines []byte, out Emitter) (records int64, err error)
@@ -80,7 +80,8 @@ type Reducer interface {
 //
 //	for values.Next() { use(values.Value()) }
 //
-// After Next returned false there are no more, or the reading failed: the engine notices which, a function need not ask.
+// After Next returned false there are no more, or the reading failed: the engine notices which, a function need not
+// ask.
 type Values interface {
 	Next() bool
 	Value() []byte
@@ -92,14 +93,15 @@ type Int64Values interface {
 	Int64() int64
 }
 
-// Flusher is the ability of a function that works in the background, as one in another process does, to catch up: after
-// Flush every record that follows from the calls so far was put out. Without it that is always so. Cleanup flushes too.
+// Flusher is the ability of a function that works in the background, as one in another process does, to catch up:
+// after Flush every record that follows from the calls so far was put out. Without it that is always so. Cleanup
+// flushes too.
 type Flusher interface {
 	Flush(out Emitter) error
 }
 
-// Int64Folder is a combiner over int64 values that folds two into one, associatively and commutatively. Jobs with such a
-// combiner take the fastest path: values live in hash tables and are never encoded.
+// Int64Folder is a combiner over int64 values that folds two into one, associatively and commutatively. Jobs with such
+// a combiner take the fastest path: values live in hash tables and are never encoded.
 type Int64Folder interface {
 	FoldInt64(a, b int64) int64
 }
@@ -144,8 +146,8 @@ func ValueKindOf(function any) ValueKind {
 	return ValueBytes
 }
 
-// Typed is the ability of a Mapper or Reducer to say what kind of values it emits; without it they are ValueBytes. Text
-// output prints values of ValueInt64 in decimal, and all others as they are.
+// Typed is the ability of a Mapper or Reducer to say what kind of values it emits; without it they are ValueBytes.
+// Text output prints values of ValueInt64 in decimal, and all others as they are.
 type Typed interface {
 	ValueKind() ValueKind
 }

@@ -13,7 +13,8 @@ import (
 )
 
 // Main is the main function of a binary with user functions, and does not return. `runner run ./binary` starts it:
-// Runner asks it what it offers, and starts it again for each attempt at a task. Started by hand it prints how to use it.
+// Runner asks it what it offers, and starts it again for each attempt at a task. Started by hand it prints how to use
+// it.
 func Main(fns ...Function) {
 	os.Exit(run(os.Getenv(wire.EnvVar), fns))
 }
@@ -64,8 +65,8 @@ func help(w io.Writer, program string, pkg Package) {
 	if len(pkg.Functions) > 1 {
 		name = " --function NAME"
 	}
-	fmt.Fprintf(&b, "This program has functions for Runner, which starts it:\n\n  runner run %s%s --input FILES --output FOLDER\n\n",
-		program, name)
+	b.WriteString("This program has functions for Runner, which starts it:\n\n")
+	fmt.Fprintf(&b, "  runner run %s%s --input FILES --output FOLDER\n\n", program, name)
 	for _, f := range pkg.Functions {
 		fmt.Fprintf(&b, "%-12s %s\n", f.Name, f.Doc)
 		for _, p := range f.Params {

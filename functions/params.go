@@ -8,7 +8,8 @@ import (
 	"github.com/seed3322913c/runner/infra/errs"
 )
 
-// Params are the parameters of a job (set: in the spec, --set on the command line). All functions of the job share them.
+// Params are the parameters of a job (set: in the spec, --set on the command line). All functions of the job share
+// them.
 type Params map[string]string
 
 // Param declares a parameter of a function.
@@ -19,8 +20,8 @@ type Param struct {
 	Required bool   `json:"required,omitempty"`
 }
 
-// Complete returns p with the defaults of the declared parameters filled in. It fails with errs.Invalid when a required
-// one is missing. Parameters that are not declared are kept, since they may be another function's.
+// Complete returns p with the defaults of the declared parameters filled in. It fails with errs.Invalid when a
+// required one is missing. Parameters that are not declared are kept, since they may be another function's.
 func (p Params) Complete(declared []Param) (Params, error) {
 	all := maps.Clone(p)
 	if all == nil {
@@ -49,7 +50,8 @@ func (p Params) CheckKnown(declared []Param) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(p)) {
 		if !slices.Contains(names, name) {
-			return errs.Errorf("functions.Params", errs.Invalid, nil, "unknown parameter %q%s", name, nearest.Hint(name, names))
+			return errs.Errorf("functions.Params", errs.Invalid, nil, "unknown parameter %q%s",
+				name, nearest.Hint(name, names))
 		}
 	}
 	return nil

@@ -155,7 +155,8 @@ func find(fns []Raw, name string) (Raw, error) {
 		}
 		names = append(names, f.name())
 	}
-	return Raw{}, errs.Errorf("functions.Main", errs.Invalid, nil, "there is no function %q%s", name, nearest.Hint(name, names))
+	return Raw{}, errs.Errorf("functions.Main", errs.Invalid, nil, "there is no function %q%s",
+		name, nearest.Hint(name, names))
 }
 
 func (s *server) newBody(raw Raw, o wire.Open) (body, error) {

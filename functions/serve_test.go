@@ -81,28 +81,35 @@ func keyLengths[V any](f func(int) V, fold Fold[V]) MapReduce[string, V] {
 func TestMapsCombineOnTheirWayOut(t *testing.T) {
 	lines := linesFrame("aa\nb\naa\naa\n")
 	times := func(a, b int64) int64 { return a * b }
+	int64s := func(n int) int64 { return int64(n) }
+	ints := func(n int) int { return n }
 	type point struct{ X int }
 	for _, c := range []struct {
 		name, combiner string
 		function       Function
 		want           []string
 	}{
-		{"no combiner", "", keyLengths(func(n int) int64 { return int64(n) }, Sum[int64]()),
+		{"no combiner", "", keyLengths(int64s, Sum[int64]()),
 			[]string{`"aa"="\x04"`, `"b"="\x02"`, `"aa"="\x04"`, `"aa"="\x04"`}},
-		{"sum", "sum", keyLengths(func(n int) int64 { return int64(n) }, Sum[int64]()), []string{`"aa"="\f"`, `"b"="\x02"`}},
-		{"another built-in", "max", keyLengths(func(n int) int { return n }, Sum[int]()), []string{`"aa"="\x04"`, `"b"="\x02"`}},
-		{"own fold of int64", "go:main", keyLengths(func(n int) int64 { return int64(n) }, FoldFunc(times)), []string{`"aa"="\x10"`, `"b"="\x02"`}},
-		{"own fold of int", "go:main", keyLengths(func(n int) int { return n }, FoldFunc(func(a, b int) int { return a * b })),
+		{"sum", "sum", keyLengths(int64s, Sum[int64]()), []string{`"aa"="\f"`, `"b"="\x02"`}},
+		{"another built-in", "max", keyLengths(ints, Sum[int]()), []string{`"aa"="\x04"`, `"b"="\x02"`}},
+		{"own fold of int64", "go:main", keyLengths(int64s, FoldFunc(times)), []string{`"aa"="\x10"`, `"b"="\x02"`}},
+		{"own fold of int", "go:main",
+			keyLengths(ints, FoldFunc(func(a, b int) int { return a * b })),
 			[]string{`"aa"="\x10"`, `"b"="\x02"`}},
 		{"another's fold", "go:other", keyLengths(func(n int) int64 { return 1 }, FoldFunc(times)),
 			[]string{`"aa"="\x02"`, `"b"="\x02"`, `"aa"="\x02"`, `"aa"="\x02"`}},
-		{"floats", "go:main", keyLengths(func(n int) bool { return false }, FoldFunc(func(a, b bool) bool { return a || b })),
+		{"bool", "go:main",
+			keyLengths(func(n int) bool { return false }, FoldFunc(func(a, b bool) bool { return a || b })),
 			[]string{`"aa"="\x00"`, `"b"="\x00"`}},
-		{"struct", "go:main", keyLengths(func(n int) point { return point{n} }, FoldFunc(func(a, b point) point { return point{a.X + b.X} })),
+		{"struct", "go:main",
+			keyLengths(func(n int) point { return point{n} }, FoldFunc(func(a, b point) point { return point{a.X + b.X} })),
 			[]string{`"aa"="{\"X\":6}"`, `"b"="{\"X\":1}"`}},
-		{"views must not wait", "go:main", keyLengths(func(n int) []byte { return []byte("v") }, FoldFunc(func(a, b []byte) []byte { return a })),
+		{"views must not wait", "go:main",
+			keyLengths(func(n int) []byte { return []byte("v") }, FoldFunc(func(a, b []byte) []byte { return a })),
 			[]string{`"aa"="v"`, `"b"="v"`, `"aa"="v"`, `"aa"="v"`}},
-		{"a sum of bytes", "sum", keyLengths(func(n int) string { return "v" }, FoldFunc(func(a, b string) string { return a + b })),
+		{"a sum of bytes", "sum",
+			keyLengths(func(n int) string { return "v" }, FoldFunc(func(a, b string) string { return a + b })),
 			[]string{`"aa"="v"`, `"b"="v"`, `"aa"="v"`, `"aa"="v"`}},
 	} {
 		frames := append(opening(t, wire.Open{Role: wire.Map, Combiner: c.combiner}), lines, endFrame)
@@ -182,7 +189,8 @@ func TestReduceStopsAtBadValues(t *testing.T) {
 			return nil
 		}),
 	}
-	frames := append(opening(t, wire.Open{Role: wire.Reduce}), wire.Frame(wire.Groups, []byte("\x00\x01a\x02\x02\x01\x02\x04")), endFrame)
+	groups := wire.Frame(wire.Groups, []byte("\x00\x01a\x02\x02\x01\x02\x04"))
+	frames := append(opening(t, wire.Open{Role: wire.Reduce}), groups, endFrame)
 	if _, err := talk(t, frames, f); !errors.Is(err, errs.Corrupt) {
 		t.Errorf("%v", err)
 	}
@@ -311,7 +319,8 @@ func FuzzServe(f *testing.F) {
 	fn := keyLengths(func(n int) int64 { return 1 }, Sum[int64]())
 	for _, role := range []wire.Role{wire.Map, wire.Combine, wire.Reduce} {
 		f.Add(string(role), append(append(linesFrame("a\nb"), flushFrame...), endFrame...))
-		f.Add(string(role), append(wire.Frame(wire.Groups, []byte("\x00\x01a\x02\x02")), wire.Frame(wire.Groups, []byte("\x02\x04\x00\x01b"))...))
+		groups, more := []byte("\x00\x01a\x02\x02"), []byte("\x02\x04\x00\x01b")
+		f.Add(string(role), append(wire.Frame(wire.Groups, groups), wire.Frame(wire.Groups, more)...))
 		f.Add(string(role), wire.Frame(wire.Records, []byte("\x04the\x02\x02")))
 	}
 	f.Fuzz(func(t *testing.T, role string, frames []byte) {

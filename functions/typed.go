@@ -72,8 +72,6 @@ type typedMapper[K, V any] struct {
 	setup func(Env) error
 	mapFn func([]byte, func(K, V)) error
 	emit  func(K, V) // what mapFn calls
-	key   Codec[K]
-	value Codec[V]
 	to    sink[K, V]
 	fold  Fold[V]
 	cache *foldCache[V] // folds on the way out; nil: does not
@@ -83,8 +81,8 @@ type typedMapper[K, V any] struct {
 func (t *typedMapper[K, V]) linesBegun() int64 { return t.lines }
 
 func newTypedMapper[K, V any](m MapReduce[K, V], final bool) *typedMapper[K, V] {
-	t := &typedMapper[K, V]{setup: m.Setup, mapFn: m.Map, key: KeyCodec[K](), value: ValueCodec[V](), fold: m.Combine}
-	t.to = newSink(t.key, t.value, final)
+	t := &typedMapper[K, V]{setup: m.Setup, mapFn: m.Map, fold: m.Combine}
+	t.to = newSink(KeyCodec[K](), ValueCodec[V](), final)
 	t.emit = t.to.put
 	return t
 }
@@ -119,7 +117,7 @@ func (t *typedMapper[K, V]) line(line []byte) error {
 // combine makes the mapper fold values on their way out. For int64 values the process around it does that, without an
 // indirect call per record; values that may be views of the line cannot wait.
 func (t *typedMapper[K, V]) combine() {
-	if !t.fold.IsZero() && t.value.Kind != ValueInt64 && selfContained(reflect.TypeFor[V]()) {
+	if !t.fold.IsZero() && t.to.kind() != ValueInt64 && selfContained(reflect.TypeFor[V]()) {
 		t.cache = newFoldCache(t.fold.fold, t.to.putEncodedKey)
 		t.emit = t.putCached
 	}

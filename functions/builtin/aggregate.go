@@ -17,8 +17,8 @@ func aggregateParams() []functions.Param {
 	}
 }
 
-// newAggregate returns what the parameters ask for, as a typed function: with integers, sum, min, max and count take the
-// engine's path for int64 folds.
+// newAggregate returns what the parameters ask for, as a typed function: with integers, sum, min, max and count take
+// the engine's path for int64 folds.
 func newAggregate(params functions.Params) (functions.Raw, error) {
 	switch params["type"] {
 	case "int":
@@ -89,7 +89,8 @@ func keyAndNumber[N any](line []byte, parse func([]byte) (N, error)) (key []byte
 func parseInt(text []byte) (int64, error) {
 	n, err := strconv.ParseInt(string(text), 10, 64)
 	if err != nil {
-		return 0, errs.Errorf("", errs.Failed, nil, "%.80q is not an integer of 64 bits; for other numbers set type=float", text)
+		return 0, errs.Errorf("", errs.Failed, nil,
+			"%.80q is not an integer of 64 bits; for other numbers set type=float", text)
 	}
 	return n, nil
 }

@@ -103,8 +103,8 @@ type Roles struct {
 	Reducer  functions.Ref `json:"reducer,omitzero"`
 }
 
-// Check reports what is wrong with the built-ins among the roles and with their parameters: a name that there is not, a
-// value that is not understood, one that is missing, and, if there are only built-ins, one that none of them knows.
+// Check reports what is wrong with the built-ins among the roles and with their parameters: a name that there is not,
+// a value that is not understood, one that is missing, and, if there are only built-ins, one that none of them knows.
 func (r Roles) Check(params functions.Params) error {
 	for _, part := range []struct {
 		role string

@@ -33,8 +33,8 @@ func newGrep(params functions.Params) (functions.Raw, error) {
 	}
 	group, err := strconv.Atoi(params["group"])
 	if err != nil || group < 0 || group > re.NumSubexp() {
-		return functions.Raw{}, errs.Errorf(op, errs.Invalid, nil, "group %q of a pattern that has groups 0 (all of it) to %d",
-			params["group"], re.NumSubexp())
+		return functions.Raw{}, errs.Errorf(op, errs.Invalid, nil,
+			"group %q of a pattern that has groups 0 (all of it) to %d", params["group"], re.NumSubexp())
 	}
 	prefix, _ := re.LiteralPrefix()
 	g := grep{re, group, []byte(prefix)}

@@ -64,7 +64,8 @@ func TestJobs(t *testing.T) {
 		{"grep", functions.Params{"pattern": "needle"}, "a needle in needles\nno\nneedle\nneedl\ne", "needle\t3\n"},
 		{"grep", functions.Params{"pattern": "ne+dle"}, "needle\r\nnedle needle\n", "nedle\t1\nneedle\t2\n"},
 		{"grep", functions.Params{"pattern": "^a|b$"}, "ab\r\nba\na b", "a\t2\nb\t2\n"},
-		{"grep", functions.Params{"pattern": "user=(\\w+)", "group": "1"}, "user=ann user=bob\nuser=ann\nuser=", "ann\t2\nbob\t1\n"},
+		{"grep", functions.Params{"pattern": "user=(\\w+)", "group": "1"}, "user=ann user=bob\nuser=ann\nuser=",
+			"ann\t2\nbob\t1\n"},
 		{"grep", functions.Params{"pattern": "x(a)?(b)?", "group": "1"}, "xb\nxa\n", "a\t1\n"},
 		{"grep", functions.Params{"pattern": "a*"}, "baac\n\n", "aa\t1\n"},
 		{"grep", functions.Params{"pattern": "a\\s*b"}, "a\nb\na b\n", "a b\t1\n"},
@@ -86,7 +87,8 @@ func TestJobs(t *testing.T) {
 }
 
 func TestGrepAgreesOnLinesAndBatches(t *testing.T) {
-	for pattern, match := range map[string]string{"needle": "needle", "n.*e": "needle", "(?i)NEEDLE": "needle", "ne+": "nee"} {
+	const needle = "needle"
+	for pattern, match := range map[string]string{needle: needle, "n.*e": needle, "(?i)NEEDLE": needle, "ne+": "nee"} {
 		functionstest.MapDriver[string, int64]{
 			Function: job(t, "grep", functions.Params{"pattern": pattern}),
 			Input:    "first\nneedle\n\n\nlast needle",
@@ -133,7 +135,8 @@ func TestJobsOfIntegersTakeTheFastPath(t *testing.T) {
 		want     functions.FoldKind
 	}{
 		{"sum", "", functions.FoldSum}, {"min", "", functions.FoldMin}, {"max", "", functions.FoldMax},
-		{"aggregate", "sum", functions.FoldSum}, {"aggregate", "max", functions.FoldMax}, {"aggregate", "count", functions.FoldSum},
+		{"aggregate", "sum", functions.FoldSum}, {"aggregate", "max", functions.FoldMax},
+		{"aggregate", "count", functions.FoldSum},
 	} {
 		params := functions.Params{}
 		if c.op != "" {

@@ -12,7 +12,8 @@ type function struct {
 func table() []function {
 	return []function{
 		{
-			Info{"aggregate", "one number for each key of key<TAB>number lines", roles(mapper, combiner, reducer), aggregateParams()},
+			Info{"aggregate", "one number for each key of key<TAB>number lines",
+				roles(mapper, combiner, reducer), aggregateParams()},
 			newAggregate,
 		},
 		{

@@ -9,8 +9,8 @@ import (
 	"github.com/seed3322913c/runner/functions"
 )
 
-// wordMean counts words and their characters over the whole attempt, and puts out one record at its end. A character is
-// a byte that does not continue another one in UTF-8; in text that is no UTF-8, every other byte counts.
+// wordMean counts words and their characters over the whole attempt, and puts out one record at its end. A character
+// is a byte that does not continue another one in UTF-8; in text that is no UTF-8, every other byte counts.
 type wordMean struct{ total mean[int64] }
 
 func (w *wordMean) Map(in functions.Record, _ functions.Emitter) error {

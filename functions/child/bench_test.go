@@ -74,7 +74,8 @@ func BenchmarkWordCount(b *testing.B) {
 				}
 				m = builtIn.(functions.BatchMapper)
 			} else {
-				inChild, err := child.NewMapper(b.Context(), command("functions"), child.Task{Function: c.function, Combiner: c.combiner})
+				task := child.Task{Function: c.function, Combiner: c.combiner}
+				inChild, err := child.NewMapper(b.Context(), command("functions"), task)
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -1,5 +1,5 @@
-// Package child is the executor's end of package wire: it starts a program with user functions and makes it a Mapper or
-// Reducer like any other.
+// Package child is the executor's end of package wire: it starts a program with user functions and makes it a Mapper
+// or Reducer like any other.
 //
 //	m, err := child.NewMapper(ctx, child.Command{Argv: []string{"./wc"}, Stderr: log}, child.Task{Attempt: "map-3.0"})
 //	if err != nil { return err }
@@ -17,11 +17,11 @@
 //
 // # Life and death
 //
-// The child leads a process group of its own. The group is killed when the context ends, when Close finds it alive, and
-// when the child itself has ended; on Linux the kernel kills the child when its parent dies, however that came. A child
-// that fails, crashes, says what is not in the protocol or loses count is an error of kind Failed, with a *wire.Failure
-// in the chain if the child could explain itself, else with its exit status and the last lines of its log. An ended
-// context is Canceled.
+// The child leads a process group of its own. The group is killed when the context ends, when Close finds it alive,
+// and when the child itself has ended; on Linux the kernel kills the child when its parent dies, however that came. A
+// child that fails, crashes, says what is not in the protocol or loses count is an error of kind Failed, with a
+// *wire.Failure in the chain if the child could explain itself, else with its exit status and the last lines of its
+// log. An ended context is Canceled.
 package child
 
 import (
@@ -49,8 +49,8 @@ type Task struct {
 	Combiner functions.Ref // the job's combiner, in the hope that the mapper applies it to what it puts out
 }
 
-// Mapper is a mapper in another process: a functions.BatchMapper, Typed, Setup, Flusher and Cleanup, and an io.Closer. It
-// is used by one goroutine.
+// Mapper is a mapper in another process: a functions.BatchMapper, Typed, Setup, Flusher and Cleanup, and an io.Closer.
+// It is used by one goroutine.
 type Mapper struct{ *session }
 
 var (

@@ -19,8 +19,8 @@ func widen(pipe *os.File) {
 	}
 }
 
-// awaitExit waits until the process has ended, and leaves it there: as long as nobody asks how it ended, its id and that
-// of its group cannot be given to others. It reports whether it did.
+// awaitExit waits until the process has ended, and leaves it there: as long as nobody asks how it ended, its id and
+// that of its group cannot be given to others. It reports whether it did.
 func awaitExit(pid int) bool {
 	for {
 		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)

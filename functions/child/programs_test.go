@@ -259,7 +259,10 @@ func lazy() functions.Function {
 func talks() functions.Function {
 	var env functions.Env
 	return functions.MapReduce[string, string]{
-		Name: "talks", Params: []functions.Param{{Name: "given", Doc: "x", Required: true}, {Name: "default", Doc: "x", Default: "d"}},
+		Name: "talks",
+		Params: []functions.Param{
+			{Name: "given", Doc: "x", Required: true}, {Name: "default", Doc: "x", Default: "d"},
+		},
 		Setup: func(e functions.Env) error {
 			env = e
 			fmt.Println("printed in setup")

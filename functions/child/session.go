@@ -278,8 +278,8 @@ func (s *session) await(want wire.Type, out functions.Emitter) ([]byte, error) {
 	return nil, s.err
 }
 
-// receive waits for a frame. A child that is gone says no more than what is in the pipe, whoever else may still hold the
-// other end of it.
+// receive waits for a frame. A child that is gone says no more than what is in the pipe, whoever else may still hold
+// the other end of it.
 func (s *session) receive() (f frame, ok bool) {
 	select {
 	case f, ok = <-s.recv:

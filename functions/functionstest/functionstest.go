@@ -9,13 +9,17 @@
 //	}
 //
 //	func TestAll(t *testing.T) {
-//		functionstest.MapReduceDriver{Function: wordCount, Input: "to be or\nnot to be\n", Want: "be\t2\nnot\t1\nor\t1\nto\t2\n"}.Run(t)
+//		functionstest.MapReduceDriver{
+//			Function: wordCount,
+//			Input:    "to be or\nnot to be\n",
+//			Want:     "be\t2\nnot\t1\nor\t1\nto\t2\n",
+//		}.Run(t)
 //	}
 //
 // There is a driver for the mapper, one for the reducer and one for both, and CheckCombiner for the promise that a
-// combiner makes. They take typed and raw functions alike, and are as unkind as an engine: bytes are overwritten as soon
-// as they may be, records come singly and in batches, the combiner runs never, sometimes and often, and a panic is an
-// error with its place.
+// combiner makes. They take typed and raw functions alike, and are as unkind as an engine: bytes are overwritten as
+// soon as they may be, records come singly and in batches, the combiner runs never, sometimes and often, and a panic
+// is an error with its place.
 package functionstest
 
 import (
@@ -30,8 +34,8 @@ import (
 // Counters are what a function counts, by group and name.
 type Counters map[string]map[string]int64
 
-// MapDriver tests a mapper. K and V are the types that it emits: for a raw function that emits int64 values V is int64,
-// for others K and V are string.
+// MapDriver tests a mapper. K and V are the types that it emits: for a raw function that emits int64 values V is
+// int64, for others K and V are string.
 type MapDriver[K, V any] struct {
 	Function functions.Function
 	Params   functions.Params

@@ -24,7 +24,8 @@ func (b *Batch) Fits(n int) bool { return len(b.frame)+n <= FrameSize }
 // Frame returns the whole frame, which the batch gives up. A payload of more than MaxData is errs.Exhausted.
 func (b *Batch) Frame(t Type) ([]byte, error) {
 	if n := len(b.frame) - headerSize; n > MaxData {
-		return nil, errs.Errorf("wire.Batch", errs.Exhausted, nil, "a record of %d bytes; at most %d can be handed over", n, MaxData)
+		return nil, errs.Errorf("wire.Batch", errs.Exhausted, nil,
+			"a record of %d bytes; at most %d can be handed over", n, MaxData)
 	}
 	frame := seal(t, b.frame)
 	b.frame = nil
@@ -61,7 +62,8 @@ func appendField(dst, field []byte) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(field))+1), field...)
 }
 
-// CutRecord takes the first record off the payload of a frame of records. Key and value are views of it, nil if absent.
+// CutRecord takes the first record off the payload of a frame of records. Key and value are views of it, nil if
+// absent.
 func CutRecord(payload []byte) (key, value, rest []byte, err error) {
 	if key, rest, err = cutField(payload); err == nil {
 		value, rest, err = cutField(rest)

@@ -1,11 +1,11 @@
-// Package wire is the protocol between an executor and the process that runs a user's functions, its child. Go programs
-// get the child's end from functions.Main; programs in other languages implement it from this page.
+// Package wire is the protocol between an executor and the process that runs a user's functions, its child. Go
+// programs get the child's end from functions.Main; programs in other languages implement it from this page.
 //
 // # Transport
 //
 // The executor starts the program with RUNNER_CHILD=serve in its environment. The child reads frames from standard
-// input and writes frames to standard output, and nothing else; standard error is the attempt's log. One process serves
-// one role of one attempt, in one conversation:
+// input and writes frames to standard output, and nothing else; standard error is the attempt's log. One process
+// serves one role of one attempt, in one conversation:
 //
 //	executor ── H O  ── L|R|G ...  ── F ── L|R|G ...  ── E ──▶ child
 //	child    ── H A  ── R|C|S ...  ── R.. F ── R|C|S ... ── D (or X at any time) ──▶ executor

@@ -132,7 +132,9 @@ func TestDamagedStreamsAreNoticed(t *testing.T) {
 			t.Errorf("%q: %v", c.stream, err)
 		}
 	}
-	for _, stream := range []string{"RUNNER", "H\x07\x00\x00\x00RUNNER\x00", "H\x07\x00\x00\x00RUNNER", "H\x07\x00\x00\x00RUNNEr\x01", "usage: x"} {
+	for _, stream := range []string{
+		"RUNNER", "H\x07\x00\x00\x00RUNNER\x00", "H\x07\x00\x00\x00RUNNER", "H\x07\x00\x00\x00RUNNEr\x01", "usage: x",
+	} {
 		if _, err := wire.ReadHello(bufio.NewReader(strings.NewReader(stream))); !errors.Is(err, errs.Corrupt) {
 			t.Errorf("%q: %v", stream, err)
 		}
