@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/agnivade/levenshtein"
@@ -67,8 +68,19 @@ func Usage(err error) error {
 	return err
 }
 
-// Sentence returns what to tell a person, without a full stop if the error's own text has none.
+// local is a file's absolute name, with what stands before it. A name with blanks in it is found as far as the first.
+var local = regexp.MustCompile(`(^|[\s"'(])((?:file://)?/[^\s:;,"]*)`)
+
+// Sentence returns what to tell a person, without a full stop if the error's own text has none. Names of files are
+// those that a person in the working directory would type.
 func Sentence(err error) string {
+	return local.ReplaceAllStringFunc(sentence(err), func(found string) string {
+		parts := local.FindStringSubmatch(found)
+		return parts[1] + Path(parts[2])
+	})
+}
+
+func sentence(err error) string {
 	var subject string
 	for e := err; e != nil; e = errors.Unwrap(e) {
 		one, ok := e.(*errs.Error)

@@ -45,6 +45,7 @@ func TestSentence(t *testing.T) {
 		{errs.E("a.B", errs.Other, "outer", errs.E("c.D", errs.Exist, "file://"+wd+"/out", nil)), "out exists already"},
 		{errs.E("a.B", errs.Permission, "s3://b/k", nil), "s3://b/k may not be touched: permission denied"},
 		{errs.Errorf("a.B", errs.Invalid, "pattern", "missing closing )"), "pattern: missing closing )"},
+		{errs.Errorf("a.B", errs.NotFound, nil, "there is no input file://%s/a b, no \"%[1]s/c\", no /x%[1]s/d", wd), "there is no input a b, no \"c\", no /x" + wd + "/d"},
 		{errs.E("a.B", errs.Unavailable, nil, nil), "unavailable"},
 		{fmt.Errorf("reading: %w", missing), "reading: open /x/y: file does not exist"},
 		{fmt.Errorf("try 2: %w", errs.Errorf("a.B", errs.Corrupt, "block 7", "checksum differs")), "block 7: checksum differs"},

@@ -77,16 +77,16 @@ func (d document) explain(e *jsonschema.ValidationError) error {
 		return d.errorf(at, "unknown key %q%s%s", key, inside(at[:len(at)-1]), hint)
 	case *kind.Required:
 		missing := k.Missing[0]
-		return d.errorf(at, "%q is missing%s; want %s", missing, inside(at), rule.Properties[missing].want())
+		return d.errorf(at, "%q is missing%s; want %s", missing, inside(at), ruleAt(append(slices.Clone(at), missing)).Want)
 	}
 	if len(at) == 0 {
-		return d.errorf(at, "want %s", rule.want())
+		return d.errorf(at, "want %s", rule.Want)
 	}
 	name := at[len(at)-1]
 	if text := d.spots[pointer(at)].text; text != "" {
-		return d.errorf(at, "%s is %q%s; want %s", name, text, inside(at[:len(at)-1]), rule.want())
+		return d.errorf(at, "%s is %q%s; want %s", name, text, inside(at[:len(at)-1]), rule.Want)
 	}
-	return d.errorf(at, "%s%s is not understood; want %s", name, inside(at[:len(at)-1]), rule.want())
+	return d.errorf(at, "%s%s is not understood; want %s", name, inside(at[:len(at)-1]), rule.Want)
 }
 
 func inside(path []string) string {
@@ -103,10 +103,46 @@ type rule struct {
 	Want        string          `json:"x-want"`
 	Default     string          `json:"x-default"`
 	Flag        string          `json:"x-flag"`
-	Properties  map[string]rule `json:"properties"`
+	Properties  properties      `json:"properties"`
 	Additional  json.RawMessage `json:"additionalProperties"`
 	Items       *rule           `json:"items"`
 	Defs        map[string]rule `json:"$defs"`
+}
+
+// properties are the keys of a mapping, in the order of the schema, which is the order in which people read of them.
+type properties []property
+
+type property struct {
+	key string
+	rule
+}
+
+// UnmarshalJSON reads an object without losing its order.
+func (p *properties) UnmarshalJSON(text []byte) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	if _, err := d.Token(); err != nil { // the opening brace
+		return err
+	}
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			return err
+		}
+		one := property{key: key.(string)} // keys of JSON are nothing else
+		if err := d.Decode(&one.rule); err != nil {
+			return err
+		}
+		*p = append(*p, one)
+	}
+	return nil
+}
+
+func (p properties) get(key string) (rule, bool) {
+	i := slices.IndexFunc(p, func(one property) bool { return one.key == key })
+	if i < 0 {
+		return rule{}, false
+	}
+	return p[i].rule, true
 }
 
 // schemaRule returns the whole schema.
@@ -123,7 +159,7 @@ func ruleAt(path []string) rule {
 	root := schemaRule()
 	r := root
 	for _, step := range path {
-		next, known := r.Properties[step]
+		next, known := r.Properties.get(step)
 		switch {
 		case known:
 		case r.Items != nil:
@@ -149,16 +185,8 @@ func (r rule) resolve(root rule) rule {
 
 func (r rule) keys() []string {
 	var all []string
-	for key := range r.Properties {
-		all = append(all, key)
+	for _, one := range r.Properties {
+		all = append(all, one.key)
 	}
-	slices.Sort(all)
 	return all
-}
-
-func (r rule) want() string {
-	if r.Ref != "" {
-		r = r.resolve(schemaRule())
-	}
-	return r.Want
 }

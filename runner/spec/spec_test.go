@@ -91,7 +91,7 @@ func TestMistakes(t *testing.T) {
 		{head + "mapreduce:\n  mapper: {builtin: x}\n  # more\n  reducer_count: 3\n",
 			`job.yaml line 7: unknown key "reducer_count" in mapreduce; did you mean "reducers"?`},
 		{head + "outptu: c\n", `job.yaml line 4: unknown key "outptu"; did you mean "output"?`},
-		{head + "mapreduce: {mapper: {builtin: x}}\nretry: {x: 1}\n", `job.yaml line 5: unknown key "x" in retry; there is job, task`},
+		{head + "mapreduce: {mapper: {builtin: x}}\nretry: {x: 1}\n", `job.yaml line 5: unknown key "x" in retry; there is task, job`},
 		{head + "mapreduce:\n  mapper:\n    builtin: x\n    go: y\n",
 			"job.yaml line 5: mapper in mapreduce is not understood; want exactly one of builtin: NAME, go: NAME (in the package) " +
 				"and exec: COMMAND LINE"},
@@ -143,19 +143,33 @@ func TestSchemaKnowsEveryOption(t *testing.T) {
 			name, _, _ := strings.Cut(fields.Field(i).Tag.Get("json"), ",")
 			want = append(want, name)
 		}
-		slices.Sort(want)
 		var steps []string
 		if path != "" {
 			steps = strings.Split(path, "/")
 		}
 		r := ruleAt(steps)
-		if got := r.keys(); !slices.Equal(got, want) {
+		if got := r.keys(); !slices.Equal(slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(want))) {
 			t.Errorf("%s: the schema has %q, the code %q", path, got, want)
 		}
 		for _, key := range r.keys() {
 			if at := ruleAt(append(slices.Clone(steps), key)); at.Description == "" || at.Want == "" {
 				t.Errorf("%s/%s has no description or does not say what it wants", path, key)
 			}
+		}
+	}
+}
+
+func TestReference(t *testing.T) {
+	if _, err := Parse("example.yaml", []byte(example)); err != nil {
+		t.Error(err)
+	}
+	text := Reference()
+	for _, want := range []string{
+		example, "| `input` | `--input` | |", "## mapreduce", "| `mapreduce.reducers` | `--reducers` | auto |", "## resources",
+		"| `resources.memory` | `--memory` | 1GiB |", "`builtin`",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the reference lacks %q", want)
 		}
 	}
 }

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/mapreduce/proof"
+	"github.com/seed3322913c/runner/runner/demo"
+	"github.com/seed3322913c/runner/runner/embedded"
+	"github.com/seed3322913c/runner/runner/format"
+	"github.com/seed3322913c/runner/runner/spec"
+	"github.com/seed3322913c/runner/scheduler"
+)
+
+type demoOptions struct {
+	watch watchOptions
+}
+
+func (o *demoOptions) AddFlags(flags *pflag.FlagSet) { o.watch.AddFlags(flags) }
+
+func newDemo(p *program) *cobra.Command {
+	var o demoOptions
+	cmd := verb{
+		use:  "demo [flags]",
+		does: "Counts the words of twelve books, to show what a job looks like.",
+		more: "The books come with the program. The output goes to out/demo, or out/demo-2 and so on if that exists.",
+		examples: []string{
+			"runner demo", "runner demo --json", "runner demo --quiet",
+		},
+	}.command(func(cmd *cobra.Command, args []string) error {
+		if err := wantArgs(cmd, args, 0, "no argument"); err != nil {
+			return err
+		}
+		return p.demo(cmd.Context(), o)
+	})
+	o.AddFlags(cmd.Flags())
+	return cmd
+}
+
+func (p *program) demo(ctx context.Context, o demoOptions) error {
+	home, err := embedded.OpenHome()
+	if err != nil {
+		return err
+	}
+	shelf := filepath.Join(home.Dir, "demo", "books")
+	books, size, err := demo.Unpack(shelf)
+	if err != nil {
+		return err
+	}
+	output, err := freshFolder(filepath.Join("out", "demo"))
+	if err != nil {
+		return err
+	}
+	job, err := prepare(ctx, spec.Flags{Input: []string{shelf}, Output: output, Name: "demo"}, "wordcount", "")
+	if err != nil {
+		return err
+	}
+	if job, err = home.Jobs().Submit(ctx, job); err != nil {
+		return err
+	}
+	view := p.view(o.watch)
+	view.Say(fmt.Sprintf("Counting words in %d books that came with this program (%s), on this machine.", books, format.Bytes(size)))
+	report, err := home.Supervise(ctx, job, embedded.Options{Show: view.Show, Say: view.Say})
+	view.Close()
+	if err != nil {
+		return err
+	}
+	if o.watch.json || report.State != scheduler.JobSucceeded {
+		return p.tell(ctx, job, report, o.watch)
+	}
+	m, _ := manifest(report) // without one there are no words to tell of
+	words, err := topWords(output, m, 3)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(p.out, "Done in %s. %s different words; the most frequent: %s\n%s%s\n%s", format.Duration(took(report)),
+		format.Count(m.Totals.OutputRecords), strings.Join(words, " · "), proofLine(m.Totals), strings.TrimSpace(outputLine(job.Output, m)),
+		demoNext(job.ID, output))
+	return err
+}
+
+// demoNext says what to try next.
+func demoNext(id scheduler.JobID, output string) string {
+	return fmt.Sprintf("\nNext:  %-56s %s\n       %-56s %s\n       %-56s %s\n",
+		"runner run wordcount --input YOUR/FILES --output out/words", "the same with your text",
+		"runner status "+short(id), "what just happened",
+		"runner verify "+output, "prove the output again")
+}
+
+// freshFolder returns path, or path-2, path-3 and so on, whichever is not there yet.
+func freshFolder(path string) (string, error) {
+	fresh := path
+	for n := 2; ; n++ {
+		_, err := os.Lstat(fresh)
+		if errors.Is(err, fs.ErrNotExist) {
+			return fresh, nil
+		}
+		if err != nil {
+			return "", errs.E("demo", errs.Other, fresh, err)
+		}
+		fresh = path + "-" + strconv.Itoa(n)
+	}
+}
+
+// topWords returns the n most frequent words of a word count, as in "the 61,210".
+func topWords(output string, m proof.Manifest, n int) ([]string, error) {
+	const op = "demo.TopWords"
+	type entry struct {
+		word  string
+		count int64
+	}
+	var top []entry
+	for _, part := range m.Parts {
+		f, err := os.Open(filepath.Join(output, part.Name))
+		if err != nil {
+			return nil, errs.E(op, errs.Other, output, err)
+		}
+		lines := bufio.NewReader(f)
+		for {
+			line, err := lines.ReadString('\n')
+			if err == io.EOF {
+				break
+			}
+			word, number, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
+			count, parseErr := strconv.ParseInt(number, 10, 64)
+			if err := cmp.Or(err, parseErr); err != nil {
+				f.Close() // nothing was written
+				return nil, errs.E(op, errs.Corrupt, part.Name, err)
+			}
+			top = append(top, entry{word, count})
+			slices.SortFunc(top, func(a, b entry) int {
+				return cmp.Or(cmp.Compare(b.count, a.count), strings.Compare(a.word, b.word))
+			})
+			top = top[:min(n, len(top))]
+		}
+		f.Close() // nothing was written
+	}
+	var words []string
+	for _, e := range top {
+		words = append(words, e.word+" "+format.Count(e.count))
+	}
+	return words, nil
+}

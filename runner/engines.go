@@ -1,0 +1,49 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"runtime"
+
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/store"
+	"github.com/seed3322913c/runner/mapreduce"
+	"github.com/seed3322913c/runner/scheduler"
+)
+
+// The three functions below are all that ties a job's kind to its engine.
+
+// checkJob finds what is wrong with a job before anything is created.
+func checkJob(ctx context.Context, job scheduler.Job, resolve store.Resolve) error {
+	if job.Kind != mapreduce.Kind {
+		return noEngine(job)
+	}
+	return mapreduce.Check(ctx, job, resolve)
+}
+
+// newEngine returns the half of an engine that works in the application master.
+func newEngine(r role) (scheduler.Engine, error) {
+	if r.job.Kind != mapreduce.Kind {
+		return nil, noEngine(r.job)
+	}
+	slots := executorsOf(r.job) * r.job.Resources.CPU
+	return mapreduce.NewEngine(r.job, r.home.Store, newResolver(), mapreduce.EngineOptions{Slots: slots}), nil
+}
+
+// newBody returns the half of an engine that works in executors, and what ends it.
+func newBody(r role) (body scheduler.Body, end func(), err error) {
+	if r.job.Kind != mapreduce.Kind {
+		return nil, nil, noEngine(r.job)
+	}
+	b := mapreduce.NewBody(newResolver(), mapreduce.BodyOptions{})
+	return b, b.Close, nil
+}
+
+func noEngine(job scheduler.Job) error {
+	return errs.Errorf("engine", errs.Unsupported, job.ID, "jobs of kind %q are not supported by this version", job.Kind)
+}
+
+// executorsOf is how many executors a job has on this machine: as many as were asked for, or as there are cores for.
+func executorsOf(job scheduler.Job) int {
+	return cmp.Or(job.Resources.Executors, max(1, runtime.NumCPU()/job.Resources.CPU))
+}

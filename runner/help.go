@@ -1,0 +1,77 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/seed3322913c/runner/runner/say"
+)
+
+// flagGroup is the annotation of a flag that says under which title help shows it.
+const flagGroup = "group"
+
+// grouped puts every flag that add defines under a title of the help.
+func grouped(flags *pflag.FlagSet, title string, add func(*pflag.FlagSet)) {
+	of := pflag.NewFlagSet(title, pflag.ContinueOnError)
+	of.SortFlags = false
+	add(of)
+	of.VisitAll(func(f *pflag.Flag) {
+		f.Annotations = map[string][]string{flagGroup: {title}}
+		flags.AddFlag(f)
+	})
+}
+
+// help is the text of `runner help VERB`.
+func help(cmd *cobra.Command) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n\n  runner %s\n", cmd.Short, cmd.Use)
+	if cmd.Long != "" {
+		fmt.Fprintf(&b, "\n%s\n", cmd.Long)
+	}
+	if cmd.Example != "" {
+		b.WriteString("\nExamples\n")
+		for line := range strings.Lines(cmd.Example + "\n") {
+			b.WriteString("  " + line)
+		}
+	}
+	writeFlags(&b, cmd.LocalFlags())
+	fmt.Fprintf(&b, "\nExit codes\n  %s\n", say.ExitCodes)
+	return b.String()
+}
+
+// writeFlags lists flags by group, in the order in which they were defined.
+func writeFlags(b *strings.Builder, flags *pflag.FlagSet) {
+	title := ""
+	flags.VisitAll(func(f *pflag.Flag) {
+		of, ok := f.Annotations[flagGroup]
+		if !ok || f.Hidden {
+			return // --help, which whoever reads this has found
+		}
+		if of[0] != title {
+			title = of[0]
+			fmt.Fprintf(b, "\n%s\n", title)
+		}
+		value, usage := pflag.UnquoteUsage(f)
+		if value != "" {
+			value = " " + value
+		}
+		fmt.Fprintf(b, "  %-20s %s\n", "--"+f.Name+value, usage)
+	})
+}
+
+// firstPage is what `runner` alone shows.
+func firstPage(contents []chapter) string {
+	var b strings.Builder
+	b.WriteString("runner runs batch jobs on this machine, without any set-up.\n")
+	for _, c := range contents {
+		fmt.Fprintf(&b, "\n%s\n", c.title)
+		for _, v := range c.verbs {
+			fmt.Fprintf(&b, "  %-9s %s\n", v.Name(), v.Short)
+		}
+	}
+	b.WriteString("\n`runner help VERB` says more, with examples. Every verb knows --json.\n")
+	return b.String()
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/seed3322913c/runner/runner/embedded"
+	"github.com/seed3322913c/runner/runner/format"
+)
+
+type jobsOptions struct {
+	json bool
+}
+
+func (o *jobsOptions) AddFlags(flags *pflag.FlagSet) { addJSON(flags, &o.json) }
+
+func newJobs(p *program) *cobra.Command {
+	var o jobsOptions
+	cmd := verb{
+		use:      "jobs [flags]",
+		does:     "Lists the jobs of this machine, the newest first.",
+		examples: []string{"runner jobs", "runner jobs --json", "runner jobs | grep FAILED"},
+	}.command(func(cmd *cobra.Command, args []string) error {
+		if err := wantArgs(cmd, args, 0, "no argument"); err != nil {
+			return err
+		}
+		return p.jobs(cmd.Context(), o)
+	})
+	o.AddFlags(cmd.Flags())
+	return cmd
+}
+
+func (p *program) jobs(ctx context.Context, o jobsOptions) error {
+	home, err := embedded.OpenHome()
+	if err != nil {
+		return err
+	}
+	all, err := home.Jobs().All(ctx)
+	if err != nil {
+		return err
+	}
+	statuses := []embedded.Status{} // an empty list in JSON, too
+	for _, job := range all {
+		s, err := home.Status(ctx, job)
+		if err != nil {
+			return err
+		}
+		statuses = append(statuses, s)
+	}
+	if o.json {
+		return writeJSON(p.out, statuses)
+	}
+	if len(statuses) == 0 {
+		fmt.Fprintln(p.err, "No jobs yet. Try: runner demo")
+		return nil
+	}
+	table := tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0)
+	for _, s := range statuses {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", short(s.Job), s.Word(), started(s), duration(s), s.Name)
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	for _, s := range statuses {
+		if s.Interrupted {
+			fmt.Fprintf(p.err, "To go on with a job that was cut off: runner resume %s\n", short(s.Job))
+			break
+		}
+	}
+	return nil
+}
+
+// started is when a job began, as short as people need it.
+func started(s embedded.Status) string {
+	at := s.Submitted.Local()
+	switch age := time.Since(at); {
+	case age < 24*time.Hour:
+		return at.Format("15:04:05")
+	case age < 300*24*time.Hour:
+		return at.Format("Jan _2 15:04")
+	}
+	return at.Format("2006-01-02")
+}
+
+// duration is how long a job took, or has taken so far.
+func duration(s embedded.Status) string {
+	switch {
+	case s.Started.IsZero():
+		return "-"
+	case !s.Ended.IsZero():
+		return format.Duration(took(s.Report))
+	case s.Interrupted:
+		return "-"
+	}
+	return format.Duration(time.Since(s.Started))
+}

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/runner/embedded"
+	"github.com/seed3322913c/runner/runner/say"
+	"github.com/seed3322913c/runner/scheduler"
+)
+
+type logsOptions struct {
+	task   string
+	follow bool
+	json   bool
+}
+
+func (o *logsOptions) AddFlags(flags *pflag.FlagSet) {
+	grouped(flags, "Which lines", func(f *pflag.FlagSet) {
+		f.StringVar(&o.task, "task", "", "`TASK` as in map-3 or m3: all of its attempts, and nothing else")
+		f.BoolVar(&o.follow, "follow", false, "go on until the job is over")
+	})
+	addJSON(flags, &o.json)
+}
+
+func newLogs(p *program) *cobra.Command {
+	var o logsOptions
+	cmd := verb{
+		use:      "logs ID [flags]",
+		does:     "Shows what a job's processes and tasks have said.",
+		more:     "Every line begins with its file; the files are in logs/ID of the home folder (~/.runner or $RUNNER_HOME).",
+		examples: []string{"runner logs 7k2f", "runner logs 7k2f --task map-3", "runner logs 7k2f --follow"},
+	}.command(func(cmd *cobra.Command, args []string) error {
+		if err := wantArgs(cmd, args, 1, "the ID of a job"); err != nil {
+			return err
+		}
+		return p.logs(cmd.Context(), o, args[0])
+	})
+	o.AddFlags(cmd.Flags())
+	return cmd
+}
+
+func (p *program) logs(ctx context.Context, o logsOptions, id string) error {
+	home, err := embedded.OpenHome()
+	if err != nil {
+		return err
+	}
+	job, err := home.Jobs().Find(ctx, id)
+	if err != nil {
+		return err
+	}
+	t := &tail{dir: home.Logs(job.ID), out: p.out, json: o.json, read: map[string]int64{}}
+	if o.task != "" {
+		if t.prefix, err = taskPrefix(o.task); err != nil {
+			return err
+		}
+	}
+	for {
+		status, err := home.Status(ctx, job) // before reading, or the last lines might be missed
+		if err != nil {
+			return err
+		}
+		last := !o.follow || status.State.Final() || status.Interrupted
+		if err := t.print(last); err != nil {
+			return err
+		}
+		if last {
+			break
+		}
+		select {
+		case <-time.After(300 * time.Millisecond):
+		case <-ctx.Done():
+			return nil // whoever watched has seen enough
+		}
+	}
+	if !t.found && o.task != "" {
+		return say.Errorf(errs.NotFound, "there is no log of a task %s in job %s. `runner status %[2]s --json` lists its tasks", o.task, job.ID)
+	}
+	return nil
+}
+
+// taskPrefix returns how the logs of a task's attempts begin. m3 and r3 are short for map-3 and reduce-3.
+func taskPrefix(text string) (string, error) {
+	for letter, stage := range map[string]string{"m": "map-", "r": "reduce-"} {
+		if number, ok := strings.CutPrefix(text, letter); ok && number != "" && strings.Trim(number, "0123456789") == "" {
+			text = stage + number
+		}
+	}
+	task, err := scheduler.ParseTaskID(text)
+	if err != nil {
+		return "", say.Errorf(errs.Invalid, "%q is not a task; say map-3, or m3", text)
+	}
+	return task.String() + ".", nil
+}
+
+// tail prints what is new in the logs of a job.
+type tail struct {
+	dir    string
+	prefix string // of the files' names
+	out    io.Writer
+	json   bool
+	found  bool             // there is a file of that prefix
+	read   map[string]int64 // bytes of each file that were printed
+}
+
+// logLine is one line in JSON.
+type logLine struct {
+	File string `json:"file"`
+	Line string `json:"line"`
+}
+
+// print prints what the files have got since the last look. A line that is not whole yet waits, unless this is the last.
+func (t *tail) print(last bool) error {
+	entries, err := os.ReadDir(t.dir) // in the order of their names
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return errs.E("logs", errs.Other, t.dir, err)
+	}
+	for _, entry := range entries {
+		if !strings.HasPrefix(entry.Name(), t.prefix) || !strings.HasSuffix(entry.Name(), ".log") {
+			continue
+		}
+		t.found = true
+		if err := t.printFile(entry.Name(), last); err != nil {
+			return errs.E("logs", errs.Other, entry.Name(), err)
+		}
+	}
+	return nil
+}
+
+func (t *tail) printFile(name string, last bool) error {
+	f, err := os.Open(filepath.Join(t.dir, name))
+	if err != nil {
+		return err
+	}
+	defer f.Close() // nothing was written
+	if _, err := f.Seek(t.read[name], io.SeekStart); err != nil {
+		return err
+	}
+	lines := bufio.NewReader(f)
+	for {
+		line, err := lines.ReadString('\n')
+		if err != nil && err != io.EOF {
+			return err
+		}
+		if line == "" || err == io.EOF && !last {
+			return nil
+		}
+		t.read[name] += int64(len(line))
+		if err := t.printLine(strings.TrimSuffix(name, ".log"), strings.TrimSuffix(line, "\n")); err != nil {
+			return err
+		}
+	}
+}
+
+func (t *tail) printLine(file, line string) error {
+	if t.json {
+		return writeJSON(t.out, logLine{file, line})
+	}
+	_, err := fmt.Fprintf(t.out, "%-14s %s\n", file, line)
+	return err
+}

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/runner/embedded"
+	"github.com/seed3322913c/runner/runner/progress"
+	"github.com/seed3322913c/runner/runner/say"
+	"github.com/seed3322913c/runner/scheduler"
+)
+
+func newNode(p *program) *cobra.Command {
+	return verb{
+		use: "node JOB", does: "Supervises one job in the background.", hidden: true,
+	}.command(func(cmd *cobra.Command, args []string) error {
+		if err := wantArgs(cmd, args, 1, "a JOB"); err != nil {
+			return err
+		}
+		return p.node(cmd.Context(), args[0])
+	})
+}
+
+// nodeLog is the log of a background supervisor, beside those of the job's containers.
+const nodeLog = "node.log"
+
+// node supervises a job that nobody watches. Its standard output is a pipe to whoever started it, who waits for one line
+// there and goes; everything else is told to the log that is its standard error.
+func (p *program) node(ctx context.Context, id string) error {
+	home, err := embedded.OpenHome()
+	if err != nil {
+		return err
+	}
+	job, err := home.Jobs().Get(ctx, scheduler.JobID(id))
+	if err != nil {
+		return err
+	}
+	view := progress.New(progress.Lines, p.err, progress.Options{})
+	ready := func() { fmt.Fprintln(p.out, readyLine) }
+	report, err := home.Supervise(ctx, job, embedded.Options{Show: view.Show, Say: view.Say, Ready: ready})
+	if err != nil {
+		return err
+	}
+	alone := program{out: p.err, err: p.err}
+	return alone.tell(ctx, job, report, watchOptions{})
+}
+
+// readyLine says that the job is in the hands of its background supervisor.
+const readyLine = "ready"
+
+// detach leaves the job to a supervisor of its own, which has its own session and so outlives this terminal.
+func (p *program) detach(home *embedded.Home, job scheduler.Job, o watchOptions) error {
+	logs := home.Logs(job.ID)
+	if err := os.MkdirAll(logs, 0o700); err != nil {
+		return errs.E("detach", errs.Other, logs, err)
+	}
+	log, err := os.OpenFile(filepath.Join(logs, nodeLog), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return errs.E("detach", errs.Other, logs, err)
+	}
+	defer log.Close() // the supervisor has its own descriptor
+	program, err := os.Executable()
+	if err != nil {
+		return errs.E("detach", errs.Other, nil, err)
+	}
+	cmd := exec.Command(program, "node", string(job.ID))
+	cmd.Env = append(os.Environ(), embedded.HomeEnv+"="+home.Dir)
+	cmd.Stderr = log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	said, err := cmd.StdoutPipe()
+	if err != nil {
+		return errs.E("detach", errs.Other, nil, err)
+	}
+	if err := cmd.Start(); err != nil {
+		return errs.E("detach", errs.Other, program, err)
+	}
+	if err := awaitReady(said); err != nil {
+		_ = cmd.Wait() // it has ended, and its log says why
+		return say.Errorf(errs.Failed, "job %s could not be started in the background; see %s", job.ID, log.Name())
+	}
+	if err := cmd.Process.Release(); err != nil {
+		return errs.E("detach", errs.Other, nil, err)
+	}
+	if o.json {
+		return writeJSON(p.out, map[string]scheduler.JobID{"job": job.ID})
+	}
+	_, err = fmt.Fprintln(p.out, job.ID)
+	return err
+}
+
+func awaitReady(said io.Reader) error {
+	line := make([]byte, len(readyLine)+1)
+	if _, err := io.ReadFull(said, line); err != nil {
+		return err
+	}
+	if strings.TrimSpace(string(line)) != readyLine {
+		return errs.Errorf("detach", errs.Internal, nil, "the supervisor said %q", line)
+	}
+	return nil
+}

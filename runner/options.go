@@ -1,0 +1,59 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"os"
+
+	"github.com/spf13/pflag"
+	"golang.org/x/term"
+
+	"github.com/seed3322913c/runner/runner/progress"
+)
+
+// What several verbs have in common.
+const tellGroup = "What is told"
+
+func addJSON(flags *pflag.FlagSet, to *bool) {
+	grouped(flags, tellGroup, func(f *pflag.FlagSet) {
+		f.BoolVar(to, "json", false, "answer in JSON, with names that stay")
+	})
+}
+
+// watchOptions say how a job is watched.
+type watchOptions struct {
+	json  bool
+	quiet bool
+}
+
+func (o *watchOptions) AddFlags(flags *pflag.FlagSet) {
+	grouped(flags, tellGroup, func(f *pflag.FlagSet) {
+		f.BoolVar(&o.json, "json", false, "one line of JSON for each event, the last one the result")
+		f.BoolVar(&o.quiet, "quiet", false, "nothing but the answer")
+	})
+}
+
+// view returns how to show a job: events go to standard output, everything else to standard error.
+func (p *program) view(o watchOptions) progress.View {
+	switch {
+	case o.json:
+		return progress.New(progress.JSON, p.out, progress.Options{})
+	case o.quiet:
+		return progress.New(progress.Quiet, p.err, progress.Options{})
+	}
+	screen, ok := p.err.(*os.File)
+	if !ok || !term.IsTerminal(int(screen.Fd())) || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
+		return progress.New(progress.Lines, p.err, progress.Options{})
+	}
+	width := func() int {
+		columns, _, err := term.GetSize(int(screen.Fd()))
+		if err != nil || columns <= 0 {
+			return 80 // a terminal that does not know
+		}
+		return columns
+	}
+	return progress.New(progress.Bars, p.err, progress.Options{Width: width})
+}
+
+// writeJSON writes one document on one line.
+func writeJSON(out io.Writer, document any) error { return json.NewEncoder(out).Encode(document) }

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/runner/say"
+)
+
+// program is what verbs use of their surroundings. Standard output is the answer, standard error is the story.
+type program struct {
+	in  io.Reader
+	out io.Writer
+	err io.Writer
+}
+
+// verb describes one verb for people; from it come its help and docs/cli.md.
+type verb struct {
+	use      string   // the form: "kill ID [flags]"
+	does     string   // one sentence
+	more     string   // what else is good to know, in a few lines
+	examples []string // three command lines
+	hidden   bool     // the system starts it, people do not
+}
+
+// command makes the command of a verb. Arguments are checked by action.
+func (v verb) command(action func(cmd *cobra.Command, args []string) error) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: v.use, Short: v.does, Long: v.more, Example: strings.Join(v.examples, "\n"), Hidden: v.hidden,
+		Args: cobra.ArbitraryArgs, RunE: action, DisableFlagsInUseLine: true,
+	}
+	cmd.Flags().SortFlags = false // in the order in which they are defined, which has a reason
+	return cmd
+}
+
+// chapter is a group of verbs on the first page.
+type chapter struct {
+	title string
+	verbs []*cobra.Command
+}
+
+// chapters lists what people type, in the order in which they meet it.
+func chapters(p *program) []chapter {
+	return []chapter{
+		{"Start here", []*cobra.Command{newDemo(p), newDoctor(p)}},
+		{"Jobs", []*cobra.Command{
+			newRun(p), newJobs(p), newStatus(p), newLogs(p), newKill(p), newResume(p), newVerify(p),
+		}},
+		{"This program", []*cobra.Command{newVersion(p)}},
+	}
+}
+
+// newRoot returns the program as a tree of commands.
+func newRoot(p *program) *cobra.Command {
+	root := &cobra.Command{
+		Use: "runner", SilenceErrors: true, SilenceUsage: true, Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cmd.Help()
+			}
+			return say.Errorf(errs.Invalid, "there is no verb %q.%s `runner` alone lists them", args[0],
+				say.DidYouMean(args[0], verbNames(cmd)))
+		},
+	}
+	root.SetOut(p.out)
+	root.SetErr(p.err)
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetFlagErrorFunc(explainFlag)
+	contents := chapters(p)
+	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) {
+		if cmd.HasParent() {
+			fmt.Fprint(p.out, help(cmd))
+		} else {
+			fmt.Fprint(p.out, firstPage(contents))
+		}
+	})
+	for _, c := range contents {
+		root.AddCommand(c.verbs...)
+	}
+	root.AddCommand(newAM(p), newExecutor(p), newNode(p), newSpecHelp(p))
+	return root
+}
+
+func verbNames(root *cobra.Command) []string {
+	var names []string
+	for _, c := range root.Commands() {
+		if !c.Hidden {
+			names = append(names, c.Name())
+		}
+	}
+	return names
+}
+
+// explainFlag turns what the flag parser says into a sentence with what was probably meant.
+func explainFlag(cmd *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) {
+		return say.Errorf(errs.Invalid, "%s; see `runner help %s`", strings.ReplaceAll(err.Error(), "\"", ""), cmd.Name())
+	}
+	var known []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, f.Name) })
+	hint := ""
+	if near := say.Nearest(unknown.GetSpecifiedName(), known); near != "" {
+		hint = " Did you mean --" + near + "?"
+	}
+	return say.Errorf(errs.Invalid, "%s has no flag --%s.%s `runner help %[1]s` lists them", cmd.Name(),
+		unknown.GetSpecifiedName(), hint)
+}
+
+// wantArgs checks how many arguments a verb got; what names them, as in "ID".
+func wantArgs(cmd *cobra.Command, args []string, n int, what string) error {
+	switch {
+	case len(args) < n:
+		return say.Errorf(errs.Invalid, "%s needs %s; see `runner help %[1]s`", cmd.Name(), what)
+	case len(args) > n:
+		return say.Errorf(errs.Invalid, "%s takes %s and nothing else, but there is %q", cmd.Name(), what, args[n])
+	}
+	return nil
+}
+
+// spreadWords repeats a flag before each word that follows its value, as in `--input a b c`, which is what a shell makes
+// of `--input *.txt`.
+func spreadWords(args []string, flag string) []string {
+	var all []string
+	inside := false
+	for i, arg := range args {
+		switch {
+		case arg == "--":
+			return append(all, args[i:]...)
+		case strings.HasPrefix(arg, "-") && arg != "-":
+			inside = arg == flag || strings.HasPrefix(arg, flag+"=")
+		case inside && args[i-1] != flag:
+			all = append(all, flag)
+		}
+		all = append(all, arg)
+	}
+	return all
+}
+
+// sentenceFor is what the program says last, on standard error; nothing if all is said.
+func sentenceFor(err error) string {
+	var told toldError
+	if err == nil || errors.As(err, &told) {
+		return ""
+	}
+	return say.Sentence(err)
+}
+
+// toldError is an error that people have been told of at length already.
+type toldError struct{ error }
+
+func (e toldError) Unwrap() error { return e.error }

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/seed3322913c/runner/functions/builtin"
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/runner/embedded"
+	"github.com/seed3322913c/runner/runner/say"
+	"github.com/seed3322913c/runner/runner/spec"
+	"github.com/seed3322913c/runner/scheduler"
+)
+
+type runOptions struct {
+	spec     spec.Flags
+	function string
+	watch    watchOptions
+	detach   bool
+}
+
+func (o *runOptions) AddFlags(flags *pflag.FlagSet) {
+	grouped(flags, "What it reads and writes", func(f *pflag.FlagSet) {
+		f.StringArrayVar(&o.spec.Input, "input", nil, "`PATH` of a file, a folder or a glob; several may follow, and it may be repeated")
+		f.StringVar(&o.spec.Output, "output", "", "`FOLDER` that the job makes")
+		f.BoolVar(&o.spec.Overwrite, "overwrite", false, "replace the output if it exists")
+	})
+	grouped(flags, "What it computes", func(f *pflag.FlagSet) {
+		f.StringVar(&o.function, "function", "", "`NAME` of the binary's function to run, if it has several")
+		f.StringArrayVar(&o.spec.Set, "set", nil, "`KEY=VALUE` gives the functions a parameter; may be repeated")
+		f.StringVar(&o.spec.Reducers, "reducers", "", "`N` parts of output; auto by default, 0 for maps alone")
+	})
+	grouped(flags, "What it may use", func(f *pflag.FlagSet) {
+		f.StringVar(&o.spec.Executors, "executors", "", "`N` processes; auto by default, one for each core")
+		f.IntVar(&o.spec.CPU, "cpu", 0, "`N` cores of each executor; 1 by default")
+		f.StringVar(&o.spec.Memory, "memory", "", "`SIZE` of each executor, as in 256MiB; 1GiB by default")
+		f.StringVar(&o.spec.Queue, "queue", "", "`NAME` of the queue to wait in on a cluster")
+		f.StringVar(&o.spec.Name, "name", "", "`NAME` of the job, the second half of its id")
+	})
+	o.watch.AddFlags(flags)
+	grouped(flags, tellGroup, func(f *pflag.FlagSet) {
+		f.BoolVar(&o.detach, "detach", false, "print the id and leave the job running")
+	})
+}
+
+func newRun(p *program) *cobra.Command {
+	var o runOptions
+	cmd := verb{
+		use:  "run JOB.yaml | NAME | ./binary [flags]",
+		does: "Runs a job and waits for it.",
+		more: "JOB.yaml is a specification (`runner help spec`); a flag wins over its key. NAME is a job that comes with the program:\n" +
+			builtinJobs() + "./binary is a program of yours that calls functions.Main.\n" +
+			"Interrupting it ends the job and leaves nothing behind. A job that was cut off goes on with `runner resume`.",
+		examples: []string{
+			"runner run wordcount --input books/*.txt --output out/words",
+			"runner run grep --input logs/ --output out/errors --set 'pattern=ERROR [a-z]+'",
+			"runner run job.yaml --memory 256MiB --overwrite",
+		},
+	}.command(func(cmd *cobra.Command, args []string) error {
+		if err := wantArgs(cmd, args, 1, "a JOB.yaml, the NAME of a job, or a ./binary"); err != nil {
+			return err
+		}
+		return p.run(cmd.Context(), o, args[0])
+	})
+	o.AddFlags(cmd.Flags())
+	return cmd
+}
+
+func builtinJobs() string {
+	var b strings.Builder
+	for _, j := range builtin.Jobs() {
+		fmt.Fprintf(&b, "  %-10s %s\n", j.Name, j.Doc)
+	}
+	return b.String()
+}
+
+func (p *program) run(ctx context.Context, o runOptions, what string) error {
+	job, err := prepare(ctx, o.spec, what, o.function)
+	if err != nil {
+		return err
+	}
+	home, err := embedded.OpenHome()
+	if err != nil {
+		return err
+	}
+	if job, err = home.Jobs().Submit(ctx, job); err != nil {
+		return err
+	}
+	if o.detach {
+		return p.detach(home, job, o.watch)
+	}
+	return p.supervise(ctx, home, job, o.watch)
+}
+
+// prepare makes a job of what was asked for, and finds all that is wrong with it before anything is created.
+func prepare(ctx context.Context, flags spec.Flags, what, function string) (scheduler.Job, error) {
+	s, err := specOf(ctx, what, function)
+	if err != nil {
+		return scheduler.Job{}, err
+	}
+	if err := flags.Apply(&s); err != nil {
+		return scheduler.Job{}, err
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		return scheduler.Job{}, errs.E("run", errs.Other, nil, err)
+	}
+	job, err := s.Job(dir)
+	if err != nil {
+		return scheduler.Job{}, err
+	}
+	job.Submitted, job.User = time.Now().UTC(), os.Getenv("USER")
+	if err := checkJob(ctx, job, newResolver()); err != nil {
+		return scheduler.Job{}, say.Usage(err)
+	}
+	return job, nil
+}

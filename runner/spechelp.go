@@ -1,0 +1,16 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed3322913c/runner/runner/spec"
+)
+
+// newSpecHelp is no verb: `runner help spec` shows what a JOB.yaml may say.
+func newSpecHelp(p *program) *cobra.Command {
+	cmd := &cobra.Command{Use: "spec", Short: "What a JOB.yaml may say.", Hidden: true}
+	cmd.SetHelpFunc(func(*cobra.Command, []string) { fmt.Fprint(p.out, spec.Reference()) })
+	return cmd
+}

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/seed3322913c/runner/runner/embedded"
+	"github.com/seed3322913c/runner/runner/format"
+	"github.com/seed3322913c/runner/scheduler"
+	"github.com/seed3322913c/runner/scheduler/am"
+)
+
+type statusOptions struct {
+	json bool
+}
+
+func (o *statusOptions) AddFlags(flags *pflag.FlagSet) { addJSON(flags, &o.json) }
+
+func newStatus(p *program) *cobra.Command {
+	var o statusOptions
+	cmd := verb{
+		use:  "status ID [flags]",
+		does: "Tells how one job stands, or how it went.",
+		more: "ID is a job's id, or as much of its beginning as no other job has.",
+		examples: []string{
+			"runner status 7k2f", "runner status 7k2f --json", "runner status 7k2f --json | jq .counters",
+		},
+	}.command(func(cmd *cobra.Command, args []string) error {
+		if err := wantArgs(cmd, args, 1, "the ID of a job"); err != nil {
+			return err
+		}
+		return p.status(cmd.Context(), o, args[0])
+	})
+	o.AddFlags(cmd.Flags())
+	return cmd
+}
+
+func (p *program) status(ctx context.Context, o statusOptions, id string) error {
+	home, err := embedded.OpenHome()
+	if err != nil {
+		return err
+	}
+	job, err := home.Jobs().Find(ctx, id)
+	if err != nil {
+		return err
+	}
+	s, err := home.Status(ctx, job)
+	if err != nil {
+		return err
+	}
+	if o.json {
+		return writeJSON(p.out, s)
+	}
+	_, err = fmt.Fprint(p.out, describe(job, s))
+	return err
+}
+
+// describe is a job in a few lines.
+func describe(job scheduler.Job, s embedded.Status) string {
+	var b strings.Builder
+	head := []string{string(s.Job), s.Word(), duration(s)}
+	for _, stage := range s.Stages {
+		head = append(head, stageWords(stage))
+	}
+	fmt.Fprintln(&b, strings.Join(head, "  "))
+	if s.Message != "" {
+		fmt.Fprintf(&b, "  %s\n", s.Message)
+	}
+	if m, ok := manifest(s.Report); ok {
+		facts := []string{
+			"in " + format.Bytes(m.Totals.BytesRead), "out " + format.Bytes(m.Totals.OutputBytes),
+			"shuffled " + format.Bytes(m.Totals.SegmentBytes),
+		}
+		if rate := format.Rate(m.Totals.BytesRead, took(s.Report)); rate != "" {
+			facts = append(facts, rate)
+		}
+		fmt.Fprintf(&b, "  %s\n  %s", strings.Join(facts, "   "), outputLine(job.Output, m))
+	}
+	if line := slowest(s.Report); line != "" {
+		fmt.Fprintf(&b, "  %s      runner logs %s --task %s\n", line, short(job.ID), s.Slowest[0].ID.Task)
+	}
+	if s.Interrupted {
+		fmt.Fprintf(&b, "  It was cut off; finished tasks are kept. To go on: runner resume %s\n", short(job.ID))
+	}
+	return b.String()
+}
+
+// stageWords counts a stage's tasks and what went wrong among them: "824 maps (3 tried again: 2 lost, 1 failed)".
+func stageWords(s am.StageReport) string {
+	if s.Open {
+		return s.Name + " open"
+	}
+	words := format.Plural(int64(s.Tasks), s.Name)
+	if s.Done < s.Tasks {
+		words = format.Count(int64(s.Done)) + " of " + words
+	}
+	var bad []string
+	if s.Lost > 0 {
+		bad = append(bad, fmt.Sprintf("%d lost", s.Lost))
+	}
+	if s.Failed > 0 {
+		bad = append(bad, fmt.Sprintf("%d failed", s.Failed))
+	}
+	if len(bad) > 0 {
+		words += fmt.Sprintf(" (%d tried again: %s)", s.Lost+s.Failed, strings.Join(bad, ", "))
+	}
+	return words
+}
+
+// slowest names the slowest attempt, and what is usual in its stage.
+func slowest(r am.Report) string {
+	if len(r.Slowest) == 0 {
+		return ""
+	}
+	worst := slices.MaxFunc(r.Slowest, func(a, b am.AttemptReport) int {
+		return int(a.End.Sub(a.Start) - b.End.Sub(b.Start))
+	})
+	var peers []time.Duration
+	for _, a := range r.Attempts {
+		if a.ID.Task.Stage == worst.ID.Task.Stage && a.State == scheduler.AttemptSucceeded {
+			peers = append(peers, a.End.Sub(a.Start))
+		}
+	}
+	line := fmt.Sprintf("slowest: %s on %s, %s", worst.ID.Task, worst.Executor, format.Duration(worst.End.Sub(worst.Start)))
+	if len(peers) > 1 {
+		slices.Sort(peers)
+		line += fmt.Sprintf(" (median %s)", format.Duration(peers[len(peers)/2]))
+	}
+	return line
+}

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/mapreduce/proof"
+	"github.com/seed3322913c/runner/runner/embedded"
+	"github.com/seed3322913c/runner/runner/format"
+	"github.com/seed3322913c/runner/runner/say"
+	"github.com/seed3322913c/runner/scheduler"
+	"github.com/seed3322913c/runner/scheduler/am"
+)
+
+// supervise runs a recorded job to its end in this process, shows how it goes, and tells what came of it.
+func (p *program) supervise(ctx context.Context, home *embedded.Home, job scheduler.Job, o watchOptions) error {
+	view := p.view(o)
+	view.Say("job " + string(job.ID))
+	report, err := home.Supervise(ctx, job, embedded.Options{Show: view.Show, Say: view.Say})
+	view.Close()
+	if err != nil {
+		return err
+	}
+	return p.tell(ctx, job, report, o)
+}
+
+// result is the last event of a job that was watched.
+type result struct {
+	Event string    `json:"event"` // "result"
+	Time  time.Time `json:"time"`
+	am.Report
+	Output  string  `json:"output"`
+	Seconds float64 `json:"seconds"` // from the first application master's start to the end
+	Exit    int     `json:"exit"`
+}
+
+// tell says how a job has ended; the error that it returns is the exit code.
+func (p *program) tell(ctx context.Context, job scheduler.Job, r am.Report, o watchOptions) error {
+	var verdict error
+	switch r.State {
+	case scheduler.JobFailed:
+		verdict = toldError{errs.Errorf("run", errs.Failed, job.ID, "%s", r.Message)}
+	case scheduler.JobKilled:
+		verdict = toldError{errs.Errorf("run", errs.Failed, job.ID, "%s", r.Message)}
+		if ctx.Err() != nil {
+			verdict = toldError{errs.E("run", errs.Canceled, job.ID, ctx.Err())}
+		}
+	}
+	if o.json {
+		err := writeJSON(p.out, result{"result", time.Now().UTC(), r, job.Output, took(r).Seconds(), say.ExitCode(verdict)})
+		if verdict != nil {
+			return verdict
+		}
+		return err
+	}
+	if verdict != nil {
+		fmt.Fprint(p.err, failure(job, r))
+		return verdict
+	}
+	_, err := fmt.Fprint(p.out, success(job, r))
+	return err
+}
+
+// took is how long a job has worked.
+func took(r am.Report) time.Duration {
+	if r.Started.IsZero() || r.Ended.IsZero() {
+		return 0
+	}
+	return r.Ended.Sub(r.Started)
+}
+
+// manifest returns what a finished job says about its output.
+func manifest(r am.Report) (proof.Manifest, bool) {
+	var m proof.Manifest
+	err := json.Unmarshal(r.Result, &m)
+	return m, err == nil && m.Format != 0
+}
+
+// success is what people read when a job has worked.
+func success(job scheduler.Job, r am.Report) string {
+	line := "Done in " + format.Duration(took(r)) + "."
+	m, ok := manifest(r)
+	if !ok {
+		return line + "\n"
+	}
+	t := m.Totals
+	line += fmt.Sprintf(" %s in, %s out.\n", format.Plural(t.InputRecords, "record"), format.Count(t.OutputRecords))
+	return line + proofLine(t) + outputLine(job.Output, m)
+}
+
+// proofLine says what was checked before the output was published.
+func proofLine(t proof.Totals) string {
+	line := fmt.Sprintf("Proof: %s of %s read once", format.Plural(t.SplitsRead, "split"), format.Bytes(t.BytesRead))
+	if t.Reduces > 0 {
+		return line + fmt.Sprintf(", %s out of maps = into reduces, every block's checksum seen.\n",
+			format.Plural(t.ReduceInputRecords, "record"))
+	}
+	return line + fmt.Sprintf(", %s out of maps = written.\n", format.Plural(t.OutputRecords, "record"))
+}
+
+// outputLine says where the output lies, in words that can be pasted.
+func outputLine(output string, m proof.Manifest) string {
+	const few = 3
+	place := say.Path(output)
+	if len(m.Parts) > few {
+		return fmt.Sprintf("Output: %s (%s, %s)\n", place, format.Plural(int64(len(m.Parts)), "part"), format.Bytes(m.Totals.OutputBytes))
+	}
+	var names []string
+	for _, part := range m.Parts {
+		names = append(names, part.Name)
+	}
+	return fmt.Sprintf("Output: %s/%s\n", place, strings.Join(append(names, proof.Success), ", "))
+}
+
+// failure says whose fault it was, where, and what to do.
+func failure(job scheduler.Job, r am.Report) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "job %s %s", job.ID, r.State)
+	if d := took(r); d > 0 {
+		fmt.Fprintf(&b, " after %s", format.Duration(d))
+	}
+	if r.Message != "" {
+		fmt.Fprintf(&b, ": %s", r.Message)
+	}
+	fmt.Fprintf(&b, "\nNothing was written to %s.", say.Path(job.Output))
+	if a, ok := lastFailed(r); ok {
+		fmt.Fprintf(&b, " What the task said: runner logs %s --task %s", short(job.ID), a.ID.Task)
+	}
+	return b.String() + "\n"
+}
+
+// lastFailed returns the latest attempt that failed by the user's fault.
+func lastFailed(r am.Report) (last am.AttemptReport, ok bool) {
+	for _, a := range r.Attempts {
+		if a.State == scheduler.AttemptFailed && !a.End.Before(last.End) {
+			last, ok = a, true
+		}
+	}
+	return last, ok
+}
+
+// short is what people type for a job.
+func short(id scheduler.JobID) string {
+	before, _, _ := strings.Cut(string(id), "-")
+	return before
+}

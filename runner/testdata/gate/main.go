@@ -1,0 +1,31 @@
+// Gate is a job for tests of what happens in the middle: a line "fifo PATH" makes its map wait until somebody has opened
+// the named pipe PATH for writing and closed it again, "fail TEXT" makes it fail, and any other line is counted.
+package main
+
+import (
+	"errors"
+	"os"
+	"strings"
+
+	"github.com/seed3322913c/runner/functions"
+)
+
+func main() {
+	functions.Main(functions.MapReduce[string, int64]{
+		Map: func(line []byte, emit func(string, int64)) error {
+			word, rest, _ := strings.Cut(string(line), " ")
+			switch word {
+			case "fifo":
+				if _, err := os.ReadFile(rest); err != nil {
+					return err
+				}
+			case "fail":
+				return errors.New(rest)
+			default:
+				emit(string(line), 1)
+			}
+			return nil
+		},
+		Combine: functions.Sum[int64](),
+	})
+}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/seed3322913c/runner/functions/builtin"
+	"github.com/seed3322913c/runner/functions/child"
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/mapreduce"
+	"github.com/seed3322913c/runner/runner/say"
+	"github.com/seed3322913c/runner/runner/spec"
+)
+
+// specOf tells the three forms of what to run apart by how they are written.
+func specOf(ctx context.Context, what, function string) (spec.Spec, error) {
+	switch ext := filepath.Ext(what); {
+	case ext == ".yaml" || ext == ".yml":
+		return specOfFile(what)
+	case strings.ContainsRune(what, filepath.Separator):
+		return specOfBinary(ctx, what, function)
+	}
+	template, ok := builtin.Job(what)
+	if !ok {
+		return spec.Spec{}, unknownJob(what)
+	}
+	s := spec.Spec{Name: template.Name}
+	s.MapReduce.Mapper, s.MapReduce.Combiner, s.MapReduce.Reducer = template.Mapper, template.Combiner, template.Reducer
+	if template.TotalOrder {
+		s.MapReduce.Partitioner = mapreduce.TotalOrderPartitioner
+	}
+	if template.Reducers > 0 {
+		s.MapReduce.Reducers = mapreduce.ExactReducers(template.Reducers)
+	}
+	return s, nil
+}
+
+// unknownJob says what may have been meant.
+func unknownJob(what string) error {
+	if _, err := os.Stat(what); err == nil {
+		return say.Errorf(errs.Invalid, "there is no job %q. If the file is meant: a specification ends in .yaml, a program is called ./%[1]s",
+			what)
+	}
+	var names []string
+	for _, j := range builtin.Jobs() {
+		names = append(names, j.Name)
+	}
+	return say.Errorf(errs.Invalid, "there is no job %q.%s `runner help run` lists what there is", what, say.DidYouMean(what, names))
+}
+
+// maxSpec bounds a specification, in bytes.
+const maxSpec = 1 << 20
+
+func specOfFile(file string) (spec.Spec, error) {
+	info, err := os.Stat(file)
+	if err == nil && info.Size() > maxSpec {
+		return spec.Spec{}, say.Errorf(errs.Invalid, "%s is longer than any specification", file)
+	}
+	text, err := os.ReadFile(file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return spec.Spec{}, say.Errorf(errs.Invalid, "there is no file %s", file)
+	case err != nil:
+		return spec.Spec{}, say.Errorf(errs.Invalid, "%s cannot be read: %s", file, errs.Cause(err))
+	}
+	s, err := spec.Parse(file, text)
+	if s.Name == "" {
+		s.Name = strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
+	}
+	return s, err
+}
+
+// specOfBinary asks a program what it can do.
+func specOfBinary(ctx context.Context, path, function string) (spec.Spec, error) {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return spec.Spec{}, say.Errorf(errs.Invalid, "there is no file %s", path)
+	case err != nil:
+		return spec.Spec{}, say.Errorf(errs.Invalid, "%s cannot be read: %s", path, errs.Cause(err))
+	case info.IsDir() || info.Mode()&0o111 == 0:
+		return spec.Spec{}, say.Errorf(errs.Invalid, "%s is not a program. Build it first, as in go build -o wc ./wc", path)
+	}
+	pkg, err := child.Describe(ctx, child.Command{Argv: []string{path}})
+	if err != nil {
+		return spec.Spec{}, err
+	}
+	f, err := pkg.Find(function)
+	if err != nil {
+		return spec.Spec{}, err
+	}
+	s := spec.Spec{Name: filepath.Base(path), Package: path}
+	s.MapReduce.Mapper, s.MapReduce.Combiner, s.MapReduce.Reducer = f.Mapper, f.Combiner, f.Reducer
+	return s, nil
+}
