@@ -16,7 +16,9 @@ import (
 // Runner asks it what it offers, and starts it again for each attempt at a task. Started by hand it prints how to use
 // it.
 func Main(fns ...Function) {
-	os.Exit(run(os.Getenv(wire.EnvVar), fns))
+	mode := os.Getenv(wire.EnvVar)
+	_ = os.Unsetenv(wire.EnvVar) // it is not for the programs that the user's code may start
+	os.Exit(run(mode, fns))
 }
 
 // run does what mode asks for and returns the exit status.

@@ -20,7 +20,6 @@ import (
 // emitted collects keys of int64 records and checks what the mapper promises about them.
 type emitted struct {
 	t    *testing.T
-	run  []byte
 	keys []string
 }
 

@@ -296,23 +296,23 @@ func (s *session) deliver(f frame, ok bool, out functions.Emitter) {
 		s.lost()
 		return
 	}
-	switch f.kind {
-	case wire.Hello:
+	switch {
+	case f.kind == wire.Hello:
 		if f.version > wire.Version {
 			_ = s.fail(errs.Errorf("", errs.Unsupported, nil, "it speaks version %d of the protocol, not %d",
 				f.version, wire.Version))
 		}
-	case wire.Records:
+	case f.kind == wire.Records && out != nil:
 		if err := s.emit(f.payload, out); err != nil && s.err == nil {
 			s.err = err // of the Emitter: told as it is
 		}
-	case wire.Counters:
+	case f.kind == wire.Counters:
 		s.count(f.payload)
-	case wire.Status:
+	case f.kind == wire.Status:
 		if s.env != nil {
 			s.env.Status(string(bytes.ToValidUTF8(f.payload, []byte("?"))))
 		}
-	case wire.Failed:
+	case f.kind == wire.Failed:
 		failure := &wire.Failure{}
 		if err := wire.ParseJSON(f.payload, failure); err != nil {
 			_ = s.fail(err)
