@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"os"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -87,8 +86,5 @@ func executorGroup(r role) (launch.Group, error) {
 	return launch.Group{
 		Command: []string{program, "executor", string(r.job.ID)}, Env: r.session.Env(), Secrets: r.session.Secrets(),
 		LogDir: r.home.Logs(r.job.ID),
-		// An executor that a task of the user's kills again and again must not be started for ever; one that ran
-		// well for a while has had bad luck.
-		Restart: launch.Restart{Attempts: 20, Delay: 50 * time.Millisecond, MaxDelay: 2 * time.Second, Healthy: 30 * time.Second},
 	}, nil
 }

@@ -26,7 +26,6 @@ import (
 	"github.com/seed3322913c/runner/infra/coord"
 	"github.com/seed3322913c/runner/infra/coord/dir"
 	"github.com/seed3322913c/runner/infra/errs"
-	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/infra/store/file"
 	"github.com/seed3322913c/runner/runner/say"
 	"github.com/seed3322913c/runner/scheduler"
@@ -38,7 +37,7 @@ const HomeEnv = "RUNNER_HOME"
 // Home is the folder in which the embedded engine keeps everything. Any number of processes may use one at once.
 type Home struct {
 	Dir   string // absolute
-	Store store.Store
+	Store *file.Store
 	Coord coord.Coordinator
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/seed3322913c/runner/runner/say"
 	"github.com/seed3322913c/runner/scheduler"
 	"github.com/seed3322913c/runner/scheduler/am"
+	"github.com/seed3322913c/runner/scheduler/amrpc"
 	"github.com/seed3322913c/runner/scheduler/launch"
 	"github.com/seed3322913c/runner/scheduler/launch/local"
 	"github.com/seed3322913c/runner/scheduler/launch/remote"
@@ -54,10 +55,11 @@ func (h *Home) Supervise(ctx context.Context, job scheduler.Job, o Options) (am.
 	return report, err
 }
 
-// forget removes what a job that is over leaves behind, but for its record and its logs.
+// forget removes what a job that is over leaves behind, but for its record and its logs: also what processes that were
+// killed had begun to write. Nobody of the job may be alive.
 func (h *Home) forget(ctx context.Context, id scheduler.JobID) error {
-	return errors.Join(os.RemoveAll(h.Node(id)), os.RemoveAll(h.Scratch(id)), h.put(ctx, secretKey(id), nil),
-		h.put(ctx, nodeKey(id), nil))
+	return errors.Join(os.RemoveAll(h.Node(id)), os.RemoveAll(h.Scratch(id)), h.Store.Sweep(ctx, "jobs/"+string(id), 0),
+		h.put(ctx, secretKey(id), nil), h.put(ctx, nodeKey(id), nil))
 }
 
 // supervisor is one session of one job.
@@ -78,7 +80,7 @@ func (s *supervisor) run(ctx context.Context, stop <-chan struct{}) (am.Report, 
 	if err := s.serve(ctx, group, launcher); err != nil {
 		return am.Report{}, err
 	}
-	if err := s.home.put(ctx, secretKey(s.job.ID), []byte(s.session.Secret)); err != nil {
+	if err := s.announce(ctx); err != nil {
 		return am.Report{}, err
 	}
 	master, err := s.master()
@@ -105,6 +107,13 @@ func (s *supervisor) run(ctx context.Context, stop <-chan struct{}) (am.Report, 
 		return report, cause
 	}
 	return report, err
+}
+
+// announce tells whoever asks about the job how to be let in. The address of an application master that died with its
+// supervisor goes, so that nobody waits for it to answer.
+func (s *supervisor) announce(ctx context.Context) error {
+	return errors.Join(s.home.put(ctx, amrpc.Key(s.job.ID), nil),
+		s.home.put(ctx, secretKey(s.job.ID), []byte(s.session.Secret)))
 }
 
 // serve starts the node and the launcher's server, both for this machine alone.
