@@ -8,9 +8,9 @@ import (
 	"github.com/seed3322913c/runner/infra/errs"
 )
 
-// Multipart is the ability of a Store to let one process write the bytes of an object and another one publish it, later
-// and perhaps on another machine. Tasks upload, a ledger keeps Upload and Parts (both are plain data), and whoever
-// commits the job completes; until then nothing is visible. Package upload makes an io.Writer of it.
+// Multipart is the ability of a Store to let one process write the bytes of an object and another one publish it,
+// later and perhaps on another machine. Tasks upload, a ledger keeps Upload and Parts (both are plain data), and
+// whoever commits the job completes; until then nothing is visible. Package upload makes an io.Writer of it.
 //
 // An Upload holds storage until it is completed or aborted, so whoever writes beneath a prefix ends what Uploads finds
 // there. All methods may be called by many goroutines at once.
@@ -18,14 +18,15 @@ type Multipart interface {
 	// BeginUpload starts an upload of an object called name.
 	BeginUpload(ctx context.Context, name Name) (Upload, error)
 
-	// UploadPart stores one part. Parts are numbered from 1 and may arrive in any order and again (the last one stays).
-	// All but the last of an object have at least MinPart bytes; an object of no bytes has one part of no bytes.
+	// UploadPart stores one part. Parts are numbered from 1 and may arrive in any order and again (the last one
+	// stays). All but the last of an object have at least MinPart bytes; an object of no bytes has one part of no
+	// bytes.
 	UploadPart(ctx context.Context, u Upload, number int, data []byte) (Part, error)
 
 	// CompleteUpload publishes the parts, which are in order and without gaps, as one object; like Writer.Commit it is
-	// all or nothing and knows IfAbsent. Completing what was completed before is success, in whatever process the first
-	// call was, and changes nothing. An upload that was aborted fails with errs.NotFound, and so does a completed one
-	// whose object was replaced or deleted since, if the store can tell.
+	// all or nothing and knows IfAbsent. Completing what was completed before is success, in whatever process the
+	// first call was, and changes nothing. An upload that was aborted fails with errs.NotFound, and so does a
+	// completed one whose object was replaced or deleted since, if the store can tell.
 	CompleteUpload(ctx context.Context, u Upload, parts []Part, opts ...CreateOption) error
 
 	// AbortUpload drops an upload and its parts; that it is not there, or was completed, is success.
@@ -85,8 +86,8 @@ type Wrapper interface {
 	Unwrap() Store
 }
 
-// MultipartOf returns st's ability to take uploads, if it has it. A wrapper has the methods in any case, and the ability
-// if the store that it wraps has it, so ask here rather than by an assertion.
+// MultipartOf returns st's ability to take uploads, if it has it. A wrapper has the methods in any case, and the
+// ability if the store that it wraps has it, so ask here rather than by an assertion.
 func MultipartOf(st Store) (Multipart, bool) {
 	if w, ok := st.(Wrapper); ok {
 		if _, ok := MultipartOf(w.Unwrap()); !ok {

@@ -1,8 +1,8 @@
 // Package store is the contract for objects: names in, bytes out, and nothing visible before Commit.
 //
-// A Store holds immutable objects under slash-separated names. Object storage, a directory and a map in memory all look
-// the same through it; whatever must outlive a machine goes through it. There is no rename, because object stores have
-// none, and no update in place.
+// A Store holds immutable objects under slash-separated names. Object storage, a directory and a map in memory all
+// look the same through it; whatever must outlive a machine goes through it. There is no rename, because object
+// stores have none, and no update in place.
 //
 //	w, err := st.Create(ctx, "log/0000000042", store.IfAbsent())
 //	if err != nil { return err }
@@ -10,12 +10,12 @@
 //	if _, err := w.Write(data); err != nil { return err }
 //	return w.Commit(ctx)           // now everybody sees all of it; before, nobody sees any
 //
-// Drivers live in the folders file, mem and s3; the wrappers retry, limit, fault and metrics take a Store and return one.
-// Every one of them passes the suite in storetest. Reads and lists are strongly consistent: what was committed before a
-// call began is seen by it.
+// Drivers live in the folders file, mem and s3; the wrappers retry, limit, fault and metrics take a Store and return
+// one. Every one of them passes the suite in storetest. Reads and lists are strongly consistent: what was committed
+// before a call began is seen by it.
 //
-// A store may be able to do more than the seam asks. Such an ability is a small interface of its own: a Reader knows what
-// it reads, a Multipart lets one process write an object and another publish it.
+// A store may be able to do more than the seam asks. Such an ability is a small interface of its own: a Reader knows
+// what it reads, a Multipart lets one process write an object and another publish it.
 package store
 
 import (
@@ -37,8 +37,8 @@ type Store interface {
 	// there is an object of that name; of many who try at once exactly one succeeds, in whatever processes they are.
 	// ctx bounds the writing too: when it ends, writes may fail.
 	//
-	// A driver may have no room for an object "a/b" beside an object "a", as directories have none; creating the second
-	// of them then fails with errs.Invalid, and the first stays as it was.
+	// A driver may have no room for an object "a/b" beside an object "a", as directories have none; creating the
+	// second of them then fails with errs.Invalid, and the first stays as it was.
 	Create(ctx context.Context, name Name, opts ...CreateOption) (Writer, error)
 
 	// Open reads an object, or the part of it that r names; a range that begins at or beyond the end reads nothing. An
@@ -50,8 +50,8 @@ type Store interface {
 	// Stat describes an object, or fails with errs.NotFound.
 	Stat(ctx context.Context, name Name) (Info, error)
 
-	// List yields the objects whose names begin with prefix (a plain string prefix, "" for all), in byte order of their
-	// names. It ends after the first error. What is created or deleted while it runs may or may not be seen.
+	// List yields the objects whose names begin with prefix (a plain string prefix, "" for all), in byte order of
+	// their names. It ends after the first error. What is created or deleted while it runs may or may not be seen.
 	List(ctx context.Context, prefix string) iter.Seq2[Info, error]
 
 	// Delete removes an object, durably as Commit makes one; that it was not there is success.
@@ -62,10 +62,10 @@ type Store interface {
 type Writer interface {
 	io.Writer
 
-	// Commit makes the object visible as a whole and durable: when it returned nil, the object survives a crash of this
-	// process and of its machine. After an error the object may or may not exist if the error is Unavailable; for every
-	// other kind it does not. After Unavailable Commit may be called again: if the first call had its effect and only
-	// the answer was lost, the second succeeds, with IfAbsent too. After success it does nothing.
+	// Commit makes the object visible as a whole and durable: when it returned nil, the object survives a crash of
+	// this process and of its machine. After an error the object may or may not exist if the error is Unavailable;
+	// for every other kind it does not. After Unavailable Commit may be called again: if the first call had its
+	// effect and only the answer was lost, the second succeeds, with IfAbsent too. After success it does nothing.
 	Commit(ctx context.Context) error
 
 	// Abort drops what was written. After Commit, and the second time, it does nothing. It works with an ended ctx.

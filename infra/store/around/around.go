@@ -1,5 +1,5 @@
-// Package around puts a function around every call to a store. The wrappers limit, metrics and fault are such functions;
-// retry is one for the calls that can simply be made again.
+// Package around puts a function around every call to a store. The wrappers limit, metrics and fault are such
+// functions; retry is one for the calls that can simply be made again.
 //
 //	caller ──▶ around.Store ──▶ hook(ctx, Call{Op, Name, ...}, do) ──▶ do ──▶ wrapped store
 //

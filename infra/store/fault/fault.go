@@ -8,8 +8,8 @@
 //		fault.Rule{Op: around.Read, Chance: 0.01, Effect: fault.Corrupt},
 //	)
 //
-// Rules are asked in order, and the first that fires decides; the counters of all matching ones move on. Duplicates wait
-// until Replay: that is how a test lets a PUT arrive for a second time minutes later.
+// Rules are asked in order, and the first that fires decides; the counters of all matching ones move on. Duplicates
+// wait until Replay: that is how a test lets a PUT arrive for a second time minutes later.
 package fault
 
 import (
@@ -35,18 +35,18 @@ const (
 	Fail      Effect = iota // the call is not made; the caller gets Rule.Err
 	LoseReply               // the call is made; the caller gets Rule.Err although it worked
 	Hold                    // the call waits until Rule.Until is closed, or its ctx ends, and is then made
-	Duplicate               // the call is made, and once more at Replay, if it changed something (see Replay)
+	Duplicate               // Commit, Delete: the call is made, and once more at Replay
 	Cut                     // Read, Write, UploadPart: half of the bytes pass, then the caller gets Rule.Err
 	Corrupt                 // Read, Write, UploadPart: one bit is flipped, and nobody says so
 )
 
 // Rule says which calls are hit, and how.
 type Rule struct {
-	Op     around.Op       // which calls; around.Any: all but Write, Read, Abort and Next, which are many
-	Match  string          // part of the object's name (of the prefix, for listings); "": every name
-	Nth    int             // only the n-th matching call, from 1; 0: each of them
-	Chance float64         // with this probability, 0 to 1; 0: for certain
-	Effect Effect          //
+	Op     around.Op // which calls; around.Any: all but Write, Read, Abort and Next, which are many
+	Match  string    // part of the object's name (of the prefix, for listings); "": every name
+	Nth    int       // only the n-th matching call, from 1; 0: each of them
+	Chance float64   // with this probability, 0 to 1; 0: for certain
+	Effect Effect
 	Err    error           // what the caller gets; nil: an error of kind Unavailable
 	Until  <-chan struct{} // of Hold
 	Hit    func()          // if not nil, called when the rule fires and before its effect; must not block for long
@@ -95,9 +95,9 @@ func (s *Store) Clear() {
 	s.mu.rules = nil
 }
 
-// Replay makes all duplicates happen, in the order of their first occurrence, and forgets them. What the first call wrote
-// is written again, whatever is there now. Their errors (an if-absent create of what exists) are returned joined, since a
-// network would swallow them but a test may want to look.
+// Replay makes all duplicates happen, in the order of their first occurrence, and forgets them. What the first call
+// wrote is written again, whatever is there now. Their errors (an if-absent create of what exists) are returned
+// joined, since a network would swallow them but a test may want to look.
 func (s *Store) Replay(ctx context.Context) error {
 	s.mu.Lock()
 	replays := s.mu.replays
@@ -121,7 +121,7 @@ func (s *Store) match(c around.Call) (*Rule, uint64) {
 			continue
 		}
 		r.seen++
-		chance, number := r.random.Float64(), r.random.Uint64() // drawn for every match, so that the n-th stays the n-th
+		chance, number := r.random.Float64(), r.random.Uint64() // for every match, so that the n-th stays the n-th
 		if fires == nil && (r.Nth == 0 || r.Nth == r.seen) && (r.Chance == 0 || chance < r.Chance) {
 			fires, random = &r.Rule, number
 		}

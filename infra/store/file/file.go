@@ -1,8 +1,9 @@
-// Package file keeps objects as files below a directory: the store of the embedded engine, and the way to file:// names.
+// Package file keeps objects as files below a directory: the store of the embedded engine, and the way to file://
+// names.
 //
-// The object "a/b" of a store with root /r is the file /r/a/b, byte for byte. With root "/" a store has every file of the
-// machine under its absolute path. An object comes to be in four steps, so that a kill or a power cut at any moment
-// leaves all of it or nothing:
+// The object "a/b" of a store with root /r is the file /r/a/b, byte for byte. With root "/" a store has every file of
+// the machine under its absolute path. An object comes to be in four steps, so that a kill or a power cut at any
+// moment leaves all of it or nothing:
 //
 //	/r/a/.runner-tmp-XXXX   written, fsync       invisible: names with this prefix are no objects
 //	/r/a/b                  link or rename       visible; link fails if the name exists, so one of many processes wins
@@ -11,10 +12,10 @@
 //
 // A small object costs two fsyncs. A writer that was killed leaves its temporary file, which Sweep removes.
 //
-// What directories can't do, this driver can't: "a/b" beside an object "a" fails with errs.Invalid, as does a component
-// of more than 255 bytes. Objects are regular files, and symbolic links to them. A listing goes into real directories;
-// it follows a link to a directory only if the prefix names it. Files that somebody changes in place, past this package,
-// break the promise that a reader sees one version; Info.Version tells.
+// What directories can't do, this driver can't: "a/b" beside an object "a" fails with errs.Invalid, as does a
+// component of more than 255 bytes. Objects are regular files, and symbolic links to them. A listing goes into real
+// directories; it follows a link to a directory only if the prefix names it. Files that somebody changes in place,
+// past this package, break the promise that a reader sees one version; Info.Version tells.
 package file
 
 import (
@@ -97,8 +98,8 @@ func failed(op string, name store.Name, err error) error {
 	return errs.E(op, kind, name, err)
 }
 
-// Open implements store.Store. The whole of an object is read by an *os.File, embedded in what is returned; of a range an
-// *io.SectionReader. Both can read at any offset.
+// Open implements store.Store. The whole of an object is read by an *os.File, embedded in what is returned; of a
+// range an *io.SectionReader. Both can read at any offset.
 func (s *Store) Open(ctx context.Context, name store.Name, r store.Range) (io.ReadCloser, error) {
 	const op = "file.Open"
 	if err := cmp.Or(check(ctx, op, name), r.Check(name)); err != nil {

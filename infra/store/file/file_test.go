@@ -201,14 +201,15 @@ func TestSweep(t *testing.T) {
 	st := open(t, root, file.Options{})
 	put(t, st, "d/object", "x")
 	for name, age := range map[string]time.Duration{
-		"d/.runner-tmp-old": 3 * time.Hour, "d/.runner-tmp-new": 0, "d/object": 3 * time.Hour, "e/.runner-tmp-old": 3 * time.Hour,
+		"d/.runner-tmp-old": 3 * time.Hour, "d/.runner-tmp-new": 0,
+		"e/.runner-tmp-old": 3 * time.Hour, "d/object": 3 * time.Hour,
 	} {
 		path := filepath.Join(root, name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte("x"), 0o600)); err != nil {
-			t.Fatal(err)
-		}
 		then := time.Now().Add(-age)
-		if err := os.Chtimes(path, then, then); err != nil {
+		err := errors.Join(
+			os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte("x"), 0o600), os.Chtimes(path, then, then),
+		)
+		if err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -16,8 +16,8 @@ import (
 )
 
 // List implements store.Store. It reads one directory after another, whole, and only those that can hold a match. A
-// directory that may not be read, and a file name that can't be an object's (not UTF-8), end it with an error that names
-// them: input that is silently left out would be a wrong answer.
+// directory that may not be read, and a file name that can't be an object's (not UTF-8), end it with an error that
+// names them: input that is silently left out would be a wrong answer.
 func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[store.Info, error] {
 	const op = "file.List"
 	return func(yield func(store.Info, error) bool) {
@@ -48,8 +48,8 @@ func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[store.Info, e
 }
 
 // Sweep removes the temporary files of killed writers below the directory prefix ("" for all): those that nobody has
-// written to for longer than age. A living writer that pauses for so long loses its object and sees it at Commit, so age
-// should be hours.
+// written to for longer than age. A living writer that pauses for so long loses its object and sees it at Commit, so
+// age should be hours.
 func (s *Store) Sweep(ctx context.Context, prefix string, age time.Duration) error {
 	oldest := time.Now().Add(-age)
 	var removal error
@@ -70,8 +70,8 @@ func (s *Store) Sweep(ctx context.Context, prefix string, age time.Duration) err
 	return nil
 }
 
-// walk visits everything but directories whose name begins with prefix, in byte order of the names, until visit returns
-// false or ctx ends.
+// walk visits everything but directories whose name begins with prefix, in byte order of the names, until visit
+// returns false or ctx ends.
 func (s *Store) walk(ctx context.Context, prefix string, visit func(name string, d fs.DirEntry) bool) error {
 	dir := prefix[:strings.LastIndexByte(prefix, '/')+1]
 	if dir != "" && store.Name(dir[:len(dir)-1]).Check() != nil {

@@ -167,7 +167,8 @@ func writeForEver(ctx context.Context, st *file.Store) error {
 	}
 }
 
-// A process that is killed while it writes leaves, of every object, a whole version: at least the one whose commit it told.
+// A process that is killed while it writes leaves, of every object, a whole version: at least the one whose commit it
+// told.
 func TestKilledWriter(t *testing.T) {
 	root := t.TempDir()
 	st := open(t, root, file.Options{})

@@ -14,8 +14,8 @@ import (
 	"github.com/seed3322913c/runner/infra/store"
 )
 
-// tempPrefix begins the names of unfinished objects. They lie in the directory of the object, since that alone is surely
-// on the same file system.
+// tempPrefix begins the names of unfinished objects. They lie in the directory of the object, since that alone is
+// surely on the same file system.
 const tempPrefix = ".runner-tmp-"
 
 // makeTries is how often Create makes a directory that others remove at the same moment.
@@ -183,8 +183,8 @@ func makeDirs(dir string) (kept string, err error) {
 	return kept, err
 }
 
-// removeEmpty removes dir and the directories above it, up to but without top, as far as they are empty. It returns the
-// first that stays. It never removes a file that took a directory's place, as os.Remove would.
+// removeEmpty removes dir and the directories above it, up to but without top, as far as they are empty. It returns
+// the first that stays. It never removes a file that took a directory's place, as os.Remove would.
 func removeEmpty(dir, top string) string {
 	for len(dir) > len(top) && syscall.Rmdir(dir) == nil {
 		dir = filepath.Dir(dir)

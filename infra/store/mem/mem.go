@@ -47,8 +47,8 @@ func New() *Store {
 	return s
 }
 
-// Crash drops everything uncommitted: what writers hold is gone, and they and all readers fail with errs.Unavailable from
-// now on. Committed objects stay, as do the parts of uploads. Those who open the store anew notice nothing.
+// Crash drops everything uncommitted: what writers hold is gone, and they and all readers fail with errs.Unavailable
+// from now on. Committed objects stay, as do the parts of uploads. Those who open the store anew notice nothing.
 func (s *Store) Crash() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -73,7 +73,8 @@ store_calls_total{op="stat",result="ok"} 0
 store_calls_total{op="upload-part",result="ok"} 0
 store_calls_total{op="uploads",result="ok"} 0
 `
-	if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "store_calls_total", "store_bytes_total"); err != nil {
+	err = testutil.GatherAndCompare(reg, strings.NewReader(want), "store_calls_total", "store_bytes_total")
+	if err != nil {
 		t.Error(err)
 	}
 }

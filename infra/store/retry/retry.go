@@ -1,4 +1,5 @@
-// Package retry makes calls again that failed with errs.Unavailable: the one place where the project does so for storage.
+// Package retry makes calls again that failed with errs.Unavailable: the one place where the project does so for
+// storage.
 //
 // Waits grow from call to call, with jitter, until a bound on the whole. What is done for each call:
 //
@@ -10,8 +11,8 @@
 // So that any object can be written again and memory stays bounded, bytes are kept up to Options.Keep; a larger object
 // goes by parts, if the store takes uploads, and each part is kept until it has arrived. In a store that takes none, a
 // write beyond Keep is not repeated. A Commit is repeated on the same Writer, which by the contract recognises its own
-// earlier success: a lost reply never becomes an errs.Exist. A Delete that is repeated may remove an object that somebody
-// created in between.
+// earlier success: a lost reply never becomes an errs.Exist. A Delete that is repeated may remove an object that
+// somebody created in between.
 package retry
 
 import (

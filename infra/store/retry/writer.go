@@ -10,8 +10,8 @@ import (
 	"github.com/seed3322913c/runner/infra/store/upload"
 )
 
-// Create implements store.Store. The store is asked at the earliest when more than Options.Keep bytes are written, else
-// at Commit.
+// Create implements store.Store. The store is asked at the earliest when more than Options.Keep bytes are written,
+// else at Commit.
 func (s *Store) Create(ctx context.Context, name store.Name, opts ...store.CreateOption) (store.Writer, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, errs.E("retry.Create", errs.Canceled, name, err)

@@ -1,7 +1,6 @@
 package s3
 
 import (
-	"context"
 	"errors"
 	"net/http"
 
@@ -15,15 +14,15 @@ import (
 // failed gives an error of the SDK its kind; nil stays nil. What has no answer of the server is taken for passing
 // trouble: after Open only the network, or a renewal of credentials, can fail so.
 func failed(op string, name store.Name, err error) error {
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return errs.E(op, errs.Canceled, name, err)
 	}
-	kind := errs.Unavailable
-	if code, status := answer(err); code != "" || status != 0 {
-		kind = kindOf(code, status)
+	kind := errs.KindOf(err)
+	if kind == errs.Other {
+		kind = errs.Unavailable
+		if code, status := answer(err); code != "" || status != 0 {
+			kind = kindOf(code, status)
+		}
 	}
 	return errs.E(op, kind, name, err)
 }
@@ -59,7 +58,7 @@ func kindOf(code string, status int) errs.Kind {
 	switch status {
 	case http.StatusNotFound:
 		return errs.NotFound
-	case http.StatusUnauthorized, http.StatusForbidden, http.StatusMethodNotAllowed:
+	case http.StatusUnauthorized, http.StatusForbidden:
 		return errs.Permission
 	case http.StatusPreconditionFailed:
 		return errs.Exist

@@ -15,12 +15,12 @@ import (
 	"github.com/seed3322913c/runner/infra/store"
 )
 
-// perPage lets the SDK repeat the request for one page: nobody else can go on there, the seam only knows how to list from
-// the beginning, and a listing of a million names has a thousand pages.
+// perPage lets the SDK repeat the request for one page: nobody else can go on there, the seam only knows how to list
+// from the beginning, and a listing of a million names has a thousand pages.
 func perPage(o *s3.Options) { o.Retryer = retry.NewStandard() }
 
-// List implements store.Store. Keys that end with a slash, the "folders" of S3's console, are left out; other keys that
-// are no Names end the listing with an error that names them.
+// List implements store.Store. Keys that end with a slash, the "folders" of S3's console, are left out; other keys
+// that are no Names end the listing with an error that names them.
 func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[store.Info, error] {
 	const op = "s3.List"
 	return func(yield func(store.Info, error) bool) {
@@ -81,8 +81,8 @@ func (s *Store) Uploads(ctx context.Context, prefix string) iter.Seq2[store.Uplo
 	}
 }
 
-// decode returns the name of a key in a listing. It is URL-encoded, since XML can't hold every name, if the server says
-// so.
+// decode returns the name of a key in a listing. It is URL-encoded, since XML can't hold every name, if the server
+// says so.
 func (s *Store) decode(key *string, encoding types.EncodingType) (store.Name, error) {
 	text := aws.ToString(key)
 	if encoding == types.EncodingTypeUrl {

@@ -29,8 +29,11 @@ import (
 
 // The tests of this file put a bad network, or a bad server, between the driver and a good server.
 
-// between starts a proxy before srv. handle sees each request and passes it on, or does what it likes.
-func between(t *testing.T, srv *s3test.Server, handle func(w http.ResponseWriter, r *http.Request, pass http.Handler)) string {
+// handler sees each request and passes it on, or does what it likes.
+type handler func(w http.ResponseWriter, r *http.Request, pass http.Handler)
+
+// between starts a proxy before srv and returns its URL.
+func between(t *testing.T, srv *s3test.Server, handle handler) string {
 	t.Helper()
 	target, err := url.Parse(srv.Endpoint)
 	if err != nil {
@@ -56,7 +59,8 @@ func without(t *testing.T, srv *s3test.Server, r *http.Request, header string) {
 	}
 	r.Header.Del(header)
 	r.Header.Del("Authorization")
-	err = v4.NewSigner().SignHTTP(r.Context(), keys, r, r.Header.Get("X-Amz-Content-Sha256"), "s3", srv.Region, time.Now(),
+	body := r.Header.Get("X-Amz-Content-Sha256")
+	err = v4.NewSigner().SignHTTP(r.Context(), keys, r, body, "s3", srv.Region, time.Now(),
 		func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true })
 	if err != nil {
 		t.Error(err)
@@ -100,8 +104,9 @@ func TestTLS(t *testing.T) {
 	proxy := httptest.NewTLSServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		if r.In.ContentLength > 0 && r.In.Method == http.MethodPut {
 			bodies.Add(1)
-			if r.In.Header.Get("X-Amz-Content-Sha256") != "UNSIGNED-PAYLOAD" || r.In.Header.Get("X-Amz-Checksum-Crc32c") == "" {
-				t.Errorf("a body came with %v", r.In.Header)
+			h := r.In.Header
+			if h.Get("X-Amz-Content-Sha256") != "UNSIGNED-PAYLOAD" || h.Get("X-Amz-Checksum-Crc32c") == "" {
+				t.Errorf("a body came with %v", h)
 			}
 		}
 		r.SetURL(target)
@@ -159,8 +164,9 @@ func TestLostReplies(t *testing.T) {
 	conf.NoProbe = true
 	conf.PartSize = store.MinPart
 	conf.Endpoint = between(t, srv, func(w http.ResponseWriter, r *http.Request, pass http.Handler) {
-		publishes := r.Method == http.MethodPost && r.URL.Query().Has("uploadId") || r.Method == http.MethodPut && r.URL.RawQuery == "x-id=PutObject"
-		if publishes && lose.Swap(false) {
+		puts := r.Method == http.MethodPut && r.URL.RawQuery == "x-id=PutObject"
+		completes := r.Method == http.MethodPost && r.URL.Query().Has("uploadId")
+		if (puts || completes) && lose.Swap(false) {
 			pass.ServeHTTP(httptest.NewRecorder(), r)
 			panic(http.ErrAbortHandler) // closes the connection
 		}
@@ -276,6 +282,24 @@ func TestBrokenOff(t *testing.T) {
 		if begin, end := r.Bounds(int64(len(data))); !bytes.Equal(got, data[begin:end]) {
 			t.Errorf("range %+v: %d bytes, not what they should be", r, len(got))
 		}
+	}
+}
+
+// A server that knows no ranges would hand out the beginning of an object for its middle.
+func TestServerWithoutRanges(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("ETag", `"x"`)
+		w.Write(make([]byte, 1000))
+	}))
+	defer srv.Close()
+	st := open(t, s3.Config{
+		Bucket: "b", Endpoint: srv.URL, PathStyle: true, Credentials: static("k", "s"), NoProbe: true, ReadSize: 100,
+	})
+	if _, err := store.Get(t.Context(), st, "a", 1000); !errors.Is(err, errs.Unsupported) {
+		t.Errorf("whole: %v", err)
+	}
+	if _, err := st.Open(t.Context(), "a", store.Range{Offset: 10}); !errors.Is(err, errs.Unsupported) {
+		t.Errorf("range: %v", err)
 	}
 }
 

@@ -95,16 +95,20 @@ type fetch struct {
 	done chan struct{}
 }
 
-// openWhole asks for the whole object, whose CRC then comes along. Of a large one only the beginning is taken from this
-// response.
+// openWhole asks for the whole object, whose CRC then comes along. Of a large one only the beginning is taken from
+// this response.
 func (r *reader) openWhole(ctx context.Context) error {
-	out, err := r.s.get(ctx, r.name, "", "", s3.WithAPIOptions(
+	in := &s3.GetObjectInput{Bucket: &r.s.bucket, Key: r.s.key(r.name)}
+	out, err := r.s.client.GetObject(ctx, in, s3.WithAPIOptions(
 		smithyhttp.SetHeaderValue("X-Amz-Checksum-Mode", "ENABLED"), // the SDK's own way makes it check, too
 	))
 	if err != nil {
 		return err
 	}
-	size := aws.ToInt64(out.ContentLength)
+	if out.ContentLength == nil {
+		return errors.Join(strange(r.name, "without a length"), out.Body.Close())
+	}
+	size := *out.ContentLength
 	r.begin(out, size, 0, size)
 	if r.left > 2*r.s.conf.ReadSize {
 		r.left = r.s.conf.ReadSize
@@ -124,18 +128,12 @@ func (r *reader) openRange(ctx context.Context, rng store.Range) error {
 		_, err := r.stat()
 		return err
 	}
-	out, err := r.s.get(ctx, r.name, fmt.Sprintf("bytes=%d-%d", begin, end-1), "")
+	out, size, err := r.s.getRange(ctx, store.Info{Name: r.name}, begin, end)
 	if _, status := answer(err); status == http.StatusRequestedRangeNotSatisfiable {
 		return nil // it begins at or beyond the end
 	}
 	if err != nil {
 		return err
-	}
-	_, total, _ := strings.Cut(aws.ToString(out.ContentRange), "/")
-	size, err := strconv.ParseInt(total, 10, 64)
-	if err != nil {
-		return errors.Join(errs.Errorf("", errs.Unsupported, nil, "the server answered a range with %q",
-			aws.ToString(out.ContentRange)), out.Body.Close())
 	}
 	_, last := rng.Bounds(size)
 	r.begin(out, size, begin, last)
@@ -152,25 +150,37 @@ func (r *reader) begin(out *s3.GetObjectOutput, size, begin, end int64) {
 	}
 }
 
-// get asks for an object or a range of it, in any version or in the one with an ETag.
-func (s *Store) get(
-	ctx context.Context, name store.Name, rng, etag string, opts ...func(*s3.Options),
-) (*s3.GetObjectOutput, error) {
-	in := &s3.GetObjectInput{Bucket: &s.bucket, Key: s.key(name)}
-	if rng != "" {
-		in.Range = &rng
+// getRange asks for the bytes from begin to end of an object, in the version that info names if it names one. It
+// returns the size of the whole object, too.
+func (s *Store) getRange(
+	ctx context.Context, info store.Info, begin, end int64,
+) (out *s3.GetObjectOutput, size int64, err error) {
+	in := &s3.GetObjectInput{
+		Bucket: &s.bucket, Key: s.key(info.Name), Range: aws.String(fmt.Sprintf("bytes=%d-%d", begin, end-1)),
 	}
-	if etag != "" {
-		in.IfMatch = &etag
+	if info.Version != "" {
+		in.IfMatch = &info.Version
 	}
-	return s.client.GetObject(ctx, in, opts...)
+	if out, err = s.client.GetObject(ctx, in); err != nil {
+		return nil, 0, err
+	}
+	got, total, _ := strings.Cut(aws.ToString(out.ContentRange), "/")
+	size, err = strconv.ParseInt(total, 10, 64)
+	if err != nil || !strings.HasPrefix(got, fmt.Sprintf("bytes %d-", begin)) { // it would be other bytes
+		return nil, 0, errors.Join(strange(info.Name, *in.Range+" with "+got), out.Body.Close())
+	}
+	return out, size, nil
+}
+
+// strange is the error of an answer that S3 would not give.
+func strange(name store.Name, what string) error {
+	return errs.Errorf("s3.Read", errs.Unsupported, name, "this server answers %q", what)
 }
 
 // fetch fills data from an object at an offset.
 func (s *Store) fetch(ctx context.Context, info store.Info, begin int64, data []byte) error {
 	const op = "s3.Read"
-	rng := fmt.Sprintf("bytes=%d-%d", begin, begin+int64(len(data))-1)
-	out, err := s.get(ctx, info.Name, rng, info.Version)
+	out, _, err := s.getRange(ctx, info, begin, begin+int64(len(data)))
 	if _, status := answer(err); status == http.StatusPreconditionFailed {
 		return errs.Errorf(op, errs.Unavailable, info.Name, "it was replaced while it was read")
 	}

@@ -42,7 +42,7 @@ type Config struct {
 	Prefix      string                  // a Name below which all objects are; "" for the whole bucket
 	Region      string                  // "": from the environment and the files of the AWS tools
 	Endpoint    string                  // URL of a server other than Amazon's
-	PathStyle   bool                    // the bucket is in the path of URLs and not in the host, as most other servers want it
+	PathStyle   bool                    // URLs have the bucket in their path, as most other servers want it
 	Credentials aws.CredentialsProvider // nil: from the environment, the files of the AWS tools or the machine's role
 
 	ReadSize int64 // bytes of a range that is read; 8 MiB

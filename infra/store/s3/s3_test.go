@@ -191,8 +191,8 @@ func TestReplacedWhileRead(t *testing.T) {
 	}
 }
 
-// What the XML of a listing can't hold comes URL-encoded from servers that know how; folders of S3's console and keys that
-// are no names are told apart.
+// What the XML of a listing can't hold comes URL-encoded from servers that know how; folders of S3's console and keys
+// that are no names are told apart.
 func TestListings(t *testing.T) {
 	keys := ""
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -4,8 +4,8 @@
 //		storetest.Run(t, func(*testing.T) store.Store { return mem.New() })
 //	}
 //
-// The suite asks what the contract promises and no more. Where drivers may differ (an object "a/b" beside an object "a")
-// it asks that they refuse in the promised way.
+// The suite asks what the contract promises and no more. Where drivers may differ (an object "a/b" beside an object
+// "a") it asks that they refuse in the promised way.
 package storetest
 
 import (

@@ -1,5 +1,5 @@
-// Package upload makes a store.Writer of a store.Multipart: bytes stream in, parts go out several at a time, and memory
-// stays bounded however large the object becomes.
+// Package upload makes a store.Writer of a store.Multipart: bytes stream in, parts go out several at a time, and
+// memory stays bounded however large the object becomes.
 //
 //	Write ──▶ part buffer ──full──▶ goroutine: UploadPart ──▶ list of parts ──▶ Commit: CompleteUpload
 //	            ▲                        │                                  └──▶ Finish: handed to another process
@@ -27,8 +27,8 @@ const DefaultPartSize = 16 << 20
 
 // Options change how a Writer works.
 type Options struct {
-	// PartSize is the size of the first parts in bytes, store.MinPart or more; 0 means DefaultPartSize. Later parts are
-	// larger, see PartSize.
+	// PartSize is the size of the first parts in bytes, store.MinPart or more; 0 means DefaultPartSize. Later parts
+	// are larger, see PartSize.
 	PartSize int64
 
 	// Memory bounds the bytes of parts that are held at a time, those that are being sent included; 0 means four parts
@@ -44,8 +44,8 @@ type Options struct {
 const growth = 1000
 
 // PartSize returns the size of the part of that number, from 1, if the first ones have size first. It grows with the
-// square of the thousands, so that store.MaxParts parts of 16 MiB and more hold 6 TB, while an object of up to 16 GB has
-// parts of 16 MiB.
+// square of the thousands, so that store.MaxParts parts of 16 MiB and more hold 6 TB, while an object of up to 16 GB
+// has parts of 16 MiB.
 func PartSize(first int64, number int) int64 {
 	k := int64(1 + (number-1)/growth)
 	return min(first*k*k, store.MaxPart)

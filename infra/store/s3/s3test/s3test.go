@@ -72,7 +72,7 @@ func engine(t testing.TB) string {
 	if err == nil {
 		return strings.TrimSpace(string(out))
 	}
-	message := fmt.Sprintf("there is no S3 server to test against: scripts/engines versitygw: %v\n%s", err, stderr.String())
+	message := fmt.Sprintf("no S3 server to test against: scripts/engines versitygw: %v\n%s", err, stderr.String())
 	if os.Getenv("CI") == "true" || os.Getenv("RUNNER_REQUIRE_ENGINES") == "1" {
 		t.Fatal(message)
 	}
