@@ -19,8 +19,9 @@
 // functions (package builtin) are written so.
 //
 // Where a function runs is not its business: built-ins run inside the executor; a package's functions run in a child
-// process of the executor, which speaks the framed protocol of package child over its standard input and output, so
-// that a crash of user code is a failed attempt and nothing else.
+// process of the executor (package child), which speaks the protocol of package wire over its standard input and
+// output, so that a crash of user code is a failed attempt and nothing else. Package functionstest tests functions
+// without any of that.
 //
 // The life of every instance is the same, wherever it runs; each step that a function does not implement is left out:
 //

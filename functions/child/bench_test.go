@@ -128,3 +128,23 @@ func processorTime(b *testing.B) time.Duration {
 	}
 	return time.Duration(total)
 }
+
+// BenchmarkLife starts a child, hands it one line and ends it: what each attempt pays.
+func BenchmarkLife(b *testing.B) {
+	for b.Loop() {
+		m, err := child.NewMapper(b.Context(), command("functions"), child.Task{Function: "wordcount"})
+		if err != nil {
+			b.Fatal(err)
+		}
+		out := &tally{}
+		if _, err := m.MapBatch([]byte("a b"), out); err != nil {
+			b.Fatal(err)
+		}
+		if err := m.Cleanup(out); err != nil {
+			b.Fatal(err)
+		}
+		if err := m.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
