@@ -18,14 +18,17 @@
 package am
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"time"
 
 	"github.com/seed3322913c/runner/infra/coord"
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/journal"
 	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/scheduler"
+	"github.com/seed3322913c/runner/scheduler/amrpc"
 	"github.com/seed3322913c/runner/scheduler/launch"
 )
 
@@ -58,6 +61,47 @@ type Options struct {
 	Now          func() time.Time // time.Now
 }
 
+// withDefaults fills what was left zero.
+func (o Options) withDefaults() Options {
+	o.Listen = cmp.Or(o.Listen, "127.0.0.1:0")
+	o.MaxExecutors = cmp.Or(o.MaxExecutors, 1)
+	o.Heartbeat = cmp.Or(o.Heartbeat, time.Second)
+	o.Dead = cmp.Or(o.Dead, 10*time.Second)
+	o.LeaseTTL = cmp.Or(o.LeaseTTL, 15*time.Second)
+	o.MaxLost = cmp.Or(o.MaxLost, 100)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return o
+}
+
+// restart is how executors are restarted unless Config.Executors says otherwise: often, since a machine may be bad for
+// a while, and ever slower, since the code may be bad for good.
+var restart = launch.Restart{Attempts: 20, Delay: 50 * time.Millisecond, MaxDelay: 5 * time.Second, Healthy: time.Minute}
+
+func (c Config) check() error {
+	const op = "am.Run"
+	if _, err := scheduler.ParseJobID(string(c.Job.ID)); err != nil {
+		return err
+	}
+	switch {
+	case c.Secret == "":
+		return errs.Errorf(op, errs.Invalid, c.Job.ID, "no secret")
+	case c.Engine == nil || c.Store == nil || c.Coord == nil || c.Launcher == nil:
+		return errs.Errorf(op, errs.Invalid, c.Job.ID, "engine, store, coordinator or launcher is missing")
+	}
+	return nil
+}
+
+// folder is where a job's objects are.
+func folder(job scheduler.JobID) store.Name { return store.Name("jobs").Join(string(job)) }
+
+func ledgerName(job scheduler.JobID) store.Name  { return folder(job).Join("ledger") }
+func historyName(job scheduler.JobID) store.Name { return folder(job).Join("history.json") }
+
 // Run is the whole life of an application master. It waits for the lease, takes over the ledger, and works until the
 // job is over.
 //
@@ -65,5 +109,42 @@ type Options struct {
 // application master has taken over. With any other error, ctx's end included, the job is as unfinished as the ledger
 // says, and the next application master goes on from there.
 func Run(ctx context.Context, cfg Config) error {
-	return errs.Errorf("am.Run", errs.Unsupported, cfg.Job.ID, "not there yet: %v", ctx)
+	const op = "am.Run"
+	cfg.Options = cfg.Options.withDefaults()
+	if err := cfg.check(); err != nil {
+		return err
+	}
+	lease, err := cfg.Coord.Acquire(ctx, amrpc.LeaseKey(cfg.Job.ID), cfg.Options.LeaseTTL)
+	if err != nil {
+		return errs.E(op, errs.Other, cfg.Job.ID, err)
+	}
+	defer release(ctx, lease, cfg.Options.Log)
+	a := newMaster(cfg)
+	leader, err := journal.Lead(ctx, cfg.Store, ledgerName(cfg.Job.ID), a, journal.Options{
+		Writer: "application master of " + string(cfg.Job.ID), CheckpointEntries: checkpointEntries,
+		OnError: func(err error) { cfg.Options.Log.Warn("checkpoint of the ledger", "error", err) },
+	})
+	if err != nil {
+		return errs.E(op, errs.Other, cfg.Job.ID, err)
+	}
+	defer leader.Close() // returns nil always
+	if err := a.lead(ctx, leader, lease); err != nil {
+		return errs.E(op, errs.Other, cfg.Job.ID, err)
+	}
+	return nil
+}
+
+// checkpointEntries is how many entries of the ledger may follow a checkpoint. Most jobs end before; for a very large
+// one a checkpoint takes half a second in which nothing is decided.
+const checkpointEntries = 16384
+
+// releaseTime bounds what is still done when ctx has ended.
+const releaseTime = 5 * time.Second
+
+func release(ctx context.Context, lease coord.Lease, log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTime)
+	defer cancel()
+	if err := lease.Release(ctx); err != nil { // it ends by itself after its time
+		log.Warn("release of the lease", "error", err)
+	}
 }

@@ -146,17 +146,23 @@ func (s *stage) taken(index int) (scheduler.AttemptID, bool) {
 	return id, id.Task.Stage != ""
 }
 
-// outputs returns the outputs of some stages, all if there are no names. The caller must not change them; they never
-// change.
-func (l *ledger) outputs(names ...string) scheduler.Outputs {
+// outputs returns the outputs of some stages as they are now. Nobody changes them any more.
+func (l *ledger) outputs(stages []string) scheduler.Outputs {
 	out := scheduler.Outputs{}
-	for _, s := range l.stages {
-		if len(names) == 0 || slices.Contains(names, s.name) {
-			s.lent = true
-			out[s.name] = s.outputs
-		}
+	for _, name := range stages {
+		s := l.byName[name]
+		s.lent = true
+		out[name] = s.outputs
 	}
 	return out
+}
+
+// names returns the names of all stages.
+func (l *ledger) names() (names []string) {
+	for _, s := range l.stages {
+		names = append(names, s.name)
+	}
+	return names
 }
 
 // apply adds a record. Records that don't fit the state are errors; those that come twice change nothing.

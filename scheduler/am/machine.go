@@ -19,12 +19,12 @@ type machine struct {
 	limits limits
 	out    []decision
 
-	active   bool  // this application master's began is in the ledger
-	last     bool  // no other application master is allowed after this one
-	settled  bool  // executors of the previous application master had their time to return
-	settleBy int64 // or have it until then
-	ending   bool  // the record that ends the work, a commit or final, is written or on its way
-	asked    map[string]bool
+	active   bool            // this application master's began is in the ledger
+	last     bool            // no other application master is allowed after this one
+	settled  bool            // executors of the previous application master had their time to return
+	settleBy int64           // or have it until then
+	ending   bool            // the record that ends the work, a commit or final, is written or on its way
+	asked    map[string]bool // stages whose cut was asked for
 
 	scaled     int                   // executors asked for
 	containers map[int]launch.Event  // what the launcher said last
@@ -121,8 +121,8 @@ func (m *machine) begin(session string, now int64) {
 	m.enlist() // executors may return before the record is durable
 	m.decide(write{record{Began: &began{Session: session, Time: now}}})
 	if !m.planned() {
-		m.asked[""] = true
 		m.decide(ask{what: askPlan})
+		m.scaleTo(1) // starts while the plan is made
 	}
 }
 
@@ -338,5 +338,11 @@ func (m *machine) tick(now int64) {
 		}
 	}
 	m.delayed = waiting
+	for _, d := range waiting {
+		m.decide(wake{d.at})
+	}
+	if !m.settled && m.settleBy > now {
+		m.decide(wake{m.settleBy})
+	}
 	m.schedule(now)
 }

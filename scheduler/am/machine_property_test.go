@@ -236,7 +236,7 @@ func (w *world) checkSnapshot(l *ledger) {
 	if diff := cmp.Diff(l.report(job, false), back.report(job, false)); diff != "" {
 		w.t.Fatalf("restored: %s", diff)
 	}
-	if diff := cmp.Diff(l.outputs(), back.outputs()); diff != "" {
+	if diff := cmp.Diff(l.outputs(l.names()), back.outputs(back.names())); diff != "" {
 		w.t.Fatalf("restored outputs: %s", diff)
 	}
 	if l.session != back.session || l.inSession != back.inSession || l.executors != back.executors {

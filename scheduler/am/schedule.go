@@ -55,9 +55,16 @@ func (m *machine) enlist() {
 			}
 		}
 	}
-	if m.active && m.planned() && !m.finished() && m.ledger.executors > m.scaled {
-		m.scaled = m.ledger.executors
-		m.decide(scale{m.scaled})
+	if m.active && m.planned() && !m.finished() {
+		m.scaleTo(m.ledger.executors)
+	}
+}
+
+// scaleTo asks for executors, never for fewer than before.
+func (m *machine) scaleTo(count int) {
+	if count > m.scaled {
+		m.scaled = count
+		m.decide(scale{count})
 	}
 }
 

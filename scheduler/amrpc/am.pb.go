@@ -727,7 +727,7 @@ func (x *Counter) GetValue() int64 {
 
 type ReportReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Taken         bool                   `protobuf:"varint,1,opt,name=taken,proto3" json:"taken,omitempty"` // the result counts; if not, the attempt's files are of no use
+	Taken         bool                   `protobuf:"varint,1,opt,name=taken,proto3" json:"taken,omitempty"` // the result counts; if not, the files of the attempt are of no use
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1059,6 +1059,7 @@ func (x *KillRequest) GetReason() string {
 
 type KillReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	Refused       string                 `protobuf:"bytes,1,opt,name=refused,proto3" json:"refused,omitempty"` // why not, a sentence; empty: the job is KILLED
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1091,6 +1092,13 @@ func (x *KillReply) ProtoReflect() protoreflect.Message {
 // Deprecated: Use KillReply.ProtoReflect.Descriptor instead.
 func (*KillReply) Descriptor() ([]byte, []int) {
 	return file_scheduler_amrpc_am_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *KillReply) GetRefused() string {
+	if x != nil {
+		return x.Refused
+	}
+	return ""
 }
 
 var File_scheduler_amrpc_am_proto protoreflect.FileDescriptor
@@ -1161,8 +1169,9 @@ const file_scheduler_amrpc_am_proto_rawDesc = "" +
 	"\vStatusReply\x12\x16\n" +
 	"\x06report\x18\x01 \x01(\fR\x06report\"%\n" +
 	"\vKillRequest\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\"\v\n" +
-	"\tKillReply2\x9c\x02\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\"%\n" +
+	"\tKillReply\x12\x18\n" +
+	"\arefused\x18\x01 \x01(\tR\arefused2\x9c\x02\n" +
 	"\tExecutors\x12F\n" +
 	"\bRegister\x12\x1d.runner.am.v1.RegisterRequest\x1a\x1b.runner.am.v1.RegisterReply\x12:\n" +
 	"\x04Next\x12\x19.runner.am.v1.NextRequest\x1a\x17.runner.am.v1.NextReply\x12@\n" +
