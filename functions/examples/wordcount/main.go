@@ -1,4 +1,5 @@
-// Wordcount counts words, with types.
+// Wordcount counts words, with types. A word ends at any white space of Unicode, where the built-in job of that name
+// knows ASCII's alone.
 //
 //	go build -o wc ./functions/examples/wordcount
 //	runner run ./wc --input books/ --output out/words
