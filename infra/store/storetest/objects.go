@@ -346,24 +346,32 @@ func testCanceled(t *testing.T, st store.Store) {
 
 // Many goroutines use one store, each with objects of its own.
 func testParallel(t *testing.T, st store.Store) {
-	var wg sync.WaitGroup
-	for g := range 8 {
-		wg.Go(func() {
-			for i := range 10 {
-				name := store.Name(fmt.Sprintf("p/%d/%d", i, g))
-				want := Pattern(1000+i, byte(g))
-				if err := store.Put(t.Context(), st, name, want); err != nil {
-					t.Error(err)
+	const objects = 10
+	name := func(g, i int) store.Name { return store.Name(fmt.Sprintf("p/%d/%d", i, g)) }
+	parallel := func(do func(g, i int)) {
+		var wg sync.WaitGroup
+		for g := range 8 {
+			wg.Go(func() {
+				for i := range objects {
+					do(g, i)
 				}
-				if got, err := store.Get(t.Context(), st, name, 1<<20); err != nil || !bytes.Equal(got, want) {
-					t.Errorf("%s: %d bytes, %v", name, len(got), err)
-				}
-				if err := st.Delete(t.Context(), name); err != nil {
-					t.Error(err)
-				}
-			}
-		})
+			})
+		}
+		wg.Wait()
 	}
-	wg.Wait()
+	parallel(func(g, i int) {
+		want := Pattern(1000+i, byte(g))
+		if err := store.Put(t.Context(), st, name(g, i), want); err != nil {
+			t.Error(err)
+		}
+		if got, err := store.Get(t.Context(), st, name(g, i), 1<<20); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s: %d bytes, %v", name(g, i), len(got), err)
+		}
+	})
+	parallel(func(g, i int) {
+		if err := st.Delete(t.Context(), name(g, i)); err != nil {
+			t.Error(err)
+		}
+	})
 	wantNames(t, st, "")
 }
