@@ -33,7 +33,10 @@ type Options struct {
 	First  time.Duration // the wait before the first repetition, on average; 50 ms
 	Most   time.Duration // the longest wait between two; 5 s
 	GiveUp time.Duration // when to stop, counted from the first try; 2 min. The last error is returned
-	Keep   int64         // bytes of an object that are kept to be sent again, store.MinPart or more; 16 MiB
+
+	// Keep is how many bytes of an object are kept to be sent again, store.MinPart or more; 16 MiB. It is also the size
+	// of a large object's first parts, of which four are kept at a time.
+	Keep int64
 
 	// Notify, if not nil, is told of every failure that will be followed by another try. It must not block.
 	Notify func(op string, name store.Name, err error)
@@ -55,7 +58,7 @@ type Store struct {
 func New(st store.Store, opts Options) *Store {
 	d := Defaults()
 	opts.First, opts.Most = cmp.Or(opts.First, d.First), cmp.Or(opts.Most, d.Most)
-	opts.GiveUp, opts.Keep = cmp.Or(opts.GiveUp, d.GiveUp), cmp.Or(opts.Keep, d.Keep)
+	opts.GiveUp, opts.Keep = cmp.Or(opts.GiveUp, d.GiveUp), max(cmp.Or(opts.Keep, d.Keep), store.MinPart)
 	s := &Store{inner: st, opts: opts}
 	s.Store = around.New(st, s.hook) // the methods that this file does not have: calls that can simply be made again
 	return s
