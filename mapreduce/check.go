@@ -11,10 +11,10 @@ import (
 	"github.com/seed3322913c/runner/scheduler"
 )
 
-// Check finds what is wrong with a job, as far as that can be known, and creates nothing: options and functions, missing
-// or unreadable input, an output that exists or cannot be made, input and output in each other. The error is of kind
-// Invalid, NotFound, Exist, Permission or Unsupported and its cause is one sentence for people: what, where, what to do;
-// or the input could not be looked at, and the error is of another kind.
+// Check finds what is wrong with a job, as far as that can be known, and creates nothing: options and functions,
+// missing or unreadable input, an output that exists or cannot be made, input and output in each other. The error is of
+// kind Invalid, NotFound, Exist, Permission or Unsupported and its cause is one sentence for people: what, where, what
+// to do; or the input could not be looked at, and the error is of another kind.
 //
 // The engine checks again when it plans, since the world may have changed until then.
 func Check(ctx context.Context, job scheduler.Job, resolve store.Resolve) error {
@@ -72,7 +72,8 @@ func apart(job scheduler.Job, files []split.File) error {
 	}
 	for _, f := range files {
 		if split.Within(f.URI, output) {
-			return errs.Errorf(op, errs.Invalid, nil, "the input %s lies inside the output %s; choose another output", f.URI, output)
+			return errs.Errorf(op, errs.Invalid, nil, "the input %s lies inside the output %s; choose another output",
+				f.URI, output)
 		}
 	}
 	return nil

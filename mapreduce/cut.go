@@ -61,10 +61,13 @@ func (s shape) partitions(bytes int64) int {
 }
 
 // span is a run of partitions, Lo to Hi-1.
-type span struct{ Lo, Hi int }
+type span struct {
+	Lo int `json:"lo"`
+	Hi int `json:"hi"`
+}
 
-// balance divides len(sizes) partitions among n reducers: neighbouring ones go together, and each reducer gets about the
-// same sum of sizes. Every partition is in exactly one span; a span may be empty.
+// balance divides len(sizes) partitions among n reducers: neighbouring ones go together, and each reducer gets about
+// the same sum of sizes. Every partition is in exactly one span; a span may be empty.
 func balance(sizes []int64, n int) []span {
 	var total int64
 	for _, s := range sizes {

@@ -3,17 +3,20 @@ package mapreduce
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
 	"github.com/seed3322913c/runner/functions"
+	"github.com/seed3322913c/runner/functions/wire"
 	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/infra/store/file"
 	"github.com/seed3322913c/runner/infra/store/mem"
@@ -22,27 +25,41 @@ import (
 	"github.com/seed3322913c/runner/scheduler"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain also is what child processes run: the test binary is the package of jobs with functions in Go.
+func TestMain(m *testing.M) {
+	if os.Getenv(wire.EnvVar) != "" {
+		functions.Main(testFunctions()...)
+		return
+	}
+	if os.Getenv(smallDisk) != "" {
+		onSmallDisk()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // cluster runs jobs in this process, one attempt after the other, on two nodes with a shuffle server each. What the
 // application master knows is thrown away between steps.
 type cluster struct {
-	t     testing.TB
-	store store.Store // the system's own
-	body  *Body
-	nodes [2]node
-	slots int
-
-	memory   int64
+	t        testing.TB
+	store    store.Store // the system's own
+	resolve  store.Resolve
+	body     *Body
+	nodes    [2]node
+	slots    int
+	memory   int64 // of each attempt
+	ran      map[scheduler.TaskID]int
+	lost     []scheduler.InputLost
 	counters scheduler.Counters
-	ran      map[scheduler.TaskID]int                 // attempts of each task so far
-	after    func(scheduler.AttemptID, string)        // called when a map's output is there, with its directory
-	before   func(*scheduler.Attempt)                 // called before each attempt
-	resolve  store.Resolve                            // of input
-	result   func(scheduler.AttemptID, any) (out any) // changes results of attempts; nil: not
-	status   map[scheduler.AttemptID]string           // the last status line
-	progress map[scheduler.AttemptID]int64            // the last progress
-	logs     map[scheduler.AttemptID][]string         // what was logged
+	before   func(*scheduler.Attempt)               // called before each attempt; nil: not
+	after    func(scheduler.Attempt, []byte) []byte // called with each result, returns what counts; nil: not
+	log      log
+}
+
+// log is what all attempts have logged.
+type log struct {
+	sync.Mutex
+	lines []string
 }
 
 type node struct{ dir, addr string }
@@ -55,7 +72,7 @@ func newCluster(t testing.TB, o BodyOptions) *cluster {
 	if o.Shuffle.Patience == 0 {
 		o.Shuffle.Patience = 2 * time.Second
 	}
-	c.body = NewBody(func(ctx context.Context, uri string) (store.Store, store.Name, error) { return c.resolve(ctx, uri) }, o)
+	c.body = NewBody(c.resolve, o)
 	t.Cleanup(c.body.Close)
 	for i := range c.nodes {
 		dir := t.TempDir()
@@ -73,6 +90,10 @@ func machine(t testing.TB) store.Resolve {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return resolveIn(local)
+}
+
+func resolveIn(local store.Store) store.Resolve {
 	return func(_ context.Context, uri string) (store.Store, store.Name, error) {
 		return local, store.Name(strings.TrimPrefix(uri, "file:///")), nil
 	}
@@ -96,7 +117,8 @@ func newJob(t testing.TB, o Options, output string, input ...string) scheduler.J
 }
 
 func (c *cluster) engine(job scheduler.Job) *Engine {
-	return NewEngine(job, c.store, c.resolve, EngineOptions{Slots: c.slots, Now: func() time.Time { return time.Unix(0, 0) }})
+	epoch := func() time.Time { return time.Unix(0, 0) }
+	return NewEngine(job, c.store, c.resolve, EngineOptions{Slots: c.slots, Now: epoch})
 }
 
 // run runs a job to its end.
@@ -104,8 +126,6 @@ func (c *cluster) run(job scheduler.Job) (Summary, error) {
 	c.t.Helper()
 	ctx := c.t.Context()
 	c.counters, c.ran = scheduler.Counters{}, map[scheduler.TaskID]int{}
-	c.status, c.progress = map[scheduler.AttemptID]string{}, map[scheduler.AttemptID]int64{}
-	c.logs = map[scheduler.AttemptID][]string{}
 	plan, err := c.engine(job).Plan(ctx)
 	if err != nil {
 		return Summary{}, err
@@ -120,7 +140,7 @@ func (c *cluster) run(job scheduler.Job) (Summary, error) {
 		}
 		in[s.Name] = make([]scheduler.Output, len(tasks))
 		for i := range tasks {
-			if in[s.Name][i], err = c.attempt(job, scheduler.TaskID{Stage: s.Name, Index: i}, in); err != nil {
+			if in[s.Name][i], err = c.task(job, scheduler.TaskID{Stage: s.Name, Index: i}, in); err != nil {
 				return Summary{}, err
 			}
 		}
@@ -136,6 +156,26 @@ func (c *cluster) run(job scheduler.Job) (Summary, error) {
 		}
 	}
 	return sum, nil
+}
+
+// task runs a task, and again what it has lost of its input.
+func (c *cluster) task(job scheduler.Job, task scheduler.TaskID, in scheduler.Outputs) (scheduler.Output, error) {
+	c.t.Helper()
+	for {
+		out, err := c.attempt(job, task, in)
+		var lost *scheduler.InputLost
+		if !errors.As(err, &lost) {
+			return out, err
+		}
+		c.lost = append(c.lost, *lost)
+		at := lost.Attempt.Task
+		if in[at.Stage][at.Index].Attempt != lost.Attempt || len(c.lost) > 5 {
+			c.t.Fatalf("lost again, or not what was there: %v", lost)
+		}
+		if in[at.Stage][at.Index], err = c.attempt(job, at, in); err != nil {
+			return out, err
+		}
+	}
 }
 
 // attempt runs one attempt at a task.
@@ -158,33 +198,39 @@ func (c *cluster) attempt(job scheduler.Job, task scheduler.TaskID, in scheduler
 	if c.before != nil {
 		c.before(&a)
 	}
-	counted := scheduler.Counters{}
-	data, err := c.body.Run(c.t.Context(), a, &reporter{c, id, counted})
+	r := &reporter{log: &c.log, counted: scheduler.Counters{}}
+	data, err := c.body.Run(c.t.Context(), a, r)
 	if err != nil {
 		return scheduler.Output{}, err
 	}
 	if len(data) > 24<<10 && task.Stage == mapStage || len(data) > scheduler.MaxOutput {
 		c.t.Errorf("%v has a result of %d bytes", id, len(data))
 	}
-	c.counters.Merge(counted)
+	c.counters.Merge(r.counted)
 	if c.after != nil {
-		c.after(id, a.Dir)
+		data = c.after(a, data)
 	}
 	return scheduler.Output{Attempt: id, Node: n.addr, Data: data}, nil
 }
 
 // reporter takes the news of one attempt.
 type reporter struct {
-	c       *cluster
-	id      scheduler.AttemptID
+	silent
+	log *log
+	sync.Mutex
 	counted scheduler.Counters
 }
 
-func (r *reporter) Progress(done int64)                   { r.c.progress[r.id] = done }
-func (r *reporter) Count(group, name string, delta int64) { r.counted.Add(group, name, delta) }
-func (r *reporter) Status(line string)                    { r.c.status[r.id] = line }
+func (r *reporter) Count(group, name string, delta int64) {
+	r.Lock()
+	defer r.Unlock()
+	r.counted.Add(group, name, delta)
+}
+
 func (r *reporter) Logf(format string, args ...any) {
-	r.c.logs[r.id] = append(r.c.logs[r.id], fmt.Sprintf(format, args...))
+	r.log.Lock()
+	defer r.log.Unlock()
+	r.log.lines = append(r.log.lines, fmt.Sprintf(format, args...))
 }
 
 // parts returns the content of the part files of an output, in order, and proves it against its manifest.
@@ -215,9 +261,8 @@ func (c *cluster) mustRun(job scheduler.Job) []string {
 }
 
 func builtins(mapper, combiner, reducer string) Options {
-	return Options{
-		Mapper: functions.Ref{Builtin: mapper}, Combiner: functions.Ref{Builtin: combiner}, Reducer: functions.Ref{Builtin: reducer},
-	}
+	ref := func(name string) functions.Ref { return functions.Ref{Builtin: name} }
+	return Options{Mapper: ref(mapper), Combiner: ref(combiner), Reducer: ref(reducer)}
 }
 
 // fill makes files below a new folder and returns it.

@@ -267,10 +267,8 @@ func (e *Engine) Payload(ctx context.Context, task scheduler.TaskID, in schedule
 }
 
 func (e *Engine) reducePayload(index int, maps []scheduler.Output) ([]byte, error) {
-	s := e.cut.Spans[index]
-	p := reducePayload{
-		Lo: s.Lo, Hi: s.Hi, Bytes: e.cut.Bytes[index], Values: e.cut.Values, Nodes: []string{}, Maps: make([][2]int, len(maps)),
-	}
+	p := reducePayload{span: e.cut.Spans[index], Bytes: e.cut.Bytes[index], Values: e.cut.Values, Nodes: []string{}}
+	p.Maps = make([][2]int, len(maps))
 	known := map[string]int{}
 	for i, m := range maps {
 		want := scheduler.TaskID{Stage: mapStage, Index: i}

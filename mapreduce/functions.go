@@ -70,7 +70,8 @@ func (f roles) program() (string, error) {
 	}
 	info, err := os.Stat(path)
 	if err == nil && (info.IsDir() || info.Mode()&0o111 == 0) {
-		return "", errs.Errorf(op, errs.Invalid, nil, "package %s is not a program; build it first, as in: go build -o %s", path, path)
+		return "", errs.Errorf(op, errs.Invalid, nil, "package %s is not a program; build it first, as in: go build -o %s",
+			path, path)
 	}
 	if err != nil {
 		return "", errs.Errorf(op, errs.KindOf(err), nil, "package %s cannot be run: %s", path, errs.Cause(err))

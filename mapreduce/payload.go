@@ -57,11 +57,11 @@ type writtenPart struct {
 
 // reducePayload is what a reduce attempt is told.
 type reducePayload struct {
-	Lo, Hi int      // partitions Lo to Hi-1 are its own
-	Bytes  int64    // about how many bytes of records that is
-	Values string   // functions.ValueKind of the values
-	Nodes  []string // shuffle addresses
-	Maps   [][2]int // for each map: index into Nodes, number of the attempt
+	span
+	Bytes  int64    `json:"bytes"`  // about how many bytes of records that is
+	Values string   `json:"values"` // functions.ValueKind of the values
+	Nodes  []string `json:"nodes"`  // shuffle addresses
+	Maps   [][2]int `json:"maps"`   // for each map: index into Nodes, number of the attempt
 }
 
 // reduceResult is what a reduce attempt has done.

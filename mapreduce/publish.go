@@ -125,7 +125,8 @@ func (l *ledger) addReduce(i int, o scheduler.Output) error {
 }
 
 func (l *ledger) addPart(p writtenPart) {
-	l.manifest.Parts = append(l.manifest.Parts, proof.Part{Name: p.Name, Bytes: p.Bytes, Records: p.Records, CRC32C: p.CRC32C})
+	part := proof.Part{Name: p.Name, Bytes: p.Bytes, Records: p.Records, CRC32C: p.CRC32C}
+	l.manifest.Parts = append(l.manifest.Parts, part)
 	l.manifest.Totals.OutputBytes += p.Bytes
 	l.manifest.Totals.OutputRecords += p.Records
 	l.parts = append(l.parts, p.Part)

@@ -76,8 +76,8 @@ func (t *task) reduce(ctx context.Context, in *segments, r functions.Reducer, ou
 	return groups.Stats(), err
 }
 
-// group makes groups of the ranges, in the way that their layout asks for. If the reducer does what the folding has done
-// already, each is not nil, and the reducer need not be called.
+// group makes groups of the ranges, in the way that their layout asks for. If the reducer does what the folding has
+// done already, each is not nil, and the reducer need not be called.
 func (t *task) group(ctx context.Context, in *segments, r functions.Reducer, opts group.Options) (
 	groups group.Groups, each *group.Fold, err error,
 ) {

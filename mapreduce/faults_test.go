@@ -1,0 +1,418 @@
+package mapreduce
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/seed3322913c/runner/functions"
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/store"
+	"github.com/seed3322913c/runner/infra/store/file"
+	"github.com/seed3322913c/runner/infra/store/mem"
+	"github.com/seed3322913c/runner/mapreduce/segment"
+	"github.com/seed3322913c/runner/scheduler"
+)
+
+// wordJob is a word count of several splits.
+func wordJob(t *testing.T) (job scheduler.Job, want map[string]int) {
+	t.Helper()
+	content := strings.Repeat("to be or not to be that is the question\n", 500)
+	o := builtins("wordcount", "sum", "sum")
+	o.SplitSize, o.Reducers = 4000, ExactReducers(2)
+	return newJob(t, o, t.TempDir()+"/out", fill(t, map[string]string{"a": content})), wordCounts(content)
+}
+
+// nothing fails the test if the job left anything where its output belongs.
+func nothing(t *testing.T, job scheduler.Job) {
+	t.Helper()
+	if _, err := os.Stat(strings.TrimPrefix(job.Output, "file://")); !os.IsNotExist(err) {
+		t.Errorf("there is an output: %v", err)
+	}
+}
+
+// TestSegmentLost: a map whose output is damaged or gone runs again, whichever way the reducer gets it.
+func TestSegmentLost(t *testing.T) {
+	flip := func(name string) func(dir string) error {
+		return func(dir string) error {
+			b, err := os.ReadFile(filepath.Join(dir, name))
+			if err == nil {
+				b[len(b)/2] ^= 1
+				err = os.WriteFile(filepath.Join(dir, name), b, 0o666)
+			}
+			return err
+		}
+	}
+	for name, spoil := range map[string]func(dir string) error{
+		"a byte of the data":  flip(segment.DataName),
+		"a byte of the index": flip(segment.IndexName),
+		"everything":          os.RemoveAll,
+		"the end": func(dir string) error {
+			return os.Truncate(filepath.Join(dir, segment.DataName), 20)
+		},
+	} {
+		for _, combiner := range []string{"sum", ""} {
+			for _, remote := range []bool{false, true} {
+				job, want := wordJob(t)
+				o := builtins("wordcount", combiner, "sum")
+				o.SplitSize, o.Reducers = 4000, ExactReducers(2)
+				job.Engine, _ = json.Marshal(o)
+				c := newCluster(t, BodyOptions{NoLocal: remote})
+				c.after = func(a scheduler.Attempt, data []byte) []byte {
+					if a.ID.String() == "map-2.0" {
+						if err := spoil(a.Dir); err != nil {
+							t.Fatal(err)
+						}
+					}
+					return data
+				}
+				if d := gocmp.Diff(want, merged(t, c.mustRun(job))); d != "" {
+					t.Errorf("%s: %s", name, d)
+				}
+				if len(c.lost) != 1 || c.lost[0].Attempt.String() != "map-2.0" || !c.lost[0].Sure {
+					t.Errorf("%s, by network %v, combiner %q: lost %v", name, remote, combiner, c.lost)
+				}
+			}
+		}
+	}
+}
+
+// hooked is a store that calls opened after each Open.
+type hooked struct {
+	store.Store
+	opened func(store.Name)
+}
+
+func (h hooked) Open(ctx context.Context, name store.Name, r store.Range) (io.ReadCloser, error) {
+	body, err := h.Store.Open(ctx, name, r)
+	h.opened(name)
+	return body, err
+}
+
+// TestInputChanges changes a file while a map has it open.
+func TestInputChanges(t *testing.T) {
+	for name, change := range map[string]func(file string) error{
+		"truncated": func(file string) error { return os.Truncate(file, 5000) },
+		"emptied":   func(file string) error { return os.Truncate(file, 0) },
+		"appended": func(file string) error {
+			f, err := os.OpenFile(file, os.O_APPEND|os.O_WRONLY, 0)
+			if err == nil {
+				_, err = f.WriteString("more\n")
+				err = cmp.Or(err, f.Close())
+			}
+			return err
+		},
+		"overwritten": func(file string) error {
+			return os.WriteFile(file, bytes.Repeat([]byte("x"), 20_000), 0o666)
+		},
+		"replaced": func(file string) error {
+			if err := os.WriteFile(file+".new", bytes.Repeat([]byte("x"), 20_000), 0o666); err != nil {
+				return err
+			}
+			return os.Rename(file+".new", file)
+		},
+		"removed": os.Remove,
+	} {
+		job, _ := wordJob(t)
+		c := newCluster(t, BodyOptions{})
+		plain, opens := c.resolve, 0
+		c.body.resolve = func(ctx context.Context, uri string) (store.Store, store.Name, error) {
+			st, n, err := plain(ctx, uri)
+			return hooked{st, func(n store.Name) {
+				if opens++; opens == 2 {
+					if err := change("/" + string(n)); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}}, n, err
+		}
+		_, err := c.run(job)
+		if errs.KindOf(err) != errs.Invalid || !strings.Contains(err.Error(), job.Input[0]+"/a was") {
+			t.Errorf("%s: %v", name, err)
+		}
+		nothing(t, job)
+	}
+}
+
+// TestStalePlanner: a second application master goes by the plan of the first, though the input has changed since.
+func TestStalePlanner(t *testing.T) {
+	job, _ := wordJob(t)
+	c := newCluster(t, BodyOptions{})
+	first, err := c.engine(job).Plan(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := strings.TrimPrefix(job.Input[0], "file://") + "/a"
+	if err := os.WriteFile(file, []byte("short"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	second, err := c.engine(job).Plan(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := gocmp.Diff(first, second); d != "" {
+		t.Error(d)
+	}
+	if _, err := c.run(job); errs.KindOf(err) != errs.Invalid {
+		t.Errorf("a job over changed input: %v", err)
+	}
+}
+
+// TestProof: a job whose results do not add up fails before it publishes anything.
+func TestProof(t *testing.T) {
+	for name, change := range map[string]func(m map[string]any){
+		"a map read less":           func(m map[string]any) { add(m, "bytes", -1) },
+		"a map emitted one more":    func(m map[string]any) { add(m, "emitted", 1) },
+		"a map lost a record":       func(m map[string]any) { add(m, "left", -1) },
+		"a reduce missed a segment": func(m map[string]any) { add(m, "segments", -1) },
+		"a reduce read one twice":   func(m map[string]any) { add(m, "groups", 0); add(m, "records", 1) },
+	} {
+		job, _ := wordJob(t)
+		c := newCluster(t, BodyOptions{})
+		changed := false
+		c.after = func(a scheduler.Attempt, data []byte) []byte {
+			if changed || strings.HasPrefix(name, "a map") != (a.ID.Task.Stage == mapStage) {
+				return data
+			}
+			changed = true
+			var m map[string]any
+			if err := json.Unmarshal(data, &m); err != nil {
+				t.Fatal(err)
+			}
+			change(m)
+			data, _ = json.Marshal(m)
+			return data
+		}
+		if _, err := c.run(job); errs.KindOf(err) != errs.Corrupt || !changed {
+			t.Errorf("%s: %v", name, err)
+		}
+		nothing(t, job)
+		if err := c.engine(job).Abort(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if left, _ := filepath.Glob(filepath.Dir(strings.TrimPrefix(job.Output, "file://")) + "/.*"); len(left) > 0 {
+			t.Errorf("%s: left behind: %v", name, left)
+		}
+	}
+}
+
+func add(m map[string]any, field string, n float64) {
+	v, ok := m[field].(float64)
+	if !ok {
+		panic("there is no number called " + field)
+	}
+	m[field] = v + n
+}
+
+// TestBadRecord: the error names the file and where in it the record is.
+func TestBadRecord(t *testing.T) {
+	lines := strings.Repeat("key\t1\n", 3000)
+	at := len(lines)
+	dir := fill(t, map[string]string{"a": strings.Repeat("key\t2\n", 10), "b": lines + "no number here\n" + lines})
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, mapper := range []functions.Ref{{Builtin: "aggregate"}, {Go: "picky"}, {Go: "panics"}} {
+		o := Options{Mapper: mapper, SplitSize: 5000}
+		job := newJob(t, o, t.TempDir()+"/out", dir)
+		job.Package = self
+		c := newCluster(t, BodyOptions{})
+		_, err := c.run(job)
+		want := fmt.Sprintf("file://%s/b, record at byte %d", dir, at)
+		if errs.KindOf(err) != errs.Failed || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: %v\nwant %q", mapper, err, want)
+		}
+		nothing(t, job)
+	}
+}
+
+// testFunctions are the functions of the test binary, when it is a job's package.
+func testFunctions() []functions.Function {
+	number := func(line []byte) error {
+		if bytes.HasPrefix(line, []byte("no ")) {
+			return fmt.Errorf("no number in %q", line)
+		}
+		return nil
+	}
+	return []functions.Function{
+		functions.MapReduce[string, int64]{
+			Name: "words",
+			Setup: func(functions.Env) error {
+				fmt.Println("ready")
+				for _, v := range os.Environ() {
+					if strings.HasPrefix(v, "RUNNER_") {
+						fmt.Println("variable", v)
+					}
+				}
+				return nil
+			},
+			Map: func(line []byte, emit func(string, int64)) error {
+				for _, w := range bytes.Fields(line) {
+					emit(string(w), 1)
+				}
+				return nil
+			},
+			Combine: functions.Sum[int64](),
+		},
+		functions.MapReduce[string, string]{
+			Name: "picky",
+			Map:  func(line []byte, _ func(string, string)) error { return number(line) },
+		},
+		functions.MapReduce[string, string]{
+			Name: "panics",
+			Map: func(line []byte, _ func(string, string)) error {
+				if err := number(line); err != nil {
+					panic(err)
+				}
+				return nil
+			},
+		},
+	}
+}
+
+// TestPackage runs functions in child processes, all of them or some.
+func TestPackage(t *testing.T) {
+	t.Setenv("RUNNER_SECRET", "not for children")
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	words, sum := functions.Ref{Go: "words"}, functions.Ref{Builtin: "sum"}
+	for _, o := range []Options{
+		{Mapper: words, Combiner: sum, Reducer: sum},
+		{Mapper: words, Combiner: words, Reducer: words},
+		{Mapper: words, Reducer: words},
+		{Mapper: functions.Ref{Builtin: "wordcount"}, Combiner: words, Reducer: sum},
+	} {
+		job, want := wordJob(t)
+		o.SplitSize = 4000
+		job.Engine, _ = json.Marshal(o)
+		job.Package = self
+		c := newCluster(t, BodyOptions{})
+		if d := gocmp.Diff(want, merged(t, c.mustRun(job))); d != "" {
+			t.Errorf("%+v: %s", o, d)
+		}
+		for _, line := range c.log.lines {
+			if strings.HasPrefix(line, "variable") && !strings.HasPrefix(line, "variable RUNNER_CHILD=") {
+				t.Errorf("a child has %s", line)
+			}
+		}
+		if o.Mapper == words && len(c.log.lines) == 0 {
+			t.Error("what children print is not in the log")
+		}
+	}
+}
+
+// TestDiskFull: /dev/full is a disk without room.
+func TestDiskFull(t *testing.T) {
+	for stage, place := range map[string]func(a *scheduler.Attempt) string{
+		mapStage: func(a *scheduler.Attempt) string { return filepath.Join(a.Dir, segment.DataName) },
+		reduceStage: func(a *scheduler.Attempt) string {
+			dir, name := filepath.Split(strings.TrimPrefix(a.Job.Output, "file://"))
+			return fmt.Sprintf("%s/.%s.runner-%s/.%s.%s", dir, name, a.Job.ID, a.ID, partName("r", a.ID.Task.Index))
+		},
+	} {
+		job, _ := wordJob(t)
+		c := newCluster(t, BodyOptions{})
+		c.before = func(a *scheduler.Attempt) {
+			if a.ID.Task.Stage == stage {
+				file := place(a)
+				if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.Symlink("/dev/full", file); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if _, err := c.run(job); errs.KindOf(err) != errs.Exhausted {
+			t.Errorf("%s: %v", stage, err)
+		}
+		nothing(t, job)
+	}
+}
+
+// smallDisk tells the test binary to be a map attempt that may write no large file.
+const smallDisk = "MAPREDUCE_TEST_SMALL_DISK"
+
+// TestDiskFullInSpill runs a map with little memory in a process whose files may not grow, so that its first spill
+// fails.
+func TestDiskFullInSpill(t *testing.T) {
+	dir := t.TempDir()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), smallDisk+"="+dir)
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "exhausted") || !strings.Contains(string(out), "file too large") {
+		t.Errorf("%v: %s", err, out)
+	}
+	if left, _ := filepath.Glob(dir + "/scratch/*"); len(left) > 0 {
+		t.Errorf("spills are left: %v", left)
+	}
+}
+
+func onSmallDisk() {
+	signal.Ignore(syscall.SIGXFSZ) // else the kernel kills; so the write fails
+	dir := os.Getenv(smallDisk)
+	err := func() error {
+		var text bytes.Buffer
+		for i := range 300_000 {
+			fmt.Fprintf(&text, "word%d another%d\n", i, i)
+		}
+		for _, d := range []string{"dir", "scratch"} {
+			if err := os.Mkdir(filepath.Join(dir, d), 0o777); err != nil {
+				return err
+			}
+		}
+		if err := os.WriteFile(filepath.Join(dir, "in"), text.Bytes(), 0o666); err != nil {
+			return err
+		}
+		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 1 << 20, Max: 1 << 20}); err != nil {
+			return err
+		}
+		return mapOnSmallDisk(dir)
+	}()
+	fmt.Println(err)
+}
+
+func mapOnSmallDisk(dir string) error {
+	ctx := context.Background()
+	local, err := file.New("/", file.Options{KeepDirs: true})
+	if err != nil {
+		return err
+	}
+	resolve := resolveIn(local)
+	options, err := json.Marshal(builtins("wordcount", "", "sum"))
+	if err != nil {
+		return err
+	}
+	job := scheduler.Job{ID: "aaaa-test", Output: "file://" + dir + "/out", Engine: options}
+	job.Input = []string{"file://" + dir + "/in"}
+	engine := NewEngine(job, mem.New(), resolve, EngineOptions{})
+	if _, err := engine.Plan(ctx); err != nil {
+		return err
+	}
+	id := scheduler.AttemptID{Task: scheduler.TaskID{Stage: mapStage}}
+	payload, err := engine.Payload(ctx, id.Task, nil)
+	if err != nil {
+		return err
+	}
+	body := NewBody(resolve, BodyOptions{})
+	defer body.Close()
+	_, err = body.Run(ctx, scheduler.Attempt{
+		Job: job, ID: id, Payload: payload, Dir: dir + "/dir", Scratch: dir + "/scratch", Memory: 6 << 20,
+	}, silent{})
+	return err
+}
