@@ -54,8 +54,8 @@ func New(opts Options) *Pool {
 
 // Budget starts the account of an attempt that may hold limit bytes.
 func (p *Pool) Budget(limit int64) *Budget {
-	b := &Budget{pool: p, limit: limit}
-	b.mu.held = map[*byte]int{}
+	b := &Budget{pool: p}
+	b.mu.limit, b.mu.held = limit, map[*byte]int{}
 	return b
 }
 
@@ -119,13 +119,14 @@ func (p *Pool) give(block []byte) {
 
 // Budget is what one attempt may hold. All methods may be called by many goroutines at once.
 type Budget struct {
-	pool  *Pool
-	limit int64
-	mu    struct {
+	pool *Pool
+	mu   struct {
 		sync.Mutex
-		held map[*byte]int // size of each block held, by its first byte
-		used int64
-		peak int64
+		limit  int64
+		held   map[*byte]int // size of each block held, by its first byte
+		used   int64
+		peak   int64
+		closed bool
 	}
 }
 
@@ -148,7 +149,7 @@ func (b *Budget) Alloc(n int) ([]byte, error) {
 	size := sizeOf(n)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.mu.used+int64(size) <= b.limit {
+	if !b.mu.closed && b.mu.used+int64(size) <= b.mu.limit {
 		if block := b.pool.take(size); block != nil {
 			b.mu.held[&block[0]] = size
 			b.mu.used += int64(size)
@@ -156,11 +157,12 @@ func (b *Budget) Alloc(n int) ([]byte, error) {
 			return block[:n], nil
 		}
 	}
-	return nil, errs.Errorf("arena.Alloc", errs.Exhausted, nil, "%d bytes wanted, %d of %d are in use", size, b.mu.used, b.limit)
+	return nil, errs.Errorf("arena.Alloc", errs.Exhausted, nil,
+		"%d bytes of memory wanted, %d of %d are in use", size, b.mu.used, b.mu.limit)
 }
 
 // Free gives back a block that Alloc returned (or its beginning; only where it starts matters). It must not be used any
-// more. A nil block is fine.
+// more. A nil block is fine, and so is one that Close gave back before; any other is a bug, and panics.
 func (b *Budget) Free(block []byte) {
 	if cap(block) == 0 {
 		return
@@ -170,6 +172,9 @@ func (b *Budget) Free(block []byte) {
 	defer b.mu.Unlock()
 	size, ok := b.mu.held[first]
 	if !ok {
+		if b.mu.closed {
+			return
+		}
 		panic("arena: Free of a block that is not held")
 	}
 	delete(b.mu.held, first)
@@ -177,7 +182,8 @@ func (b *Budget) Free(block []byte) {
 	b.pool.give(block[:size])
 }
 
-// Close gives back all that is still held: the end of an attempt, however it ended. A closed budget allows nothing.
+// Close gives back all that is still held: the end of an attempt, however it ended. Nobody may use its blocks any more.
+// A closed budget allows nothing.
 func (b *Budget) Close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -185,17 +191,21 @@ func (b *Budget) Close() {
 		b.pool.give(view(first, size))
 	}
 	clear(b.mu.held)
-	b.mu.used, b.limit = 0, 0
+	b.mu.used, b.mu.closed = 0, true
 }
 
 // Limit returns how many bytes may be held.
-func (b *Budget) Limit() int64 { return b.limit }
+func (b *Budget) Limit() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.mu.limit
+}
 
 // Left returns how many more bytes may be held.
 func (b *Budget) Left() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.limit - b.mu.used
+	return b.mu.limit - b.mu.used
 }
 
 // Peak returns how many bytes were held at most.

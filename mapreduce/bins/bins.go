@@ -60,8 +60,9 @@ func New(b *arena.Budget, n int, opts Options) *Set {
 // Len returns the number of bins.
 func (s *Set) Len() int { return len(s.tails) }
 
-// Tail returns room for n bytes or more at the end of bin i. The caller writes one record to its beginning and tells its
-// length to Advance. It fails with errs.Exhausted when the budget has no room: then use what is in the bins, and Reset.
+// Tail returns room for n bytes or more at the end of bin i. The caller writes one record to its beginning and tells
+// its length to Advance. It fails with errs.Exhausted when the budget has no room: then use what is in the bins, and
+// Reset.
 func (s *Set) Tail(i, n int) ([]byte, error) {
 	if t := &s.tails[i]; len(t.free) >= n && t.records < s.room {
 		return t.free, nil

@@ -9,8 +9,8 @@ import (
 	"github.com/seed3322913c/runner/mapreduce/segment"
 )
 
-// entry stands for a record while it is sorted: 8 bytes of its key, from some depth on, as a number that compares as they
-// do, and where the record is. Comparing the number nearly always decides, without a look at the record.
+// entry stands for a record while it is sorted: 8 bytes of its key, from some depth on, as a number that compares as
+// they do, and where the record is. Comparing the number nearly always decides, without a look at the record.
 type entry struct {
 	word uint64
 	at   uint64 // chunk<<32 | offset in it
@@ -78,9 +78,9 @@ func (o byteOrder) sortTies(es, tmp []entry, depth int) {
 	}
 }
 
-// deepen moves the keys that end within their word, all of the same word, to the front of es, sorted, and loads the next
-// word of the others. It returns how many ended: they are equal but for zeros at their end, so the shorter comes first,
-// and all of them come before those that go on.
+// deepen moves the keys that end within their word, all of the same word, to the front of es, sorted, and loads the
+// next word of the others. It returns how many ended: they are equal but for zeros at their end, so the shorter comes
+// first, and all of them come before those that go on.
 func (o byteOrder) deepen(es, tmp []entry, depth int) (ended int) {
 	depth += 8
 	uneven, n := false, 0

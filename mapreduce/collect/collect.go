@@ -1,8 +1,8 @@
 // Package collect is the map side: it takes what a mapper emits and leaves one segment.
 //
-// There are two collectors. A Folder serves jobs whose combiner folds int64 values: it folds most repetitions in a cache
-// and throws the rest into bins by hash, unsorted, since the reduce side counts before it sorts. A Sorter serves all other
-// jobs: it sorts each partition, perhaps combines, and merges when there was more than fits the memory.
+// There are two collectors. A Folder serves jobs whose combiner folds int64 values: it folds most repetitions in a
+// cache and throws the rest into bins by hash, unsorted, since the reduce side counts before it sorts. A Sorter serves
+// all other jobs: it sorts each partition, perhaps combines, and merges when there was more than fits the memory.
 //
 //	           ┌ Folder: cache ──evict──▶ bins ──┐ memory is full: spill      ┌ blocks copied    ┐
 //	Emit ──────┤                                 ├──────────▶ scratch ──────▶─┤                  ├──▶ segment

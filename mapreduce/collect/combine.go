@@ -25,13 +25,15 @@ func (c *Sorter) combine(ctx context.Context, w *segment.Writer, i int, it merge
 		return err
 	}
 	if f, ok := c.opts.Combiner.(functions.Flusher); ok {
-		return f.Flush(out)
+		if err := f.Flush(out); err != nil {
+			return err
+		}
 	}
-	return nil
+	return out.err
 }
 
-// combined writes what a combiner puts out for one partition. It may do so late (see functions.Flusher), so a key cannot
-// be compared with the one that was put in; but its order can, and its partition if that is by hash.
+// combined writes what a combiner puts out for one partition. It may do so late (see functions.Flusher), so a key
+// cannot be compared with the one that was put in; but its order can, and its partition if that is by hash.
 type combined struct {
 	c         *Sorter
 	w         *segment.Writer
@@ -39,15 +41,23 @@ type combined struct {
 	any       bool
 	last      []byte // the key before
 	number    []byte // an encoded int64
+	err       error  // the first one, in case that the combiner does not pass it on
 }
 
 // Emit implements functions.Emitter.
 func (o *combined) Emit(key, value []byte) error {
-	const op = "collect.Combine"
+	err := o.emit(key, value)
+	if err != nil && o.err == nil {
+		o.err = err
+	}
+	return err
+}
+
+func (o *combined) emit(key, value []byte) error {
 	if !o.any || !bytes.Equal(key, o.last) {
 		stays := o.c.opts.Partition != nil || segment.Partition(segment.Hash(key), o.c.opts.Partitions) == o.partition
 		if !stays || o.any && o.compare(o.last, key) > 0 {
-			return errs.Errorf(op, errs.Invalid, nil, "the combiner puts out other keys than it gets")
+			return errs.Errorf("collect.Combine", errs.Invalid, nil, "the combiner puts out other keys than it gets")
 		}
 		o.any, o.last = true, append(o.last[:0], key...)
 	}

@@ -4,18 +4,18 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"strconv"
 
 	"github.com/seed3322913c/runner/functions"
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/mapreduce/arena"
 	"github.com/seed3322913c/runner/mapreduce/bins"
 	"github.com/seed3322913c/runner/mapreduce/fold"
+	"github.com/seed3322913c/runner/mapreduce/merge"
 	"github.com/seed3322913c/runner/mapreduce/segment"
 )
 
-// FoldOptions tune a Folder. Without a Partition function partitions are ranges of a hash; reducers take contiguous runs
-// of them.
+// FoldOptions tune a Folder. Without a Partition function partitions are ranges of a hash; reducers take contiguous
+// runs of them.
 type FoldOptions struct {
 	Options
 	Values    functions.ValueKind  // what Emit's values are: ValueInt64, or ValueText for decimal numbers
@@ -25,8 +25,8 @@ type FoldOptions struct {
 // Folder collects int64 values that a combiner folds. It also is a functions.Int64Emitter.
 //
 // The cache is direct-mapped: each key has one place in it, and a new key throws out the old one, which goes to its bin
-// as a record of its own. So a frequent word costs one cache line, a rare one a copy, and nothing is ever looked up in a
-// table that is larger than the CPU's cache.
+// as a record of its own. So a frequent word costs one cache line, a rare one a copy, and nothing is ever looked up in
+// a table that is larger than the CPU's cache.
 type Folder struct {
 	opts   FoldOptions
 	fold   fold.Func
@@ -37,6 +37,7 @@ type Folder struct {
 	table  *fold.Table
 	spills spills
 	stats  Stats
+	err    error // the first one, in case that the mapper does not pass it on
 	done   bool
 }
 
@@ -86,19 +87,18 @@ func NewFolder(f functions.Int64Folder, opts FoldOptions) (*Folder, error) {
 
 // Emit takes a value as bytes, of the kind that the options say; one that is not a number is errs.Invalid.
 func (c *Folder) Emit(key, value []byte) error {
-	const op = "collect.Emit"
-	if c.opts.Values == functions.ValueText {
-		v, err := strconv.ParseInt(string(value), 10, 64)
-		if err != nil {
-			return errs.E(op, errs.Invalid, nil, err)
-		}
-		return c.EmitInt64(key, v)
-	}
-	v, n := binary.Varint(value)
-	if n <= 0 || n != len(value) {
-		return errs.Errorf(op, errs.Invalid, nil, "value of %d bytes is not an int64", len(value))
+	v, err := merge.Int64(c.opts.Values, value)
+	if err != nil {
+		return c.fail(err)
 	}
 	return c.EmitInt64(key, v)
+}
+
+func (c *Folder) fail(err error) error {
+	if c.err == nil {
+		c.err = err
+	}
+	return err
 }
 
 // EmitInt64 takes a value.
@@ -205,7 +205,7 @@ func (c *Folder) put(hash uint64, key []byte, value int64) error {
 	if c.opts.Partition != nil {
 		var err error
 		if bin, err = inBounds(c.opts.Partition(key), c.opts.Partitions); err != nil {
-			return err
+			return c.fail(err)
 		}
 	}
 	b, err := c.tail(bin, segment.MaxHeader+len(key))
@@ -221,13 +221,15 @@ func (c *Folder) put(hash uint64, key []byte, value int64) error {
 // tail is bins.Tail, which makes room by spilling.
 func (c *Folder) tail(bin, n int) ([]byte, error) {
 	b, err := c.bins.Tail(bin, n)
-	if err == nil || !errors.Is(err, errs.Exhausted) {
-		return b, err
+	if errors.Is(err, errs.Exhausted) {
+		if err = c.spill(); err == nil {
+			b, err = c.bins.Tail(bin, n)
+		}
 	}
-	if err := c.spill(); err != nil {
-		return nil, err
+	if err != nil {
+		return nil, c.fail(err)
 	}
-	return c.bins.Tail(bin, n)
+	return b, nil
 }
 
 func (c *Folder) spill() error {
@@ -250,6 +252,9 @@ func (c *Folder) spill() error {
 // Finish implements Collector.
 func (c *Folder) Finish(ctx context.Context) (segment.Index, error) {
 	defer c.Abort()
+	if c.err != nil {
+		return segment.Index{}, c.err
+	}
 	for i := range c.cache {
 		if err := c.evict(&c.cache[i]); err != nil {
 			return segment.Index{}, err

@@ -29,6 +29,7 @@ type Sorter struct {
 	spills spills
 	stats  Stats
 	number []byte // an encoded int64
+	err    error  // the first one, in case that the mapper does not pass it on
 	done   bool
 }
 
@@ -61,6 +62,14 @@ func (o SortOptions) appendInt64(b []byte, value int64) []byte {
 
 // Emit takes a record. One that does not fit the budget is errs.Exhausted.
 func (c *Sorter) Emit(key, value []byte) error {
+	err := c.emit(key, value)
+	if err != nil && c.err == nil {
+		c.err = err
+	}
+	return err
+}
+
+func (c *Sorter) emit(key, value []byte) error {
 	bin, err := c.partition(key, value)
 	if err != nil {
 		return err
@@ -70,10 +79,9 @@ func (c *Sorter) Emit(key, value []byte) error {
 	need := segment.MaxHeader + len(key) + len(value)
 	b, err := c.bins.Tail(bin, need)
 	if errors.Is(err, errs.Exhausted) {
-		if err := c.spill(); err != nil {
-			return err
+		if err = c.spill(); err == nil {
+			b, err = c.bins.Tail(bin, need)
 		}
-		b, err = c.bins.Tail(bin, need)
 	}
 	if err != nil {
 		return err
@@ -118,6 +126,9 @@ func (c *Sorter) spill() error {
 // Finish implements Collector.
 func (c *Sorter) Finish(ctx context.Context) (segment.Index, error) {
 	defer c.Abort()
+	if c.err != nil {
+		return segment.Index{}, c.err
+	}
 	if len(c.spills) > 0 { // what is left is merged like the others
 		if err := c.spill(); err != nil {
 			return segment.Index{}, err
@@ -150,7 +161,8 @@ func (c *Sorter) merge(ctx context.Context, w *segment.Writer, i int) error {
 	for k, r := range c.spills {
 		sources[k] = merge.Source{Range: r, Part: i}
 	}
-	m, err := merge.Open(ctx, sources, merge.Options{Compare: c.opts.Compare, Scratch: c.opts.Scratch, Budget: c.opts.Budget})
+	opts := merge.Options{Compare: c.opts.Compare, Scratch: c.opts.Scratch, Budget: c.opts.Budget}
+	m, err := merge.Open(ctx, sources, opts)
 	if err != nil {
 		return err
 	}

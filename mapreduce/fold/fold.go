@@ -1,5 +1,5 @@
-// Package fold is what both sides of a job with an Int64Folder share: the fold itself, and a table that folds all values
-// of a key into one.
+// Package fold is what both sides of a job with an Int64Folder share: the fold itself, and a table that folds all
+// values of a key into one.
 package fold
 
 import "github.com/seed3322913c/runner/functions"

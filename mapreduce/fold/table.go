@@ -13,8 +13,8 @@ import (
 // It is meant to be filled with so few keys that it stays in the L2 cache, emptied, and filled again; more keys make it
 // grow, and slow. It is used by one goroutine.
 //
-// The first 16 bytes of a key are in its slot, so that nearly all lookups touch one cache line; longer keys are kept one
-// behind the other in a buffer.
+// The first 16 bytes of a key are in its slot, so that nearly all lookups touch one cache line; longer keys are kept
+// one behind the other in a buffer.
 type Table struct {
 	budget *arena.Budget
 	limit  int64 // bytes that block and keys may take
@@ -82,8 +82,8 @@ func full(used, slots int) bool { return used*4 >= slots*3 }
 // Len returns how many keys the table has.
 func (t *Table) Len() int { return t.used }
 
-// Add folds value into the key's value. It fails with errs.Exhausted, and changes nothing, if the key is new and there is
-// no room for it: then take out what is there (All) and Reset.
+// Add folds value into the key's value. It fails with errs.Exhausted, and changes nothing, if the key is new and there
+// is no room for it: then take out what is there (All) and Reset.
 func (t *Table) Add(key []byte, value int64) error {
 	n := len(key)
 	w0, w1 := segment.Load(key, 0), segment.Load(key, 8)

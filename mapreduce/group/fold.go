@@ -29,8 +29,8 @@ type Fold struct {
 
 var _ Groups = (*Fold)(nil)
 
-// NewFold reads the ranges, which must be of the same partitions, and folds their records. It fails with errs.Corrupt when
-// one of them is not what its index says.
+// NewFold reads the ranges, which must be of the same partitions, and folds their records. It fails with errs.Corrupt
+// when one of them is not what its index says.
 func NewFold(ctx context.Context, in []*segment.Range, f functions.Int64Folder, opts Options) (*Fold, error) {
 	g := &Fold{opts: opts, fold: fold.Of(f)}
 	if err := g.read(ctx, in); err != nil {
@@ -74,8 +74,8 @@ func (g *Fold) read(ctx context.Context, in []*segment.Range) (err error) {
 	return nil
 }
 
-// tableShare is the part of the memory that the table may take, if one partition has so many keys. The rest is for those
-// of the partitions before it.
+// tableShare is the part of the memory that the table may take, if one partition has so many keys. The rest is for
+// those of the partitions before it.
 const tableShare = 3
 
 // open returns readers of all ranges, and how many bytes of records all of them have of each partition.

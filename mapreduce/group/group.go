@@ -1,9 +1,9 @@
 // Package group is the reduce side: it takes the parts of all maps that belong to a reducer and yields groups of equal
 // keys in order.
 //
-// A Merge serves segments whose partitions are sorted: it merges them as streams. A Fold serves segments of folded int64
-// values, which come unsorted, in hash order of partitions; so it needs one partition of all maps at a time to have all
-// there is of its keys:
+// A Merge serves segments whose partitions are sorted: it merges them as streams. A Fold serves segments of folded
+// int64 values, which come unsorted, in hash order of partitions; so it needs one partition of all maps at a time to
+// have all there is of its keys:
 //
 //	map 0: | p8 | p9 | ...      p8 of all maps ─▶ table that fits L2 ─▶ distinct keys ─┐
 //	map 1: | p8 | p9 | ...                                                             ▼
@@ -11,8 +11,8 @@
 //	                                                                               │
 //	                 too many for the memory: sorted run on disk ◀──── sorted one by one ────▶ reducer
 //
-// Both the table and the sort thus work in the cache, which makes them several times faster than a table of all keys and
-// a sort of all keys would be.
+// Both the table and the sort thus work in the cache, which makes them several times faster than a table of all keys
+// and a sort of all keys would be.
 package group
 
 import (

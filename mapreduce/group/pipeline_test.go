@@ -2,7 +2,6 @@ package group_test
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -10,7 +9,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -53,8 +51,11 @@ func byLength(parts int) func(key []byte) int {
 // small is a budget of n bytes in slabs so small that it is used up bit by bit.
 func small(n int64) *arena.Budget { return arena.New(arena.Options{Slab: 4 << 10}).Budget(n) }
 
+// maker makes one of the collectors.
+type maker func(o collect.Options) (collect.Collector, error)
+
 // mapper collects the records of one map into a directory of its own, and checks that nothing is left behind.
-func mapper(t testing.TB, dir string, newCollector func(o collect.Options) (collect.Collector, error), o collect.Options,
+func mapper(t testing.TB, dir string, newCollector maker, o collect.Options,
 	emit func(c collect.Collector) error) (segment.Index, collect.Stats) {
 	t.Helper()
 	defer o.Budget.Close()
@@ -139,7 +140,8 @@ func TestFoldPipeline(t *testing.T) {
 			dirs = append(dirs, dir)
 			keys := segmenttest.Keys(500).Draw(rt, "keys")
 			repeat := rapid.SampledFrom([]int{1, 1, 30}).Draw(rt, "repeat")
-			o := collect.Options{Budget: small(rapid.Int64Range(40<<10, 200<<10).Draw(rt, "memory")), Partitions: parts, Codec: codec}
+			memory := rapid.Int64Range(40<<10, 200<<10).Draw(rt, "memory of the map")
+			o := collect.Options{Budget: small(memory), Partitions: parts, Codec: codec}
 			x, stats := mapper(t, dir, func(o collect.Options) (collect.Collector, error) {
 				return collect.NewFolder(fold, collect.FoldOptions{Options: o, Values: kind, Partition: partition})
 			}, o, func(c collect.Collector) error {
@@ -167,7 +169,8 @@ func TestFoldPipeline(t *testing.T) {
 			hi := rapid.IntRange(lo+1, parts).Draw(rt, "cut")
 			in := fetch(t, dirs, lo, hi)
 			scratch := t.TempDir()
-			opts := group.Options{Scratch: scratch, Budget: small(rapid.Int64Range(24<<10, 200<<10).Draw(rt, "memory")), Values: kind}
+			memory := rapid.Int64Range(24<<10, 200<<10).Draw(rt, "memory of the reducer")
+			opts := group.Options{Scratch: scratch, Budget: small(memory), Values: kind}
 			g, err := group.NewFold(t.Context(), in, fold, opts)
 			if err != nil {
 				t.Fatal(err)
@@ -242,7 +245,11 @@ func one(kind functions.ValueKind, key []byte, values functions.Values, each fun
 		return errors.New("no value")
 	}
 	n, text := values.(functions.Int64Values).Int64(), string(values.Value())
-	if kind == functions.ValueText && text != fmt.Sprint(n) || kind == functions.ValueInt64 && text != string(binary.AppendVarint(nil, n)) {
+	want := fmt.Sprint(n)
+	if kind == functions.ValueInt64 {
+		want = string(binary.AppendVarint(nil, n))
+	}
+	if text != want {
 		return fmt.Errorf("%v %q is %d", kind, text, n)
 	}
 	if values.Next() {
@@ -262,7 +269,8 @@ func TestFoldSpills(t *testing.T) {
 		}, collect.Options{Budget: small(256 << 10), Partitions: parts}, func(c collect.Collector) error {
 			for round := range 3 {
 				for i := range n {
-					if err := functions.EmitInt64(c, fmt.Appendf(nil, "key %d %s", i, strings.Repeat("k", i%50)), int64(round)); err != nil {
+					key := fmt.Appendf(nil, "key %d %s", i, strings.Repeat("k", i%50))
+					if err := functions.EmitInt64(c, key, int64(round)); err != nil {
 						return err
 					}
 				}
@@ -295,202 +303,6 @@ func TestFoldSpills(t *testing.T) {
 		}
 		closeAll(t, in)
 		noneLeft(t, scratch)
-	}
-}
-
-// concat is a combiner and a reducer that joins the values of a key.
-type concat struct{}
-
-func (concat) Reduce(key []byte, values functions.Values, out functions.Emitter) error {
-	var all []byte
-	for values.Next() {
-		all = append(all, values.Value()...)
-	}
-	return out.Emit(key, all)
-}
-
-// late is concat in the background: it puts out each group when the next one comes, as one in another process may.
-type late struct {
-	concat
-	kept *pair
-}
-
-func (l *late) Reduce(key []byte, values functions.Values, out functions.Emitter) error {
-	if err := l.Flush(out); err != nil {
-		return err
-	}
-	var o output
-	if err := l.concat.Reduce(key, values, &o); err != nil {
-		return err
-	}
-	l.kept = &o[0]
-	return nil
-}
-
-func (l *late) Flush(out functions.Emitter) error {
-	p := l.kept
-	l.kept = nil
-	if p == nil {
-		return nil
-	}
-	return out.Emit([]byte(p.key), []byte(p.value))
-}
-
-// TestSortPipeline sorts any records over several maps and reducers, with any memory, combiner and order, and compares
-// with a stable sort of everything.
-func TestSortPipeline(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
-		compare := rapid.SampledFrom([]func(a, b []byte) int{nil, foldCase}).Draw(rt, "compare")
-		parts := rapid.SampledFrom([]int{1, 2, 7}).Draw(rt, "partitions")
-		partition := func(key, _ []byte) int { return byLength(parts)(key) }
-		if compare == nil && rapid.Bool().Draw(rt, "by hash") {
-			partition = nil
-		}
-		combiners := []functions.Reducer{nil, concat{}, &late{}}
-		combiner := combiners[rapid.IntRange(0, len(combiners)-1).Draw(rt, "combiner")]
-		var all []pair
-		var dirs []string
-		for m := range rapid.IntRange(1, 4).Draw(rt, "maps") {
-			dir := t.TempDir()
-			dirs = append(dirs, dir)
-			keys := segmenttest.Keys(400).Draw(rt, "keys")
-			repeat := rapid.SampledFrom([]int{1, 1, 10}).Draw(rt, "repeat")
-			o := collect.Options{Budget: small(rapid.Int64Range(60<<10, 300<<10).Draw(rt, "memory")), Partitions: parts}
-			mapper(t, dir, func(o collect.Options) (collect.Collector, error) {
-				return collect.NewSorter(collect.SortOptions{Options: o, Compare: compare, Partition: partition, Combiner: combiner})
-			}, o, func(c collect.Collector) error {
-				for i := range len(keys) * repeat {
-					p := pair{keys[i%len(keys)], fmt.Sprintf("%d.%d ", m, i)}
-					all = append(all, p)
-					if err := c.Emit([]byte(p.key), []byte(p.value)); err != nil {
-						return err
-					}
-				}
-				return nil
-			})
-		}
-		order := compare
-		if order == nil {
-			order = bytes.Compare
-		}
-		slices.SortStableFunc(all, func(a, b pair) int { return order([]byte(a.key), []byte(b.key)) })
-		var want, got output
-		for i, p := range all {
-			if i > 0 && order([]byte(p.key), []byte(all[i-1].key)) == 0 {
-				want[len(want)-1].value += p.value
-			} else {
-				want = append(want, p)
-			}
-		}
-		fanIn := rapid.SampledFrom([]int{0, 2}).Draw(rt, "fan in")
-		for lo := 0; lo < parts; {
-			hi := rapid.IntRange(lo+1, parts).Draw(rt, "cut")
-			in, scratch := fetch(t, dirs, lo, hi), t.TempDir()
-			g, err := group.NewMerge(t.Context(), in, group.MergeOptions{
-				Options: group.Options{Scratch: scratch, Budget: small(64 << 10)}, Compare: compare, FanIn: fanIn})
-			if err != nil {
-				t.Fatal(err)
-			}
-			var mine output
-			if err := g.Reduce(t.Context(), concat{}, &mine); err != nil {
-				t.Fatal(err)
-			}
-			if !slices.IsSortedFunc(mine, func(a, b pair) int { return order([]byte(a.key), []byte(b.key)) }) {
-				t.Fatalf("not sorted: %q", mine)
-			}
-			if int(g.Stats().Groups) != len(mine) {
-				t.Fatalf("%d groups, stats %+v", len(mine), g.Stats())
-			}
-			got = append(got, mine...)
-			if err := g.Close(); err != nil {
-				t.Fatal(err)
-			}
-			closeAll(t, in)
-			noneLeft(t, scratch)
-			lo = hi
-		}
-		if got, want := normal(got), normal(want); !slices.Equal(got, want) {
-			t.Fatalf("got %q\nwant %q", got, want)
-		}
-	})
-}
-
-// normal sorts groups by key, whatever reducer they came from. Of keys that are equal in the job's order any one stands
-// for all.
-func normal(groups output) output {
-	for i := range groups {
-		groups[i].key = strings.ToLower(groups[i].key)
-	}
-	slices.SortFunc(groups, func(a, b pair) int { return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.value, b.value)) })
-	return groups
-}
-
-// TestSecondarySort groups by the first byte of keys that are sorted as a whole.
-func TestSecondarySort(t *testing.T) {
-	dir := t.TempDir()
-	mapper(t, dir, func(o collect.Options) (collect.Collector, error) {
-		return collect.NewSorter(collect.SortOptions{Options: o})
-	}, collect.Options{Budget: small(64 << 10), Partitions: 1}, func(c collect.Collector) error {
-		for _, key := range []string{"b2", "a3", "a1", "b1", "a2"} {
-			if err := c.Emit([]byte(key), []byte(key[1:])); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	in := fetch(t, []string{dir}, 0, 1)
-	defer closeAll(t, in)
-	g, err := group.NewMerge(t.Context(), in, group.MergeOptions{
-		Options: group.Options{Scratch: t.TempDir(), Budget: small(64 << 10)},
-		Group:   func(a, b []byte) int { return cmp.Compare(a[0], b[0]) },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer g.Close()
-	var got output
-	if err := g.Reduce(t.Context(), concat{}, &got); err != nil {
-		t.Fatal(err)
-	}
-	if want := (output{{"a1", "123"}, {"b1", "12"}}); !slices.Equal(got, want) {
-		t.Errorf("got %q, want %q", got, want)
-	}
-}
-
-// TestOneKey gives a reducer more values of one key than memory would hold.
-func TestOneKey(t *testing.T) {
-	const n = 300_000
-	dir := t.TempDir()
-	_, stats := mapper(t, dir, func(o collect.Options) (collect.Collector, error) {
-		return collect.NewSorter(collect.SortOptions{Options: o, Values: functions.ValueInt64})
-	}, collect.Options{Budget: small(256 << 10), Partitions: 1}, func(c collect.Collector) error {
-		for range n {
-			if err := functions.EmitInt64(c, []byte("the key"), 1); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if stats.Spills < 10 {
-		t.Errorf("the map did not spill: %+v", stats)
-	}
-	in := fetch(t, []string{dir}, 0, 1)
-	defer closeAll(t, in)
-	g, err := group.NewMerge(t.Context(), in, group.MergeOptions{
-		Options: group.Options{Scratch: t.TempDir(), Budget: small(64 << 10), Values: functions.ValueInt64}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer g.Close()
-	total := int64(0)
-	r := reduce(func(_ []byte, values functions.Values) error {
-		for v := values.(functions.Int64Values); v.Next(); {
-			total += v.Int64()
-		}
-		return nil
-	})
-	if err := g.Reduce(t.Context(), r, nil); err != nil || total != n {
-		t.Errorf("total %d, %v", total, err)
 	}
 }
 

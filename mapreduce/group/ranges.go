@@ -2,6 +2,7 @@ package group
 
 import (
 	"bytes"
+	"math/bits"
 	"slices"
 
 	"github.com/seed3322913c/runner/mapreduce/arena"
@@ -53,12 +54,12 @@ func newRanges(b *arena.Budget, f fold.Func, sample *fold.Table, times float64) 
 // recordOverhead is about how many bytes a record has beside its key.
 const recordOverhead = 3
 
-// find returns the range of a key.
+// find returns the range of a key: a binary search without branches, since each of them would be mispredicted half the
+// time.
 func (r *ranges) find(prefix uint64) (i int) {
 	for step := (len(r.cuts) + 1) / 2; step > 0; step /= 2 {
-		if prefix >= r.cuts[i+step-1] {
-			i += step
-		}
+		_, below := bits.Sub64(prefix, r.cuts[i+step-1], 0)
+		i += step & (int(below) - 1)
 	}
 	return i
 }

@@ -110,7 +110,8 @@ func (s Source) empty() bool { return s.part().Stored == 0 && s.part().Records =
 
 // pass merges sources to one in a file.
 func (m *Merger) pass(ctx context.Context, sources []Source, opts Options) (Source, error) {
-	run, err := segment.Spill(opts.Scratch, sources[0].Range.Index().Layout, segment.WriterOptions{}, func(w *segment.Writer) error {
+	layout := sources[0].Range.Index().Layout
+	run, err := segment.Spill(opts.Scratch, layout, segment.WriterOptions{}, func(w *segment.Writer) error {
 		t, err := start(sources, opts)
 		if err != nil {
 			return err

@@ -43,7 +43,8 @@ func budget(n int64) *arena.Budget { return arena.New(arena.Options{}).Budget(n)
 // foldCase is an order in which different keys are equal.
 func foldCase(a, b []byte) int { return bytes.Compare(bytes.ToLower(a), bytes.ToLower(b)) }
 
-// TestMerge merges any sources, in any number of passes: what comes out is what a stable sort of all of them would give.
+// TestMerge merges any sources, in any number of passes: what comes out is what a stable sort of all of them would
+// give.
 func TestMerge(t *testing.T) {
 	dir := t.TempDir()
 	rapid.Check(t, func(rt *rapid.T) {
@@ -65,7 +66,8 @@ func TestMerge(t *testing.T) {
 			want = append(want, pairs...)
 		}
 		slices.SortStableFunc(want, less)
-		opts := Options{Compare: compare, Scratch: dir, Budget: budget(0), FanIn: rapid.SampledFrom([]int{0, 1, 3, 20}).Draw(rt, "fan in")}
+		fanIn := rapid.SampledFrom([]int{0, 1, 3, 20}).Draw(rt, "fan in")
+		opts := Options{Compare: compare, Scratch: dir, Budget: budget(0), FanIn: fanIn}
 		m, err := Open(t.Context(), sources, opts)
 		if err != nil {
 			t.Fatal(err)
@@ -226,7 +228,8 @@ func TestReduceEnds(t *testing.T) {
 		}
 		return nil
 	})
-	if n, err := Reduce(t.Context(), listOf(pair{"a", ""}, pair{"b", ""}, pair{"c", ""}), Grouping{}, fails, nil); err != mine || n != 1 {
+	three := listOf(pair{"a", ""}, pair{"b", ""}, pair{"c", ""})
+	if n, err := Reduce(t.Context(), three, Grouping{}, fails, nil); err != mine || n != 1 {
 		t.Errorf("%d groups, %v", n, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -23,14 +23,15 @@ type Grouping struct {
 	Values  functions.ValueKind   // what the values are; but for ValueBytes they can be had as int64 too
 }
 
-// Reduce calls r for each group of it, and returns how many there were. Values that r leaves unread are skipped. An error
-// of it, or a value that is not the number that r takes it for, ends it even if r does not notice.
-func Reduce(ctx context.Context, it Iterator, by Grouping, r functions.Reducer, out functions.Emitter) (groups int64, err error) {
+// Reduce calls r for each group of it, and returns how many there were. Values that r leaves unread are skipped. An
+// error of it, or a value that is not the number that r takes it for, ends it even if r does not notice.
+func Reduce(ctx context.Context, it Iterator, by Grouping, r functions.Reducer, out functions.Emitter) (int64, error) {
 	v := &values{stopped: ctx.Err, it: it, compare: by.Compare}
 	var given functions.Values = v
 	if by.Values != functions.ValueBytes {
 		given = &int64Values{v, by.Values}
 	}
+	groups := int64(0)
 	for it.Record() != nil {
 		v.begin()
 		err := r.Reduce(v.key, given, out)
@@ -110,24 +111,27 @@ type int64Values struct {
 
 // Int64 implements functions.Int64Values. What is not a number is 0, and ends the reduction.
 func (v *int64Values) Int64() int64 {
-	n, err := parse(v.kind, v.Value())
+	n, err := Int64(v.kind, v.Value())
 	if err != nil && v.err == nil {
 		v.err = err
 	}
 	return n
 }
 
-func parse(kind functions.ValueKind, value []byte) (int64, error) {
+// Int64 returns the number that a value is, which is of kind ValueInt64 or ValueText. What is not a number is
+// errs.Invalid.
+func Int64(kind functions.ValueKind, value []byte) (int64, error) {
+	const op = "merge.Int64"
 	if kind == functions.ValueText {
 		n, err := strconv.ParseInt(string(value), 10, 64)
 		if err != nil {
-			return 0, errs.E("merge.Reduce", errs.Invalid, nil, err)
+			return 0, errs.E(op, errs.Invalid, nil, err)
 		}
 		return n, nil
 	}
 	n, w := binary.Varint(value)
 	if w <= 0 || w != len(value) {
-		return 0, errs.Errorf("merge.Reduce", errs.Invalid, nil, "a value of %d bytes is not an int64", len(value))
+		return 0, errs.Errorf(op, errs.Invalid, nil, "a value of %d bytes is not an int64", len(value))
 	}
 	return n, nil
 }

@@ -82,19 +82,21 @@ func TestZigZag(t *testing.T) {
 }
 
 func drawIndex(rt *rapid.T) Index {
-	x := Index{Layout: rapid.SampledFrom([]Layout{Folded, Sorted}).Draw(rt, "layout"), First: rapid.IntRange(0, 100).Draw(rt, "first")}
-	x.Parts = []Part{}
+	x := Index{
+		Layout: rapid.SampledFrom([]Layout{Folded, Sorted}).Draw(rt, "layout"),
+		First:  rapid.IntRange(0, 100).Draw(rt, "first"), Parts: []Part{},
+	}
 	offset := rapid.Int64Range(0, 1<<40).Draw(rt, "offset")
 	for range rapid.IntRange(0, 20).Draw(rt, "parts") {
 		p := Part{
-			Offset: offset, Stored: rapid.Int64Range(0, 1<<50).Draw(rt, "stored"), Raw: rapid.Int64().Draw(rt, "raw") & math.MaxInt64,
-			Records: rapid.Int64().Draw(rt, "records") & math.MaxInt64, Sum: rapid.Uint32().Draw(rt, "sum"),
+			Offset:  offset,
+			Stored:  rapid.Int64Range(0, 1<<50).Draw(rt, "stored"),
+			Raw:     rapid.Int64().Draw(rt, "raw") & math.MaxInt64,
+			Records: rapid.Int64().Draw(rt, "records") & math.MaxInt64,
+			Sum:     rapid.Uint32().Draw(rt, "sum"),
 		}
 		offset += p.Stored
 		x.Parts = append(x.Parts, p)
-	}
-	if len(x.Parts) == 0 {
-		return Index{Layout: x.Layout, First: x.First, Parts: x.Parts}
 	}
 	return x
 }

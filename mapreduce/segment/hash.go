@@ -24,8 +24,8 @@ func Hash(key []byte) uint64 {
 	return HashEnd(HashPair(h, Load(key, i), Load(key, i+8)))
 }
 
-// HashStart, HashPair and HashEnd are Hash in parts, for who has a key's words at hand: HashStart of the length, HashPair
-// for each 16 bytes (the last ones filled with zeros; once for the empty key), HashEnd.
+// HashStart, HashPair and HashEnd are Hash in parts, for who has a key's words at hand: HashStart of the length,
+// HashPair for each 16 bytes (the last ones filled with zeros; once for the empty key), HashEnd.
 func HashStart(n int) uint64 { return uint64(n) * hashA }
 
 // HashPair is told with HashStart.
@@ -37,12 +37,12 @@ func HashPair(h, w0, w1 uint64) uint64 {
 // HashEnd is told with HashStart.
 func HashEnd(h uint64) uint64 { return h ^ h>>29 }
 
-// Partition returns which of parts partitions a hash falls in: they divide the range of hashes evenly, in order, so that
-// neighbours can be put together. Only the upper half of the hash counts. parts is at most MaxParts.
+// Partition returns which of parts partitions a hash falls in: they divide the range of hashes evenly, in order, so
+// that neighbours can be put together. Only the upper half of the hash counts. parts is at most MaxParts.
 func Partition(hash uint64, parts int) int { return int(hash >> 32 * uint64(parts) >> 32) }
 
-// Load returns up to 8 bytes of key from offset i on, the first in the lowest bits, zeros beyond its end. It is a single
-// load when the capacity of key allows.
+// Load returns up to 8 bytes of key from offset i on, the first in the lowest bits, zeros beyond its end. It is a
+// single load when the capacity of key allows.
 func Load(key []byte, i int) uint64 {
 	n := len(key) - i
 	if cap(key)-i >= 8 {
@@ -63,5 +63,6 @@ func loadTail(key []byte, i int) (word uint64) {
 	return word
 }
 
-// Prefix returns up to 8 bytes of key from offset i on as a number whose order is that of the bytes, zeros beyond its end.
+// Prefix returns up to 8 bytes of key from offset i on as a number whose order is that of the bytes, zeros beyond its
+// end.
 func Prefix(key []byte, i int) uint64 { return bits.ReverseBytes64(Load(key, i)) }

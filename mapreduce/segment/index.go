@@ -38,8 +38,8 @@ type Index struct {
 	Parts  []Part
 }
 
-// Cut returns the index of the partitions lo to hi-1 alone (numbered as in the whole segment), which x must have. Offsets
-// stay those of the data file.
+// Cut returns the index of the partitions lo to hi-1 alone (numbered as in the whole segment), which x must have.
+// Offsets stay those of the data file.
 func (x Index) Cut(lo, hi int) Index {
 	return Index{Layout: x.Layout, First: lo, Parts: x.Parts[lo-x.First : hi-x.First]}
 }

@@ -47,9 +47,9 @@ func NewReceiver(want Index, opts ReceiveOptions) (*Receiver, error) {
 	return rc, nil
 }
 
-// Write takes the next bytes. Each partition's checksum is compared as soon as its last byte is there: errs.Corrupt means
-// that the source is not what its index says, or was altered on its way; more bytes than expected likewise. A full disk
-// is errs.Exhausted.
+// Write takes the next bytes. Each partition's checksum is compared as soon as its last byte is there: errs.Corrupt
+// means that the source is not what its index says, or was altered on its way; more bytes than expected likewise. A
+// full disk is errs.Exhausted.
 func (rc *Receiver) Write(p []byte) (int, error) {
 	const op = "segment.Receive"
 	taken := 0

@@ -10,8 +10,8 @@ import (
 // MaxHeader is the longest a record's two numbers can be, in bytes.
 const MaxHeader = 2 * binary.MaxVarintLen64
 
-// PutHeader writes a record's two numbers to b, which has room for MaxHeader bytes, and returns their length. The second
-// is the length of the value in layout Sorted, and ZigZag of the value itself in layout Folded.
+// PutHeader writes a record's two numbers to b, which has room for MaxHeader bytes, and returns their length. The
+// second is the length of the value in layout Sorted, and ZigZag of the value itself in layout Folded.
 func PutHeader(b []byte, key int, second uint64) int {
 	if uint64(key)|second < 0x80 {
 		b[1] = byte(second)

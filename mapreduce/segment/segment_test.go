@@ -97,11 +97,14 @@ func read(r *segment.Range) (parts [][]rec, err error) {
 	return parts, nil
 }
 
+// numbers are around what an encoding treats differently.
+var numbers = []int64{0, 1, -1, 63, 64, -65, math.MaxInt64, math.MinInt64}
+
 func drawParts(rt *rapid.T, layout segment.Layout) (parts [][]rec) {
 	for range rapid.IntRange(1, 6).Draw(rt, "parts") {
 		var records []rec
 		for i, key := range segmenttest.Keys(80).Draw(rt, "keys") {
-			r := rec{key: key, number: rapid.SampledFrom([]int64{0, 1, -1, 63, 64, -65, math.MaxInt64, math.MinInt64}).Draw(rt, "number")}
+			r := rec{key: key, number: rapid.SampledFrom(numbers).Draw(rt, "number")}
 			if layout == segment.Sorted {
 				r.number, r.value = 0, strings.Repeat("v", i*i%200)
 			}
@@ -205,9 +208,11 @@ func receive(want segment.Index, data []byte, piece int, opts segment.ReceiveOpt
 
 // TestLongRecords has records that fill several blocks, also exactly.
 func TestLongRecords(t *testing.T) {
-	for _, n := range []int{record.MaxBlock - 10, record.MaxBlock - 5, 2*record.MaxBlock - 6, 2*record.MaxBlock - 5, 2*record.MaxBlock + 100} {
+	const block = record.MaxBlock
+	for _, n := range []int{block - 10, block - 5, 2*block - 6, 2*block - 5, 2*block + 100} {
 		dir := t.TempDir()
-		parts := [][]rec{{{key: "a", value: "b"}, {key: "k", value: strings.Repeat("v", n)}, {key: "l", value: "m"}}, {{key: "n"}}}
+		long := rec{key: "k", value: strings.Repeat("v", n)}
+		parts := [][]rec{{{key: "a", value: "b"}, long, {key: "l", value: "m"}}, {{key: "n"}}}
 		write(t, dir, segment.Sorted, segment.WriterOptions{}, parts)
 		r, err := segment.Open(dir, 0, 2)
 		if err != nil {
@@ -224,11 +229,14 @@ func TestLongRecords(t *testing.T) {
 	}
 }
 
-// TestDamage alters every byte of a small segment, cuts it at every length, and makes it longer: whatever way it is read,
-// that is noticed.
+// TestDamage alters every byte of a small segment, cuts it at every length, and makes it longer: whatever way it is
+// read, that is noticed.
 func TestDamage(t *testing.T) {
 	dir := t.TempDir()
-	parts := [][]rec{{{key: "one", number: 1}, {key: "two", number: -70}}, nil, {{key: strings.Repeat("three", 20), number: 3}}, {{key: ""}}}
+	parts := [][]rec{
+		{{key: "one", number: 1}, {key: "two", number: -70}}, nil,
+		{{key: strings.Repeat("three", 20), number: 3}}, {{key: ""}},
+	}
 	x := write(t, dir, segment.Folded, segment.WriterOptions{Block: 50}, parts)
 	data, err := os.ReadFile(filepath.Join(dir, segment.DataName))
 	if err != nil {
@@ -292,8 +300,11 @@ func TestWrongIndex(t *testing.T) {
 		"records":        func(p []segment.Part) { p[0].Records++ },
 		"raw":            func(p []segment.Part) { p[1].Raw-- },
 		"cut in a block": func(p []segment.Part) { p[0].Stored--; p[1].Offset--; p[1].Stored++ },
-		"cut elsewhere":  func(p []segment.Part) { n := p[1].Stored / 2; p[0].Stored += n; p[1].Offset += n; p[1].Stored -= n },
-		"too long":       func(p []segment.Part) { p[1].Stored += 100 },
+		"cut elsewhere": func(p []segment.Part) {
+			n := p[1].Stored / 2
+			p[0].Stored, p[1].Offset, p[1].Stored = p[0].Stored+n, p[1].Offset+n, p[1].Stored-n
+		},
+		"too long": func(p []segment.Part) { p[1].Stored += 100 },
 	} {
 		wrong := segment.Index{Layout: x.Layout, Parts: slices.Clone(x.Parts)}
 		change(wrong.Parts)
@@ -396,7 +407,8 @@ func TestNotThereBeforeCommit(t *testing.T) {
 	if _, err := segment.Open(dir, 0, 2); !errors.Is(err, errs.Invalid) {
 		t.Errorf("a partition too many: %v", err)
 	}
-	if _, err := segment.Create(filepath.Join(dir, "none"), segment.Sorted, segment.WriterOptions{}); !errors.Is(err, errs.NotFound) {
+	_, err = segment.Create(filepath.Join(dir, "none"), segment.Sorted, segment.WriterOptions{})
+	if !errors.Is(err, errs.NotFound) {
 		t.Errorf("no such directory: %v", err)
 	}
 }

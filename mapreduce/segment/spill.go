@@ -6,8 +6,8 @@ import (
 	"github.com/seed3322913c/runner/infra/errs"
 )
 
-// Spill makes a file in dir of the partitions that write puts out, and returns it as a Range. Its Close removes it. A full
-// disk is errs.Exhausted.
+// Spill makes a file in dir of the partitions that write puts out, and returns it as a Range. Its Close removes it. A
+// full disk is errs.Exhausted.
 func Spill(dir string, layout Layout, opts WriterOptions, write func(w *Writer) error) (*Range, error) {
 	f, err := os.CreateTemp(dir, "spill-*")
 	if err != nil {

@@ -17,8 +17,8 @@ type WriterOptions struct {
 	Block int          // bytes of payload a block is filled up to, 64 KiB by default: a merge holds one of each stream
 }
 
-// DefaultBlock is large enough to make a block's header and a read of it cheap, and small enough for a reducer that reads
-// from thousands of maps at once.
+// DefaultBlock is large enough to make a block's header and a read of it cheap, and small enough for a reducer that
+// reads from thousands of maps at once.
 const DefaultBlock = 64 << 10
 
 // writeBuffer is how many bytes of blocks are collected for one write.
@@ -50,8 +50,8 @@ func NewWriter(out io.Writer, layout Layout, opts WriterOptions) *Writer {
 	}
 }
 
-// Append adds n records to the current partition, as they were encoded elsewhere. Chunks are whole records; one that is
-// too long for a block must be a single record.
+// Append adds n records to the current partition, as they were encoded elsewhere; every chunk has whole records. What a
+// reader gets is whole chunks too: one that is too long for a block is cut, and put together again.
 func (w *Writer) Append(chunks [][]byte, n int) error {
 	for _, chunk := range chunks {
 		w.append(chunk)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"math"
 
@@ -38,10 +37,10 @@ func NewReader(open Opener, pieces []Piece, opts Options) *Reader {
 	return &Reader{open: open, pieces: pieces, opts: opts}
 }
 
-// Batch returns the next run of whole lines of one file, with their ends; the last one may lack it at the end of the file.
-// The bytes are valid until the next call and have at least 8 more bytes of capacity. At the end it returns io.EOF. It
-// fails with errs.Exhausted, naming the offset, when a line does not fit the budget, and with errs.Corrupt when a file
-// ends before its piece does.
+// Batch returns the next run of whole lines of one file, with their ends; the last one may lack it at the end of the
+// file. The bytes are valid until the next call and have at least 8 more bytes of capacity. At the end it returns
+// io.EOF. It fails with errs.Exhausted, naming the offset, when a line does not fit the budget, and with errs.Corrupt
+// when a file ends before its piece does.
 func (r *Reader) Batch(ctx context.Context) (lines []byte, err error) {
 	if len(r.rest) > 0 {
 		r.at = r.restAt()
@@ -168,7 +167,8 @@ func (r *Reader) finish() error {
 		return err
 	}
 	if at := r.base + int64(r.hi); p.Length != ToEnd && at < r.end {
-		return errs.E("", errs.Corrupt, nil, fmt.Errorf("the file ends at byte %d, it had %d or more when the job was planned", at, r.end))
+		return errs.Errorf("", errs.Corrupt, nil,
+			"the file ends at byte %d, it had %d or more when the job was planned", at, r.end)
 	}
 	if p.Length != ToEnd {
 		r.done += p.Length
@@ -205,7 +205,7 @@ func (r *Reader) lines() ([]byte, error) {
 		}
 		if r.hi == len(r.buf) {
 			if err := r.grow(2 * len(r.buf)); err != nil {
-				return nil, errs.E("", errs.Exhausted, nil, fmt.Errorf("the line at byte %d is longer than %d: %w", r.base, r.hi, err))
+				return nil, errs.Errorf("", errs.Exhausted, nil, "the line at byte %d is longer than %d: %w", r.base, r.hi, err)
 			}
 		}
 	}

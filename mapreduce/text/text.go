@@ -1,7 +1,7 @@
 // Package text reads splits of text as lines, without copying or allocating per line.
 //
-// A Reader fills one large buffer, finds the last newline in it, and hands out all the lines before that at once or one by
-// one, as views of the buffer. What follows the last newline is moved to the front, and the rest is filled again.
+// A Reader fills one large buffer, finds the last newline in it, and hands out all the lines before that at once or one
+// by one, as views of the buffer. What follows the last newline is moved to the front, and the rest is filled again.
 //
 //	file     ...the end of a line\nfirst line of ours\n ... \nlast line of ours, goes on\nnot ours\n
 //	piece                   |- Offset                       Offset+Length -|
@@ -15,8 +15,8 @@ import (
 	"github.com/seed3322913c/runner/mapreduce/arena"
 )
 
-// Piece is a part of a file, the whole of it often. A split is one large piece or many small ones. A line belongs to the
-// piece in which its first byte lies, so pieces that cover a file without gaps yield each line exactly once.
+// Piece is a part of a file, the whole of it often. A split is one large piece or many small ones. A line belongs to
+// the piece in which its first byte lies, so pieces that cover a file without gaps yield each line exactly once.
 type Piece struct {
 	Name   string // what errors call it
 	Offset int64  // the first byte
