@@ -31,7 +31,7 @@ type Options struct {
 
 // Stats counts what went through.
 type Stats struct {
-	Records int64 // read from the maps
+	Records int64 // of the maps, read so far: all of them when Reduce is done, a Fold has read them before
 	Groups  int64 // handed to the reducer so far
 	Spilled int64 // records written to scratch files
 }

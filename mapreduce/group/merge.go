@@ -21,7 +21,7 @@ type MergeOptions struct {
 type Merge struct {
 	merger *merge.Merger
 	by     merge.Grouping
-	stats  Stats
+	groups int64
 }
 
 var _ Groups = (*Merge)(nil)
@@ -42,7 +42,6 @@ func NewMerge(ctx context.Context, in []*segment.Range, opts MergeOptions) (*Mer
 		for i := range x.Parts {
 			sources = append(sources, merge.Source{Range: r, Part: x.First + i})
 		}
-		m.stats.Records += x.Records()
 	}
 	var err error
 	m.merger, err = merge.Open(ctx, sources, merge.Options{
@@ -51,19 +50,20 @@ func NewMerge(ctx context.Context, in []*segment.Range, opts MergeOptions) (*Mer
 	if err != nil {
 		return nil, err
 	}
-	m.stats.Spilled = m.merger.Spilled()
 	return m, nil
 }
 
 // Reduce implements Groups.
 func (m *Merge) Reduce(ctx context.Context, r functions.Reducer, out functions.Emitter) error {
 	n, err := merge.Reduce(ctx, m.merger, m.by, r, out)
-	m.stats.Groups += n
+	m.groups += n
 	return err
 }
 
 // Stats implements Groups.
-func (m *Merge) Stats() Stats { return m.stats }
+func (m *Merge) Stats() Stats {
+	return Stats{Records: m.merger.Read(), Groups: m.groups, Spilled: m.merger.Spilled()}
+}
 
 // Close implements Groups.
 func (m *Merge) Close() error {

@@ -119,8 +119,12 @@ func TestSortPipeline(t *testing.T) {
 			if !slices.IsSortedFunc(mine, func(a, b pair) int { return order([]byte(a.key), []byte(b.key)) }) {
 				t.Fatalf("not sorted: %q", mine)
 			}
-			if int(g.Stats().Groups) != len(mine) {
-				t.Fatalf("%d groups, stats %+v", len(mine), g.Stats())
+			records := int64(0)
+			for _, r := range in {
+				records += r.Index().Records()
+			}
+			if s := g.Stats(); s.Groups != int64(len(mine)) || s.Records != records {
+				t.Fatalf("%d groups of %d records, stats %+v", len(mine), records, s)
 			}
 			got = append(got, mine...)
 			if err := g.Close(); err != nil {

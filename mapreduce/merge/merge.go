@@ -22,18 +22,27 @@ type Options struct {
 }
 
 const (
-	// streamCost is about what a source that is read from a file holds: a block, and what is read ahead.
-	streamCost = 3 * segment.DefaultBlock
+	// fileCost is about what a source that is read from a file holds: a block, and what is read ahead.
+	fileCost = 3 * segment.DefaultBlock
 	// minFanIn goes beyond a very small budget, rather than merge in very many passes.
 	minFanIn = 8
 )
 
-// fanIn returns how many sources may be read at once.
-func (o Options) fanIn() int {
+// fanIn returns how many of sources may be read at once.
+func (o Options) fanIn(sources []Source) int {
 	if o.FanIn > 0 {
 		return max(2, o.FanIn)
 	}
-	return max(minFanIn, int(o.Budget.Left()/streamCost))
+	cost := int64(0)
+	for _, s := range sources {
+		if !s.Range.InMemory() {
+			cost += fileCost
+		}
+	}
+	if left := o.Budget.Left(); cost > left {
+		return max(minFanIn, int(left/fileCost))
+	}
+	return len(sources)
 }
 
 // Merger is a sorted stream of records, those of equal keys in the order of their sources. It is used by one goroutine.
@@ -42,6 +51,7 @@ func (o Options) fanIn() int {
 type Merger struct {
 	tree    *tree
 	runs    []*segment.Range // of our own making
+	read    int64
 	spilled int64
 }
 
@@ -57,7 +67,7 @@ func Open(ctx context.Context, sources []Source, opts Options) (*Merger, error) 
 }
 
 func (m *Merger) open(ctx context.Context, sources []Source, opts Options) (err error) {
-	fanIn := opts.fanIn()
+	fanIn := opts.fanIn(sources)
 	for len(sources) > fanIn {
 		n := min(fanIn, len(sources)-fanIn+1) // as many as it takes, and no more, so that little is read twice
 		i := smallest(sources, n)
@@ -159,8 +169,12 @@ func (m *Merger) Next() error {
 		return err
 	}
 	m.tree.enter(w)
+	m.read++
 	return nil
 }
+
+// Read returns how many records Next has left behind.
+func (m *Merger) Read() int64 { return m.read }
 
 // Spilled returns how many records were written to files.
 func (m *Merger) Spilled() int64 { return m.spilled }

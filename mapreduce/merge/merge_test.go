@@ -80,7 +80,7 @@ func TestMerge(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if m.Spilled() > 0 && len(sources) <= opts.fanIn() {
+		if m.Spilled() > 0 && len(sources) <= opts.fanIn(sources) {
 			t.Fatal("a pass that was not needed")
 		}
 		if !slices.Equal(got, want) {

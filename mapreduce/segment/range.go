@@ -47,6 +47,9 @@ func Open(dir string, lo, hi int) (*Range, error) {
 // Index returns what the range holds.
 func (r *Range) Index() Index { return r.index }
 
+// InMemory reports whether reading the range takes no more memory than it has already.
+func (r *Range) InMemory() bool { return r.mem != nil }
+
 // Close frees the memory or the file of the range. The second time it does nothing.
 func (r *Range) Close() error {
 	free := r.free
