@@ -49,6 +49,7 @@ func (p *program) enter(ctx context.Context, id string) (role, error) {
 		return role{}, err
 	}
 	log := slog.New(slog.NewTextHandler(p.err, nil)).With("container", os.Getenv(launch.ContainerEnv))
+	log.Info("started", "job", job.ID, "process", os.Getpid(), "build", buildInfo().Revision)
 	return role{session, home, job, log}, nil
 }
 

@@ -18,11 +18,11 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/mapreduce"
 	"github.com/seed3322913c/runner/mapreduce/proof"
 	"github.com/seed3322913c/runner/runner/demo"
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/format"
-	"github.com/seed3322913c/runner/runner/spec"
 	"github.com/seed3322913c/runner/scheduler"
 )
 
@@ -65,7 +65,13 @@ func (p *program) demo(ctx context.Context, o demoOptions) error {
 	if err != nil {
 		return err
 	}
-	job, err := prepare(ctx, spec.Flags{Input: []string{shelf}, Output: output, Name: "demo"}, "wordcount", "")
+	s, err := specOf(ctx, "wordcount", "")
+	if err != nil {
+		return err
+	}
+	s.Name, s.Input, s.Output = "demo", []string{shelf}, output
+	s.MapReduce.SplitSize, s.MapReduce.Reducers = size/int64(books), mapreduce.ExactReducers(2) // more to look at
+	job, err := jobOf(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -82,20 +88,23 @@ func (p *program) demo(ctx context.Context, o demoOptions) error {
 	if o.watch.json || report.State != scheduler.JobSucceeded {
 		return p.tell(ctx, job, report, o.watch)
 	}
-	m, _ := manifest(report) // without one there are no words to tell of
+	m, err := readManifest(ctx, report)
+	if err != nil {
+		return err
+	}
 	words, err := topWords(output, m, 3)
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(p.out, "Done in %s. %s different words; the most frequent: %s\n%s%s\n%s", format.Duration(took(report)),
-		format.Count(m.Totals.OutputRecords), strings.Join(words, " · "), proofLine(m.Totals), strings.TrimSpace(outputLine(job.Output, m)),
+	_, err = fmt.Fprintf(p.out, "Done in %s. %s different words; the most frequent: %s\n%s%s%s", format.Duration(took(report)),
+		format.Count(m.Totals.OutputRecords), strings.Join(words, " · "), proofLine(m.Totals), outputLine(job.Output, mapreduce.Summary{}, partNames(ctx, report)),
 		demoNext(job.ID, output))
 	return err
 }
 
 // demoNext says what to try next.
 func demoNext(id scheduler.JobID, output string) string {
-	return fmt.Sprintf("\nNext:  %-56s %s\n       %-56s %s\n       %-56s %s\n",
+	return fmt.Sprintf("\nNext:  %-60s %s\n       %-60s %s\n       %-60s %s\n",
 		"runner run wordcount --input YOUR/FILES --output out/words", "the same with your text",
 		"runner status "+short(id), "what just happened",
 		"runner verify "+output, "prove the output again")

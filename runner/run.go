@@ -98,7 +98,7 @@ func (p *program) run(ctx context.Context, o runOptions, what string) error {
 	return p.supervise(ctx, home, job, o.watch)
 }
 
-// prepare makes a job of what was asked for, and finds all that is wrong with it before anything is created.
+// prepare makes a job of what was asked for. All that can be known to be wrong is found before anything is created.
 func prepare(ctx context.Context, flags spec.Flags, what, function string) (scheduler.Job, error) {
 	s, err := specOf(ctx, what, function)
 	if err != nil {
@@ -107,6 +107,11 @@ func prepare(ctx context.Context, flags spec.Flags, what, function string) (sche
 	if err := flags.Apply(&s); err != nil {
 		return scheduler.Job{}, err
 	}
+	return jobOf(ctx, s)
+}
+
+// jobOf makes a job of a specification, if nothing is wrong with it.
+func jobOf(ctx context.Context, s spec.Spec) (scheduler.Job, error) {
 	dir, err := os.Getwd()
 	if err != nil {
 		return scheduler.Job{}, errs.E("run", errs.Other, nil, err)

@@ -72,15 +72,15 @@ func describe(job scheduler.Job, s embedded.Status) string {
 	if s.Message != "" {
 		fmt.Fprintf(&b, "  %s\n", s.Message)
 	}
-	if m, ok := manifest(s.Report); ok {
+	if m, ok := summaryOf(s.Report); ok {
 		facts := []string{
 			"in " + format.Bytes(m.Totals.BytesRead), "out " + format.Bytes(m.Totals.OutputBytes),
 			"shuffled " + format.Bytes(m.Totals.SegmentBytes),
 		}
-		if rate := format.Rate(m.Totals.BytesRead, took(s.Report)); rate != "" {
+		if rate := format.Rate(m.Totals.BytesRead, took(s.Report)); rate != "" && m.Totals.BytesRead >= 1e6 {
 			facts = append(facts, rate)
 		}
-		fmt.Fprintf(&b, "  %s\n  %s", strings.Join(facts, "   "), outputLine(job.Output, m))
+		fmt.Fprintf(&b, "  %s\n  %s", strings.Join(facts, "   "), outputLine(job.Output, m, nil))
 	}
 	if line := slowest(s.Report); line != "" {
 		fmt.Fprintf(&b, "  %s      runner logs %s --task %s\n", line, short(job.ID), s.Slowest[0].ID.Task)

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/store"
+	"github.com/seed3322913c/runner/mapreduce"
 	"github.com/seed3322913c/runner/mapreduce/proof"
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/format"
@@ -61,7 +63,7 @@ func (p *program) tell(ctx context.Context, job scheduler.Job, r am.Report, o wa
 		fmt.Fprint(p.err, failure(job, r))
 		return verdict
 	}
-	_, err := fmt.Fprint(p.out, success(job, r))
+	_, err := fmt.Fprint(p.out, success(job, r, partNames(ctx, r)))
 	return err
 }
 
@@ -73,23 +75,22 @@ func took(r am.Report) time.Duration {
 	return r.Ended.Sub(r.Started)
 }
 
-// manifest returns what a finished job says about its output.
-func manifest(r am.Report) (proof.Manifest, bool) {
-	var m proof.Manifest
+// summaryOf returns what a finished job says about its output.
+func summaryOf(r am.Report) (mapreduce.Summary, bool) {
+	var m mapreduce.Summary
 	err := json.Unmarshal(r.Result, &m)
-	return m, err == nil && m.Format != 0
+	return m, err == nil && m.Output != ""
 }
 
-// success is what people read when a job has worked.
-func success(job scheduler.Job, r am.Report) string {
+// success is what people read when a job has worked. names are its parts, if they are few.
+func success(job scheduler.Job, r am.Report, names []string) string {
 	line := "Done in " + format.Duration(took(r)) + "."
-	m, ok := manifest(r)
+	m, ok := summaryOf(r)
 	if !ok {
 		return line + "\n"
 	}
-	t := m.Totals
-	line += fmt.Sprintf(" %s in, %s out.\n", format.Plural(t.InputRecords, "record"), format.Count(t.OutputRecords))
-	return line + proofLine(t) + outputLine(job.Output, m)
+	line += fmt.Sprintf(" %s in, %s out.\n", format.Plural(m.Totals.InputRecords, "record"), format.Count(m.Totals.OutputRecords))
+	return line + proofLine(m.Totals) + outputLine(job.Output, m, names)
 }
 
 // proofLine says what was checked before the output was published.
@@ -103,17 +104,46 @@ func proofLine(t proof.Totals) string {
 }
 
 // outputLine says where the output lies, in words that can be pasted.
-func outputLine(output string, m proof.Manifest) string {
-	const few = 3
+func outputLine(output string, m mapreduce.Summary, names []string) string {
 	place := say.Path(output)
-	if len(m.Parts) > few {
-		return fmt.Sprintf("Output: %s (%s, %s)\n", place, format.Plural(int64(len(m.Parts)), "part"), format.Bytes(m.Totals.OutputBytes))
+	if len(names) == 0 {
+		return fmt.Sprintf("Output: %s (%s, %s)\n", place, format.Plural(int64(m.Parts), "part"), format.Bytes(m.Totals.OutputBytes))
+	}
+	return fmt.Sprintf("Output: %s/%s\n", place, strings.Join(append(names, proof.Success), ", "))
+}
+
+// fewParts is how many parts are named one by one.
+const fewParts = 3
+
+// partNames returns the parts of an output if they are few, as its manifest has them. Without it nobody is told their
+// names, and that is all.
+func partNames(ctx context.Context, r am.Report) []string {
+	if m, ok := summaryOf(r); !ok || m.Parts > fewParts {
+		return nil
+	}
+	m, err := readManifest(ctx, r)
+	if err != nil {
+		return nil
 	}
 	var names []string
 	for _, part := range m.Parts {
 		names = append(names, part.Name)
 	}
-	return fmt.Sprintf("Output: %s/%s\n", place, strings.Join(append(names, proof.Success), ", "))
+	return names
+}
+
+// readManifest reads what lies in the output of a finished job.
+func readManifest(ctx context.Context, r am.Report) (proof.Manifest, error) {
+	summary, _ := summaryOf(r)
+	st, name, err := newResolver()(ctx, summary.Output)
+	if err != nil {
+		return proof.Manifest{}, err
+	}
+	text, err := store.Get(ctx, st, name.Join(proof.Success), proof.MaxManifest)
+	if err != nil {
+		return proof.Manifest{}, err
+	}
+	return proof.Decode(text)
 }
 
 // failure says whose fault it was, where, and what to do.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/seed3322913c/runner/mapreduce"
 	"github.com/seed3322913c/runner/mapreduce/proof"
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/say"
@@ -35,8 +36,7 @@ func someJob(t *testing.T) (scheduler.Job, am.Report) {
 		SplitsRead: 824, BytesRead: 102_400_000_000, InputRecords: 893412, Reduces: 16, ReduceInputRecords: 1000,
 		OutputRecords: 41284, OutputBytes: 1_300_000_000, SegmentBytes: 9_800_000_000,
 	}
-	m := proof.Manifest{Format: 1, Job: "7k2f-wordcount", Parts: []proof.Part{{Name: "part-r-00000"}, {Name: "part-r-00001"}}, Totals: totals}
-	result, err := json.Marshal(m)
+	result, err := json.Marshal(mapreduce.Summary{Output: "file:///elsewhere", Parts: 2, Totals: totals})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ func TestSuccess(t *testing.T) {
 Proof: 824 splits of 102.4 GB read once, 1,000 records out of maps = into reduces, every block's checksum seen.
 Output: out/words/part-r-00000, part-r-00001, _SUCCESS
 `
-	if diff := cmp.Diff(want, success(job, r)); diff != "" {
+	if diff := cmp.Diff(want, success(job, r, []string{"part-r-00000", "part-r-00001"})); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -74,7 +74,7 @@ func TestDescribe(t *testing.T) {
 	job, r := someJob(t)
 	want := `7k2f-wordcount  SUCCEEDED  1m02s  824 maps (3 tried again: 2 lost, 1 failed)  16 reduces
   in 102.4 GB   out 1.3 GB   shuffled 9.8 GB   1.7 GB/s
-  Output: out/words/part-r-00000, part-r-00001, _SUCCESS
+  Output: out/words (2 parts, 1.3 GB)
   slowest: map-311 on executor-5.0, 14.0 s (median 3.0 s)      runner logs 7k2f --task map-311
 `
 	if diff := cmp.Diff(want, describe(job, embedded.Status{Report: r})); diff != "" {
@@ -131,11 +131,11 @@ Nothing was written to out/words. What the task said: runner logs 7k2f --task ma
 }
 
 func TestOutputLine(t *testing.T) {
-	m := proof.Manifest{Parts: make([]proof.Part, 1500), Totals: proof.Totals{OutputBytes: 2e9}}
-	if got := outputLine("s3://bucket/x", m); got != "Output: s3://bucket/x (1,500 parts, 2.0 GB)\n" {
+	m := mapreduce.Summary{Parts: 1500, Totals: proof.Totals{OutputBytes: 2e9}}
+	if got := outputLine("s3://bucket/x", m, nil); got != "Output: s3://bucket/x (1,500 parts, 2.0 GB)\n" {
 		t.Errorf("%q", got)
 	}
-	if got := outputLine("s3://bucket/x", proof.Manifest{}); got != "Output: s3://bucket/x/_SUCCESS\n" {
+	if got := outputLine("s3://bucket/x", m, []string{"a"}); got != "Output: s3://bucket/x/a, _SUCCESS\n" {
 		t.Errorf("%q", got)
 	}
 }

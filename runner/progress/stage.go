@@ -41,11 +41,11 @@ func fields(s am.StageReport, cores int, now time.Time) []string {
 	took := elapsed(s, now)
 	if s.Worked > 0 {
 		all = append(all, format.Bytes(s.Worked))
-		if rate := format.Rate(s.Worked, took); rate != "" && took >= 10*time.Millisecond {
-			all = append(all, rate)
-			if cores > 1 && took >= time.Second {
-				all = append(all, format.Rate(s.Worked/int64(cores), took)+" per core")
-			}
+	}
+	if rate := format.Rate(s.Worked, took); rate != "" && s.Worked >= 1e6 { // of less it says how long starting takes
+		all = append(all, rate)
+		if cores > 1 && took >= time.Second {
+			all = append(all, format.Rate(s.Worked/int64(cores), took)+" per core")
 		}
 	}
 	if bad := s.Failed + s.Lost; bad > 0 {
