@@ -17,9 +17,9 @@
 //	}
 //
 // There is a driver for the mapper, one for the reducer and one for both, and CheckCombiner for the promise that a
-// combiner makes. JobDriver runs a whole job on the real engine while things go wrong. The others take typed and raw functions alike, and are as unkind as an engine: bytes are overwritten as
+// combiner makes. They take typed and raw functions alike, and are as unkind as an engine: bytes are overwritten as
 // soon as they may be, records come singly and in batches, the combiner runs never, sometimes and often, and a panic
-// is an error with its place.
+// is an error with its place. JobDriver runs a whole job on the real engine while things go wrong.
 package functionstest
 
 import (
