@@ -95,7 +95,7 @@ func (t *task) roles() roles { return roles{t.Job, t.opts} }
 
 // create starts this attempt's part of the output.
 func (t *task) create(ctx context.Context, kind string, values functions.ValueKind) (*textOutput, error) {
-	out, err := commit.New(t.Job)
+	out, err := commit.New(ctx, t.Job, t.resolve)
 	if err != nil {
 		return nil, err
 	}

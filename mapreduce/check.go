@@ -43,7 +43,7 @@ func check(ctx context.Context, job scheduler.Job, resolve store.Resolve) (check
 	if err := (roles{job, opts}).check(ctx); err != nil {
 		return checked{}, err
 	}
-	out, err := commit.New(job)
+	out, err := commit.New(ctx, job, resolve)
 	if err != nil {
 		return checked{}, err
 	}

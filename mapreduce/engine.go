@@ -288,9 +288,13 @@ func (e *Engine) reducePayload(index int, maps []scheduler.Output) ([]byte, erro
 
 // Abort implements scheduler.Engine.
 func (e *Engine) Abort(ctx context.Context) error {
-	out, err := commit.New(e.job)
-	if err != nil {
+	out, err := commit.New(ctx, e.job, e.resolve)
+	switch errs.KindOf(err) {
+	case errs.Invalid, errs.Unsupported:
 		return nil // then nothing was ever written
+	}
+	if err != nil {
+		return err
 	}
 	return out.Abort(ctx)
 }

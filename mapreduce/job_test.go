@@ -2,6 +2,7 @@ package mapreduce
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -14,6 +15,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/seed3322913c/runner/functions"
+	"github.com/seed3322913c/runner/infra/store"
+	"github.com/seed3322913c/runner/infra/store/mem"
+	"github.com/seed3322913c/runner/mapreduce/proof"
 )
 
 // nasty are inputs that word counts get wrong.
@@ -298,5 +302,42 @@ func TestMapOnly(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(out, "part-m-00000")); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestObjects reads from and writes to a store that has no folders.
+func TestObjects(t *testing.T) {
+	st := mem.New()
+	for name, content := range nasty {
+		if err := store.Put(t.Context(), st, store.Name("in/"+name), []byte(content)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := newCluster(t, BodyOptions{})
+	c.resolve = func(_ context.Context, uri string) (store.Store, store.Name, error) {
+		return st, store.Name(strings.TrimPrefix(uri, "mem://bucket/")), nil
+	}
+	c.body.resolve = c.resolve
+	o := builtins("wordcount", "sum", "sum")
+	o.SplitSize, o.Reducers = 100_000, ExactReducers(3)
+	job := newJob(t, o, "")
+	job.Input, job.Output = []string{"mem://bucket/in"}, "mem://bucket/out"
+	if _, err := c.run(job); err != nil {
+		t.Fatal(err)
+	}
+	m, err := proof.Verify(t.Context(), c.resolve, job.Output)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var parts []string
+	for _, p := range m.Parts {
+		b, err := store.Get(t.Context(), st, store.Name("out/"+p.Name), 1<<30)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parts = append(parts, string(b))
+	}
+	if d := cmp.Diff(wordCounts(visible(nasty)...), merged(t, parts)); d != "" || len(parts) != 3 {
+		t.Errorf("%d parts, %s", len(parts), d)
 	}
 }

@@ -26,7 +26,7 @@ func (e *Engine) Commit(ctx context.Context, in scheduler.Outputs, _ scheduler.C
 	if err != nil {
 		return nil, errs.E(op, errs.Other, nil, err)
 	}
-	out, err := commit.New(e.job)
+	out, err := commit.New(ctx, e.job, e.resolve)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@
 // output's scheme; New chooses:
 //
 //	file://    a hidden folder beside the output, renamed to it at the end
+//	others     uploads that tasks begin and the commit completes, in stores with that ability (store.Multipart)
 //
 // Committing again for the same job is success, in whatever process and wherever the first time was interrupted.
 package commit
@@ -16,6 +17,7 @@ import (
 	"strings"
 
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/mapreduce/proof"
 	"github.com/seed3322913c/runner/scheduler"
 )
@@ -61,7 +63,7 @@ type Part struct {
 
 // New returns the committer of a job's output. It fails with errs.Unsupported, in one sentence, for a place where there
 // is none.
-func New(job scheduler.Job) (Committer, error) {
+func New(ctx context.Context, job scheduler.Job, resolve store.Resolve) (Committer, error) {
 	const op = "commit.New"
 	scheme, rest, ok := strings.Cut(job.Output, "://")
 	switch {
@@ -71,7 +73,18 @@ func New(job scheduler.Job) (Committer, error) {
 	case scheme == "file":
 		return newFiles(job, rest)
 	}
-	return nil, errs.Errorf(op, errs.Unsupported, nil, "jobs cannot write to %s:// yet; write to file://", scheme)
+	st, name, err := resolve(ctx, strings.TrimRight(job.Output, "/"))
+	if err != nil {
+		return nil, err
+	}
+	mp, ok := store.MultipartOf(st)
+	if !ok {
+		return nil, errs.Errorf(op, errs.Unsupported, nil, "jobs cannot write to %s://; write to file:// or s3://", scheme)
+	}
+	if err := name.Check(); err != nil {
+		return nil, errs.Errorf(op, errs.Invalid, nil, "output %s names no folder to be made", job.Output)
+	}
+	return &objects{job: job.ID, uri: job.Output, st: st, mp: mp, name: name, over: job.Overwrite}, nil
 }
 
 // exists is the error for an output that is there already. Owner is the manifest found in it, nil if there is none.

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -149,10 +148,8 @@ func (f *files) replaceable() error {
 		return errs.Errorf(op, errs.KindOf(err), nil, "output %s cannot be looked at: %v", f.output, err)
 	}
 	for _, e := range entries {
-		name := e.Name()
-		if !strings.HasPrefix(name, "part-") && name[0] != '_' && name[0] != '.' || e.IsDir() {
-			return errs.Errorf(op, errs.Exist, nil,
-				"%s has %s in it, which no job wrote, so it is not overwritten; remove it or choose another output", f.output, name)
+		if !written(e.Name()) || e.IsDir() {
+			return strange(f.uri, e.Name())
 		}
 	}
 	return nil

@@ -81,7 +81,7 @@ func fileJob(dir, id string, overwrite bool) scheduler.Job {
 
 func open(t *testing.T, job scheduler.Job) *files {
 	t.Helper()
-	c, err := New(job)
+	c, err := New(t.Context(), job, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -318,7 +318,7 @@ func TestFilesCheck(t *testing.T) {
 		t.Errorf("Check changed something: %d files", got)
 	}
 	for _, bad := range []string{"words", "file://words", "file:///"} {
-		if _, err := New(scheduler.Job{ID: "aaaa-x", Output: bad}); errs.KindOf(err) != errs.Invalid {
+		if _, err := New(t.Context(), scheduler.Job{ID: "aaaa-x", Output: bad}, nil); errs.KindOf(err) != errs.Invalid {
 			t.Errorf("output %q: %v", bad, err)
 		}
 	}
