@@ -33,15 +33,14 @@ type Client struct {
 	}
 }
 
-// Dial returns a client of job's application master, waiting until there is one or ctx ends.
+// Dial returns a client of job's application master, waiting until there is, or was, one or ctx ends. When the job is over
+// already, the client's methods fail with errs.NotFound.
 func Dial(ctx context.Context, c coord.Coordinator, job scheduler.JobID, secret string) (*Client, error) {
-	for e, err := range amrpc.Follow(ctx, c, job) {
+	for _, err := range amrpc.Follow(ctx, c, job) {
 		if err != nil {
 			return nil, errs.E("am.Dial", errs.Other, job, err)
 		}
-		if e.Epoch != 0 {
-			break
-		}
+		break
 	}
 	return &Client{coord: c, job: job, secret: secret}, nil
 }
@@ -58,6 +57,9 @@ func (c *Client) rpc(ctx context.Context) (amrpc.ClientsClient, error) {
 	here, err := amrpc.ParseEndpoint(v.Data)
 	if err != nil {
 		return nil, err
+	}
+	if here.Over {
+		return nil, errs.Errorf("am.Client", errs.NotFound, c.job, "the job is over, and its application master gone")
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

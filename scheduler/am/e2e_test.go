@@ -19,6 +19,7 @@ import (
 	storemem "github.com/seed3322913c/runner/infra/store/mem"
 	"github.com/seed3322913c/runner/scheduler"
 	"github.com/seed3322913c/runner/scheduler/am"
+	"github.com/seed3322913c/runner/scheduler/amrpc"
 	"github.com/seed3322913c/runner/scheduler/executor"
 	"github.com/seed3322913c/runner/scheduler/launch"
 	launchmem "github.com/seed3322913c/runner/scheduler/launch/mem"
@@ -42,6 +43,9 @@ type site struct {
 	options  am.Options
 	lease    time.Duration // of executors
 	session  string
+	puppets  bool                                  // containers of executors do nothing
+	wrap     func(launch.Launcher) launch.Launcher // of the application master; may be nil
+	running  sync.WaitGroup                        // processes
 	mu       struct {
 		sync.Mutex
 		calls  []string // of the engine
@@ -59,7 +63,7 @@ func newSite(t *testing.T) *site {
 		ID: "abcd-toy", Name: "toy", Kind: "toy", Resources: scheduler.Resources{Executors: 2, CPU: 1},
 		Retry: scheduler.Retry{Task: 4, Job: 3},
 	}
-	s.engine = &toy{st: s.st, maps: 6, calls: func(what string) {
+	s.engine = &toy{st: s.st, job: s.job.ID, maps: 6, calls: func(what string) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.mu.calls = append(s.mu.calls, what)
@@ -67,26 +71,27 @@ func newSite(t *testing.T) *site {
 	s.body = toyBody{node: filepath.Join(t.TempDir(), "node"), rounds: 1}
 	s.options = am.Options{MaxExecutors: 2, Heartbeat: 20 * time.Millisecond, Dead: 2 * time.Second}
 	s.launcher = launchmem.New(s.process)
-	t.Cleanup(s.launcher.Close)
+	t.Cleanup(func() {
+		s.launcher.Close()
+		s.running.Wait() // also those that crashed, which nobody else waits for
+	})
 	return s
 }
 
 // process is what the containers do.
 func (s *site) process(ctx context.Context, g launch.Group, c launch.Container) error {
+	s.running.Add(1)
+	defer s.running.Done()
 	if g.ID.Role == "am" {
-		s.engine.job = s.job
-		err := am.Run(ctx, am.Config{
-			Job: s.job, Engine: s.engine, Store: s.st, Coord: s.co, Launcher: s.launcher, Secret: secret, Session: s.session,
-			Executors: launch.Group{
-				Command: []string{"executor"}, Grace: 10 * time.Second,
-				Restart: launch.Restart{Attempts: 5, Delay: time.Millisecond},
-			},
-			Options: s.options,
-		})
+		err := am.Run(ctx, s.amConfig())
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.mu.errors = append(s.mu.errors, err)
 		return err
+	}
+	if s.puppets {
+		<-ctx.Done()
+		return nil
 	}
 	body := s.body
 	body.before = func(ctx context.Context, a scheduler.Attempt) error {
@@ -104,6 +109,21 @@ func (s *site) process(ctx context.Context, g launch.Group, c launch.Container) 
 		Dirs:    executor.Dirs{Node: s.body.node, Scratch: filepath.Join(root, "scratch"), Logs: filepath.Join(root, "logs")},
 		Options: executor.Options{Node: "127.0.0.1:7", Lease: s.lease},
 	})
+}
+
+func (s *site) amConfig() am.Config {
+	var l launch.Launcher = s.launcher
+	if s.wrap != nil {
+		l = s.wrap(l)
+	}
+	return am.Config{
+		Job: s.job, Engine: s.engine, Store: s.st, Coord: s.co, Launcher: l, Secret: secret, Session: s.session,
+		Executors: launch.Group{
+			Command: []string{"executor"}, Grace: 10 * time.Second,
+			Restart: launch.Restart{Attempts: 5, Delay: time.Millisecond},
+		},
+		Options: s.options,
+	}
 }
 
 func (s *site) amGroup() launch.Group {
@@ -225,8 +245,15 @@ func checkGone(t *testing.T, s *site) {
 	if err != nil || len(scratch) > 0 {
 		t.Errorf("scratch: %v, %v", scratch, err)
 	}
-	if v, err := s.co.Get(t.Context(), "job/"+coord.Key(s.job.ID)+"/am"); err != nil || v.Version != 0 {
-		t.Errorf("the application master's address: %+v, %v", v, err)
+	key := amrpc.Key(s.job.ID)
+	if v, err := s.co.Get(t.Context(), key); err != nil || !strings.Contains(string(v.Data), `"over":true`) {
+		t.Errorf("the word that the job is over: %s, %v", v.Data, err)
+	}
+	if err := am.Forget(t.Context(), s.co, s.job.ID); err != nil {
+		t.Error(err)
+	}
+	if v, err := s.co.Get(t.Context(), key); err != nil || v.Version != 0 {
+		t.Errorf("after Forget: %s, %v", v.Data, err)
 	}
 	if _, err := os.Stat(filepath.Join(filepath.Dir(s.body.node), "logs", "map-0.0.log")); err != nil {
 		t.Error(err)
@@ -249,4 +276,3 @@ func ids(list []scheduler.AttemptID) string {
 	slices.Sort(texts)
 	return strings.Join(texts, " ")
 }
-

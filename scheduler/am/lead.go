@@ -52,7 +52,7 @@ func (a *master) lead(ctx context.Context, leader *journal.Leader, lease coord.L
 	if err := a.finish(ctx); err != nil {
 		return err
 	}
-	return unpublish(ctx, a.cfg.Coord, a.cfg.Job.ID, here)
+	return publish(ctx, a.cfg.Coord, a.cfg.Job.ID, amrpc.Endpoint{Epoch: here.Epoch, Over: true})
 }
 
 // server serves executors and clients. Calls that wait return when stop is closed.
@@ -190,41 +190,37 @@ func (a *master) finish(ctx context.Context) error {
 // stopTime bounds how long the end of the executors is waited for.
 const stopTime = 30 * time.Second
 
-// publish says where this application master is, unless a later one has said so.
+// publish says where this application master is, or that the job is over, unless a later one has said something.
 func publish(ctx context.Context, c coord.Coordinator, job scheduler.JobID, here amrpc.Endpoint) error {
-	return swap(ctx, c, job, func(old []byte) ([]byte, error) {
-		if e, err := amrpc.ParseEndpoint(old); err == nil && e.Epoch > here.Epoch {
-			return nil, errs.Errorf("am.publish", errs.Fenced, job, "epoch %d is at work, this is %d", e.Epoch, here.Epoch)
-		}
-		return here.Encode(), nil
-	})
-}
-
-// unpublish takes the endpoint back, unless a later application master has replaced it.
-func unpublish(ctx context.Context, c coord.Coordinator, job scheduler.JobID, here amrpc.Endpoint) error {
-	return swap(ctx, c, job, func(old []byte) ([]byte, error) {
-		if string(old) != string(here.Encode()) {
-			return old, nil
-		}
-		return nil, nil
-	})
-}
-
-// swap changes the value of the job's key.
-func swap(ctx context.Context, c coord.Coordinator, job scheduler.JobID, change func(old []byte) ([]byte, error)) error {
 	key := amrpc.Key(job)
 	for {
 		v, err := c.Get(ctx, key)
 		if err != nil {
 			return err
 		}
-		next, err := change(v.Data)
-		if err != nil || string(next) == string(v.Data) {
-			return err
+		if e, err := amrpc.ParseEndpoint(v.Data); err == nil && e.Epoch > here.Epoch {
+			return errs.Errorf("am.publish", errs.Fenced, job, "epoch %d is at work, this is %d", e.Epoch, here.Epoch)
 		}
-		_, err = c.Swap(ctx, key, v.Version, next)
-		if !errors.Is(err, errs.Exist) {
+		if _, err = c.Swap(ctx, key, v.Version, here.Encode()); !errors.Is(err, errs.Exist) {
 			return err
 		}
 	}
+}
+
+// Forget removes the word that a job is over, which its last application master left for those who come late. A job that
+// is not over is left alone.
+func Forget(ctx context.Context, c coord.Coordinator, job scheduler.JobID) error {
+	key := amrpc.Key(job)
+	v, err := c.Get(ctx, key)
+	if err != nil || v.Version == 0 {
+		return err
+	}
+	if e, err := amrpc.ParseEndpoint(v.Data); err != nil || !e.Over {
+		return err
+	}
+	_, err = c.Swap(ctx, key, v.Version, nil)
+	if errors.Is(err, errs.Exist) { // somebody else did, or the job goes on
+		return nil
+	}
+	return err
 }

@@ -121,7 +121,6 @@ func (m *machine) begin(session string, now int64) {
 	m.enlist() // executors may return before the record is durable
 	m.decide(write{record{Began: &began{Session: session, Time: now}}})
 	if !m.planned() {
-		m.decide(ask{what: askPlan})
 		m.scaleTo(1) // starts while the plan is made
 	}
 }
@@ -195,6 +194,9 @@ func (m *machine) recordedBegan(now int64) {
 		m.decide(wake{m.settleBy})
 	}
 	m.enlist()
+	if !m.planned() {
+		m.decide(ask{what: askPlan})
+	}
 }
 
 func (m *machine) recordedEnded(e *ended, now int64) {

@@ -59,10 +59,13 @@ func (a *master) boxLocked(e *amrpc.Executor) (*mailbox, error) {
 func (s *executorServer) Next(ctx context.Context, r *amrpc.NextRequest) (*amrpc.NextReply, error) {
 	enough := time.NewTimer(longPoll)
 	defer enough.Stop()
-	for {
+	for last := false; ; {
 		orders, filled, err := s.master.ordersAfter(r)
-		if err != nil || len(orders) > 0 {
+		switch {
+		case err != nil || len(orders) > 0:
 			return &amrpc.NextReply{Orders: orders}, err
+		case last:
+			return nil, errs.Errorf("am.Next", errs.Unavailable, nil, "the application master ends")
 		}
 		select {
 		case <-filled:
@@ -71,7 +74,7 @@ func (s *executorServer) Next(ctx context.Context, r *amrpc.NextRequest) (*amrpc
 		case <-ctx.Done():
 			return nil, errs.E("am.Next", errs.Canceled, nil, ctx.Err())
 		case <-s.stop:
-			return nil, errs.Errorf("am.Next", errs.Unavailable, nil, "the application master ends")
+			last = true // an order to leave may have come at the same time
 		}
 	}
 }

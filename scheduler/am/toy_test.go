@@ -1,6 +1,7 @@
 package am_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -22,10 +23,11 @@ import (
 // done, hashes the files of all maps; the commit writes what the reducers found.
 type toy struct {
 	st    store.Store
-	job   scheduler.Job
+	job   scheduler.JobID
 	maps  int
 	calls func(what string) // told of each call
 	hooks toyHooks
+	pad   int // bytes of nothing in each payload
 }
 
 // toyHooks let a test interfere; each may be nil.
@@ -81,7 +83,7 @@ func (e *toy) Payload(_ context.Context, task scheduler.TaskID, in scheduler.Out
 		}
 	}
 	if task.Stage == "map" {
-		return []byte(fmt.Sprint(task.Index)), nil
+		return append([]byte(fmt.Sprint(task.Index)), make([]byte, e.pad)...), nil
 	}
 	var b strings.Builder
 	for _, o := range in["map"] {
@@ -100,7 +102,7 @@ func (e *toy) Commit(ctx context.Context, in scheduler.Outputs, c scheduler.Coun
 		fmt.Fprintf(&b, "%s\n", o.Data)
 	}
 	fmt.Fprintf(&b, "maps %d\n", c.Get("toy", "maps"))
-	err := store.Put(ctx, e.st, toyOutput(e.job.ID), []byte(b.String()), store.IfAbsent())
+	err := store.Put(ctx, e.st, toyOutput(e.job), []byte(b.String()), store.IfAbsent())
 	if err != nil && !errors.Is(err, errs.Exist) { // a predecessor wrote the same
 		return nil, err
 	}
@@ -117,8 +119,9 @@ func toyOutput(job scheduler.JobID) store.Name { return store.Name("out").Join(s
 // toyBody runs the tasks. node is where attempts' directories are.
 type toyBody struct {
 	node   string
-	rounds int                                                   // how long a map takes
+	rounds int                                                  // how long a map takes
 	before func(ctx context.Context, a scheduler.Attempt) error // may be nil
+	result func(a scheduler.Attempt) []byte                     // may be nil: replaces the result
 }
 
 func (b toyBody) Run(ctx context.Context, a scheduler.Attempt, r scheduler.Reporter) ([]byte, error) {
@@ -127,6 +130,10 @@ func (b toyBody) Run(ctx context.Context, a scheduler.Attempt, r scheduler.Repor
 		if err := b.before(ctx, a); err != nil {
 			return nil, err
 		}
+	}
+	a.Payload = bytes.TrimRight(a.Payload, "\x00")
+	if b.result != nil {
+		return b.result(a), nil
 	}
 	if a.ID.Task.Stage == "map" {
 		return b.mapTask(ctx, a, r)

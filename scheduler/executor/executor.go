@@ -166,7 +166,7 @@ func (e *executor) follow(ctx context.Context) error {
 			return err
 		case here := <-endpoints:
 			stop()
-			if here.Epoch == 0 { // taken back: the job is over
+			if here.Over {
 				return errLeave
 			}
 			stop = e.serve(ctx, here, ended)
