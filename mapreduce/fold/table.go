@@ -143,7 +143,7 @@ func (t *Table) room(n int) error {
 	if need <= cap(t.keys) {
 		return nil
 	}
-	if need > maxKeys {
+	if int64(need) > maxKeys {
 		return errs.Errorf("fold.Table", errs.Exhausted, nil, "%d bytes of keys", need)
 	}
 	block, err := t.take(max(need, 2*cap(t.keys)), len(t.block))
