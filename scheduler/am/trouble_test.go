@@ -140,11 +140,11 @@ func TestExecutorCrash(t *testing.T) {
 	if states(r)[scheduler.AttemptLost] == 0 || states(r)[scheduler.AttemptFailed] > 0 {
 		t.Errorf("attempts %+v", r.Attempts)
 	}
-	s.checkRuns(t, r)
+	checkRuns(t, r)
 }
 
 // checkRuns says that no task ran again after an attempt at it had succeeded, unless that was lost.
-func (s *site) checkRuns(t *testing.T, r am.Report) {
+func checkRuns(t *testing.T, r am.Report) {
 	t.Helper()
 	done := map[scheduler.TaskID]scheduler.AttemptID{}
 	for _, a := range r.Attempts {
@@ -192,7 +192,7 @@ func TestMasterCrashBeforeEachCall(t *testing.T) {
 			if r.Masters != 2 {
 				t.Errorf("%d application masters", r.Masters)
 			}
-			s.checkRuns(t, r)
+			checkRuns(t, r)
 		})
 	}
 }
@@ -276,7 +276,7 @@ func TestEverythingCrashesAndIsResumed(t *testing.T) {
 	if r.Masters != 2 {
 		t.Errorf("%d application masters", r.Masters)
 	}
-	next.checkRuns(t, r)
+	checkRuns(t, r)
 }
 
 func TestLostOutputIsMadeAgain(t *testing.T) {

@@ -87,10 +87,6 @@ func (e *executor) dir(id scheduler.AttemptID) string {
 	return filepath.Join(e.cfg.Dirs.Node, id.String())
 }
 
-func (e *executor) scratch(id scheduler.AttemptID) string {
-	return filepath.Join(e.scratchDir, id.String())
-}
-
 // remove removes a directory. What cannot be removed goes with the job's whole directory when the job ends.
 func (e *executor) remove(dir string) {
 	if err := os.RemoveAll(dir); err != nil {
@@ -131,7 +127,7 @@ func (e *executor) run(ctx context.Context, a *attempt, payload []byte) {
 
 // work runs the body in fresh directories.
 func (e *executor) work(ctx context.Context, a *attempt, payload []byte) ([]byte, error) {
-	dir, scratch := e.dir(a.id), e.scratch(a.id)
+	dir, scratch := e.dir(a.id), filepath.Join(e.scratch(), a.id.String())
 	defer e.remove(scratch)
 	for _, d := range []string{dir, scratch} {
 		if err := errors.Join(os.RemoveAll(d), os.MkdirAll(d, 0o755)); err != nil {

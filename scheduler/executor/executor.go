@@ -14,11 +14,13 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
+	"io/fs"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -45,7 +47,7 @@ type Config struct {
 // Dirs is where an executor works, all on local disks.
 type Dirs struct {
 	Node    string // DIR/<attempt> becomes an attempt's Dir, which the node's shuffle server serves
-	Scratch string // DIR/<role>-<index>/<attempt> becomes an attempt's Scratch
+	Scratch string // DIR/<container>/<attempt> becomes an attempt's Scratch
 	Logs    string // DIR/<attempt>.log
 }
 
@@ -66,12 +68,10 @@ const (
 
 // executor is one at work.
 type executor struct {
-	cfg Config
-	me  *amrpc.Executor
-	// scratchDir is that of this container: nobody else's, and the same after a restart.
-	scratchDir string
-	cores      chan struct{} // holds a token for each attempt that runs
-	mu         struct {
+	cfg   Config
+	me    *amrpc.Executor
+	cores chan struct{} // holds a token for each attempt that runs
+	mu    struct {
 		sync.Mutex
 		attempts map[scheduler.AttemptID]*attempt // those that run, and those whose report is not acknowledged
 		heard    time.Time                        // when an application master last answered
@@ -101,8 +101,10 @@ func Run(ctx context.Context, cfg Config) error {
 		before := debug.SetMemoryLimit(int64(float64(m) * heapShare))
 		defer debug.SetMemoryLimit(before)
 	}
-	e.remove(e.scratchDir) // of an earlier run that did not end well
-	defer e.remove(e.scratchDir)
+	if err := e.removeEarlierScratch(); err != nil {
+		return err
+	}
+	defer e.remove(e.scratch())
 	ctx, cancel := context.WithCancelCause(ctx)
 	var all sync.WaitGroup
 	all.Go(func() { cancel(e.follow(ctx)) })
@@ -124,7 +126,7 @@ func newExecutor(cfg Config) (*executor, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	cfg.Job.Resources.CPU = max(1, cfg.Job.Resources.CPU)
-	c, err := launch.ParseContainer(cfg.Container)
+	_, err := launch.ParseContainer(cfg.Container)
 	switch {
 	case err != nil:
 		return nil, errs.Errorf(op, errs.Invalid, cfg.Job.ID, "is %s set? %w", launch.ContainerEnv, err)
@@ -137,13 +139,30 @@ func newExecutor(cfg Config) (*executor, error) {
 	}
 	e := &executor{
 		cfg: cfg, me: &amrpc.Executor{Container: cfg.Container, Instance: rand.Uint64()},
-		cores:      make(chan struct{}, cfg.Job.Resources.CPU),
-		scratchDir: filepath.Join(cfg.Dirs.Scratch, fmt.Sprintf("%s-%d", c.Role, c.Index)),
+		cores: make(chan struct{}, cfg.Job.Resources.CPU),
 	}
 	e.mu.attempts = map[scheduler.AttemptID]*attempt{}
 	e.mu.heard = time.Now()
 	e.mu.changed = make(chan struct{})
 	return e, nil
+}
+
+// scratch is the scratch directory of this run of the container.
+func (e *executor) scratch() string { return filepath.Join(e.cfg.Dirs.Scratch, e.me.Container) }
+
+// removeEarlierScratch removes what earlier runs of this container left that did not end well.
+func (e *executor) removeEarlierScratch() error {
+	all, err := os.ReadDir(e.cfg.Dirs.Scratch)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return errs.E("executor.Run", errs.Other, e.me.Container, err)
+	}
+	runs := strings.TrimRight(e.me.Container, "0123456789") // "executor-3."
+	for _, entry := range all {
+		if strings.HasPrefix(entry.Name(), runs) {
+			e.remove(filepath.Join(e.cfg.Dirs.Scratch, entry.Name()))
+		}
+	}
+	return nil
 }
 
 // follow serves one application master after the other, and returns why it ended. It has ended serving one when it
