@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"sync"
 
 	"github.com/seed3322913c/runner/functions"
 	"github.com/seed3322913c/runner/infra/errs"
@@ -25,14 +26,16 @@ type BodyOptions struct {
 type Body struct {
 	resolve store.Resolve
 	opts    BodyOptions
-	pool    *arena.Pool
 	client  *shuffle.Client
 	cpu     cpuMeter
+
+	once sync.Once
+	pool *arena.Pool // made for the first attempt
 }
 
 var _ scheduler.Body = (*Body)(nil)
 
-// NewBody returns the body of all MapReduce jobs that this process has executors of. Resolve finds their input.
+// NewBody returns the body of the job whose executor this process is. Resolve finds its input.
 func NewBody(resolve store.Resolve, o BodyOptions) *Body {
 	if o.Fetches == 0 {
 		o.Fetches = 8
@@ -40,13 +43,23 @@ func NewBody(resolve store.Resolve, o BodyOptions) *Body {
 	if o.Shuffle.Conns == 0 {
 		o.Shuffle.Conns = o.Fetches * runtime.GOMAXPROCS(0)
 	}
-	return &Body{resolve: resolve, opts: o, pool: arena.New(arena.Options{}), client: shuffle.NewClient(o.Shuffle)}
+	return &Body{resolve: resolve, opts: o, client: shuffle.NewClient(o.Shuffle)}
 }
 
 // Close gives memory and connections back. No attempt may be running.
 func (b *Body) Close() {
 	b.client.Close()
-	b.pool.Trim()
+	if b.pool != nil {
+		b.pool.Trim()
+	}
+}
+
+// memory returns the pool that all attempts share. Together they get no more than is theirs, idle memory included.
+func (b *Body) memory(a scheduler.Attempt) *arena.Pool {
+	b.once.Do(func() {
+		b.pool = arena.New(arena.Options{Limit: a.Memory * int64(max(a.Job.Resources.CPU, 1))})
+	})
+	return b.pool
 }
 
 // Run implements scheduler.Body.
@@ -57,11 +70,10 @@ func (b *Body) Run(ctx context.Context, a scheduler.Attempt, r scheduler.Reporte
 		return nil, err
 	}
 	defer b.cpu.begin(func(millis int64) { r.Count(taskCounters, "CPU_MILLISECONDS", millis) })()
-	memory := a.Memory
-	if opts.Mapper.Go != "" || opts.Reducer.Go != "" {
-		memory /= 2 // the rest is for the children
+	t := &task{Body: b, Attempt: a, r: r, opts: opts, pool: b.memory(a), memory: a.Memory}
+	if opts.Mapper.Go != "" || opts.Combiner.Go != "" || opts.Reducer.Go != "" {
+		t.memory /= 2 // the rest is for the children
 	}
-	t := &task{Body: b, Attempt: a, r: r, opts: opts, memory: memory}
 	t.in = instance{id: a.ID.String(), dir: a.Scratch, env: attemptEnv{r, a.ID, opts.Set}}
 	var result any
 	switch a.ID.Task.Stage {
@@ -88,7 +100,8 @@ type task struct {
 	r      scheduler.Reporter
 	opts   Options
 	in     instance
-	memory int64 // bytes that the engine itself may use
+	pool   *arena.Pool
+	memory int64 // bytes of it that this attempt may use
 }
 
 func (t *task) roles() roles { return roles{t.Job, t.opts} }

@@ -34,11 +34,14 @@ func newInput(src *split.Source, o text.Options) *input {
 	return &input{src: src, lines: text.NewReader(src.Open, src.Pieces(), o)}
 }
 
+// done returns how many bytes of the split were read.
+func (in *input) done() int64 { return in.lines.Done() + in.src.Saved() }
+
 // Close ends the reading.
 func (in *input) Close() error { return in.lines.Close() }
 
-// feed hands all records to m. It calls progress now and then.
-func (in *input) feed(ctx context.Context, m functions.Mapper, out functions.Emitter, progress func()) error {
+// feed hands all records to m. It calls progress now and then, whose error ends it.
+func (in *input) feed(ctx context.Context, m functions.Mapper, out functions.Emitter, progress func() error) error {
 	batches, isBatch := m.(functions.BatchMapper)
 	for {
 		lines, err := in.lines.Batch(ctx)
@@ -64,10 +67,12 @@ func (in *input) feed(ctx context.Context, m functions.Mapper, out functions.Emi
 			}
 			return nil
 		})
+		if err == nil {
+			err = progress()
+		}
 		if err != nil {
 			return err
 		}
-		progress()
 	}
 }
 

@@ -2,6 +2,7 @@ package mapreduce
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -13,8 +14,10 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/klauspost/compress/zstd"
 
 	"github.com/seed3322913c/runner/functions"
+	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/infra/store/mem"
 	"github.com/seed3322913c/runner/mapreduce/proof"
@@ -339,5 +342,90 @@ func TestObjects(t *testing.T) {
 	}
 	if d := cmp.Diff(wordCounts(visible(nasty)...), merged(t, parts)); d != "" || len(parts) != 3 {
 		t.Errorf("%d parts, %s", len(parts), d)
+	}
+}
+
+// gzipped and zstandard compress text.
+func gzipped(t *testing.T, text string) string {
+	t.Helper()
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	if _, err := w.Write([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func zstandard(t *testing.T, text string) string {
+	t.Helper()
+	w, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	return string(w.EncodeAll([]byte(text), nil))
+}
+
+// TestCompressed reads compressed files whole, in whatever splits they are.
+func TestCompressed(t *testing.T) {
+	long := strings.Repeat("words that are in a long file\n", 20_000)
+	files := map[string]string{
+		"members.gz": gzipped(t, "first member\n") + gzipped(t, "second member"), "long.gz": gzipped(t, long),
+		"a.zst": zstandard(t, "zstd is here\n") + zstandard(t, long), "plain": long, "empty.gz": gzipped(t, ""), "nothing.gz": "",
+		// "bzip two", "was here"
+		"b.bz2": "\x42\x5a\x68\x39\x31\x41\x59\x26\x53\x59\xb3\x14\x49\xdf\x00\x00\x02\xd1\x80\x00\x10\x40\x00\x32\x60\xdc\x90\x20\x00\x31\x00\x00\x08\x41\xea\x34\xf4\xca\x6f\xa7\xc8\x59\xa6\x11\xb1\x4d\xfc\x5d\xc9\x14\xe1\x42\x42\xcc\x51\x27\x7c",
+	}
+	dir := fill(t, files)
+	want := wordCounts("first member second member zstd is here bzip two was here ", long, long, long)
+	for _, size := range []int64{0, 1000} {
+		c := newCluster(t, BodyOptions{})
+		o := builtins("wordcount", "sum", "sum")
+		o.SplitSize = size
+		job := newJob(t, o, t.TempDir()+"/out", dir)
+		sum, err := c.run(job)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(want, merged(t, c.parts(strings.TrimPrefix(job.Output, "file://")))); d != "" {
+			t.Errorf("splits of %d: %s", size, d)
+		}
+		var total int64
+		for _, content := range files {
+			total += int64(len(content))
+		}
+		if sum.Totals.BytesRead != total {
+			t.Errorf("%d bytes read, %d are there", sum.Totals.BytesRead, total)
+		}
+	}
+	c := newCluster(t, BodyOptions{})
+	o := builtins("sort", "", "sort")
+	o.Combiner, o.Partitioner, o.Reducers = functions.Ref{}, TotalOrderPartitioner, ExactReducers(2)
+	parts := c.mustRun(newJob(t, o, t.TempDir()+"/out", dir+"/*.gz"))
+	sorted := strings.Join(sortedLines([]string{"first member", "second member", long}), "\n") + "\n"
+	if strings.Join(parts, "") != sorted {
+		t.Errorf("sorted: %.300q", parts)
+	}
+}
+
+// TestCompressedDamaged: what cannot be decompressed is no shorter file.
+func TestCompressedDamaged(t *testing.T) {
+	whole := gzipped(t, strings.Repeat("some words\n", 1000))
+	flipped := []byte(whole)
+	flipped[len(flipped)-6] ^= 1 // in the checksum
+	for name, content := range map[string]string{
+		"short.gz": whole[:len(whole)/2], "flipped.gz": string(flipped), "trailing.gz": whole + "more", "text.gz": "text",
+		"short.zst": zstandard(t, "words and more words of text")[:20], "text.bz2": "text",
+	} {
+		c := newCluster(t, BodyOptions{})
+		dir := fill(t, map[string]string{name: content})
+		job := newJob(t, builtins("wordcount", "sum", "sum"), t.TempDir()+"/out", dir)
+		_, err := c.run(job)
+		if errs.KindOf(err) != errs.Corrupt || !strings.Contains(err.Error(), dir+"/"+name) {
+			t.Errorf("%s: %v", name, err)
+		}
+		nothing(t, job)
 	}
 }

@@ -41,7 +41,7 @@ func (t *task) runMap(ctx context.Context) (mapResult, error) {
 	if err != nil {
 		return mapResult{}, err
 	}
-	result.Bytes, result.Records = in.lines.Done(), in.records
+	result.Bytes, result.Records = in.done(), in.records
 	t.countRead(s)
 	t.count("MAP_INPUT_RECORDS", in.records)
 	t.count("SPLIT_RAW_BYTES", int64(len(p.Split)))
@@ -50,7 +50,7 @@ func (t *task) runMap(ctx context.Context) (mapResult, error) {
 
 // mapAll maps all records, and makes sure that they were what was planned.
 func (t *task) mapAll(ctx context.Context, in *input, m functions.Mapper, out functions.Emitter) error {
-	err := in.feed(ctx, m, out, func() { t.r.Progress(in.lines.Done()) })
+	err := in.feed(ctx, m, out, func() error { t.r.Progress(in.done()); return nil })
 	if err == nil {
 		err = cleanup(m, out)
 	}

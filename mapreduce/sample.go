@@ -5,11 +5,9 @@ import (
 	"context"
 	"errors"
 	"hash/fnv"
-	"io"
 	"math/rand/v2"
 	"slices"
 
-	"github.com/seed3322913c/runner/functions"
 	"github.com/seed3322913c/runner/mapreduce/arena"
 	"github.com/seed3322913c/runner/mapreduce/split"
 	"github.com/seed3322913c/runner/mapreduce/text"
@@ -38,21 +36,22 @@ func (e *Engine) cuts(ctx context.Context, c checked, n int) ([][]byte, error) {
 	}
 	defer closeFunction(m)
 	var keys keyCollector
-	for _, p := range places(e.job.ID, c.files) {
-		if len(keys) >= sampleKeys {
-			break
-		}
-		src := split.NewSource(e.resolve, split.Split{p})
-		in := newInput(src, text.Options{Budget: budget, Buffer: 2 * sampleLength})
-		err := in.feed(ctx, m, &keys, func() {})
+	pieces := places(e.job.ID, c.files)
+	for i, p := range pieces {
+		keys.limit = sampleKeys * (i + 1) / len(pieces)
+		in := newInput(split.NewSource(e.resolve, split.Split{p}), text.Options{Budget: budget, Buffer: 2 * sampleLength})
+		err := in.feed(ctx, m, &keys, keys.enough)
 		if err != nil && !errors.Is(err, errEnough) {
-			err = in.blame(ctx, err)
+			return nil, errors.Join(in.blame(ctx, err), in.Close())
 		}
-		if err = errors.Join(err, in.Close()); err != nil && !errors.Is(err, errEnough) {
+		if err := in.Close(); err != nil {
 			return nil, err
 		}
 	}
-	return evenCuts(keys, n), nil
+	if err := cleanup(m, &keys); err != nil { // also hands out what a child process still has
+		return nil, failed("mapreduce.Plan", nil, err)
+	}
+	return evenCuts(keys.keys, n), nil
 }
 
 // places returns pieces of files at random places.
@@ -84,22 +83,38 @@ func places(job scheduler.JobID, files []split.File) []split.Piece {
 			i++
 		}
 		f := files[i]
+		if f.Compressed() { // where a place in it is cannot be known without reading what is before
+			if n := len(pieces); n == 0 || pieces[n-1].File != f {
+				pieces = append(pieces, split.Piece{File: f, Length: f.Size})
+			}
+			continue
+		}
 		pieces = append(pieces, split.Piece{File: f, Offset: o - begin, Length: min(sampleLength, f.Size-(o-begin))})
 	}
 	return pieces
 }
 
-// keyCollector is an Emitter that keeps keys.
-type keyCollector [][]byte
+// keyCollector is an Emitter that keeps keys up to a limit.
+type keyCollector struct {
+	keys  [][]byte
+	limit int
+}
+
+func (k *keyCollector) Emit(key, _ []byte) error {
+	if len(k.keys) < k.limit {
+		k.keys = append(k.keys, bytes.Clone(key[:min(len(key), maxCut)]))
+	}
+	return nil
+}
 
 var errEnough = errors.New("enough keys")
 
-func (k *keyCollector) Emit(key, _ []byte) error {
-	if len(*k) >= sampleKeys {
-		return errEnough
+// enough returns errEnough when the limit is reached.
+func (k *keyCollector) enough() error {
+	if len(k.keys) < k.limit {
+		return nil
 	}
-	*k = append(*k, bytes.Clone(key[:min(len(key), maxCut)]))
-	return nil
+	return errEnough
 }
 
 // evenCuts returns at most n-1 different keys that divide the sample evenly, in order.
@@ -133,6 +148,3 @@ func (silent) Progress(int64)              {}
 func (silent) Count(string, string, int64) {}
 func (silent) Status(string)               {}
 func (silent) Logf(string, ...any)         {}
-
-var _ functions.Emitter = (*keyCollector)(nil)
-var _ io.Closer = (*input)(nil)

@@ -18,6 +18,7 @@ type Source struct {
 	resolve store.Resolve
 	split   Split
 	files   map[string]File // by URI
+	saved   int64           // bytes read of compressed files, less those that came of them
 }
 
 // NewSource returns the source of s.
@@ -34,9 +35,16 @@ func (s *Source) Pieces() []text.Piece {
 	pieces := make([]text.Piece, len(s.split))
 	for i, p := range s.split {
 		pieces[i] = text.Piece{Name: p.URI, Offset: p.Offset, Length: p.Length}
+		if p.Compressed() {
+			pieces[i].Length = text.ToEnd
+		}
 	}
 	return pieces
 }
+
+// Saved returns how many bytes were read of compressed files, less those that came of them: what must be added to the
+// bytes that a text.Reader has seen for those that were read.
+func (s *Source) Saved() int64 { return s.saved }
 
 // Open is a text.Opener. It fails with errs.Invalid if the file is no longer what was planned.
 func (s *Source) Open(ctx context.Context, p text.Piece, from int64) (io.ReadCloser, error) {
@@ -45,26 +53,36 @@ func (s *Source) Open(ctx context.Context, p text.Piece, from int64) (io.ReadClo
 		return nil, err
 	}
 	f := s.files[p.Name]
-	open := func(r store.Range) (io.ReadCloser, error) {
-		body, err := st.Open(ctx, name, r)
-		if err != nil {
-			return nil, f.missing(err)
-		}
-		if known, ok := body.(store.Reader); ok {
-			info, err := known.Info()
-			if err == nil {
-				err = f.compare(info)
-			}
-			if err != nil {
-				return nil, errors.Join(err, body.Close())
-			}
-		}
-		return body, nil
+	r := &reader{at: from, size: f.Size, want: p.Offset + p.Length - from + overhang, more: 2 * overhang}
+	r.open = func(r store.Range) (io.ReadCloser, error) { return f.open(ctx, st, name, r) }
+	unpack := decompressor(p.Name)
+	if unpack == nil {
+		return r, nil
 	}
-	return &reader{
-		open: open, at: from, size: f.Size,
-		want: p.Offset + p.Length - from + overhang, more: 2 * overhang,
-	}, nil
+	r.at, r.want = 0, f.Size
+	u := &unpacked{uri: p.Name, file: r, make: unpack, saved: &s.saved}
+	if _, err := io.CopyN(io.Discard, u, from); err != nil {
+		return nil, errors.Join(err, u.Close())
+	}
+	return u, nil
+}
+
+// open opens a range of the file, if it still is what was planned.
+func (f File) open(ctx context.Context, st store.Store, name store.Name, r store.Range) (io.ReadCloser, error) {
+	body, err := st.Open(ctx, name, r)
+	if err != nil {
+		return nil, f.missing(err)
+	}
+	if known, ok := body.(store.Reader); ok {
+		info, err := known.Info()
+		if err == nil {
+			err = f.compare(info)
+		}
+		if err != nil {
+			return nil, errors.Join(err, body.Close())
+		}
+	}
+	return body, nil
 }
 
 // overhang is how much behind a piece is asked for together with it, to finish its last line.

@@ -8,8 +8,8 @@
 //	                              c.log 3 KB                   2: a.log 100+50 MB
 //	                                                           3: b.log 0+2 KB, c.log 0+3 KB
 //
-// A large file becomes pieces of even size; small files are packed, since a task costs more than many of them. A piece
-// is a range of bytes, and which lines belong to it is the reader's rule (see package text): the pieces of a file cover
+// A large file becomes pieces of even size, unless it is compressed (.gz, .bz2, .zst); small files are packed, since a
+// task costs more than many of them. A piece is a range of bytes, and which lines belong to it is the reader's rule (see package text): the pieces of a file cover
 // it without gaps, so every line is in exactly one.
 package split
 
@@ -103,7 +103,7 @@ func Cut(files []File, o Options) []Split {
 	for _, f := range files {
 		switch {
 		case f.Size == 0:
-		case f.Size > most:
+		case f.Size > most && !f.Compressed():
 			flush()
 			splits = append(splits, cutFile(f, size)...)
 		default:
