@@ -98,10 +98,10 @@ const patience = 500 * time.Millisecond
 
 // hold takes the lease that makes this process the supervisor of a job. Held by another, it fails with errs.Exist.
 func (h *Home) hold(ctx context.Context, id scheduler.JobID, patience time.Duration) (coord.Lease, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	lease, err := h.Coord.Acquire(ctx, coord.Key("supervisor/"+string(id)), time.Minute)
-	if err != nil && ctx.Err() != nil {
+	lease, err := h.Coord.Acquire(limited, coord.Key("supervisor/"+string(id)), time.Minute)
+	if err != nil && ctx.Err() == nil && limited.Err() != nil {
 		return nil, say.Errorf(errs.Exist, "job %s is being run by another process. `runner status %[1]s` tells how it stands", id)
 	}
 	return lease, err
@@ -111,8 +111,6 @@ func (h *Home) hold(ctx context.Context, id scheduler.JobID, patience time.Durat
 func (h *Home) supervised(ctx context.Context, id scheduler.JobID) (bool, error) {
 	lease, err := h.hold(ctx, id, 10*time.Millisecond)
 	switch {
-	case ctx.Err() != nil:
-		return false, errs.E("embedded.Supervised", errs.Canceled, id, ctx.Err())
 	case errs.KindOf(err) == errs.Exist:
 		return true, nil
 	case err != nil:

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"bytes"
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -96,6 +97,11 @@ func TestHome(t *testing.T) {
 	}
 	if _, err := h.hold(ctx, id, time.Millisecond); errs.KindOf(err) != errs.Exist {
 		t.Errorf("two supervisors: %v", err)
+	}
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	if _, err := h.hold(ended, id, patience); errs.KindOf(err) != errs.Canceled {
+		t.Errorf("interrupted: %v", err)
 	}
 	if err := lease.Release(ctx); err != nil {
 		t.Fatal(err)

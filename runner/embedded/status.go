@@ -58,23 +58,30 @@ func (h *Home) Status(ctx context.Context, job scheduler.Job) (Status, error) {
 
 // ask returns the report of the job's application master.
 func (h *Home) ask(ctx context.Context, id scheduler.JobID) (am.Report, error) {
-	ctx, cancel := context.WithTimeout(ctx, reply)
-	defer cancel()
 	client, err := h.dial(ctx, id)
 	if err != nil {
 		return am.Report{}, err
 	}
 	defer client.Close()
+	ctx, cancel := context.WithTimeout(ctx, reply)
+	defer cancel()
 	return client.Status(ctx)
 }
 
-// dial connects to the job's application master with the secret of its session.
+// dial connects to the job's application master with the secret of its session. It does not wait long for one: there
+// may be none for a while, or never again.
 func (h *Home) dial(ctx context.Context, id scheduler.JobID) (*am.Client, error) {
 	secret, err := h.Coord.Get(ctx, secretKey(id))
 	if err != nil {
 		return nil, err
 	}
-	return am.Dial(ctx, h.Coord, id, string(secret.Data))
+	limited, cancel := context.WithTimeout(ctx, reply)
+	defer cancel()
+	client, err := am.Dial(limited, h.Coord, id, string(secret.Data))
+	if err != nil && ctx.Err() == nil && limited.Err() != nil {
+		return nil, say.Errorf(errs.Unavailable, "job %s has no application master at the moment. Try again", id)
+	}
+	return client, err
 }
 
 // Kill ends a job, wherever it runs, also when nobody works on it any more.

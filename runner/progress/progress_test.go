@@ -53,8 +53,8 @@ func play(mode Mode, width int) string {
 
 func TestLines(t *testing.T) {
 	want := `job 7k2f-wordcount
-  map        6/12   60.0 MB   10 MB/s   5.0 MB/s per core   about 6.0 s left
-  map        11/12   110.0 MB   10 MB/s   5.0 MB/s per core   about 1.0 s left
+  map        6/12   60.0 MB   10 MB/s   5.0 MB/s per core   about 6 s left
+  map        11/12   110.0 MB   10 MB/s   5.0 MB/s per core   about 1 s left
   map       12/12   120.0 MB   10 MB/s   5.0 MB/s per core
   reduce      2/2   2.0 MB   1.0 MB/s   500 KB/s per core
 Done.

@@ -53,8 +53,11 @@ func fields(s am.StageReport, cores int, now time.Time) []string {
 	}
 	// A guess from the first moments is no better than none.
 	if done := fraction(s); done > 0.05 && done < 1 && took >= 2*time.Second {
-		left := time.Duration(float64(took) * (1 - done) / done)
-		all = append(all, "about "+format.Duration(left.Round(time.Second))+" left")
+		if left := time.Duration(float64(took) * (1 - done) / done); left >= time.Minute {
+			all = append(all, "about "+format.Duration(left)+" left")
+		} else {
+			all = append(all, fmt.Sprintf("about %.0f s left", max(1, left.Seconds())))
+		}
 	}
 	return all
 }

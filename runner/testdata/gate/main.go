@@ -11,7 +11,12 @@ import (
 )
 
 func main() {
+	var env functions.Env
 	functions.Main(functions.MapReduce[string, int64]{
+		Setup: func(e functions.Env) error {
+			env = e
+			return nil
+		},
 		Map: func(line []byte, emit func(string, int64)) error {
 			word, rest, _ := strings.Cut(string(line), " ")
 			switch word {
@@ -20,6 +25,7 @@ func main() {
 					return err
 				}
 			case "fail":
+				env.Logf("about to fail in attempt %s", env.Attempt())
 				return errors.New(rest)
 			default:
 				emit(string(line), 1)
