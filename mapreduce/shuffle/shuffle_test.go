@@ -282,8 +282,10 @@ func TestFetchLostPerhaps(t *testing.T) {
 	for name, addr := range map[string]string{
 		"nobody there": closed,
 		"broken":       start(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })),
-		"in trouble":   start(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "", 503) })),
-		"silent":       start(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release })),
+		"in trouble": start(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		})),
+		"silent": start(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release })),
 		"silent after the header": start(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set(indexHeader, "100")
 			w.WriteHeader(http.StatusOK)

@@ -9,8 +9,8 @@
 //	                                                           3: b.log 0+2 KB, c.log 0+3 KB
 //
 // A large file becomes pieces of even size, unless it is compressed (.gz, .bz2, .zst); small files are packed, since a
-// task costs more than many of them. A piece is a range of bytes, and which lines belong to it is the reader's rule (see package text): the pieces of a file cover
-// it without gaps, so every line is in exactly one.
+// task costs more than many of them. A piece is a range of bytes, and which lines belong to it is the reader's rule (see
+// package text): the pieces of a file cover it without gaps, so every line is in exactly one.
 package split
 
 import (
