@@ -28,17 +28,24 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"os"
 
 	"github.com/seed3322913c/runner/functions"
+	"github.com/seed3322913c/runner/functions/process"
 	"github.com/seed3322913c/runner/functions/wire"
 )
 
 // Command says how to start a program.
-type Command struct {
-	Argv   []string  // the program and its arguments
-	Dir    string    // where it runs; empty: here
-	Env    []string  // its environment; nil: that of this process
-	Stderr io.Writer // gets what it prints, in one goroutine; nil: nobody does
+type Command = process.Command
+
+// start starts the program in the given mode.
+func start(ctx context.Context, command Command, mode string) (*process.Process, error) {
+	env := command.Env
+	if env == nil {
+		env = os.Environ()
+	}
+	command.Env = append(env[:len(env):len(env)], wire.EnvVar+"="+mode)
+	return process.Start(ctx, command)
 }
 
 // Task says what the child is for.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed3322913c/runner/functions"
+	"github.com/seed3322913c/runner/functions/process"
 	"github.com/seed3322913c/runner/functions/wire"
 	"github.com/seed3322913c/runner/infra/errs"
 )
@@ -22,28 +23,28 @@ func Describe(ctx context.Context, cmd Command) (functions.Package, error) {
 	if err != nil {
 		return pkg, err
 	}
-	_ = p.stdin.Close() // the program is told nothing
-	answer, err := io.ReadAll(io.LimitReader(p.stdout, wire.MaxControl))
+	_ = p.Stdin.Close() // the program is told nothing
+	answer, err := io.ReadAll(io.LimitReader(p.Stdout, wire.MaxControl))
 	if err == nil {
-		p.ends(grace)
+		p.Await(process.Grace)
 	}
-	p.kill()
-	<-p.gone
-	_ = p.stdout.Close() // all that matters was read
+	p.Kill()
+	<-p.Gone
+	_ = p.Stdout.Close() // all that matters was read
 	switch {
 	case ctx.Err() != nil:
-		return pkg, errs.E(op, errs.Canceled, p.name, context.Cause(ctx))
+		return pkg, errs.E(op, errs.Canceled, p.Name, context.Cause(ctx))
 	case limited.Err() != nil:
-		return pkg, errs.Errorf(op, errs.Invalid, p.name, "it did not say within %v what functions it has", patience)
+		return pkg, errs.Errorf(op, errs.Invalid, p.Name, "it did not say within %v what functions it has", patience)
 	case err != nil:
-		return pkg, errs.E(op, errs.Other, p.name, err)
-	case !p.cmd.ProcessState.Success():
-		return pkg, errs.E(op, errs.Invalid, p.name, p.ended())
+		return pkg, errs.E(op, errs.Other, p.Name, err)
+	case !p.Success():
+		return pkg, errs.E(op, errs.Invalid, p.Name, p.Ended())
 	}
 	text := bytes.TrimSpace(answer)
 	text = text[bytes.LastIndexByte(text, '\n')+1:] // what the program prints before is its own affair
 	if err := json.Unmarshal(text, &pkg); err != nil || len(pkg.Functions) == 0 {
-		return pkg, errs.Errorf(op, errs.Invalid, p.name,
+		return pkg, errs.Errorf(op, errs.Invalid, p.Name,
 			"it does not say what functions it has; does its main function begin with functions.Main?")
 	}
 	return pkg, nil

@@ -11,18 +11,17 @@ import (
 	"time"
 
 	"github.com/seed3322913c/runner/functions"
+	"github.com/seed3322913c/runner/functions/process"
 	"github.com/seed3322913c/runner/functions/wire"
 	"github.com/seed3322913c/runner/infra/errs"
 )
 
-const (
-	queue = 4               // frames that wait in each direction
-	grace = 2 * time.Second // for a child that ends by itself
-)
+// queue is how many frames wait in each direction.
+const queue = 4
 
 // session is a conversation with a child. Mapper and Reducer are made of it.
 type session struct {
-	proc    *process
+	proc    *process.Process
 	workers sync.WaitGroup // the two goroutines
 	closed  chan struct{}  // closed by Close
 	send    chan []byte    // frames to the writer, until Close
@@ -74,17 +73,17 @@ func (s *session) write() {
 	var err error
 	for f := range s.send {
 		if err == nil {
-			_, err = s.proc.stdin.Write(f)
+			_, err = s.proc.Stdin.Write(f)
 		}
 		recycle(s.written, f)
 	}
-	_ = s.proc.stdin.Close() // a pipe has nothing left to write
+	_ = s.proc.Stdin.Close() // a pipe has nothing left to write
 }
 
 // read is the reader goroutine. It ends with the child's output, or with Close.
 func (s *session) read() {
 	defer close(s.recv)
-	in := bufio.NewReader(s.proc.stdout)
+	in := bufio.NewReader(s.proc.Stdout)
 	f := frame{kind: wire.Hello}
 	f.version, s.end = wire.ReadHello(in)
 	for s.end == nil {
@@ -191,11 +190,11 @@ func (s *session) Close() error {
 	close(s.closed)
 	close(s.send)
 	if s.done {
-		s.proc.ends(grace)
+		s.proc.Await(process.Grace)
 	}
-	s.proc.kill()
-	<-s.proc.gone
-	err := s.proc.stdout.Close() // somebody else may have the other end
+	s.proc.Kill()
+	<-s.proc.Gone
+	err := s.proc.Stdout.Close() // somebody else may have the other end
 	s.workers.Wait()
 	return err
 }
@@ -245,7 +244,7 @@ func (s *session) hand(f []byte, out functions.Emitter) error {
 			return s.drain(out)
 		case got, ok := <-s.recv:
 			s.deliver(got, ok, out)
-		case <-s.proc.gone:
+		case <-s.proc.Gone:
 			got, ok := s.receive()
 			s.deliver(got, ok, out)
 		}
@@ -283,8 +282,8 @@ func (s *session) await(want wire.Type, out functions.Emitter) ([]byte, error) {
 func (s *session) receive() (f frame, ok bool) {
 	select {
 	case f, ok = <-s.recv:
-	case <-s.proc.gone:
-		_ = s.proc.stdout.SetReadDeadline(time.Now().Add(grace)) // a pipe can
+	case <-s.proc.Gone:
+		_ = s.proc.Stdout.SetReadDeadline(time.Now().Add(process.Grace)) // a pipe can
 		f, ok = <-s.recv
 	}
 	return f, ok
@@ -376,23 +375,23 @@ func (s *session) lost() {
 		_ = s.fail(errs.Errorf("", errs.Failed, nil, "%w; does its main function begin with functions.Main?", err))
 		return
 	}
-	s.proc.ends(grace)
-	s.proc.kill()
-	<-s.proc.gone
-	_ = s.fail(s.proc.ended())
+	s.proc.Await(process.Grace)
+	s.proc.Kill()
+	<-s.proc.Gone
+	_ = s.fail(s.proc.Ended())
 }
 
 // fail keeps the first error. An ended context explains everything else.
 func (s *session) fail(err error) error {
 	if s.err == nil {
-		if cause := s.proc.canceled(); cause != nil {
+		if cause := s.proc.Canceled(); cause != nil {
 			err = errs.E("", errs.Canceled, nil, cause)
 		}
 		kind := errs.Other
 		if k := errs.KindOf(err); k == errs.Other || k == errs.Corrupt {
 			kind = errs.Failed
 		}
-		s.err = errs.E("child.Run", kind, s.proc.name, err)
+		s.err = errs.E("child.Run", kind, s.proc.Name, err)
 	}
 	return s.err
 }

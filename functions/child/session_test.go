@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/seed3322913c/runner/functions"
+	"github.com/seed3322913c/runner/functions/process"
 	"github.com/seed3322913c/runner/functions/wire"
 	"github.com/seed3322913c/runner/infra/errs"
 )
@@ -32,7 +33,7 @@ func FuzzDeliver(f *testing.F) {
 		for _, values := range []functions.ValueKind{functions.ValueBytes, functions.ValueInt64} {
 			for _, out := range []functions.Emitter{nil, &sink{}} {
 				s := &session{
-					proc: &process{name: "it", canceled: func() error { return nil }}, handled: make(chan []byte, 1),
+					proc: &process.Process{Name: "it"}, handled: make(chan []byte, 1),
 					values: values, env: &sink{},
 				}
 				s.deliver(frame{kind: wire.Type(kind), payload: payload}, true, out)

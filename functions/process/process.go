@@ -1,4 +1,12 @@
-package child
+// Package process runs a program of the user's as the end of two pipes, and leaves nothing of it behind.
+//
+//	caller ──▶ Stdin ──▶  ┌─────────┐  ──▶ Stdout ──▶ caller
+//	                      │ program │
+//	                      └─────────┘  ──▶ stderr ──▶ Command.Stderr, and its last lines for Ended
+//
+// The program leads a process group of its own. The group is killed when the context ends, by Kill, and when the program
+// itself has ended; on Linux the kernel kills the program when its parent dies, however that came.
+package process
 
 import (
 	"bytes"
@@ -9,24 +17,37 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 
-	"github.com/seed3322913c/runner/functions/wire"
 	"github.com/seed3322913c/runner/infra/errs"
 )
 
-// process is a running program and the process group that it leads.
-type process struct {
-	name     string
-	stdin    *os.File
-	stdout   *os.File
+// Command says how to start a program.
+type Command struct {
+	Argv   []string  // the program and its arguments
+	Dir    string    // where it runs; empty: here
+	Env    []string  // its environment; nil: that of this process
+	Stderr io.Writer // gets what it prints, in one goroutine; nil: nobody does
+	Aside  string    // lines of stderr that begin so are messages, and no last words for Ended; empty: there are none
+}
+
+// Grace is how long a program is waited for that ends by itself.
+const Grace = 2 * time.Second
+
+// Process is a running program and the process group that it leads.
+type Process struct {
+	Name   string        // the program's
+	Stdin  *os.File      // the caller's end of its standard input, which the caller closes
+	Stdout *os.File      // and of its standard output
+	Gone   chan struct{} // closed when the group is dead and everything it printed was logged
+
 	log      tail
 	cmd      *exec.Cmd
-	canceled func() error  // why the context ended; nil while it lasts
-	gone     chan struct{} // closed when the group is dead and everything it printed was logged
+	canceled func() error // why the context ended
 
 	mu struct {
 		sync.Mutex
@@ -34,13 +55,13 @@ type process struct {
 	}
 }
 
-// start starts the program in the given mode.
-func start(ctx context.Context, command Command, mode string) (*process, error) {
-	const op = "child.Start"
+// Start starts the program. The group is killed when ctx ends.
+func Start(ctx context.Context, command Command) (*Process, error) {
+	const op = "process.Start"
 	if len(command.Argv) == 0 {
 		return nil, errs.Errorf(op, errs.Invalid, nil, "no program is named")
 	}
-	p := &process{name: command.Argv[0], log: tail{to: command.Stderr}, gone: make(chan struct{})}
+	p := &Process{Name: command.Argv[0], log: tail{to: command.Stderr, aside: command.Aside}, Gone: make(chan struct{})}
 	p.canceled = func() error { return context.Cause(ctx) }
 	childIn, stdin, err := os.Pipe()
 	if err != nil {
@@ -51,30 +72,26 @@ func start(ctx context.Context, command Command, mode string) (*process, error) 
 		closeAll(childIn, stdin)
 		return nil, errs.E(op, errs.Other, nil, err)
 	}
-	p.stdin, p.stdout = stdin, stdout
+	p.Stdin, p.Stdout = stdin, stdout
 	widen(stdin)
 	widen(stdout)
 
 	c := exec.CommandContext(ctx, command.Argv[0], command.Argv[1:]...)
-	c.Dir, c.Stdin, c.Stdout, c.Stderr = command.Dir, childIn, childOut, &p.log
-	if c.Env = command.Env; c.Env == nil {
-		c.Env = os.Environ()
-	}
-	c.Env = append(c.Env[:len(c.Env):len(c.Env)], wire.EnvVar+"="+mode)
+	c.Dir, c.Env, c.Stdin, c.Stdout, c.Stderr = command.Dir, command.Env, childIn, childOut, &p.log
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	dieWithParent(c.SysProcAttr)
-	c.Cancel = func() error { p.kill(); return nil }
-	c.WaitDelay = grace // for the log, if somebody who left the group still writes to it
+	c.Cancel = func() error { p.Kill(); return nil }
+	c.WaitDelay = Grace // for the log, if somebody who left the group still writes to it
 	p.cmd = c
 	started := make(chan error)
 	go p.live(started)
 	err = <-started
 	closeAll(childIn, childOut)
 	if err != nil {
-		<-p.gone
+		<-p.Gone
 		closeAll(stdin, stdout)
-		if cause := p.canceled(); cause != nil {
-			return nil, errs.E(op, errs.Canceled, p.name, cause)
+		if cause := p.Canceled(); cause != nil {
+			return nil, errs.E(op, errs.Canceled, p.Name, cause)
 		}
 		return nil, errs.E(op, errs.Other, nil, err)
 	}
@@ -88,10 +105,21 @@ func closeAll(files ...*os.File) {
 	}
 }
 
+// Canceled returns why the context ended that the program was started with, or nil while it lasts.
+func (p *Process) Canceled() error {
+	if p.canceled == nil {
+		return nil
+	}
+	return p.canceled()
+}
+
+// Success reports whether a process that is gone ended by itself with status 0.
+func (p *Process) Success() bool { return p.cmd.ProcessState.Success() }
+
 // live starts the process and sees it to its end. It keeps its thread all the time: the kernel takes the end of the
 // thread that started a process for the death of its parent.
-func (p *process) live(started chan<- error) {
-	defer close(p.gone)
+func (p *Process) live(started chan<- error) {
+	defer close(p.Gone)
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	err := p.cmd.Start()
@@ -100,7 +128,7 @@ func (p *process) live(started chan<- error) {
 		return
 	}
 	if awaitExit(p.cmd.Process.Pid) {
-		p.kill() // what it left behind
+		p.Kill() // what it left behind
 	}
 	p.mu.Lock()
 	p.mu.ended = true
@@ -108,8 +136,8 @@ func (p *process) live(started chan<- error) {
 	_ = p.cmd.Wait() // the state says how it ended; an error of the log is not the child's
 }
 
-// kill kills the whole group, if it lives.
-func (p *process) kill() {
+// Kill kills the whole group, if it lives.
+func (p *Process) Kill() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.mu.ended {
@@ -117,18 +145,18 @@ func (p *process) kill() {
 	}
 }
 
-// ends waits for the process to end, but not for long.
-func (p *process) ends(within time.Duration) {
+// Await waits for the process to end, but not for long.
+func (p *Process) Await(within time.Duration) {
 	t := time.NewTimer(within)
 	defer t.Stop()
 	select {
-	case <-p.gone:
+	case <-p.Gone:
 	case <-t.C:
 	}
 }
 
-// ended says in words how a process ended that is gone, and what it said last. It is of kind Failed.
-func (p *process) ended() error {
+// Ended says in words how a process ended that is gone, and what it said last. It is of kind Failed.
+func (p *Process) Ended() error {
 	how := "ended before it was done"
 	state := p.cmd.ProcessState
 	if ws, ok := state.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
@@ -144,8 +172,9 @@ func (p *process) ended() error {
 
 // tail passes on what is written, and keeps the end of it. It is read when nobody writes any more.
 type tail struct {
-	to   io.Writer // may be nil
-	last []byte
+	to    io.Writer // may be nil
+	aside string
+	last  []byte
 }
 
 // keep is how many bytes a tail has at least, if that many came: a crash of a Go program with some goroutines.
@@ -172,6 +201,8 @@ func (t *tail) summary() string {
 			return strings.Join(lines[:min(most, len(lines))], "\n")
 		}
 	}
-	lines := strings.Split(string(text), "\n")
+	lines := slices.DeleteFunc(strings.Split(string(text), "\n"), func(line string) bool {
+		return t.aside != "" && strings.HasPrefix(line, t.aside)
+	})
 	return strings.Join(lines[max(0, len(lines)-most):], "\n")
 }
