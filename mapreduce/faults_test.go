@@ -5,8 +5,10 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -239,6 +241,25 @@ func TestBadRecord(t *testing.T) {
 	}
 }
 
+// TestBadGroup: the error of a reducer is the user's, and names the attempt.
+func TestBadGroup(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	job, _ := wordJob(t)
+	f := functions.Ref{Go: "refuses"}
+	job.Engine, _ = json.Marshal(Options{Mapper: f, Reducer: f, Reducers: ExactReducers(1)})
+	job.Package = self
+	c := newCluster(t, BodyOptions{})
+	_, err = c.run(job)
+	if errs.KindOf(err) != errs.Failed || !strings.Contains(err.Error(), "no questions") ||
+		!strings.Contains(err.Error(), "reduce-0.0") {
+		t.Errorf("%v", err)
+	}
+	nothing(t, job)
+}
+
 // testFunctions are the functions of the test binary, when it is a job's package.
 func testFunctions() []functions.Function {
 	number := func(line []byte) error {
@@ -266,6 +287,21 @@ func testFunctions() []functions.Function {
 				return nil
 			},
 			Combine: functions.Sum[int64](),
+		},
+		functions.MapReduce[string, int64]{
+			Name: "refuses",
+			Map: func(line []byte, emit func(string, int64)) error {
+				for _, w := range bytes.Fields(line) {
+					emit(string(w), 1)
+				}
+				return nil
+			},
+			Reduce: functions.Reduce(func(key string, _ iter.Seq[int64], _ func(string, int64)) error {
+				if key == "question" {
+					return errors.New("no questions")
+				}
+				return nil
+			}),
 		},
 		functions.MapReduce[string, string]{
 			Name: "picky",

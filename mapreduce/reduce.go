@@ -2,9 +2,11 @@ package mapreduce
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/seed3322913c/runner/functions"
+	"github.com/seed3322913c/runner/functions/wire"
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/mapreduce/group"
 	"github.com/seed3322913c/runner/mapreduce/segment"
@@ -110,13 +112,14 @@ func sameFold(f functions.Int64Folder, r functions.Reducer) bool {
 	return okA && okB && a.Int64Fold() == b.Int64Fold() && a.Int64Fold() != functions.FoldOther
 }
 
-// keyed is a reducer whose errors say at which key they happened.
+// keyed is a reducer whose errors say at which key they happened, if that is the current one: a child process is behind.
 type keyed struct{ functions.Reducer }
 
 func (k keyed) Reduce(key []byte, values functions.Values, out functions.Emitter) error {
 	err := k.Reducer.Reduce(key, values, out)
-	if err != nil {
+	var failure *wire.Failure
+	if err != nil && !errors.As(err, &failure) {
 		return fmt.Errorf("key %.80q: %w", key, err)
 	}
-	return nil
+	return err
 }

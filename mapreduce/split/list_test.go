@@ -294,6 +294,20 @@ func TestSelects(t *testing.T) {
 	}
 }
 
+// FuzzSelects looks for patterns that compile to what cannot be matched, and for names that are not selected by
+// themselves.
+func FuzzSelects(f *testing.F) {
+	f.Add("/a/{b,c{d,e}}/[!x-z]*", "/a/b/c")
+	f.Add("", "/")
+	f.Add("/*", "")
+	f.Fuzz(func(t *testing.T, pattern, name string) {
+		Selects("file://"+pattern, "file://"+name)
+		if uri := "s3://b/" + name; !Selects(uri, uri) {
+			t.Errorf("%q does not select itself", name)
+		}
+	})
+}
+
 func TestWithin(t *testing.T) {
 	for _, c := range []struct {
 		name, folder string

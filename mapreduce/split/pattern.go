@@ -54,7 +54,7 @@ func (p part) literal() string {
 }
 
 // hidden reports whether folders are read without this name in them, as Hadoop has it.
-func hidden(name string) bool { return name[0] == '_' || name[0] == '.' }
+func hidden(name string) bool { return strings.HasPrefix(name, "_") || strings.HasPrefix(name, ".") }
 
 // compile expands the braces of a path and takes each alternative apart. Without any pattern in it there is one
 // alternative whose parts all are names.
