@@ -81,7 +81,8 @@ type Options struct {
 	CheckpointEntries int
 	CheckpointBytes   int64
 
-	// Try is how long one call of the store may take before it counts as lost; 0 means 15 s.
+	// Try is how long one call of the store may take before it counts as lost; 0 means 15 s. Writing or reading a
+	// checkpoint, which may be large, has a hundred times as long.
 	Try time.Duration
 	// GiveUp is how long a call is repeated before the journal gives up; 0 means 2 min. A leader that gives up on an
 	// entry does not know what became of it, and ends.

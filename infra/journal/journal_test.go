@@ -10,24 +10,11 @@ import (
 
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/journal"
+	"github.com/seed3322913c/runner/infra/store/mem"
 )
 
-func lead(t *testing.T, st *memory, s journal.State, o journal.Options) *journal.Leader {
-	t.Helper()
-	l, err := journal.Lead(t.Context(), st, "j", s, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := l.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return l
-}
-
 func TestAppendIsAppliedThenReplayed(t *testing.T) {
-	st, s := newMemory(), &values{}
+	st, s := mem.New(), &values{}
 	l := lead(t, st, s, journal.Options{})
 	if l.Epoch() != 1 {
 		t.Errorf("the first epoch is %d", l.Epoch())
@@ -49,7 +36,7 @@ func TestAppendIsAppliedThenReplayed(t *testing.T) {
 }
 
 func TestManyAppendersShareEntries(t *testing.T) {
-	st, s := newMemory(), &values{}
+	st, s := mem.New(), &values{}
 	l := lead(t, st, s, journal.Options{CheckpointEntries: 7})
 	const writers, each = 16, 50
 	var wg sync.WaitGroup
@@ -76,7 +63,7 @@ func TestManyAppendersShareEntries(t *testing.T) {
 }
 
 func TestLaterLeaderFencesEarlier(t *testing.T) {
-	st := newMemory()
+	st := mem.New()
 	first := lead(t, st, &values{}, journal.Options{})
 	second := lead(t, st, &values{}, journal.Options{})
 	if second.Epoch() <= first.Epoch() {

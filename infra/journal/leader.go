@@ -250,8 +250,8 @@ func (l *Leader) end(batch []*request, cause error) {
 	l.mu.err = cause
 	for _, r := range batch {
 		if errors.Is(cause, errs.Canceled) {
-			cause := errs.Errorf("", errs.Unavailable, nil, "unknown outcome, ask again: %w", cause)
-			r.done <- errs.E("journal.Append", errs.Unavailable, l.prefix, cause)
+			// Not wrapped: Canceled says that nothing was appended.
+			r.done <- errs.Errorf("journal.Append", errs.Unavailable, l.prefix, "unknown outcome, ask again: %v", cause)
 		} else {
 			r.done <- errs.E("journal.Append", errs.Other, l.prefix, cause)
 		}

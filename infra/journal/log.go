@@ -13,8 +13,8 @@ import (
 	"github.com/seed3322913c/runner/infra/store"
 )
 
-// restoreLimit is how long reading one checkpoint may take: a large one takes minutes, a dead connection for ever.
-const restoreLimit = time.Hour
+// patience is how many times longer than an entry a checkpoint may take to be written or read: it may be large.
+const patience = 100
 
 // objects are a journal's entries and checkpoints in the store. Calls that fail in passing are repeated.
 type objects struct {
@@ -34,7 +34,7 @@ func (j *objects) retryEach(ctx context.Context, limit time.Duration, f func(con
 	pauses := backoff.NewExponentialBackOff(backoff.WithInitialInterval(20*time.Millisecond),
 		backoff.WithMaxInterval(5*time.Second), backoff.WithRandomizationFactor(0),
 		backoff.WithMaxElapsedTime(j.o.GiveUp))
-	return backoff.Retry(func() error {
+	err := backoff.Retry(func() error {
 		try, cancel := context.WithTimeout(ctx, limit)
 		defer cancel()
 		err := f(try)
@@ -42,11 +42,16 @@ func (j *objects) retryEach(ctx context.Context, limit time.Duration, f func(con
 		case err == nil, errs.Retryable(err):
 			return err
 		case try.Err() != nil && ctx.Err() == nil:
-			return errs.E("journal.try", errs.Unavailable, nil, err)
+			// Not wrapped: Canceled is for a caller who gave up.
+			return errs.Errorf("journal.try", errs.Unavailable, nil, "no answer within %v: %v", limit, err)
 		default:
 			return backoff.Permanent(err)
 		}
 	}, backoff.WithContext(pauses, ctx))
+	if err != nil && ctx.Err() != nil {
+		return errs.E("journal.try", errs.Canceled, nil, err)
+	}
+	return err
 }
 
 func (j *objects) entryName(seq uint64) store.Name { return j.prefix.Join(numbered(logPart, seq)) }
@@ -128,7 +133,7 @@ func (j *objects) restore(ctx context.Context, seq uint64, s State) error {
 		return s.Restore(nil)
 	}
 	name := j.checkpointName(seq)
-	err := j.retryEach(ctx, restoreLimit, func(ctx context.Context) error {
+	err := j.retryEach(ctx, patience*j.o.Try, func(ctx context.Context) error {
 		r, err := j.st.Open(ctx, name, store.Range{})
 		if err != nil {
 			return err
@@ -145,6 +150,8 @@ func (j *objects) restore(ctx context.Context, seq uint64, s State) error {
 
 // save writes a checkpoint. Another process may have written the same one: both hold the state at the same entry.
 func (j *objects) save(ctx context.Context, h head, state io.WriterTo) error {
+	ctx, cancel := context.WithTimeout(ctx, patience*j.o.Try)
+	defer cancel()
 	w, err := j.st.Create(ctx, j.checkpointName(h.seq), store.IfAbsent())
 	if errors.Is(err, errs.Exist) {
 		return nil

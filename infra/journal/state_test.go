@@ -2,11 +2,16 @@ package journal_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
 	"sync"
+	"testing"
+
+	"github.com/seed3322913c/runner/infra/journal"
+	"github.com/seed3322913c/runner/infra/store"
 )
 
 // values is a State that remembers every record in order.
@@ -48,4 +53,57 @@ func (v *values) get() []string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return slices.Clone(v.list)
+}
+
+// place returns where a record is.
+func (v *values) place(record string) int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return slices.Index(v.list, record)
+}
+
+// lead takes the journal "j" over for the length of the test.
+func lead(t *testing.T, st store.Store, s journal.State, o journal.Options) *journal.Leader {
+	t.Helper()
+	l, err := journal.Lead(t.Context(), st, "j", s, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return l
+}
+
+func appendAll(t *testing.T, l *journal.Leader, records ...string) {
+	t.Helper()
+	for _, r := range records {
+		if err := l.Append(t.Context(), []byte(r)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// read returns the records of the journal "j".
+func read(t *testing.T, st store.Store) []string {
+	t.Helper()
+	var s values
+	if _, err := journal.Read(context.Background(), st, "j", &s, journal.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	return s.list
+}
+
+// objects lists what there is in the store, without the prefix.
+func objects(t *testing.T, st store.Store) (names []string) {
+	t.Helper()
+	for info, err := range st.List(t.Context(), "j/") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, string(info.Name[len("j/"):]))
+	}
+	return names
 }
