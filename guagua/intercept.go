@@ -16,7 +16,7 @@ type Interceptor interface {
 	PreApplication(ctx context.Context, env *Env) error
 	// PreIteration runs before Compute; an error ends the attempt.
 	PreIteration(ctx context.Context, s *Step) error
-	// PostIteration runs after Compute, when its result has been taken; an error ends the attempt.
+	// PostIteration runs after Compute, before its result is sent; an error ends the attempt.
 	PostIteration(ctx context.Context, s *Step) error
 	// PostApplication runs at the end for each interceptor whose PreApplication succeeded, whatever happened; outcome is
 	// nil if all went well. Its error is told, but keeps no other hook from running.

@@ -268,16 +268,18 @@ func (m *Master) tell(index int) Action {
 	return Tell{Announce{m.Position(), Member{index, w.attempt}, m.at, w.have != m.at}}
 }
 
-// Partial says that the first part of a member's result has been merged, and that the rest is on its way. Results that
-// are merged whole need no such notice.
-func (m *Master) Partial(r Result) {
-	if w := m.member(r.From); w != nil && m.phase == Running && r.Position == m.Position() && !w.got {
-		w.partial = w.attempt
+// Partial says that a member's result has begun to arrive, and reports whether it is wanted; only then may it be merged
+// with others. From now on the turn waits for the rest of it, or is begun again.
+func (m *Master) Partial(r Result) bool {
+	w := m.member(r.From)
+	if w == nil || m.phase != Running || r.Position != m.Position() || w.got {
+		return false
 	}
+	w.partial = w.attempt
+	return true
 }
 
-// Result says that a member's result is there, whole. The caller has checked that the position is the present one when
-// it began to merge it.
+// Result says that a member's result is there, whole.
 func (m *Master) Result(now time.Time, r Result) []Action {
 	w := m.member(r.From)
 	if w == nil || m.phase != Running || r.Position != m.Position() || w.got {

@@ -157,9 +157,8 @@ func (w *world) begins(i int) {
 	x := &w.wires[i]
 	m := w.masters[x.epoch-1]
 	x.begun = true
-	if m.phase == Running && m.member(x.who) != nil {
+	if m.Partial(x.result) {
 		m.part[x.who.Index] = x.who.Attempt
-		m.Partial(x.result)
 	}
 }
 

@@ -3,6 +3,7 @@ package wire
 import (
 	"bufio"
 	"context"
+	"errors"
 	"hash/crc32"
 	"io"
 	"net"
@@ -14,13 +15,15 @@ import (
 
 // Conn is a connection over which both sides have proved themselves. Reading is for one goroutine; writing for many.
 type Conn struct {
-	raw      net.Conn
-	in       *bufio.Reader
-	head     [HeaderLen]byte
-	next     Header // the frame whose body has not been read
-	pending  bool
-	received atomic.Uint64 // frames
-	out      struct {
+	raw     net.Conn
+	in      *bufio.Reader
+	head    [HeaderLen]byte
+	next    Header // the frame whose body has not been read
+	pending bool
+	heard   atomic.Uint64 // how often bytes have come
+	listens atomic.Bool   // somebody waits for bytes
+	pinging atomic.Bool
+	out     struct {
 		sync.Mutex
 		buf     []byte
 		vectors net.Buffers
@@ -30,16 +33,50 @@ type Conn struct {
 // small is the length of a body that is copied behind its header, to be written by one system call of one piece.
 const small = 8 << 10
 
-func newConn(raw net.Conn) *Conn { return &Conn{raw: raw, in: bufio.NewReaderSize(raw, 32<<10)} }
+func newConn(raw net.Conn) *Conn {
+	c := &Conn{raw: raw}
+	c.in = bufio.NewReaderSize((*ear)(c), 32<<10)
+	return c
+}
+
+// ear reads from the connection and takes note.
+type ear Conn
+
+func (e *ear) Read(p []byte) (int, error) {
+	e.listens.Store(true)
+	n, err := e.raw.Read(p)
+	e.listens.Store(false)
+	if n > 0 {
+		e.heard.Add(1)
+	}
+	return n, err
+}
 
 // Close ends the connection; a Read or Write under way returns with an error. The second time it does nothing.
-func (c *Conn) Close() error { return c.raw.Close() }
+func (c *Conn) Close() error {
+	if err := c.raw.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return broken(err)
+	}
+	return nil
+}
 
 // Peer returns the other end's address.
 func (c *Conn) Peer() string { return c.raw.RemoteAddr().String() }
 
-// Received returns how many frames have arrived; if it stands still for long, the other end is gone.
-func (c *Conn) Received() uint64 { return c.received.Load() }
+// Heard returns a number that grows whenever bytes arrive. If it stands still for long although somebody listens, the
+// other end is gone: it should have sent pings.
+func (c *Conn) Heard() (n uint64, listens bool) { return c.heard.Load(), c.listens.Load() }
+
+// Ping sends a sign of life, unless something is being sent anyway. It does not wait.
+func (c *Conn) Ping() {
+	if c.pinging.Swap(true) {
+		return
+	}
+	go func() {
+		defer c.pinging.Store(false)
+		c.Say(Header{Kind: Ping}, nil) //nolint:errcheck // a broken connection shows when it is read
+	}()
+}
 
 // Read waits for the next frame that is not a ping and returns its header. The body of the frame before, if it was not
 // taken, is skipped and not checked.
@@ -58,7 +95,6 @@ func (c *Conn) Read() (Header, error) {
 		if err != nil {
 			return Header{}, err
 		}
-		c.received.Add(1)
 		c.next, c.pending = h, true
 		if h.Kind != Ping {
 			return h, nil

@@ -58,11 +58,16 @@ func Dial(ctx context.Context, address string, s Secret) (*Conn, error) {
 	if err != nil {
 		return nil, errs.E("guagua.Dial", errs.Unavailable, address, err)
 	}
+	return Greet(ctx, raw, s)
+}
+
+// Greet is the worker's part of the greeting on a new connection. It closes raw if it fails, or when ctx ends first.
+func Greet(ctx context.Context, raw net.Conn, s Secret) (*Conn, error) {
 	stop := context.AfterFunc(ctx, func() { raw.Close() })
 	defer stop()
 	if err := greet(raw, s); err != nil {
 		raw.Close()
-		return nil, errs.E("guagua.Dial", errs.Other, address, err)
+		return nil, errs.E("guagua.Greet", errs.Other, raw.RemoteAddr(), err)
 	}
 	return newConn(raw), nil
 }

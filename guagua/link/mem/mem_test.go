@@ -1,0 +1,13 @@
+package mem_test
+
+import (
+	"testing"
+
+	"github.com/seed3322913c/runner/guagua/link"
+	"github.com/seed3322913c/runner/guagua/link/linktest"
+	"github.com/seed3322913c/runner/guagua/link/mem"
+)
+
+func TestMem(t *testing.T) {
+	linktest.Run(t, 3<<20, func(*testing.T) link.Transport { return mem.New() })
+}

@@ -1,0 +1,173 @@
+package role
+
+import (
+	"context"
+	"encoding/binary"
+	"time"
+
+	"github.com/seed3322913c/runner/guagua/fold"
+	"github.com/seed3322913c/runner/guagua/link"
+	"github.com/seed3322913c/runner/guagua/superstep"
+	"github.com/seed3322913c/runner/guagua/wire"
+	"github.com/seed3322913c/runner/infra/errs"
+)
+
+// This file is a master's readers: one goroutine for each link.
+
+// admit takes workers in until the door is closed.
+func (m *master) admit(ctx context.Context, door link.Listener) {
+	for {
+		l, err := door.Accept()
+		if err != nil {
+			return
+		}
+		m.work.Go(func() {
+			defer l.Close()
+			stop := context.AfterFunc(ctx, func() { l.Close() })
+			defer stop()
+			if p := m.greet(l); p != nil {
+				m.work.Go(func() { p.write(ctx) })
+				m.listen(ctx, p)
+				p.end()
+			}
+		})
+	}
+}
+
+// greet reads a worker's join. It returns nil if the worker has no place here.
+func (m *master) greet(l link.Link) *peer {
+	h, err := l.Read()
+	if err != nil || h.Kind != wire.Join || !h.Last() {
+		return nil
+	}
+	body := make([]byte, h.Length)
+	if err := l.Body(body); err != nil {
+		return nil
+	}
+	j, err := wire.ParseJoin(h, body)
+	if err != nil {
+		return nil
+	}
+	m.mu.Lock()
+	acts := m.machine.Join(time.Now(), j)
+	if len(acts) == 1 {
+		if r, ok := acts[0].(superstep.Reject); ok {
+			m.mu.Unlock()
+			h := wire.Header{Kind: wire.Reject, Member: r.To, Position: superstep.Position{Epoch: j.Epoch}}
+			l.Send(context.Background(), h, wire.NewMessage([]byte(r.Why))) //nolint:errcheck // the link is closed next
+			return nil
+		}
+	}
+	p := newPeer(l, j.From)
+	if old := m.peers[j.From.Index]; old != nil {
+		old.end()
+	}
+	m.peers[j.From.Index] = p
+	m.todo = append(m.todo, acts...)
+	m.mu.Unlock()
+	m.signal()
+	return p
+}
+
+// listen takes what a worker says until its link breaks.
+func (m *master) listen(ctx context.Context, p *peer) {
+	defer m.lost(p)
+	var holding []byte
+	for {
+		h, err := p.link.Read()
+		if err != nil || h.Member != p.member {
+			return
+		}
+		switch h.Kind {
+		case wire.Result:
+			err = m.result(p, h)
+		case wire.Holding:
+			holding, err = m.holding(ctx, p, h, holding)
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (m *master) lost(p *peer) {
+	m.mu.Lock()
+	defer m.signal()
+	defer m.mu.Unlock()
+	if m.peers[p.member.Index] != p {
+		return // it has joined again, or was replaced
+	}
+	delete(m.peers, p.member.Index)
+	m.todo = append(m.todo, m.machine.Lost(time.Now(), p.member)...)
+}
+
+// result merges a piece of a worker's result, if it is wanted. The error is the link's.
+func (m *master) result(p *peer, h wire.Header) error {
+	t := m.turn.Load()
+	r := superstep.Result{Position: h.Position, From: h.Member, Halt: h.Flags&wire.Halt != 0}
+	if t == nil || h.Position != t.at || h.Offset == 0 && !m.wanted(r) {
+		m.stats.dropped()
+		return nil
+	}
+	var broken error
+	piece := fold.Piece{From: h.Member, Total: h.Total, Offset: h.Offset, Length: h.Length}
+	status, err := t.fold.Take(piece, func(dst []byte) error {
+		broken = p.link.Body(dst)
+		return broken
+	})
+	switch {
+	case broken != nil:
+		return broken
+	case err != nil:
+		m.fail(err)
+	case status == fold.Whole:
+		m.stats.result(h.Member.Index, time.Duration(h.Extra))
+		m.mu.Lock()
+		acts := m.machine.Result(time.Now(), r)
+		m.todo = append(m.todo, acts...)
+		m.mu.Unlock()
+		if len(acts) > 0 {
+			m.signal()
+		}
+	}
+	return nil
+}
+
+func (m *master) wanted(r superstep.Result) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.machine.Partial(r)
+}
+
+// The body of Holding: the length of the master result (8), the result, then a trail as in State.
+
+// holding gathers what a worker was asked to hand over.
+func (m *master) holding(ctx context.Context, p *peer, h wire.Header, so []byte) ([]byte, error) {
+	if h.Total > m.job.Largest {
+		return nil, errs.Errorf("guagua.Holding", errs.Corrupt, h.Member, "%d bytes", h.Total)
+	}
+	if h.Offset == 0 {
+		so = so[:0]
+	} else if h.Offset != int64(len(so)) {
+		return nil, errs.Errorf("guagua.Holding", errs.Corrupt, h.Member, "piece at %d after %d bytes", h.Offset, len(so))
+	}
+	so = append(so, make([]byte, h.Length)...)
+	if err := p.link.Body(so[h.Offset:]); err != nil || !h.Last() {
+		return so, err
+	}
+	if len(so) < 8 || binary.LittleEndian.Uint64(so) > uint64(len(so)-8) {
+		return nil, errs.Errorf("guagua.Holding", errs.Corrupt, h.Member, "%d bytes hold nothing", len(so))
+	}
+	n := 8 + binary.LittleEndian.Uint64(so)
+	t, err := parseTrail(so[n:])
+	if err != nil {
+		return nil, err
+	}
+	from := &handed{at: h.Point(), result: so[8:n:n], trail: t}
+	m.later(ctx, func() error {
+		m.kept = from
+		m.tell(func(now time.Time) []superstep.Action { return m.machine.Fetched(now, h.Member, from.at) })
+		return nil
+	})
+	return nil, nil
+}
