@@ -71,10 +71,10 @@ func (b *Body) Run(ctx context.Context, a scheduler.Attempt, r scheduler.Reporte
 	}
 	defer b.cpu.begin(func(millis int64) { r.Count(taskCounters, "CPU_MILLISECONDS", millis) })()
 	t := &task{Body: b, Attempt: a, r: r, opts: opts, pool: b.memory(a), memory: a.Memory}
-	if opts.Mapper.Go != "" || opts.Combiner.Go != "" || opts.Reducer.Go != "" {
+	if opts.inChildren() {
 		t.memory /= 2 // the rest is for the children
 	}
-	t.in = instance{id: a.ID.String(), dir: a.Scratch, env: attemptEnv{r, a.ID, opts.Set}}
+	t.in = instance{id: a.ID, dir: a.Scratch, env: attemptEnv{r, a.ID, opts.Set}}
 	var result any
 	switch a.ID.Task.Stage {
 	case mapStage:

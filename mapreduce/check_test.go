@@ -60,7 +60,6 @@ func TestCheck(t *testing.T) {
 		{"bad pattern", newJob(t, grep(functions.Params{"pattern": "("}), out, in), nil, errs.Invalid, "no regular"},
 		{"missing parameter", newJob(t, grep(nil), out, in), nil, errs.Invalid, "pattern"},
 		{"unknown parameter", newJob(t, grep(functions.Params{"pattern": "a", "x": "y"}), out, in), nil, errs.Invalid, `"x"`},
-		{"streaming", newJob(t, Options{Mapper: functions.Ref{Exec: "cat"}}, out, in), nil, errs.Unsupported, "exec"},
 		{"no package", words, nil, errs.Invalid, "no package"},
 		{"missing package", words, pkg(dir + "/no"), errs.NotFound, dir + "/no"},
 		{"package of text", words, pkg(dir + "/program"), errs.Invalid, "not a program"},

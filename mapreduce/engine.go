@@ -152,7 +152,7 @@ func (e *Engine) folds(ctx context.Context, opts Options) (bool, error) {
 		return false, nil
 	}
 	id := scheduler.AttemptID{Task: scheduler.TaskID{Stage: "plan"}}
-	c, err := roles{e.job, opts}.combiner(ctx, instance{id: id.String(), env: attemptEnv{silent{}, id, opts.Set}})
+	c, err := roles{e.job, opts}.combiner(ctx, instance{id: id, env: attemptEnv{silent{}, id, opts.Set}})
 	if err != nil {
 		return false, err
 	}

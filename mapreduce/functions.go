@@ -11,6 +11,7 @@ import (
 	"github.com/seed3322913c/runner/functions"
 	"github.com/seed3322913c/runner/functions/builtin"
 	"github.com/seed3322913c/runner/functions/child"
+	"github.com/seed3322913c/runner/functions/streaming"
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/scheduler"
 )
@@ -31,8 +32,10 @@ func (f roles) check(ctx context.Context) error {
 	for _, ref := range []functions.Ref{f.opts.Mapper, f.opts.Combiner, f.opts.Reducer} {
 		switch {
 		case ref.Exec != "":
-			return errs.Errorf("mapreduce.Check", errs.Unsupported, nil,
-				"exec: %q cannot be run: this version runs built-ins and functions of Go programs", ref.Exec)
+			if err := f.checkFolder(); err != nil {
+				return err
+			}
+			continue
 		case ref.Go == "":
 			continue
 		}
@@ -86,19 +89,29 @@ func environment() []string {
 
 // instance is what a function needs to know about the attempt that it is made for.
 type instance struct {
-	id  string
-	dir string // where a child process runs
-	env functions.Env
+	id     scheduler.AttemptID
+	dir    string // where a child process runs
+	env    functions.Env
+	values functions.ValueKind // of the values that a combiner or reducer gets
 }
 
 func (f roles) command(in instance) (child.Command, child.Task, error) {
 	program, err := f.program()
 	cmd := child.Command{Argv: []string{program}, Dir: in.dir, Env: environment(), Stderr: &lineLog{env: in.env}}
-	return cmd, child.Task{Attempt: in.id, Params: f.opts.Set, Combiner: f.opts.Combiner}, err
+	return cmd, child.Task{Attempt: in.id.String(), Params: f.opts.Set, Combiner: f.opts.Combiner}, err
 }
 
 // mapper returns a mapper that is set up. The caller closes it.
 func (f roles) mapper(ctx context.Context, in instance) (functions.Mapper, error) {
+	if command := f.opts.Mapper.Exec; command != "" {
+		return setUp(in, func() (functions.Mapper, error) {
+			o, err := f.streaming(in, command)
+			if err != nil {
+				return nil, err
+			}
+			return streaming.NewMapper(ctx, o)
+		})
+	}
 	return made(in, f.opts.Mapper, func() (functions.Mapper, error) {
 		return builtin.Mapper(f.opts.Mapper.Builtin, f.opts.Set)
 	}, func() (functions.Mapper, error) {
@@ -116,6 +129,15 @@ func (f roles) combiner(ctx context.Context, in instance) (functions.Reducer, er
 	if f.opts.Combiner.IsZero() {
 		return nil, nil
 	}
+	if command := f.opts.Combiner.Exec; command != "" {
+		return setUp(in, func() (functions.Reducer, error) {
+			o, err := f.streaming(in, command)
+			if err != nil {
+				return nil, err
+			}
+			return streaming.NewCombiner(ctx, o)
+		})
+	}
 	return made(in, f.opts.Combiner, func() (functions.Reducer, error) {
 		return builtin.Combiner(f.opts.Combiner.Builtin, f.opts.Set)
 	}, func() (functions.Reducer, error) {
@@ -130,6 +152,15 @@ func (f roles) combiner(ctx context.Context, in instance) (functions.Reducer, er
 
 // reducer returns a reducer that is set up. The caller closes it.
 func (f roles) reducer(ctx context.Context, in instance) (functions.Reducer, error) {
+	if command := f.opts.Reducer.Exec; command != "" {
+		return setUp(in, func() (functions.Reducer, error) {
+			o, err := f.streaming(in, command)
+			if err != nil {
+				return nil, err
+			}
+			return streaming.NewReducer(ctx, o)
+		})
+	}
 	return made(in, f.opts.Reducer, func() (functions.Reducer, error) {
 		return builtin.Reducer(f.opts.Reducer.Builtin, f.opts.Set)
 	}, func() (functions.Reducer, error) {
@@ -142,12 +173,17 @@ func (f roles) reducer(ctx context.Context, in instance) (functions.Reducer, err
 	})
 }
 
-// made makes a function in the place where ref says it runs, and sets it up.
+// made makes a function that is no program of its own in the place where ref says it runs, and sets it up.
 func made[T any](in instance, ref functions.Ref, here, elsewhere func() (T, error)) (T, error) {
 	create := here
 	if ref.Go != "" {
 		create = elsewhere
 	}
+	return setUp(in, create)
+}
+
+// setUp makes a function and sets it up.
+func setUp[T any](in instance, create func() (T, error)) (T, error) {
 	f, err := create()
 	if err != nil {
 		return f, err

@@ -21,6 +21,7 @@ type input struct {
 	lines   *text.Reader
 	records int64   // handed to the mapper; after an error the last of them is the one
 	batches []batch // in order
+	told    string  // the file that the mapper was told of last
 }
 
 // batch is a run of lines that was handed over at once.
@@ -54,6 +55,9 @@ func (in *input) feed(ctx context.Context, m functions.Mapper, out functions.Emi
 		name, offset := in.lines.Position()
 		in.batches = append(in.batches, batch{in.records, name, offset})
 		err = functions.Protect(func() error {
+			if err := in.tell(m, name, out); err != nil {
+				return err
+			}
 			if isBatch {
 				n, err := batches.MapBatch(lines, out)
 				in.records += n
@@ -74,6 +78,23 @@ func (in *input) feed(ctx context.Context, m functions.Mapper, out functions.Emi
 			return err
 		}
 	}
+}
+
+// tell tells the mapper, if it wants to know, where the next records come from.
+func (in *input) tell(m functions.Mapper, name string, out functions.Emitter) error {
+	f, ok := m.(functions.FileMapper)
+	if !ok || in.told == name {
+		return nil
+	}
+	in.told = name
+	at := functions.FilePiece{URI: name}
+	for _, p := range in.src.Pieces() {
+		if p.Name == name {
+			at.Offset, at.Length = p.Offset, p.Length
+			break
+		}
+	}
+	return f.File(at, out)
 }
 
 // readError is an error of the input itself, which says where it is.

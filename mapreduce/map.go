@@ -85,12 +85,13 @@ type collecting struct {
 }
 
 func (t *task) mapToSegment(ctx context.Context, in *input, m functions.Mapper, c collecting) (mapResult, error) {
+	values := functions.ValueKindOf(m)
+	t.in.values = values
 	combiner, err := t.roles().combiner(ctx, t.in)
 	if err != nil {
 		return mapResult{}, failed("mapreduce.Combine", t.in.id, err)
 	}
 	defer closeFunction(combiner)
-	values := functions.ValueKindOf(m)
 	out, err := t.collector(combiner, values, c)
 	if err != nil {
 		return mapResult{}, err
@@ -124,7 +125,7 @@ func (t *task) collector(
 	if f := folderOf(combiner); f != nil && values != functions.ValueBytes {
 		return collect.NewFolder(f, collect.FoldOptions{Options: opts, Values: values, Partition: partition})
 	}
-	o := collect.SortOptions{Options: opts, Combiner: combiner}
+	o := collect.SortOptions{Options: opts, Combiner: combiner, Values: values}
 	if partition != nil {
 		o.Partition = func(key, _ []byte) int { return partition(key) }
 	}

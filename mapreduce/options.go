@@ -3,6 +3,7 @@ package mapreduce
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -106,6 +107,13 @@ func (r *Reducers) UnmarshalJSON(b []byte) (err error) {
 // MapOnly reports whether the job has no reduce stage: the output of its maps is the output of the job.
 func (o Options) MapOnly() bool {
 	return o.Reducer.IsZero() || o.Reducers == ExactReducers(0)
+}
+
+// inChildren reports whether functions of the job run in processes of their own.
+func (o Options) inChildren() bool {
+	return slices.ContainsFunc([]functions.Ref{o.Mapper, o.Combiner, o.Reducer}, func(r functions.Ref) bool {
+		return r.Go != "" || r.Exec != ""
+	})
 }
 
 // Validate checks o without looking at anything else. Errors are of kind Invalid, one sentence each.

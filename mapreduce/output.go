@@ -1,6 +1,7 @@
 package mapreduce
 
 import (
+	"bytes"
 	"context"
 	"strconv"
 
@@ -25,7 +26,10 @@ func newTextOutput(part commit.Writer, values functions.ValueKind) *textOutput {
 	return &textOutput{part: part, int64s: values == functions.ValueInt64, buf: make([]byte, 0, outputBuffer)}
 }
 
-var _ functions.Int64Emitter = (*textOutput)(nil)
+var (
+	_ functions.Int64Emitter = (*textOutput)(nil)
+	_ functions.LineEmitter  = (*textOutput)(nil)
+)
 
 // Emit implements functions.Emitter.
 func (o *textOutput) Emit(key, value []byte) error {
@@ -52,6 +56,16 @@ func (o *textOutput) EmitInt64(key []byte, value int64) error {
 	}
 	o.buf = strconv.AppendInt(o.buf, value, 10)
 	return o.end()
+}
+
+// EmitLines implements functions.LineEmitter.
+func (o *textOutput) EmitLines(lines []byte) error {
+	o.records += int64(bytes.Count(lines, []byte{'\n'}))
+	o.buf = append(o.buf, lines...)
+	if len(o.buf) < outputBuffer-outputBuffer/8 {
+		return nil
+	}
+	return o.flush()
 }
 
 // end ends a record.

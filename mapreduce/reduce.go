@@ -25,6 +25,7 @@ func (t *task) runReduce(ctx context.Context) (reduceResult, error) {
 	}
 	t.count("SHUFFLED_MAPS", int64(len(p.Maps)))
 	t.count("REDUCE_SHUFFLE_BYTES", in.sum(func(x segment.Index) int64 { _, n := x.Span(); return n }))
+	t.in.values, _ = functions.ParseValueKind(p.Values) // an unknown name is bytes
 	reducer, err := t.roles().reducer(ctx, t.in)
 	if err != nil {
 		return reduceResult{}, failed("mapreduce.Reduce", t.ID, err)
@@ -54,8 +55,7 @@ func (t *task) runReduce(ctx context.Context) (reduceResult, error) {
 
 // reduce groups what was gathered and calls the reducer for each group.
 func (t *task) reduce(ctx context.Context, in *segments, r functions.Reducer, out *textOutput) (group.Stats, error) {
-	values, _ := functions.ParseValueKind(in.payload.Values) // an unknown name is bytes
-	opts := group.Options{Scratch: t.Scratch, Budget: t.pool.Budget(t.memory - in.budget.Limit()), Values: values}
+	opts := group.Options{Scratch: t.Scratch, Budget: t.pool.Budget(t.memory - in.budget.Limit()), Values: t.in.values}
 	defer opts.Budget.Close()
 	groups, each, err := t.group(ctx, in, r, opts)
 	if err != nil {

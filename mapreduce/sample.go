@@ -30,7 +30,7 @@ func (e *Engine) cuts(ctx context.Context, c checked, n int) ([][]byte, error) {
 	defer budget.Close()
 	id := scheduler.AttemptID{Task: scheduler.TaskID{Stage: "sample"}}
 	env := attemptEnv{silent{}, id, c.opts.Set}
-	m, err := (roles{e.job, c.opts}).mapper(ctx, instance{id: id.String(), env: env})
+	m, err := (roles{e.job, c.opts}).mapper(ctx, instance{id: id, env: env})
 	if err != nil {
 		return nil, err
 	}
