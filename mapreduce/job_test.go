@@ -284,6 +284,16 @@ func TestAggregate(t *testing.T) {
 	}
 }
 
+// TestIdentityKeepsNumbers: numbers that a reducer only passes on are in decimal in the output.
+func TestIdentityKeepsNumbers(t *testing.T) {
+	dir := fill(t, map[string]string{"a": "x y x\n"})
+	o := Options{Mapper: functions.Ref{Builtin: "wordcount"}, Reducer: functions.Ref{Builtin: "identity"}}
+	got := newCluster(t, BodyOptions{}).mustRun(newJob(t, o, t.TempDir()+"/out", dir))
+	if want := "x\t1\nx\t1\ny\t1\n"; strings.Join(got, "") != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 // TestMapOnly: the maps' output is the output.
 func TestMapOnly(t *testing.T) {
 	dir := fill(t, map[string]string{"a": "x y\n", "b": "\nz"})

@@ -10,8 +10,25 @@ func (identity) Map(in functions.Record, out functions.Emitter) error {
 }
 
 func (identity) Reduce(key []byte, values functions.Values, out functions.Emitter) error {
+	if typed, ok := values.(functions.Typed); ok && typed.ValueKind() == functions.ValueInt64 {
+		return passInt64(key, values, functions.Int64Out(out))
+	}
 	for values.Next() {
 		if err := out.Emit(key, values.Value()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// passInt64 keeps numbers numbers, so that an output in text shows them in decimal.
+func passInt64(key []byte, values functions.Values, out functions.Int64Emitter) error {
+	for values.Next() {
+		n, err := functions.Int64(values)
+		if err != nil {
+			return err
+		}
+		if err := out.EmitInt64(key, n); err != nil {
 			return err
 		}
 	}

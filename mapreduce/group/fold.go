@@ -259,6 +259,14 @@ func (v *single) Next() bool {
 	return fresh
 }
 
+// ValueKind implements functions.Typed.
+func (v *single) ValueKind() functions.ValueKind {
+	if v.text {
+		return functions.ValueText
+	}
+	return functions.ValueInt64
+}
+
 // Int64 implements functions.Int64Values.
 func (v *single) Int64() int64 { return v.value }
 

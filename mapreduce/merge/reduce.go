@@ -109,6 +109,9 @@ type int64Values struct {
 	kind functions.ValueKind
 }
 
+// ValueKind implements functions.Typed.
+func (v *int64Values) ValueKind() functions.ValueKind { return v.kind }
+
 // Int64 implements functions.Int64Values. What is not a number is 0, and ends the reduction.
 func (v *int64Values) Int64() int64 {
 	n, err := Int64(v.kind, v.Value())

@@ -187,10 +187,11 @@ func (r *Reader) lines() ([]byte, error) {
 	r.hi = copy(r.buf, r.buf[r.lo:r.hi])
 	r.base, r.lo = r.base+int64(r.lo), 0
 	for {
-		// Up to the end of the piece a large read is a good read; beyond it only the end of a line is wanted.
+		// Up to the end of the piece a large read is a good read; beyond it only the end of a line is wanted, and each
+		// read doubles what was looked through, so that a long line costs no more than its length.
 		want := len(r.buf)
 		if left := r.end - r.base; left < int64(want) {
-			want = max(int(left), min(r.hi+beyond, want))
+			want = max(int(left), min(r.hi+max(beyond, r.hi-int(left)), want))
 		}
 		if err := r.fill(want); err != nil {
 			return nil, err
@@ -211,7 +212,7 @@ func (r *Reader) lines() ([]byte, error) {
 	}
 }
 
-// beyond is how many bytes are read at a time to find the end of a piece's last line.
+// beyond is how many bytes are read at first to find the end of a piece's last line.
 const beyond = 4 << 10
 
 // whole returns how many bytes at the front of the buffer are whole lines of this piece.
