@@ -35,12 +35,9 @@ func testMain(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(bin)
-	for name, pkg := range map[string]string{"runner": "../runner", "paced": "./testdata/paced"} {
-		build := exec.Command("go", "build", "-o", filepath.Join(bin, name), pkg)
-		if out, err := build.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "%v: %v\n%s", build.Args, err, out)
-			return 1
-		}
+	if err := embeddedtest.Build(bin, map[string]string{"runner": "../runner", "paced": "./testdata/paced"}); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
 	}
 	if err := os.Setenv(binEnv, bin); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -290,7 +287,7 @@ func rounds() int {
 	if testing.Short() {
 		return 1
 	}
-	return 4
+	return 3
 }
 
 // moment draws a stage and how many of its tasks must be done.

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -62,32 +63,10 @@ func (s source) imports() []string {
 	return all
 }
 
-// sources parses every Go file of the module, nested modules left out.
+// sources returns every Go file of the module, nested modules left out.
 func sources(t *testing.T) []source {
 	t.Helper()
-	var all []source
-	err := filepath.WalkDir("..", func(name string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		rel := filepath.ToSlash(strings.TrimPrefix(name, "../"))
-		if d.IsDir() {
-			_, modErr := os.Stat(filepath.Join(name, "go.mod"))
-			if hidden := strings.HasPrefix(d.Name(), ".") && name != ".."; hidden || name != ".." && modErr == nil || d.Name() == "testdata" {
-				return filepath.SkipDir
-			}
-			return nil
-		}
-		if !strings.HasSuffix(name, ".go") {
-			return nil
-		}
-		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments|parser.SkipObjectResolution)
-		if err != nil {
-			return err
-		}
-		all = append(all, source{rel, file})
-		return nil
-	})
+	all, err := parsed()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,6 +74,36 @@ func sources(t *testing.T) []source {
 		t.Fatalf("only %d files found: the walk is broken", len(all))
 	}
 	return all
+}
+
+var parsed = sync.OnceValues(func() (all []source, err error) {
+	err = filepath.WalkDir("..", func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			return enter(name, d)
+		}
+		if !strings.HasSuffix(name, ".go") {
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments|parser.SkipObjectResolution)
+		all = append(all, source{filepath.ToSlash(strings.TrimPrefix(name, "../")), file})
+		return err
+	})
+	return all, err
+})
+
+// enter skips what is no part of the module.
+func enter(name string, d fs.DirEntry) error {
+	if name == ".." {
+		return nil
+	}
+	_, err := os.Stat(filepath.Join(name, "go.mod"))
+	if nested := err == nil; nested || strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" {
+		return filepath.SkipDir
+	}
+	return nil
 }
 
 func TestImportsGoDown(t *testing.T) {

@@ -35,12 +35,9 @@ func testMain(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	for name, pkg := range map[string]string{"runner": ".", "gate": "./testdata/gate"} {
-		build := exec.Command("go", "build", "-o", filepath.Join(bin, name), pkg)
-		if out, err := build.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "%v: %v\n%s", build.Args, err, out)
-			return 1
-		}
+	if err := embeddedtest.Build(bin, map[string]string{"runner": ".", "gate": "./testdata/gate"}); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
 	}
 	if err := os.Setenv("RUNNER_TEST_BIN", bin); err != nil {
 		fmt.Fprintln(os.Stderr, err)

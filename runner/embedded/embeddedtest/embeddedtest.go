@@ -1,17 +1,39 @@
-// Package embeddedtest finds what jobs of a home folder have left on this machine: processes, which a test may kill, and
-// files, which should be gone when a job is over.
+// Package embeddedtest builds the program for tests that drive it from outside, and finds what its jobs have left on this
+// machine: processes, which a test may kill, and files, which should be gone when a job is over.
 package embeddedtest
 
 import (
 	"bytes"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/seed3322913c/runner/runner/embedded"
 )
+
+// Build builds programs, given as packages by name, into dir; with the race detector if the test has it, which then must
+// not make each process wait for a second at its end.
+func Build(dir string, programs map[string]string) error {
+	flags := []string{"build"}
+	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+		flags = append(flags, "-race")
+		if err := os.Setenv("GORACE", "atexit_sleep_ms=0"); err != nil {
+			return err
+		}
+	}
+	for name, pkg := range programs {
+		cmd := exec.Command("go", append(slices.Clip(flags), "-o", filepath.Join(dir, name), pkg)...)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("%v: %w\n%s", cmd.Args, err, out)
+		}
+	}
+	return nil
+}
 
 // Process is a process that works for a home: a verb or role of the program, or what it has started.
 type Process struct {
@@ -42,7 +64,7 @@ func Processes(home string) []Process {
 	return all
 }
 
-// Leftovers names what a home has beyond records and logs.
+// Leftovers names what a home has beyond records and logs, and logs that tell of a data race.
 func Leftovers(home string) []string {
 	var left []string
 	for _, p := range Processes(home) {
@@ -51,6 +73,12 @@ func Leftovers(home string) []string {
 	for _, pattern := range []string{"node/*", "scratch/*", "coord/values/*", ".[!.]*", "store/jobs/*/.runner-tmp*"} {
 		files, _ := filepath.Glob(filepath.Join(home, pattern)) // the patterns are well formed
 		left = append(left, files...)
+	}
+	logs, _ := filepath.Glob(filepath.Join(home, "logs/*/*.log")) // the pattern is well formed
+	for _, log := range logs {
+		if text, err := os.ReadFile(log); err == nil && bytes.Contains(text, []byte("WARNING: DATA RACE")) {
+			left = append(left, "data race in "+log+":\n"+string(text))
+		}
 	}
 	return left
 }
