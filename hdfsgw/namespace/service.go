@@ -1,0 +1,83 @@
+package namespace
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/journal"
+)
+
+// maxInFlight bounds the operations that wait for the journal at once: fewer than are remembered, so that each still
+// finds its outcome.
+const maxInFlight = remembered / 4
+
+// Service executes operations through the journal, while this process leads it.
+type Service struct {
+	*Tree
+	leader *journal.Leader
+	clock  func() time.Time
+	blocks atomic.Uint64 // given out so far
+	places chan struct{}
+}
+
+// NewService returns the service of a leader whose State is tree. clock is the leader's; nil means time.Now.
+func NewService(tree *Tree, leader *journal.Leader, clock func() time.Time) *Service {
+	if clock == nil {
+		clock = time.Now
+	}
+	return &Service{Tree: tree, leader: leader, clock: clock, places: make(chan struct{}, maxInFlight)}
+}
+
+// NewBlock returns an id that no block has or will ever have: the epoch of this leadership and a number in it.
+func (s *Service) NewBlock() uint64 { return s.leader.Epoch()<<32 | s.blocks.Add(1) }
+
+// Now is the time of the service's clock, in ms as everything here has it.
+func (s *Service) Now() int64 { return s.clock().UnixMilli() }
+
+// Do executes one operation: when it returns a result or an *Error, that outcome is durable. Time is set here, and ID
+// unless the caller has one of its own to ask again with. Other errors leave the outcome unknown or say that nothing
+// happened, as journal.Leader.Append's do: those that an HDFS client can act on come as an *Error of class Standby (there
+// is another leader) or Retriable.
+func (s *Service) Do(ctx context.Context, r Request) (Result, error) {
+	const op = "namespace.Do"
+	select {
+	case s.places <- struct{}{}:
+		defer func() { <-s.places }()
+	case <-ctx.Done():
+		return Result{}, errs.E(op, errs.Canceled, r.Path, ctx.Err())
+	}
+	if r.ID == "" {
+		r.ID = rand.Text()
+	}
+	if result, err, known := s.Outcome(r.ID); known {
+		return result, err
+	}
+	r.Time = s.Now()
+	record := r.encode()
+	if len(record) > maxRequest {
+		return Result{}, Refuse(HadoopIllegalArgument, "The request has %d bytes, %d are allowed", len(record), maxRequest)
+	}
+	if err := s.leader.Append(ctx, record); err != nil {
+		return Result{}, asRefusal(err)
+	}
+	result, err, known := s.Outcome(r.ID)
+	if !known {
+		return Result{}, errs.Errorf(op, errs.Internal, r.Path, "the outcome was forgotten before it was told")
+	}
+	return result, err
+}
+
+// asRefusal words what the journal could not do for an HDFS client.
+func asRefusal(err error) error {
+	switch {
+	case errors.Is(err, errs.Fenced):
+		return Refuse(Standby, "Operation category WRITE is not supported in state standby. Visit https://s.apache.org/sbnn-error")
+	case errors.Is(err, errs.Unavailable):
+		return Refuse(Retriable, "The outcome is not known, ask again: %s", errs.Cause(err))
+	}
+	return err
+}
