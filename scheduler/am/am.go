@@ -80,7 +80,9 @@ func (o Options) withDefaults() Options {
 
 // restart is how executors are restarted unless Config.Executors says otherwise: often, since a machine may be bad for
 // a while, and ever slower, since the code may be bad for good.
-var restart = launch.Restart{Attempts: 20, Delay: 50 * time.Millisecond, MaxDelay: 5 * time.Second, Healthy: time.Minute}
+var restart = launch.Restart{
+	Attempts: 20, Delay: 50 * time.Millisecond, MaxDelay: 5 * time.Second, Healthy: time.Minute,
+}
 
 func (c Config) check() error {
 	const op = "am.Run"

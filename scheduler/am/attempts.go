@@ -23,8 +23,18 @@ type executor struct {
 
 func (e *executor) free() int { return e.cores - len(e.running) }
 
-// executorIDs returns the ids of the registered executors, in order.
-func (m *machine) executorIDs() []string { return slices.Sorted(maps.Keys(m.executors)) }
+// executor returns a registered executor, or nil.
+func (m *machine) executor(id string) *executor {
+	if i, ok := m.find(id); ok {
+		return m.executors[i]
+	}
+	return nil
+}
+
+// find returns the place of an executor among the registered ones, or where it would be.
+func (m *machine) find(id string) (int, bool) {
+	return slices.BinarySearchFunc(m.executors, id, func(e *executor, id string) int { return cmp.Compare(e.id, id) })
+}
 
 // register takes in an executor with the attempts that it runs, or has finished and not yet reported; or takes it back.
 // It returns false if the launcher says that this executor has ended.
@@ -36,11 +46,12 @@ func (m *machine) register(id, node string, cores int, holds []scheduler.Attempt
 		m.decide(order{executor: id, verb: orderLeave})
 		return true
 	}
-	e := m.executors[id]
-	if e == nil {
-		e = &executor{id: id, running: map[scheduler.AttemptID]*running{}}
-		m.executors[id] = e
+	i, known := m.find(id)
+	if !known {
+		e := &executor{id: id, running: map[scheduler.AttemptID]*running{}}
+		m.executors = slices.Insert(m.executors, i, e)
 	}
+	e := m.executors[i]
 	e.node, e.cores = node, max(1, cores)
 	for _, r := range inOrder(e.running) {
 		if !slices.Contains(holds, r.id) {
@@ -118,11 +129,12 @@ func (m *machine) stop(r *running, why string, now int64) {
 
 // gone takes note that an executor has ended or is out of reach. What it has finished stays: that lies on its node.
 func (m *machine) gone(id, why string, now int64) {
-	e := m.executors[id]
-	if e == nil {
+	i, ok := m.find(id)
+	if !ok {
 		return
 	}
-	delete(m.executors, id)
+	e := m.executors[i]
+	m.executors = slices.Delete(m.executors, i, i+1)
 	for _, r := range inOrder(e.running) {
 		m.finish(r, scheduler.AttemptLost, why, now)
 	}
@@ -136,9 +148,9 @@ func (m *machine) container(ev launch.Event, now int64) {
 		return
 	}
 	m.containers[c.Index] = ev
-	for _, id := range m.executorIDs() {
-		if known, err := launch.ParseContainer(id); err == nil && known.Index == c.Index && hasEnded(ev, known) {
-			m.gone(id, fmt.Sprintf("%s %s", known, cmp.Or(how(ev, known), "ended")), now)
+	for _, e := range slices.Clone(m.executors) {
+		if known, err := launch.ParseContainer(e.id); err == nil && known.Index == c.Index && hasEnded(ev, known) {
+			m.gone(e.id, fmt.Sprintf("%s %s", known, cmp.Or(how(ev, known), "ended")), now)
 		}
 	}
 	m.schedule(now)
@@ -195,7 +207,8 @@ func (m *machine) reported(rep report, now int64) {
 		s.delay = m.backoff(rep)
 		r.executor.failures++
 	case scheduler.AttemptLost:
-		rep.inputs = slices.DeleteFunc(rep.inputs, func(in scheduler.InputLost) bool { return m.task(in.Attempt.Task) == nil })
+		unknown := func(in scheduler.InputLost) bool { return m.task(in.Attempt.Task) == nil }
+		rep.inputs = slices.DeleteFunc(rep.inputs, unknown)
 		for _, in := range rep.inputs {
 			e.Inputs = append(e.Inputs, in.Attempt)
 		}
@@ -273,7 +286,7 @@ type progress struct {
 
 // beat takes a heartbeat. It returns false if the executor is not registered.
 func (m *machine) beat(id string, list []progress) bool {
-	e := m.executors[id]
+	e := m.executor(id)
 	if e == nil {
 		return false
 	}

@@ -33,8 +33,8 @@ type Client struct {
 	}
 }
 
-// Dial returns a client of job's application master, waiting until there is, or was, one or ctx ends. When the job is over
-// already, the client's methods fail with errs.NotFound.
+// Dial returns a client of job's application master, waiting until there is, or was, one or ctx ends. When the job is
+// over already, the client's methods fail with errs.NotFound.
 func Dial(ctx context.Context, c coord.Coordinator, job scheduler.JobID, secret string) (*Client, error) {
 	for _, err := range amrpc.Follow(ctx, c, job) {
 		if err != nil {
@@ -89,8 +89,8 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// Status returns the whole report. It fails with errs.NotFound when the job has no application master (it is over, or has
-// not begun: Load has the answer), and with errs.Unavailable while one is being replaced.
+// Status returns the whole report. It fails with errs.NotFound when the job has no application master (it is over, or
+// has not begun: Load has the answer), and with errs.Unavailable while one is being replaced.
 func (c *Client) Status(ctx context.Context) (Report, error) {
 	const op = "am.Status"
 	calls, err := c.rpc(ctx)

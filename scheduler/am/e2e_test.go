@@ -57,7 +57,7 @@ type site struct {
 const secret = "open sesame"
 
 // newSite returns a site with the folders of a job.
-func newSite(t *testing.T) *site {
+func newSite(t testing.TB) *site {
 	s := &site{st: storemem.New(), co: coordmem.New(), session: "s1"}
 	s.job = scheduler.Job{
 		ID: "abcd-toy", Name: "toy", Kind: "toy", Resources: scheduler.Resources{Executors: 2, CPU: 1},
@@ -106,7 +106,9 @@ func (s *site) process(ctx context.Context, g launch.Group, c launch.Container) 
 	root := filepath.Dir(s.body.node)
 	return executor.Run(ctx, executor.Config{
 		Job: s.job, Container: c.String(), Coord: s.co, Secret: secret, Body: body,
-		Dirs:    executor.Dirs{Node: s.body.node, Scratch: filepath.Join(root, "scratch"), Logs: filepath.Join(root, "logs")},
+		Dirs: executor.Dirs{
+			Node: s.body.node, Scratch: filepath.Join(root, "scratch"), Logs: filepath.Join(root, "logs"),
+		},
 		Options: executor.Options{Node: "127.0.0.1:7", Lease: s.lease},
 	})
 }
@@ -136,7 +138,7 @@ func (s *site) amGroup() launch.Group {
 func (s *site) executors() launch.GroupID { return launch.GroupID{Job: s.job.ID, Role: "executor"} }
 
 // start starts the job and returns a client.
-func (s *site) start(t *testing.T) (context.Context, *am.Client) {
+func (s *site) start(t testing.TB) (context.Context, *am.Client) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
@@ -152,7 +154,7 @@ func (s *site) start(t *testing.T) (context.Context, *am.Client) {
 }
 
 // end waits until the application master has ended, and returns what storage says then.
-func (s *site) end(t *testing.T, ctx context.Context) am.Report {
+func (s *site) end(t testing.TB, ctx context.Context) am.Report {
 	t.Helper()
 	for e, err := range s.launcher.Watch(ctx, s.amGroup().ID) {
 		if err != nil {
@@ -173,7 +175,7 @@ func (s *site) end(t *testing.T, ctx context.Context) am.Report {
 }
 
 // run runs the job to its end.
-func (s *site) run(t *testing.T) am.Report {
+func (s *site) run(t testing.TB) am.Report {
 	t.Helper()
 	ctx, _ := s.start(t)
 	return s.end(t, ctx)

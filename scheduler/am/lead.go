@@ -207,8 +207,8 @@ func publish(ctx context.Context, c coord.Coordinator, job scheduler.JobID, here
 	}
 }
 
-// Forget removes the word that a job is over, which its last application master left for those who come late. A job that
-// is not over is left alone.
+// Forget removes the word that a job is over, which its last application master left for those who come late. A job
+// that is not over is left alone.
 func Forget(ctx context.Context, c coord.Coordinator, job scheduler.JobID) error {
 	key := amrpc.Key(job)
 	v, err := c.Get(ctx, key)

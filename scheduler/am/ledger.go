@@ -10,8 +10,8 @@ import (
 )
 
 // ledger is what the records of a job add up to: all that a successor of this application master would know. It is a
-// journal.State (see snapshot.go); whoever shares it locks around it. A job may have a hundred thousand tasks, so what is
-// kept of each is small.
+// journal.State (see snapshot.go); whoever shares it locks around it. A job may have a hundred thousand tasks, so what
+// is kept of each is small.
 type ledger struct {
 	state     scheduler.JobState
 	message   string
@@ -80,7 +80,8 @@ func newLedger() *ledger {
 
 func (l *ledger) reset() {
 	*l = ledger{
-		state: scheduler.JobSubmitted, byName: map[string]*stage{}, counters: scheduler.Counters{}, shared: newInterned(),
+		state: scheduler.JobSubmitted, byName: map[string]*stage{},
+		counters: scheduler.Counters{}, shared: newInterned(),
 	}
 }
 

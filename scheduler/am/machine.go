@@ -9,11 +9,11 @@ import (
 	"github.com/seed3322913c/runner/scheduler/launch"
 )
 
-// machine decides. What happened comes in by its methods, in any order and perhaps twice; what is to be done goes out as
-// decisions. It has no clock (now is in Unix milliseconds), does no I/O and never waits.
+// machine decides. What happened comes in by its methods, in any order and perhaps twice; what is to be done goes out
+// as decisions. It has no clock (now is in Unix milliseconds), does no I/O and never waits.
 //
-// What counts is in the ledger, which only changes by recorded, that is when it is durable. The rest is what a successor
-// learns from the executors: who is there and what runs.
+// What counts is in the ledger, which only changes by recorded, that is when it is durable. The rest is what a
+// successor learns from the executors: who is there and what runs.
 type machine struct {
 	*ledger
 	limits limits
@@ -28,7 +28,7 @@ type machine struct {
 
 	scaled     int                   // executors asked for
 	containers map[int]launch.Event  // what the launcher said last
-	executors  map[string]*executor  // those that are registered
+	executors  []*executor           // those that are registered, by id
 	live       map[string]*liveStage // by name
 	running    map[scheduler.AttemptID]*running
 	settling   map[scheduler.AttemptID]settle
@@ -46,8 +46,8 @@ type limits struct {
 	heartbeat    int64 // milliseconds
 }
 
-// stride is the distance between the attempt numbers of two application masters: numbers stay unique without a record of
-// each start. Hadoop does the same.
+// stride is the distance between the attempt numbers of two application masters: numbers stay unique without a record
+// of each start. Hadoop does the same.
 const stride = 1000
 
 // running is an attempt that an executor has, or will have when its payload is known.
@@ -74,7 +74,8 @@ type suspect struct {
 	condemned bool // the record is on its way
 }
 
-// reporters is how many attempts must have failed to read an output, none of them for certain, before it counts as lost.
+// reporters is how many attempts must have failed to read an output, none of them for certain, before it counts as
+// lost.
 const reporters = 2
 
 // delayed is a task that waits before it is tried again.
@@ -86,7 +87,7 @@ type delayed struct {
 func newMachine(l *ledger, lim limits) *machine {
 	return &machine{
 		ledger: l, limits: lim, asked: map[string]bool{}, containers: map[int]launch.Event{},
-		executors: map[string]*executor{}, live: map[string]*liveStage{}, running: map[scheduler.AttemptID]*running{},
+		live: map[string]*liveStage{}, running: map[scheduler.AttemptID]*running{},
 		settling: map[scheduler.AttemptID]settle{}, suspects: map[scheduler.AttemptID]*suspect{},
 	}
 }
@@ -112,7 +113,8 @@ func (m *machine) begin(session string, now int64) {
 		before = m.inSession
 	}
 	if before >= m.limits.masters && m.state != scheduler.JobCommitting {
-		m.conclude(scheduler.JobFailed, fmt.Sprintf("%d application masters ended before the job did", before), nil, now)
+		why := fmt.Sprintf("%d application masters ended before the job did", before)
+		m.conclude(scheduler.JobFailed, why, nil, now)
 		return
 	}
 	m.last = before+1 >= m.limits.masters
@@ -166,15 +168,16 @@ func (m *machine) recorded(r record, now int64) error {
 		m.recordedEnded(r.Ended, now)
 	case r.Gone != nil:
 		delete(m.suspects, r.Gone.Attempt)
-		if t := m.task(r.Gone.Attempt.Task); t.lost >= m.limits.taskLosses {
-			m.fail(now, "the output of %s was lost %d times, the last time: %s", r.Gone.Attempt.Task, t.lost, r.Gone.Error)
+		id := r.Gone.Attempt.Task
+		if t := m.task(id); t.lost >= m.limits.taskLosses {
+			m.fail(now, "%s was lost %s, the last time its output: %s", id, times(t.lost), r.Gone.Error)
 		}
-		m.requeue(r.Gone.Attempt.Task, 0, now)
+		m.requeue(id, 0, now)
 	case r.Commit != nil:
 		m.decide(ask{what: askCommit})
 	case r.Final != nil:
-		for _, id := range m.executorIDs() {
-			m.decide(order{executor: id, verb: orderLeave})
+		for _, e := range m.executors {
+			m.decide(order{executor: e.id, verb: orderLeave})
 		}
 		m.decide(over{})
 	}
@@ -210,8 +213,10 @@ func (m *machine) recordedEnded(e *ended, now int64) {
 	m.decide(answer{id, a.state == scheduler.AttemptSucceeded})
 	switch a.state {
 	case scheduler.AttemptSucceeded:
-		for _, other := range m.runningOf(id.Task) {
-			m.stop(other, fmt.Sprintf("%s was faster", id), now)
+		if m.liveTask(id.Task).open > 0 {
+			for _, other := range m.runningOf(id.Task) {
+				m.stop(other, fmt.Sprintf("%s was faster", id), now)
+			}
 		}
 	case scheduler.AttemptFailed:
 		if t.failed >= m.limits.taskFailures {
@@ -321,7 +326,7 @@ func checkPlan(p scheduler.Plan) error {
 		}
 		for _, need := range s.Needs {
 			if !known[need] {
-				return errs.Errorf("am.plan", errs.Internal, nil, "stage %s needs %q, which does not come before it", s.Name, need)
+				return errs.Errorf("am.plan", errs.Internal, nil, "stage %s needs %q before it", s.Name, need)
 			}
 		}
 		known[s.Name] = true

@@ -75,7 +75,8 @@ func (s *script) do(t *testing.T, d *datadriven.TestData) {
 	case "plan": // map=3 reduce=open
 		s.m.plan(scriptPlan(t, d), nil, s.now)
 	case "plan-fails": // KIND
-		s.m.plan(scheduler.Plan{}, errs.Errorf("engine.Plan", errs.ParseKind(strings.ReplaceAll(name(0), "_", " ")), nil, "no"), s.now)
+		kind := errs.ParseKind(strings.ReplaceAll(name(0), "_", " "))
+		s.m.plan(scheduler.Plan{}, errs.Errorf("engine.Plan", kind, nil, "no"), s.now)
 	case "cut": // STAGE tasks=N
 		s.m.cut(name(0), make([]scheduler.Task, number("tasks", 0)), nil, s.now)
 	case "register": // EXECUTOR [cores=N] [node=HOST:PORT] [holds=(A,B)]
@@ -89,7 +90,8 @@ func (s *script) do(t *testing.T, d *datadriven.TestData) {
 		if err != nil {
 			d.Fatalf(t, "%v", err)
 		}
-		s.m.container(launch.Event{Container: c, State: launch.State(name(1)), Exit: launch.Exit{Code: number("code", 0)}}, s.now)
+		exit := launch.Exit{Code: number("code", 0)}
+		s.m.container(launch.Event{Container: c, State: launch.State(name(1)), Exit: exit}, s.now)
 	case "report": // EXECUTOR ATTEMPT STATE [data=TEXT] [cause=TEXT] [kind=KIND] [lost=(A,B)] [sure] [count=N]
 		rep := report{
 			executor: name(0), attempt: attempt_(t, d, name(1)), state: scheduler.AttemptState(name(2)),

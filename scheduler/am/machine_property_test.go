@@ -26,7 +26,7 @@ type world struct {
 	now   int64
 
 	started map[scheduler.AttemptID]string            // attempts that were ever ordered, and where
-	holds   map[string]map[scheduler.AttemptID]report // what each living executor runs, or its report that is not acknowledged
+	holds   map[string]map[scheduler.AttemptID]report // what the living run, or have reported without an answer
 	runs    map[string]int                            // restarts of each container
 	past    []report                                  // sent before
 	taken   map[scheduler.TaskID]scheduler.AttemptID
@@ -39,13 +39,16 @@ const (
 	worldTasks    = 3
 )
 
-var worldLimits = limits{taskFailures: worldFailures, taskLosses: 50, masters: 1000, cpu: 2, executors: 3, heartbeat: 100}
+var worldLimits = limits{
+	taskFailures: worldFailures, taskLosses: 50, masters: 1000, cpu: 2, executors: 3, heartbeat: 100,
+}
 
 func TestMachineAlways(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := &world{
 			t: t, now: 1, started: map[scheduler.AttemptID]string{}, holds: map[string]map[scheduler.AttemptID]report{},
-			runs: map[string]int{}, taken: map[scheduler.TaskID]scheduler.AttemptID{}, fails: map[scheduler.TaskID]int{},
+			runs: map[string]int{}, taken: map[scheduler.TaskID]scheduler.AttemptID{},
+			fails: map[scheduler.TaskID]int{},
 		}
 		w.restart()
 		t.Repeat(map[string]func(*rapid.T){
@@ -123,8 +126,8 @@ func (w *world) drain() {
 		case order:
 			w.order(d)
 		case answer:
-			if d.taken && w.taken[d.attempt.Task] != d.attempt && w.m.attempt(d.attempt).state != scheduler.AttemptSucceeded {
-				w.t.Fatalf("%v, but the ledger has %v", d, w.taken[d.attempt.Task])
+			if now := w.taken[d.attempt.Task]; d.taken && now != d.attempt {
+				w.t.Fatalf("%v, but the ledger has %v", d, now)
 			}
 			for _, held := range w.holds {
 				if rep, ok := held[d.attempt]; ok && rep.state != "" {
@@ -208,9 +211,9 @@ func (w *world) check() {
 			}
 		}
 	}
-	for id, e := range w.m.executors {
+	for _, e := range w.m.executors {
 		if len(e.running) > e.cores && w.m.masters == 1 {
-			w.t.Fatalf("%s runs %d attempts on %d cores", id, len(e.running), e.cores)
+			w.t.Fatalf("%s runs %d attempts on %d cores", e.id, len(e.running), e.cores)
 		}
 	}
 	if w.m.state == scheduler.JobSucceeded && !w.m.finished() {
@@ -324,10 +327,8 @@ func (w *world) report(t *rapid.T) {
 		case 2, 3:
 			if a.Task.Stage == "reduce" {
 				rep.state = scheduler.AttemptLost
-				rep.inputs = []scheduler.InputLost{{
-					Attempt: w.taken[scheduler.TaskID{Stage: "map", Index: rapid.IntRange(0, worldTasks-1).Draw(t, "input")}],
-					Sure:    rapid.Bool().Draw(t, "sure"),
-				}}
+				in := scheduler.TaskID{Stage: "map", Index: rapid.IntRange(0, worldTasks-1).Draw(t, "input")}
+				rep.inputs = []scheduler.InputLost{{Attempt: w.taken[in], Sure: rapid.Bool().Draw(t, "sure")}}
 			}
 		}
 		w.holds[id][a] = rep
@@ -389,9 +390,9 @@ func (w *world) finish() {
 				w.drain()
 			}
 		}
-		for _, id := range w.m.executorIDs() { // those of before have gone silent
-			if c, err := launch.ParseContainer(id); err == nil && c.Index < 1000 {
-				w.m.gone(id, "silent", w.now)
+		for _, e := range slices.Clone(w.m.executors) { // those of before have gone silent
+			if c, err := launch.ParseContainer(e.id); err == nil && c.Index < 1000 {
+				w.m.gone(e.id, "silent", w.now)
 				w.drain()
 			}
 		}

@@ -87,7 +87,9 @@ func (p *puppet) next(t *testing.T, ctx context.Context, after uint64) string {
 
 func (p *puppet) succeed(t *testing.T, ctx context.Context, attempt string) (taken bool) {
 	t.Helper()
-	reply, err := p.Report(ctx, &amrpc.ReportRequest{Executor: p.me, Attempt: attempt, State: "SUCCEEDED", Data: []byte(attempt)})
+	reply, err := p.Report(ctx, &amrpc.ReportRequest{
+		Executor: p.me, Attempt: attempt, State: "SUCCEEDED", Data: []byte(attempt),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +121,8 @@ func TestStrangersAreRefused(t *testing.T) {
 	if reply, err := p.Heartbeat(ctx, &amrpc.HeartbeatRequest{Executor: p.me}); err != nil || !reply.Unknown {
 		t.Errorf("heartbeat without a registration: %v, %v", reply, err)
 	}
-	if _, err := p.Register(ctx, &amrpc.RegisterRequest{Executor: p.me, Holds: []string{"nonsense"}}); errs.KindOf(err) != errs.Invalid {
+	_, err := p.Register(ctx, &amrpc.RegisterRequest{Executor: p.me, Holds: []string{"nonsense"}})
+	if errs.KindOf(err) != errs.Invalid {
 		t.Errorf("nonsense: %v", err)
 	}
 }
@@ -201,7 +204,8 @@ func TestProgressIsReported(t *testing.T) {
 	for _, done := range []int64{10, 30} { // absolute values: sending them again changes nothing
 		for range 2 {
 			_, err := p.Heartbeat(ctx, &amrpc.HeartbeatRequest{Executor: p.me, Running: []*amrpc.Progress{{
-				Attempt: "map-0.0", Done: done, Status: "so far", Counters: []*amrpc.Counter{{Group: "g", Name: "n", Value: done}},
+				Attempt: "map-0.0", Done: done, Status: "so far",
+				Counters: []*amrpc.Counter{{Group: "g", Name: "n", Value: done}},
 			}}})
 			if err != nil {
 				t.Fatal(err)
@@ -294,14 +298,16 @@ func TestLauncherRefuses(t *testing.T) {
 		return fault.New(l, fault.Rule{Op: "Start", Nth: 1, Err: errs.Errorf("launch", errs.Permission, nil, "no")})
 	}
 	r := s.run(t)
-	if r.State != scheduler.JobFailed || !strings.Contains(r.Message, "executors could not be started: launch: permission denied: no") {
+	want := "executors could not be started: launch: permission denied: no"
+	if r.State != scheduler.JobFailed || !strings.Contains(r.Message, want) {
 		t.Errorf("%s: %s", r.State, r.Message)
 	}
 }
 
 func TestLoadOfAJobThatNeverBegan(t *testing.T) {
 	s := newSite(t)
-	if r, err := am.Load(t.Context(), s.st, s.job); err != nil || r.State != scheduler.JobSubmitted || r.Job != s.job.ID {
+	r, err := am.Load(t.Context(), s.st, s.job)
+	if err != nil || r.State != scheduler.JobSubmitted || r.Job != s.job.ID {
 		t.Errorf("%+v, %v", r, err)
 	}
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/seed3322913c/runner/scheduler"
 )
 
-// record is one durable event of a job, JSON in the ledger. Exactly one field is set. Readers ignore what they don't know,
-// so fields may be added.
+// record is one durable event of a job, JSON in the ledger. Exactly one field is set. Readers ignore what they don't
+// know, so fields may be added.
 type record struct {
 	Began  *began  `json:"began,omitempty"`
 	Plan   *plan   `json:"plan,omitempty"`
@@ -26,8 +26,8 @@ type began struct {
 	Time    int64  `json:"time"` // Unix milliseconds, as all times here
 }
 
-// plan is the shape of the job. The tasks of its closed stages follow in tasks records; a plan of which some are missing
-// was interrupted, and does not count.
+// plan is the shape of the job. The tasks of its closed stages follow in tasks records; a plan of which some are
+// missing was interrupted, and does not count.
 type plan struct {
 	Stages    []planStage `json:"stages"`
 	Executors int         `json:"executors"` // how many the job wants from here on

@@ -14,7 +14,7 @@ type Report struct {
 	Name      string             `json:"name"`
 	Kind      string             `json:"kind"`
 	State     scheduler.JobState `json:"state"`
-	Message   string             `json:"message,omitempty"` // one sentence: why it failed or was killed, or what is going on
+	Message   string             `json:"message,omitempty"` // one sentence: why it ended so, or what is going on
 	Submitted time.Time          `json:"submitted"`
 	Started   time.Time          `json:"started,omitzero"` // when the first application master began
 	Ended     time.Time          `json:"ended,omitzero"`

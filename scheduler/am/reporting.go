@@ -26,7 +26,8 @@ func at(millis int64) time.Time {
 func (l *ledger) report(job scheduler.Job, short bool) Report {
 	r := Report{
 		Job: job.ID, Name: job.Name, Kind: job.Kind, State: l.state, Message: l.message, Submitted: job.Submitted,
-		Started: at(l.started), Ended: at(l.ended), Masters: l.masters, Result: l.result, Counters: scheduler.Counters{},
+		Started: at(l.started), Ended: at(l.ended), Masters: l.masters, Result: l.result,
+		Counters: scheduler.Counters{},
 	}
 	r.Counters.Merge(l.counters)
 	for _, s := range l.stages {
@@ -77,7 +78,8 @@ func (s *stage) attempts(keep func(attempt) bool) (list []AttemptReport) {
 
 // slowest returns the successful attempts that took longest.
 func slowest(list []AttemptReport) []AttemptReport {
-	done := slices.DeleteFunc(slices.Clone(list), func(a AttemptReport) bool { return a.State != scheduler.AttemptSucceeded })
+	undone := func(a AttemptReport) bool { return a.State != scheduler.AttemptSucceeded }
+	done := slices.DeleteFunc(slices.Clone(list), undone)
 	slices.SortStableFunc(done, func(a, b AttemptReport) int {
 		return cmp.Compare(b.End.Sub(b.Start), a.End.Sub(a.Start))
 	})
@@ -90,8 +92,8 @@ func (m *machine) report(job scheduler.Job, short bool) Report {
 	for _, a := range inOrder(m.running) {
 		s := &r.Stages[slices.IndexFunc(m.stages, func(s *stage) bool { return s.name == a.id.Task.Stage })]
 		report := AttemptReport{
-			ID: a.id, State: scheduler.AttemptRunning, Executor: a.executor.id, Node: a.executor.node, Start: at(a.start),
-			Status: a.status, Done: a.done,
+			ID: a.id, State: scheduler.AttemptRunning, Executor: a.executor.id, Node: a.executor.node,
+			Start: at(a.start), Status: a.status, Done: a.done,
 		}
 		if m.state.Final() { // the executor was told to end it
 			report.State, report.End = scheduler.AttemptKilled, r.Ended
@@ -108,9 +110,9 @@ func (m *machine) report(job scheduler.Job, short bool) Report {
 		}
 		r.Attempts = append(r.Attempts, report)
 	}
-	for _, id := range m.executorIDs() {
-		e := m.executors[id]
-		r.Executors = append(r.Executors, ExecutorReport{ID: id, Node: e.node, Cores: e.cores, Running: len(e.running)})
+	for _, e := range m.executors {
+		one := ExecutorReport{ID: e.id, Node: e.node, Cores: e.cores, Running: len(e.running)}
+		r.Executors = append(r.Executors, one)
 	}
 	if r.Message == "" && !r.State.Final() {
 		r.Message = m.sentence()

@@ -17,8 +17,8 @@ type liveStage struct {
 	near    map[string][]int // tasks that wait for their first attempt, by host that has their input, best first
 }
 
-// liveTask is small: there may be very many. Whether a task waits is said by waits alone; the lists of a stage may name it
-// when it does not any more.
+// liveTask is small: there may be very many. Whether a task waits is said by waits alone; the lists of a stage may name
+// it when it does not any more.
 type liveTask struct {
 	open  uint16 // attempts that run, or whose outcome is on its way to the ledger
 	tried uint16 // attempts that this application master has started
@@ -144,8 +144,8 @@ func (m *machine) failWithoutExecutors(now int64) {
 // match finds an executor with a free core and a task for it: the executor with the most free cores first.
 func (m *machine) match() (*executor, scheduler.TaskID) {
 	var free []*executor
-	for _, id := range m.executorIDs() {
-		if e := m.executors[id]; e.free() > 0 && !m.shunned(e) {
+	for _, e := range m.executors {
+		if e.free() > 0 && !m.shunned(e) {
 			free = append(free, e)
 		}
 	}
@@ -226,8 +226,8 @@ func (m *machine) avoids(s *stage, i int, e *executor) bool {
 	if !failedOn(e.id) {
 		return false
 	}
-	for id := range m.executors {
-		if !failedOn(id) {
+	for _, other := range m.executors {
+		if !failedOn(other.id) {
 			return true
 		}
 	}

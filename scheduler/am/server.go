@@ -127,7 +127,8 @@ func parseReport(r *amrpc.ReportRequest) (report, error) {
 	}
 	rep := report{
 		executor: r.Executor.GetContainer(), attempt: id, state: scheduler.AttemptState(r.State), ran: r.RunMillis,
-		data: r.Data, cause: r.Failure.GetText(), kind: errs.ParseKind(r.Failure.GetKind()), counters: counters(r.Counters),
+		data: r.Data, cause: r.Failure.GetText(), kind: errs.ParseKind(r.Failure.GetKind()),
+		counters: counters(r.Counters),
 	}
 	for _, in := range r.Inputs {
 		input, err := scheduler.ParseAttemptID(in.Attempt)

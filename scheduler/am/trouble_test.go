@@ -284,9 +284,8 @@ func TestLostOutputIsMadeAgain(t *testing.T) {
 	first := once()
 	s.body.before = func(_ context.Context, a scheduler.Attempt) error {
 		if a.ID.Task.Stage == "reduce" && first() {
-			return errors.Join(
-				os.RemoveAll(filepath.Join(s.body.node, "map-1.0")), os.RemoveAll(filepath.Join(s.body.node, "map-5.0")),
-			)
+			dir := func(attempt string) string { return filepath.Join(s.body.node, attempt) }
+			return errors.Join(os.RemoveAll(dir("map-1.0")), os.RemoveAll(dir("map-5.0")))
 		}
 		return nil
 	}
@@ -332,10 +331,12 @@ func TestKillComesTooLate(t *testing.T) {
 	}
 	ctx, c := s.start(t)
 	<-committing
-	if r, err := c.Status(ctx); err != nil || r.State != scheduler.JobCommitting || r.Message != "publishing the output" {
+	r, err := c.Status(ctx)
+	if err != nil || r.State != scheduler.JobCommitting || r.Message != "publishing the output" {
 		t.Errorf("status %s %s, %v", r.State, r.Message, err)
 	}
-	if err := c.Kill(ctx, "no"); errs.KindOf(err) != errs.Invalid || !strings.Contains(err.Error(), "is being published") {
+	err = c.Kill(ctx, "no")
+	if errs.KindOf(err) != errs.Invalid || !strings.Contains(err.Error(), "is being published") {
 		t.Errorf("got %v", err)
 	}
 	close(goOn)

@@ -146,7 +146,8 @@ func (e *executor) work(ctx context.Context, a *attempt, payload []byte) ([]byte
 // outcome is the report of an attempt.
 func (e *executor) outcome(ctx context.Context, a *attempt, data []byte, err error) *amrpc.ReportRequest {
 	if err == nil && len(data) > scheduler.MaxOutput {
-		err = errs.Errorf("executor.run", errs.Invalid, a.id, "a result of %d bytes, %d allowed", len(data), scheduler.MaxOutput)
+		err = errs.Errorf("executor.run", errs.Invalid, a.id,
+			"a result of %d bytes, %d allowed", len(data), scheduler.MaxOutput)
 	}
 	r := &amrpc.ReportRequest{Executor: e.me, Attempt: a.id.String()}
 	r.Counters, r.Done = a.news.totals()

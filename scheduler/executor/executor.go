@@ -1,7 +1,7 @@
 // Package executor is the process that pulls attempts from an application master and runs them.
 //
-// It finds the application master through one coordination key and obeys the highest epoch that it has seen there. While
-// there is none, it goes on with what it runs and keeps what it has finished; the next one hears of both.
+// It finds the application master through one coordination key and obeys the highest epoch that it has seen there.
+// While there is none, it goes on with what it runs and keeps what it has finished; the next one hears of both.
 //
 //	coord job/<id>/am ──address, epoch──▶ session ──Register──▶ am
 //	                                        │◀────── Next: start, kill, leave

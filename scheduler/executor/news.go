@@ -89,7 +89,8 @@ func (e *executor) progress() (r *amrpc.HeartbeatRequest, sent func()) {
 		n := a.news
 		n.mu.Lock()
 		p := &amrpc.Progress{
-			Attempt: a.id.String(), Done: n.done.Load(), Status: n.mu.status, Counters: counterList(n.mu.counters, n.mu.sent),
+			Attempt: a.id.String(), Done: n.done.Load(), Status: n.mu.status,
+			Counters: counterList(n.mu.counters, n.mu.sent),
 		}
 		n.mu.Unlock()
 		r.Running = append(r.Running, p)
@@ -129,8 +130,8 @@ func (e *executor) atWork() (list []*attempt) {
 	return list
 }
 
-// attemptLog is a file of bounded size. What does not fit is kept as far as the last lines are concerned, which say most,
-// and written when the log is closed. A log that cannot be written is no reason to fail an attempt.
+// attemptLog is a file of bounded size. What does not fit is kept as far as the last lines are concerned, which say
+// most, and written when the log is closed. A log that cannot be written is no reason to fail an attempt.
 type attemptLog struct {
 	path string
 	max  int64

@@ -1,9 +1,10 @@
-// Package launch is the contract for starting processes: a group of containers that should run, and news of how they do.
+// Package launch is the contract for starting processes: a group of containers that should run, and news of how they
+// do.
 //
 // An application master says "three executors"; what a container is depends on the driver. Drivers: local (processes of
-// this machine), mem (goroutines, for tests); a fleet's driver starts Nomad allocations. remote lets another process use
-// any of them, fault wraps one for tests, and every driver passes the suite in launchtest. What local and mem have in
-// common, restarting and telling, is in supervise.
+// this machine), mem (goroutines, for tests); a fleet's driver starts Nomad allocations. remote lets another process
+// use any of them, fault wraps one for tests, and every driver passes the suite in launchtest. What local and mem have
+// in common, restarting and telling, is in supervise.
 //
 //	Start ──▶ RUNNING ──exit 0──▶ DONE           a group is declared; the driver makes it so
 //	            ▲  └──other──▶ EXITED ──delay──┐
@@ -71,13 +72,13 @@ func ParseGroupID(text string) (GroupID, error) {
 // Group is what should run: Count containers alike.
 type Group struct {
 	ID        GroupID             `json:"id"`
-	Command   []string            `json:"command"`           // the program and its arguments; seen by everybody on the machine
+	Command   []string            `json:"command"`           // the program and its arguments; anybody may see them
 	Env       map[string]string   `json:"env,omitempty"`     // added to the launcher's own environment
 	Secrets   map[string]string   `json:"secrets,omitempty"` // handed over like Env, but never shown or logged
 	Count     int                 `json:"count"`             // containers, 0 or more
 	Resources scheduler.Resources `json:"resources"`         // of each container, for drivers that place or limit them
 	Restart   Restart             `json:"restart"`
-	Grace     time.Duration       `json:"grace"`             // between being asked to end and being made to; 0: DefaultGrace
+	Grace     time.Duration       `json:"grace"`             // from asking it to end to making it; 0: DefaultGrace
 	LogDir    string              `json:"log_dir,omitempty"` // where standard output and error go, as ROLE-INDEX.log
 }
 
@@ -143,7 +144,7 @@ func ParseContainer(text string) (Container, error) {
 			return c, nil
 		}
 	}
-	return Container{}, errs.Errorf("launch.ParseContainer", errs.Invalid, text, "want ROLE-INDEX.RESTART, as in executor-3.1")
+	return Container{}, errs.Errorf("launch.ParseContainer", errs.Invalid, text, "want ROLE-INDEX.RESTART")
 }
 
 // MarshalText writes String.

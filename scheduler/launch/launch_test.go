@@ -15,7 +15,9 @@ func TestContainerNames(t *testing.T) {
 			t.Errorf("%v: %v, %v", c, got, err)
 		}
 	}
-	for _, bad := range []string{"", "am", "am-0", "am-0.", "am-.0", "-1.0", "am--1.0", "am-01.0", "am-1.+1", "a.m-1", "Am-1.0", "am-1.0 "} {
+	for _, bad := range []string{
+		"", "am", "am-0", "am-0.", "am-.0", "-1.0", "am--1.0", "am-01.0", "am-1.+1", "a.m-1", "Am-1.0", "am-1.0 ",
+	} {
 		if got, err := launch.ParseContainer(bad); err == nil {
 			t.Errorf("%q: %v", bad, got)
 		}

@@ -1,7 +1,7 @@
 //go:build unix
 
-// Package proc starts child processes that leave nothing behind: each leads a process group of its own, which is ended as
-// a whole, and dies when this process dies, however that happens.
+// Package proc starts child processes that leave nothing behind: each leads a process group of its own, which is ended
+// as a whole, and dies when this process dies, however that happens.
 //
 // The second half is a trap on Linux. The parent-death signal is sent when the *thread* that forked ends, and Go ends
 // threads as it likes; a child would die for no visible reason. So a Spawner owns one thread for as long as it lives

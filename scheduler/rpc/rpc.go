@@ -1,8 +1,8 @@
 // Package rpc is how the processes of a job speak gRPC with each other: the limits, the secret, the epoch, the errors.
 //
-// Every call carries "authorization: Bearer SECRET" and, where there is one, "epoch: N". A server refuses another secret
-// with errs.Permission and another epoch with errs.Fenced. Errors of the project keep their kind and their text across
-// the wire, in both directions by interceptors, so handlers return and callers get what errs knows.
+// Every call carries "authorization: Bearer SECRET" and, where there is one, "epoch: N". A server refuses another
+// secret with errs.Permission and another epoch with errs.Fenced. Errors of the project keep their kind and their text
+// across the wire, in both directions by interceptors, so handlers return and callers get what errs knows.
 package rpc
 
 import (
@@ -41,21 +41,27 @@ func NewServer(p Peer) *grpc.Server {
 	return grpc.NewServer(
 		grpc.MaxRecvMsgSize(MaxMessage),
 		grpc.MaxSendMsgSize(MaxMessage),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveTime / 2, PermitWithoutStream: true}),
-		grpc.UnaryInterceptor(func(ctx context.Context, req any, info *grpc.UnaryServerInfo, h grpc.UnaryHandler) (any, error) {
-			if err := p.admit(ctx, info.FullMethod); err != nil {
-				return nil, toStatus(err)
-			}
-			reply, err := h(ctx, req)
-			return reply, toStatus(err)
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{
+			MinTime: keepaliveTime / 2, PermitWithoutStream: true,
 		}),
-		grpc.StreamInterceptor(func(srv any, s grpc.ServerStream, info *grpc.StreamServerInfo, h grpc.StreamHandler) error {
-			if err := p.admit(s.Context(), info.FullMethod); err != nil {
-				return toStatus(err)
-			}
-			return toStatus(h(srv, s))
-		}),
+		grpc.UnaryInterceptor(p.serveUnary),
+		grpc.StreamInterceptor(p.serveStream),
 	)
+}
+
+func (p Peer) serveUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, h grpc.UnaryHandler) (any, error) {
+	if err := p.admit(ctx, info.FullMethod); err != nil {
+		return nil, toStatus(err)
+	}
+	reply, err := h(ctx, req)
+	return reply, toStatus(err)
+}
+
+func (p Peer) serveStream(srv any, s grpc.ServerStream, info *grpc.StreamServerInfo, h grpc.StreamHandler) error {
+	if err := p.admit(s.Context(), info.FullMethod); err != nil {
+		return toStatus(err)
+	}
+	return toStatus(h(srv, s))
 }
 
 // admit says whether a call may be served.
@@ -82,39 +88,45 @@ const keepaliveTime = 10 * time.Second
 
 // Dial returns a connection to address (host:port), which is made when it is first used, and again when it broke.
 func Dial(address string, p Peer) (*grpc.ClientConn, error) {
-	headers := func(ctx context.Context) context.Context {
-		ctx = metadata.AppendToOutgoingContext(ctx, secretHeader, bearer+p.Secret)
-		if p.Epoch != 0 {
-			ctx = metadata.AppendToOutgoingContext(ctx, epochHeader, strconv.FormatUint(p.Epoch, 10))
-		}
-		return ctx
+	again := backoff.Config{
+		BaseDelay: 20 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second,
 	}
 	conn, err := grpc.NewClient("passthrough:///"+address,
 		grpc.WithTransportCredentials(insecure.NewCredentials()), // within one machine or a private subnet
 		grpc.WithDisableServiceConfig(),
-		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff:           backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
-			MinConnectTimeout: 5 * time.Second,
-		}),
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: again, MinConnectTimeout: 5 * time.Second}),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTime}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MaxMessage), grpc.MaxCallSendMsgSize(MaxMessage)),
-		grpc.WithUnaryInterceptor(func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn,
-			invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-			return fromStatus(method, invoke(headers(ctx), method, req, reply, cc, opts...))
-		}),
-		grpc.WithStreamInterceptor(func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string,
-			open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-			s, err := open(headers(ctx), desc, cc, method, opts...)
-			if err != nil {
-				return nil, fromStatus(method, err)
-			}
-			return &stream{s, method}, nil
-		}),
+		grpc.WithUnaryInterceptor(p.callUnary),
+		grpc.WithStreamInterceptor(p.callStream),
 	)
 	if err != nil {
 		return nil, errs.E("rpc.Dial", errs.Invalid, address, err)
 	}
 	return conn, nil
+}
+
+// introduce adds what a server wants to know.
+func (p Peer) introduce(ctx context.Context) context.Context {
+	ctx = metadata.AppendToOutgoingContext(ctx, secretHeader, bearer+p.Secret)
+	if p.Epoch != 0 {
+		ctx = metadata.AppendToOutgoingContext(ctx, epochHeader, strconv.FormatUint(p.Epoch, 10))
+	}
+	return ctx
+}
+
+func (p Peer) callUnary(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn,
+	invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	return fromStatus(method, invoke(p.introduce(ctx), method, req, reply, cc, opts...))
+}
+
+func (p Peer) callStream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string,
+	open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	s, err := open(p.introduce(ctx), desc, cc, method, opts...)
+	if err != nil {
+		return nil, fromStatus(method, err)
+	}
+	return &stream{s, method}, nil
 }
 
 // stream turns the errors of a stream.

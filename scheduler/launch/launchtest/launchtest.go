@@ -250,7 +250,9 @@ func abandonedStop(t *testing.T, s *suite) {
 }
 
 func environment(t *testing.T, s *suite) {
-	for i, how := range []string{"env PLAIN=a b", "env HIDDEN=s3cret", "env " + launch.ContainerEnv + "=worker-0.0", "env PLAIN=other"} {
+	for i, how := range []string{
+		"env PLAIN=a b", "env HIDDEN=s3cret", "env " + launch.ContainerEnv + "=worker-0.0", "env PLAIN=other",
+	} {
 		g := s.group(1, how)
 		g.ID.Role = fmt.Sprintf("worker%d", i)
 		if strings.Contains(how, launch.ContainerEnv) {

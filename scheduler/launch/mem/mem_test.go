@@ -14,7 +14,8 @@ import (
 
 func TestMain(m *testing.M) {
 	// The suite's stubborn containers never end, being goroutines.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/seed3322913c/runner/scheduler/launch/launchtest.Behave"))
+	const stubborn = "github.com/seed3322913c/runner/scheduler/launch/launchtest.Behave"
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(stubborn))
 }
 
 // behave runs a container of the suite.
@@ -43,7 +44,8 @@ func TestCrash(t *testing.T) {
 	defer l.Close()
 	ctx := t.Context()
 	g := launch.Group{
-		ID: launch.GroupID{Job: "abcd-x", Role: "am"}, Command: []string{"run"}, Count: 1, Restart: launch.Restart{Attempts: 1},
+		ID: launch.GroupID{Job: "abcd-x", Role: "am"}, Command: []string{"run"}, Count: 1,
+		Restart: launch.Restart{Attempts: 1},
 	}
 	if err := l.Crash(g.ID, 0); errs.KindOf(err) != errs.NotFound {
 		t.Errorf("crash of nothing: %v", err)

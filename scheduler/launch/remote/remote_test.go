@@ -15,7 +15,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/seed3322913c/runner/scheduler/launch/launchtest.Behave"))
+	const stubborn = "github.com/seed3322913c/runner/scheduler/launch/launchtest.Behave" // ends with the process
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(stubborn))
 }
 
 // serve offers a launcher of goroutines and returns its address.
