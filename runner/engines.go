@@ -27,7 +27,7 @@ func newEngine(r role) (scheduler.Engine, error) {
 		return nil, noEngine(r.job)
 	}
 	slots := executorsOf(r.job) * r.job.Resources.CPU
-	return mapreduce.NewEngine(r.job, r.home.Store, newResolver(), mapreduce.EngineOptions{Slots: slots}), nil
+	return mapreduce.NewEngine(r.job, r.home.Store, newResolver(""), mapreduce.EngineOptions{Slots: slots}), nil
 }
 
 // newBody returns the half of an engine that works in executors, and what ends it.
@@ -35,7 +35,7 @@ func newBody(r role) (body scheduler.Body, end func(), err error) {
 	if r.job.Kind != mapreduce.Kind {
 		return nil, nil, noEngine(r.job)
 	}
-	b := mapreduce.NewBody(newResolver(), mapreduce.BodyOptions{})
+	b := mapreduce.NewBody(newResolver(""), mapreduce.BodyOptions{})
 	return b, b.Close, nil
 }
 

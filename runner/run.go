@@ -75,7 +75,7 @@ func newRun(p *program) *cobra.Command {
 func builtinJobs() string {
 	var b strings.Builder
 	for _, j := range builtin.Jobs() {
-		fmt.Fprintf(&b, "  %-10s %s\n", j.Name, j.Doc)
+		fmt.Fprintf(&b, "  %-12s %s\n", j.Name, j.Doc)
 	}
 	return b.String()
 }
@@ -121,7 +121,7 @@ func jobOf(ctx context.Context, s spec.Spec) (scheduler.Job, error) {
 		return scheduler.Job{}, err
 	}
 	job.Submitted, job.User = time.Now().UTC(), os.Getenv("USER")
-	if err := checkJob(ctx, job, newResolver()); err != nil {
+	if err := checkJob(ctx, job, newResolver(job.Output)); err != nil {
 		return scheduler.Job{}, say.Usage(err)
 	}
 	return job, nil

@@ -19,26 +19,34 @@ import (
 // resolver gives URIs their meaning: here alone a scheme is tied to a driver. A driver is opened when it is first needed.
 type resolver struct {
 	sync.Mutex
-	open map[string]store.Store // by scheme and authority
+	open  map[string]store.Store // by scheme and authority
+	probe string
 }
 
-// newResolver returns a store.Resolve for what jobs read.
-func newResolver() store.Resolve {
+// newResolver returns a store.Resolve for what jobs read and write. A store that is to be written to must honour
+// conditional writes; that is tried out once, before a job is submitted, if probe is a URI in that store. Processes of the
+// job trust it then. What is only read is left alone: it need not honour them, and may not be written to.
+func newResolver(probe string) store.Resolve {
 	r := &resolver{open: map[string]store.Store{}}
+	r.probe, _ = cut(probe)
 	return r.resolve
 }
 
-func (r *resolver) resolve(ctx context.Context, uri string) (store.Store, store.Name, error) {
+// cut splits a URI into scheme with authority, and the name there.
+func cut(uri string) (place string, name store.Name) {
 	scheme, rest, _ := strings.Cut(uri, "://")
 	authority, path, _ := strings.Cut(rest, "/")
-	name := store.Name(strings.Trim(path, "/"))
-	place := scheme + "://" + authority
+	return scheme + "://" + authority, store.Name(strings.Trim(path, "/"))
+}
+
+func (r *resolver) resolve(ctx context.Context, uri string) (store.Store, store.Name, error) {
+	place, name := cut(uri)
 	r.Lock()
 	defer r.Unlock()
 	if st, ok := r.open[place]; ok {
 		return st, name, nil
 	}
-	st, err := openStore(ctx, scheme, authority)
+	st, err := openStore(ctx, place, place == r.probe)
 	if err != nil {
 		return nil, "", err
 	}
@@ -46,25 +54,22 @@ func (r *resolver) resolve(ctx context.Context, uri string) (store.Store, store.
 	return st, name, nil
 }
 
-func openStore(ctx context.Context, scheme, authority string) (store.Store, error) {
-	switch {
-	case scheme == "file" && authority == "":
+func openStore(ctx context.Context, place string, probe bool) (store.Store, error) {
+	if place == "file://" {
 		return file.New("/", file.Options{KeepDirs: true})
-	case scheme == "s3" && authority != "":
-		return openBucket(ctx, authority)
 	}
-	return nil, say.Errorf(errs.Unsupported, "%s://%s cannot be read: this version reads local files and s3://BUCKET", scheme, authority)
+	if bucket, ok := strings.CutPrefix(place, "s3://"); ok && bucket != "" {
+		return openBucket(ctx, bucket, probe)
+	}
+	return nil, say.Errorf(errs.Unsupported, "there is no way to %s: this version knows local files and s3://BUCKET", place)
 }
 
-// openBucket opens a bucket for reading, as the environment of the AWS tools says. Reads outside in: what fails for a
-// passing reason is repeated, and at most so many requests are under way.
-func openBucket(ctx context.Context, bucket string) (store.Store, error) {
+// openBucket opens a bucket as the environment of the AWS tools says. Reads outside in: what fails for a passing reason
+// is repeated, and at most so many requests are under way.
+func openBucket(ctx context.Context, bucket string, probe bool) (store.Store, error) {
 	const calls = 64
 	endpoint := cmp.Or(os.Getenv("AWS_ENDPOINT_URL_S3"), os.Getenv("AWS_ENDPOINT_URL"))
-	st, err := s3.Open(ctx, s3.Config{
-		Bucket: bucket, Endpoint: endpoint, PathStyle: endpoint != "",
-		NoProbe: true, // what is only read need not honour conditional writes, and may not be written to
-	})
+	st, err := s3.Open(ctx, s3.Config{Bucket: bucket, Endpoint: endpoint, PathStyle: endpoint != "", NoProbe: !probe})
 	if err != nil {
 		return nil, say.Errorf(errs.KindOf(err), "s3://%s cannot be opened: %s", bucket, say.Sentence(err))
 	}

@@ -135,7 +135,7 @@ func partNames(ctx context.Context, r am.Report) []string {
 // readManifest reads what lies in the output of a finished job.
 func readManifest(ctx context.Context, r am.Report) (proof.Manifest, error) {
 	summary, _ := summaryOf(r)
-	st, name, err := newResolver()(ctx, summary.Output)
+	st, name, err := newResolver("")(ctx, summary.Output)
 	if err != nil {
 		return proof.Manifest{}, err
 	}

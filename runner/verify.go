@@ -47,7 +47,7 @@ func (p *program) verify(ctx context.Context, o verifyOptions, output string) er
 	if err != nil {
 		return err
 	}
-	m, err := proof.Verify(ctx, newResolver(), uri)
+	m, err := proof.Verify(ctx, newResolver(""), uri)
 	if err != nil {
 		return err
 	}
