@@ -1,0 +1,284 @@
+// Package block moves the bytes of files between streams and the objects of a store.
+//
+// A file is a list of blocks, a block is one object that never changes, or the beginning of one. Copy cuts a stream into
+// blocks while it arrives; nothing is buffered but what the store's writer holds, and a block is made durable while the
+// next one is written. Write reads any range of such a list.
+//
+//	blocks/6f/00000012000000a1     the object of a block: two digits of a hash, then its id in hexadecimal
+//
+// The hash spreads what is written at one time over 256 prefixes, since object stores limit requests per prefix.
+//
+// While a block is written its checksum is made as HDFS makes it, so that a file's checksum is known without reading it:
+// the MD5 of the CRC32Cs of all 512-byte chunks; a file's is the MD5 of its blocks' (see Checksum).
+package block
+
+import (
+	"context"
+	"crypto/md5"
+	"encoding/binary"
+	"fmt"
+	"hash"
+	"hash/crc32"
+	"io"
+
+	"github.com/seed3322913c/runner/hdfsgw/namespace"
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/store"
+)
+
+// ChunkSize is how many bytes one CRC covers, as HDFS's default has it.
+const ChunkSize = 512
+
+// Prefix of the names of all blocks' objects.
+const Prefix = "blocks/"
+
+// ObjectName returns the name of a block's object.
+func ObjectName(id uint64) store.Name {
+	const golden = 0x9E3779B97F4A7C15 // spreads neighbours, as Knuth has it
+	return store.Name(fmt.Sprintf("%s%02x/%016x", Prefix, byte(id*golden>>56), id))
+}
+
+// ParseName is the inverse of ObjectName.
+func ParseName(name store.Name) (id uint64, ok bool) {
+	if len(name) != len(Prefix)+3+16 {
+		return 0, false
+	}
+	if _, err := fmt.Sscanf(string(name[len(Prefix)+3:]), "%x", &id); err != nil {
+		return 0, false
+	}
+	return id, ObjectName(id) == name
+}
+
+// sums makes a block's checksum of the bytes that are written to it, cut anyhow.
+type sums struct {
+	md5   hash.Hash
+	crc   uint32
+	chunk int // bytes of the chunk so far
+}
+
+func newSums() *sums { return &sums{md5: md5.New()} }
+
+// castagnoli's table makes hash/crc32 use the CPU's instruction.
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// Write never fails.
+func (s *sums) Write(p []byte) (int, error) {
+	n := len(p)
+	for len(p) > 0 {
+		part := p[:min(len(p), ChunkSize-s.chunk)]
+		s.crc = crc32.Update(s.crc, castagnoli, part)
+		if s.chunk += len(part); s.chunk == ChunkSize {
+			s.endChunk()
+		}
+		p = p[len(part):]
+	}
+	return n, nil
+}
+
+func (s *sums) endChunk() {
+	var b [4]byte
+	binary.BigEndian.PutUint32(b[:], s.crc)
+	s.md5.Write(b[:])
+	s.crc, s.chunk = 0, 0
+}
+
+func (s *sums) sum() (all [16]byte) {
+	if s.chunk > 0 {
+		s.endChunk()
+	}
+	s.md5.Sum(all[:0])
+	return all
+}
+
+// written is a block on its way to being durable.
+type written struct {
+	block namespace.Block
+	err   error
+}
+
+// Copy writes what r yields as blocks of size bytes, and returns them when they are durable. newID must give ids that
+// were never used. If r fails, what came before is kept: Copy returns those blocks and the error. If the store fails, the
+// blocks that are returned beside the error are durable, too. Whoever does not use them deletes them with Delete.
+func Copy(ctx context.Context, st store.Store, r io.Reader, size int64, newID func() uint64) ([]namespace.Block, error) {
+	if size < 1 {
+		return nil, errs.Errorf("block.Copy", errs.Invalid, nil, "blocks of %d bytes", size)
+	}
+	var all []namespace.Block
+	var before chan written // the commit of the block before, which goes on while the next one is written
+	buf := make([]byte, copySize)
+	for {
+		commit, n, err := copyOne(ctx, st, io.LimitReader(r, size), buf, newID())
+		for _, answer := range []chan written{before, commit} {
+			if answer == nil || answer == commit && err == nil && n == size {
+				continue
+			}
+			done := <-answer
+			if done.err != nil {
+				return all, done.err
+			}
+			all = append(all, done.block)
+		}
+		if err != nil || n < size {
+			return all, err
+		}
+		before = commit
+	}
+}
+
+// copySize is a buffer that keeps system calls rare and fits L2.
+const copySize = 256 << 10
+
+// copyOne writes one object and begins to commit it; commit is nil if there is nothing to commit.
+func copyOne(ctx context.Context, st store.Store, r io.Reader, buf []byte, id uint64) (chan written, int64, error) {
+	name := ObjectName(id)
+	w, err := st.Create(ctx, name)
+	if err != nil {
+		return nil, 0, err
+	}
+	sums := newSums()
+	n, err := io.CopyBuffer(onlyWriter{io.MultiWriter(w, sums)}, onlyReader{r}, buf)
+	if n == 0 {
+		abortErr := w.Abort(ctx)
+		if err == nil {
+			err = abortErr
+		}
+		return nil, 0, err
+	}
+	answer := make(chan written, 1)
+	go func() {
+		defer w.Abort(ctx) // no effect once committed
+		b := namespace.Block{ID: id, Length: n, MD5: sums.sum()}
+		answer <- written{b, w.Commit(ctx)}
+	}()
+	return answer, n, err
+}
+
+// onlyWriter and onlyReader hide shortcuts, so that io.CopyBuffer uses the buffer.
+type (
+	onlyWriter struct{ io.Writer }
+	onlyReader struct{ io.Reader }
+)
+
+// Delete removes the objects of blocks that no file has. It tries all, and returns the first error.
+func Delete(ctx context.Context, st store.Store, ids ...uint64) (err error) {
+	for _, id := range ids {
+		if e := st.Delete(ctx, ObjectName(id)); err == nil {
+			err = e
+		}
+	}
+	return err
+}
+
+// Write copies length bytes of a file from offset on to out. The next block is opened while one is copied. It ends with
+// an error of kind Corrupt if an object is shorter than its block.
+func Write(ctx context.Context, st store.Store, out io.Writer, blocks []namespace.Block, offset, length int64) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // ends what is read ahead, too
+	var parts []part
+	for _, b := range blocks {
+		if offset >= b.Length {
+			offset -= b.Length
+			continue
+		}
+		if length <= 0 {
+			break
+		}
+		n := min(b.Length-offset, length)
+		parts = append(parts, part{b.ID, store.Range{Offset: offset, Length: n}})
+		offset, length = 0, length-n
+	}
+	var next chan opened
+	for i := range parts {
+		current := next
+		if current == nil {
+			current = open(ctx, st, parts[i])
+		}
+		o := <-current
+		if o.err != nil {
+			return o.err
+		}
+		if next = nil; i+1 < len(parts) {
+			next = open(ctx, st, parts[i+1])
+		}
+		n, err := io.Copy(out, o.r)
+		closeErr := o.r.Close()
+		if err == nil && n < parts[i].at.Length {
+			err = errs.Errorf("block.Write", errs.Corrupt, ObjectName(parts[i].id), "%d bytes where %d are expected", n,
+				parts[i].at.Length)
+		}
+		if err == nil {
+			err = closeErr
+		}
+		if err != nil {
+			drain(next)
+			return err
+		}
+	}
+	return nil
+}
+
+type part struct {
+	id uint64
+	at store.Range
+}
+
+type opened struct {
+	r   io.ReadCloser
+	err error
+}
+
+func open(ctx context.Context, st store.Store, p part) chan opened {
+	answer := make(chan opened, 1)
+	go func() {
+		r, err := st.Open(ctx, ObjectName(p.id), p.at)
+		answer <- opened{r, err}
+	}()
+	return answer
+}
+
+// drain closes what was opened ahead and is not wanted.
+func drain(next chan opened) {
+	if next == nil {
+		return
+	}
+	if o := <-next; o.err == nil {
+		o.r.Close() // it was only read, and the first error is told already
+	}
+}
+
+// Sum is a file's checksum as HDFS tells it.
+type Sum struct {
+	Algorithm string
+	Bytes     [28]byte
+}
+
+// Checksum returns the checksum of a file from those of its blocks. A block whose checksum is not known, because it was
+// truncated, is read. It equals HDFS's for the same bytes cut into the same blocks.
+func Checksum(ctx context.Context, st store.Store, blocks []namespace.Block, blockSize int64) (Sum, error) {
+	if len(blocks) == 0 {
+		s := Sum{Algorithm: "MD5-of-0MD5-of-0CRC32"}
+		zeros := md5.Sum(make([]byte, 32)) // so Hadoop has it
+		copy(s.Bytes[12:], zeros[:])
+		return s, nil
+	}
+	all := md5.New()
+	for _, b := range blocks {
+		if b.MD5 == [16]byte{} {
+			sums := newSums()
+			if err := Write(ctx, st, sums, []namespace.Block{b}, 0, b.Length); err != nil {
+				return Sum{}, err
+			}
+			b.MD5 = sums.sum()
+		}
+		all.Write(b.MD5[:])
+	}
+	perBlock := int64(0)
+	if len(blocks) > 1 {
+		perBlock = blockSize / ChunkSize
+	}
+	s := Sum{Algorithm: fmt.Sprintf("MD5-of-%dMD5-of-%dCRC32C", perBlock, ChunkSize)}
+	binary.BigEndian.PutUint32(s.Bytes[:], ChunkSize)
+	binary.BigEndian.PutUint64(s.Bytes[4:], uint64(perBlock))
+	all.Sum(s.Bytes[:12])
+	return s, nil
+}
