@@ -1,8 +1,8 @@
 // Package coord is the contract for what must be agreed on right now: who holds a lease, and a few small values.
 //
-// It does what ZooKeeper does for Hadoop. A lease comes with a fencing token, a number that grows with every holder of
-// its key, so that whoever is told to obey can refuse an older one. Values change only by compare-and-set. Data does not
-// belong here, and nothing is written once per worker and step.
+// It does what ZooKeeper does for Hadoop. A lease comes with a fencing token, a number that grows with every holder
+// of its key, so that whoever is told to obey can refuse an older one. Values change only by compare-and-set. Data
+// does not belong here, and nothing is written once per worker and step.
 //
 // Drivers: mem (in one process, for tests), dir (a directory with kernel locks, for the embedded engine's processes on
 // one machine), consul (a fleet). fault wraps any of them. On top of the seam stand election and barrier. Every driver
@@ -45,18 +45,20 @@ type Lease interface {
 	// coordinator's state lives.
 	Token() uint64
 
-	// Done is closed when the lease has ended: released, or lost. After a pause the holder may learn of it late, so what
-	// must not be done twice is guarded by the token (or by a journal's epoch), not by this channel.
+	// Done is closed when the lease has ended: released, or lost. After a pause the holder may learn of it late, so
+	// what must not be done twice is guarded by the token (or by a journal's epoch), not by this channel.
 	Done() <-chan struct{}
 
 	// Release gives the lease back; the next one in line gets it at once. The second time it does nothing.
 	Release(ctx context.Context) error
 }
 
-// Key names a lease or a value: components of letters, digits and "._-", separated by single slashes, at most MaxKey bytes.
+// Key names a lease or a value: components of letters, digits and "._-", separated by single slashes, at most MaxKey
+// bytes.
 type Key string
 
-// MaxKey and MaxValue bound keys and values, in bytes: a key fits a file name (255), a value half of what Consul allows.
+// MaxKey and MaxValue bound keys and values, in bytes: a key fits a file name (255), a value half of what Consul
+// allows.
 const (
 	MaxKey   = 240
 	MaxValue = 256 << 10

@@ -11,8 +11,8 @@ import (
 	"github.com/seed3322913c/runner/infra/store/mem"
 )
 
-// BenchmarkAppend appends records of 200 bytes from many goroutines: over files with all the syncs that durability takes,
-// and over memory, which shows the journal's own cost.
+// BenchmarkAppend appends records of 200 bytes from many goroutines: over files with all the syncs that durability
+// takes, and over memory, which shows the journal's own cost.
 func BenchmarkAppend(b *testing.B) {
 	files, err := file.New(b.TempDir(), file.Options{})
 	if err != nil {

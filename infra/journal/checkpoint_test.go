@@ -20,7 +20,8 @@ import (
 func TestCheckpointsTruncate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := mem.New()
-		first := lead(t, fault.New(st, 1, fault.Rule{Op: around.Delete, Effect: fault.Hold}), &values{}, journal.Options{})
+		stuck := fault.New(st, 1, fault.Rule{Op: around.Delete, Effect: fault.Hold})
+		first := lead(t, stuck, &values{}, journal.Options{})
 		appendAll(t, first, "a", "b")
 		checkpoint(t, first)
 		first.Close() // in the midst of its deletions
@@ -62,8 +63,8 @@ func TestAppendsGoOnBesideACheckpoint(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := mem.New()
 		until := make(chan struct{})
-		l := lead(t, fault.New(st, 1, fault.Rule{Op: around.Commit, Match: "checkpoint/", Nth: 1, Effect: fault.Hold, Until: until}),
-			&values{}, journal.Options{})
+		slow := fault.Rule{Op: around.Commit, Match: "checkpoint/", Nth: 1, Effect: fault.Hold, Until: until}
+		l := lead(t, fault.New(st, 1, slow), &values{}, journal.Options{})
 		appendAll(t, l, "a")
 		ends := make(chan error, 2)
 		go func() { ends <- l.Checkpoint(t.Context()) }()

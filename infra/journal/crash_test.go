@@ -62,8 +62,8 @@ func (s *stop) wait(ctx context.Context) error {
 	}
 }
 
-// TestStoppedAtEveryCall stops a leader before and after each of its calls to the store, lets another one take over, and
-// in half of the cases lets the first go on as if nothing had happened.
+// TestStoppedAtEveryCall stops a leader before and after each of its calls to the store, lets another one take over,
+// and in half of the cases lets the first go on as if nothing had happened.
 func TestStoppedAtEveryCall(t *testing.T) {
 	for _, comesBack := range []bool{false, true} {
 		for _, after := range []bool{false, true} {

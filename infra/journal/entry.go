@@ -69,7 +69,7 @@ func decodeEntry(stored []byte, seq uint64) (entry, error) {
 	case e.seq != seq:
 		return entry{}, damaged("holds entry %d", e.seq)
 	case e.kind == seal && (e.epoch != seq || len(e.records) > 0), e.kind == data && (e.epoch >= seq || e.epoch == 0):
-		return entry{}, damaged("kind %d, epoch %d, %d bytes of records do not go together", e.kind, e.epoch, len(e.records))
+		return entry{}, damaged("kind %d with epoch %d and %d bytes of records", e.kind, e.epoch, len(e.records))
 	case e.kind != seal && e.kind != data:
 		return entry{}, damaged("kind %d", e.kind)
 	}

@@ -40,8 +40,9 @@ func Follow(st store.Store, prefix store.Name, s State, o Options) (*Follower, e
 }
 
 // Read brings s to the journal's present end and returns the number of the last entry, 0 if there is none. It changes
-// nothing in the store, and a leader may write meanwhile: s is then as at some moment since the call began. The error is
-// errs.Corrupt if an entry or checkpoint is damaged, errs.Unavailable if the store did not answer for Options.GiveUp.
+// nothing in the store, and a leader may write meanwhile: s is then as at some moment since the call began. The error
+// is errs.Corrupt if an entry or checkpoint is damaged, errs.Unavailable if the store did not answer for
+// Options.GiveUp.
 func Read(ctx context.Context, st store.Store, prefix store.Name, s State, o Options) (uint64, error) {
 	f, err := Follow(st, prefix, s, o)
 	if err != nil {
@@ -71,8 +72,8 @@ func (f *Follower) Run(ctx context.Context) error {
 }
 
 // CatchUp brings the State to the present end of the log. Everything that was acknowledged before the call is in it.
-// After an error the State is as at an earlier entry, or, if it failed itself, undefined; the next call goes on or starts
-// over.
+// After an error the State is as at an earlier entry, or, if it failed itself, undefined; the next call goes on or
+// starts over.
 func (f *Follower) CatchUp(ctx context.Context) error {
 	for {
 		if !f.loaded {
@@ -134,8 +135,8 @@ func (f *Follower) load(ctx context.Context) error {
 	}
 }
 
-// advance applies entries up to the first absent one. It returns false if it met a seal that may not be part of the log,
-// so that the journal must be loaded again.
+// advance applies entries up to the first absent one. It returns false if it met a seal that may not be part of the
+// log, so that the journal must be loaded again.
 func (f *Follower) advance(ctx context.Context) (atEnd bool, err error) {
 	for window := 1; ; window = min(2*window, readAhead) {
 		batch, err := f.fetch(ctx, window)

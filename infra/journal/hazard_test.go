@@ -73,7 +73,8 @@ func TestTruncatedPlaceIsNotTheEnd(t *testing.T) {
 		old := lead(t, st, &values{}, journal.Options{})
 		appendAll(t, old, "a")
 		s := &values{}
-		l := lead(t, between(st, around.Open, "log/00000000000000000002", func() { checkpoint(t, old) }), s, journal.Options{})
+		truncating := between(st, around.Open, "log/00000000000000000002", func() { checkpoint(t, old) })
+		l := lead(t, truncating, s, journal.Options{})
 		if got := s.get(); !slices.Equal(got, []string{"a"}) {
 			t.Errorf("the candidate read %v", got)
 		}
@@ -108,8 +109,8 @@ func TestSealAtATruncatedPlace(t *testing.T) {
 func TestStraySealIsNotRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := mem.New()
-		old := lead(t, fault.New(st, 1, fault.Rule{Op: around.Delete, Match: "log/00000000000000000003", Effect: fault.Hold}),
-			&values{}, journal.Options{})
+		stuck := fault.Rule{Op: around.Delete, Match: "log/00000000000000000003", Effect: fault.Hold}
+		old := lead(t, fault.New(st, 1, stuck), &values{}, journal.Options{})
 		s := &values{}
 		f, err := journal.Follow(st, "j", s, journal.Options{})
 		if err != nil {
@@ -153,8 +154,8 @@ func TestLostReplyIsNotARival(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := mem.New()
 		bad := fault.New(st, 1)
-		for _, seq := range []string{"01", "02", "03"} {
-			bad.Add(fault.Rule{Op: around.Commit, Match: "log/000000000000000000" + seq, Nth: 1, Effect: fault.LoseReply})
+		for _, name := range []string{"00000000000000000001", "00000000000000000002", "00000000000000000003"} {
+			bad.Add(fault.Rule{Op: around.Commit, Match: name, Nth: 1, Effect: fault.LoseReply})
 		}
 		l := lead(t, bad, &values{}, journal.Options{})
 		if l.Epoch() != 1 {

@@ -1,31 +1,32 @@
 // Package journal is an ordered, fenced log of records with checkpoints, kept as objects in a store.Store.
 //
-// A State is whatever the records build: a namespace, a job's ledger, a queue. One process at a time leads: it appends
-// records, and each is applied to its State once it is durable, in the order of the log. Others follow, or read. No clock
-// is trusted and no lock is needed: a leader may pause for ever and come back, requests may arrive late or twice, replies
-// may be lost, and still every acknowledged record is in the log once, at its place.
+// A State is whatever the records build: a namespace, a job's ledger, a queue. One process at a time leads: it
+// appends records, and each is applied to its State once it is durable, in the order of the log. Others follow, or
+// read. No clock is trusted and no lock is needed: a leader may pause for ever and come back, requests may arrive
+// late or twice, replies may be lost, and still every acknowledged record is in the log once, at its place.
 //
 //	<prefix>/log/00000000000000000042          one entry: the records of a group commit, or a seal
 //	<prefix>/checkpoint/00000000000000000040   the whole State up to and including entry 40
 //
 // An entry is one block of package record, whose payload is
 //
-//	| version 1B | kind 1B | seq uvarint | epoch uvarint | writer bytes | nonce 16B | record bytes | record bytes | ...
+//	| version 1B | kind 1B | seq uvarint | epoch uvarint | writer bytes | nonce 16B | record bytes | ...
 //
-// (bytes: a uvarint length and the bytes). A checkpoint is a stream of such blocks: a head (version, seq, epoch, writer),
-// what State.Snapshot wrote, and an empty block as the end mark.
+// (bytes: a uvarint length and the bytes). A checkpoint is a stream of such blocks: a head (version, seq, epoch,
+// writer), what State.Snapshot wrote, and an empty block as the end mark.
 //
 // # Why it holds
 //
-// Entries are created if-absent, so of all who ever want to write number n one succeeds. Taking over means: read to the
-// end, then create a seal at the next number n. An older leader's late entry either landed before the seal, and was read,
-// or collides with it, and the older leader knows that it is fenced. The seal's number is the leader's epoch, and grows for
-// ever.
+// Entries are created if-absent, so of all who ever want to write number n one succeeds. Taking over means: read to
+// the end, then create a seal at the next number n. An older leader's late entry either landed before the seal, and
+// was read, or collides with it, and the older leader knows that it is fenced. The seal's number is the leader's
+// epoch, and grows for ever.
 //
-// Once a checkpoint is durable, the entries it covers may be deleted by anybody, but seals never are: the next number of
-// a paused leader is the seal of its successor, and must stay taken. A deleted number looks like the end of the log, so
-// whoever believes to be at the end looks at the checkpoints afterwards. A candidate that took such a place for the end
-// leaves a seal there before it notices; so a seal counts only for a reader that then finds no checkpoint at or above it.
+// Once a checkpoint is durable, the entries it covers may be deleted by anybody, but seals never are: the next number
+// of a paused leader is the seal of its successor, and must stay taken. A deleted number looks like the end of the
+// log, so whoever believes to be at the end looks at the checkpoints afterwards. A candidate that took such a place
+// for the end leaves a seal there before it notices; so a seal counts only for a reader that then finds no checkpoint
+// at or above it.
 //
 // An append whose reply is lost is sent again, byte for byte; if the number is taken by an entry with our own nonce, it
 // had landed. There is exactly one entry in flight, and the next one gathers records meanwhile.

@@ -10,9 +10,9 @@ import (
 	"github.com/seed3322913c/runner/infra/store"
 )
 
-// Lead takes the journal over: it brings s to the end of the log, fences whoever led before, and returns the Leader. ctx
-// bounds the taking over only; the Leader lives until it is fenced, gives up, or is closed. Of several who lead at once
-// the last to take over wins; let a lease decide who tries.
+// Lead takes the journal over: it brings s to the end of the log, fences whoever led before, and returns the Leader.
+// ctx bounds the taking over only; the Leader lives until it is fenced, gives up, or is closed. Of several who lead
+// at once the last to take over wins; let a lease decide who tries.
 //
 // It fails with errs.Corrupt if an entry or checkpoint is damaged, errs.Unavailable if the store did not answer for
 // Options.GiveUp, errs.Unsupported if the store does not honour if-absent, errs.Canceled if ctx ended first.
@@ -70,8 +70,8 @@ func (f *Follower) probe(ctx context.Context, seq uint64, stored []byte) error {
 	})
 	switch {
 	case err == nil:
-		return errs.Errorf("journal.Lead", errs.Unsupported, f.entryName(seq), "the store replaced an object that was to"+
-			" be created only if absent; it cannot keep a journal")
+		return errs.Errorf("journal.Lead", errs.Unsupported, f.entryName(seq),
+			"the store replaced an object that was to be created only if absent; it cannot keep a journal")
 	case errors.Is(err, errs.Exist):
 		return nil
 	default:

@@ -89,17 +89,18 @@ func (l *Leader) Close() error {
 	return nil
 }
 
-// Append adds records to the log and waits until they are durable and applied to the State. The records of one call are
-// in one entry: all of them are in the log, next to each other, or none. Calls from many goroutines share entries, in the
-// order in which they came. With no records it writes an entry all the same: that it succeeds proves that this process
-// still led after the call began.
+// Append adds records to the log and waits until they are durable and applied to the State. The records of one call
+// are in one entry: all of them are in the log, next to each other, or none. Calls from many goroutines share
+// entries, in the order in which they came. With no records it writes an entry all the same: that it succeeds proves
+// that this process still led after the call began.
 //
 // The errors tell what is known:
 //
 //	errs.Invalid      more than MaxAppend bytes: nothing was appended
 //	errs.Canceled     ctx ended, or Close was called, before anything was sent: nothing was appended
-//	errs.Unavailable  unknown outcome: ctx ended or the Leader gave up while the records were under way. They may be in
-//	                  the log, now or later. Ask again, with an id in the record that lets Apply recognise a repetition.
+//	errs.Unavailable  unknown outcome: ctx ended or the Leader gave up while the records were under way. They may
+//	                  be in the log, now or later. Ask again, with an id in the record that lets Apply see that it
+//	                  is a repetition.
 //	errs.Fenced       another process leads. What was under way has an unknown outcome too: ask that leader.
 //
 // Any other kind is what ended the Leader, and leaves the outcome unknown.

@@ -171,7 +171,8 @@ func TestBadOptionsAreRefused(t *testing.T) {
 			t.Errorf("%+v: %v", o, err)
 		}
 	}
-	if _, err := journal.Lead(t.Context(), mem.New(), "a//b", &values{}, journal.Options{}); !errors.Is(err, errs.Invalid) {
+	_, err := journal.Lead(t.Context(), mem.New(), "a//b", &values{}, journal.Options{})
+	if !errors.Is(err, errs.Invalid) {
 		t.Errorf("a bad prefix: %v", err)
 	}
 	noNonce := journal.Options{Rand: strings.NewReader("")}

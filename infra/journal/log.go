@@ -23,13 +23,14 @@ type objects struct {
 	o      Options
 }
 
-// retry calls f until it succeeds, fails for good, ctx ends, or Options.GiveUp has passed. A call that takes longer than
-// Options.Try counts as a passing failure.
+// retry calls f until it succeeds, fails for good, ctx ends, or Options.GiveUp has passed. A call that takes longer
+// than Options.Try counts as a passing failure.
 func (j *objects) retry(ctx context.Context, f func(context.Context) error) error {
 	return j.retryEach(ctx, j.o.Try, f)
 }
 
-// retryEach is retry with another limit for each call. An object has one caller at a time, so the pauses need no jitter.
+// retryEach is retry with another limit for each call. An object has one caller at a time, so the pauses need no
+// jitter.
 func (j *objects) retryEach(ctx context.Context, limit time.Duration, f func(context.Context) error) error {
 	pauses := backoff.NewExponentialBackOff(backoff.WithInitialInterval(20*time.Millisecond),
 		backoff.WithMaxInterval(5*time.Second), backoff.WithRandomizationFactor(0),

@@ -25,8 +25,8 @@ type weather struct {
 	pause     float64 // the process stands still for up to five minutes before it sends
 }
 
-// network is one process's way to a store, in the time of a synctest bubble. What happens to a call depends on the seed,
-// the process, and which call on which object it is, so a run can be repeated.
+// network is one process's way to a store, in the time of a synctest bubble. What happens to a call depends on the
+// seed, the process, and which call on which object it is, so a run can be repeated.
 type network struct {
 	to      store.Store
 	seed    uint64
@@ -39,7 +39,9 @@ type network struct {
 }
 
 func newNetwork(to store.Store, seed uint64, process string, w weather) *network {
-	return &network{to: to, seed: seed, process: process, weather: w, dead: make(chan struct{}), calls: map[string]int{}}
+	return &network{
+		to: to, seed: seed, process: process, weather: w, dead: make(chan struct{}), calls: map[string]int{},
+	}
 }
 
 // kill stops the process: it sends nothing any more. What is on its way arrives.

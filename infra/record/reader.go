@@ -18,8 +18,8 @@ import (
 // Its errors, after which it returns nothing but the same error:
 //
 //	io.EOF           the input ended where a block ended
-//	errs.Corrupt     a block is not what was written; the error says which and where. If the input ends inside a block,
-//	                 errors.Is(err, io.ErrUnexpectedEOF) holds as well.
+//	errs.Corrupt     a block is not what was written; the error says which and where. If the input ends inside of it,
+//	                 errors.Is(err, io.ErrUnexpectedEOF) holds as well
 //	another kind     the input could not be read
 type Reader struct {
 	src    source
@@ -50,14 +50,11 @@ func NewBytesReader(data []byte) *Reader {
 	return &Reader{src: (*bytesSource)(&data)}
 }
 
-// Block returns the number, from 0, of the block that Next returns next.
-func (r *Reader) Block() int64 { return r.block }
-
-// Offset returns where in the input that block begins, in bytes.
+// Offset returns where in the input the block begins that Next returns next, in bytes.
 func (r *Reader) Offset() int64 { return r.offset }
 
-// Next returns the next block's payload. It is valid until the next call, or as long as the data given to NewBytesReader
-// if it is a view of it. It must not be mixed with Read in the midst of a block.
+// Next returns the next block's payload. It is valid until the next call, or as long as the data given to
+// NewBytesReader if it is a view of it. It must not be mixed with Read in the midst of a block.
 func (r *Reader) Next() ([]byte, error) {
 	if r.err != nil {
 		return nil, r.err

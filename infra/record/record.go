@@ -8,11 +8,11 @@
 //	stored    bytes that follow the header: raw if the codec is none, fewer otherwise
 //	crc32c    Castagnoli, of the header before it and of the stored bytes: a flipped bit anywhere is seen
 //
-// A block stands for itself: it can be cut out, sent, and read elsewhere. Compression that does not pay (less than 15 %)
-// is dropped and the block stored as it is, so a reader never works for nothing.
+// A block stands for itself: it can be cut out, sent, and read elsewhere. Compression that does not pay (less than 15
+// %) is dropped and the block stored as it is, so a reader never works for nothing.
 //
-// Write with a Writer and Flush, or with Append where the blocks are one's own; read with a Reader until io.EOF. Inside a
-// block, lists of byte strings are kept as AppendBytes writes them: a uvarint length, then the bytes.
+// Write with a Writer and Flush, or with Append where the blocks are one's own; read with a Reader until io.EOF.
+// Inside a block, lists of byte strings are kept as AppendBytes writes them: a uvarint length, then the bytes.
 package record
 
 import (

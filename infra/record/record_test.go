@@ -95,8 +95,8 @@ func TestWriterKeepsChunksTogether(t *testing.T) {
 		if err := w.Flush(); err != nil {
 			t.Fatal(err)
 		}
-		if w.Offset() != int64(out.Len()) || w.Buffered() != 0 {
-			t.Fatalf("offset %d of %d, %d buffered", w.Offset(), out.Len(), w.Buffered())
+		if w.Offset() != int64(out.Len()) {
+			t.Fatalf("offset %d of %d", w.Offset(), out.Len())
 		}
 		got, err := blocks(record.NewBytesReader(out.Bytes()))
 		if err != io.EOF {
@@ -312,7 +312,8 @@ func TestByteStrings(t *testing.T) {
 			t.Fatalf("%d bytes left", len(rest))
 		}
 	})
-	for _, bad := range []string{"", "\x05four", "\x80", "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", strings.Repeat("\xff", 11)} {
+	huge := strings.Repeat("\xff", 9) + "\x01"
+	for _, bad := range []string{"", "\x05four", "\x80", huge, strings.Repeat("\xff", 11)} {
 		if _, _, ok := record.Bytes([]byte(bad)); ok {
 			t.Errorf("%q was taken for a byte string", bad)
 		}
@@ -354,7 +355,8 @@ func FuzzReader(f *testing.F) {
 		for _, b := range got {
 			again = record.Append(again, b, record.None)
 		}
-		if got3, err := blocks(record.NewBytesReader(again)); err != io.EOF || !slices.EqualFunc(got, got3, bytes.Equal) {
+		got3, err := blocks(record.NewBytesReader(again))
+		if err != io.EOF || !slices.EqualFunc(got, got3, bytes.Equal) {
 			t.Fatalf("written again: %v", err)
 		}
 	})

@@ -14,8 +14,8 @@ type Options struct {
 
 // Writer cuts what is written into blocks. It is used by one goroutine.
 //
-// What one call of Write is given stays together in one block if it fits one, so a reader finds whole records in a block;
-// only longer chunks are cut. A block is written when the next chunk does not fit, or by Flush.
+// What one call of Write is given stays together in one block if it fits one, so a reader finds whole records in a
+// block; only longer chunks are cut. A block is written when the next chunk does not fit, or by Flush.
 type Writer struct {
 	out    io.Writer
 	enc    *Encoder
@@ -67,9 +67,6 @@ func (w *Writer) Flush() error {
 
 // Offset returns how many bytes of blocks have been written out. After Flush that is where the next block begins.
 func (w *Writer) Offset() int64 { return w.offset }
-
-// Buffered returns how many bytes wait for the block to come.
-func (w *Writer) Buffered() int { return len(w.raw) }
 
 func (w *Writer) emit(payload []byte) error {
 	if w.err != nil {

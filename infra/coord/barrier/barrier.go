@@ -1,8 +1,8 @@
-// Package barrier lets named participants begin together and end together, and fails by name and deadline when one of them
-// is dead.
+// Package barrier lets named participants begin together and end together, and fails by name and deadline when one of
+// them is dead.
 //
-// One process is the host: it knows who has to come, and announces. With n participants a barrier costs each of them one
-// write to enter and one to leave, and the host one announcement for each; everybody waits on one key.
+// One process is the host: it knows who has to come, and announces. With n participants a barrier costs each of them
+// one write to enter and one to leave, and the host one announcement for each; everybody waits on one key.
 //
 //	<key>/<epoch>/enter/<name>   written by the participant name when it has arrived
 //	<key>/<epoch>/leave/<name>   written by it when it is done
@@ -55,7 +55,7 @@ const (
 type state struct {
 	Epoch  uint64 `json:"epoch"`
 	Phase  phase  `json:"phase"`
-	Left   uint64 `json:"left,omitempty"`   // the last epoch that everybody has left: the next may begin before all have seen it
+	Left   uint64 `json:"left,omitempty"`   // the last epoch that all have left; the next may begin before all know
 	Kind   string `json:"kind,omitempty"`   // of the failure
 	Reason string `json:"reason,omitempty"` // of the failure
 }
@@ -81,8 +81,8 @@ func (b *Barrier) part(p phase) string {
 	return fmt.Sprintf("%s/%d/%s/", b.key, b.epoch, verb)
 }
 
-// Enter says that name is here, and waits until all are. It fails as the host's AwaitEnter does, or with errs.Canceled if
-// ctx ends first, or with errs.Fenced if there is a later epoch.
+// Enter says that name is here, and waits until all are. It fails as the host's AwaitEnter does, or with
+// errs.Canceled if ctx ends first, or with errs.Fenced if there is a later epoch.
 func (b *Barrier) Enter(ctx context.Context, name string) error {
 	return b.pass(ctx, "barrier.Enter", name, open)
 }
@@ -94,7 +94,8 @@ func (b *Barrier) Leave(ctx context.Context, name string) error {
 
 func (b *Barrier) pass(ctx context.Context, op, name string, goal phase) error {
 	key := coord.Key(b.part(goal) + name)
-	// That it exists is from an earlier call whose answer was lost, or from an earlier life of name: it is here, all the same.
+	// That it exists is from an earlier call whose answer was lost, or from an earlier life of name: it is here, all
+	// the same.
 	if _, err := b.c.Swap(ctx, key, 0, []byte{}); err != nil && !errors.Is(err, errs.Exist) {
 		return errs.E(op, errs.Other, name, err)
 	}
@@ -114,8 +115,9 @@ func (b *Barrier) pass(ctx context.Context, op, name string, goal phase) error {
 	return errs.Errorf(op, errs.Internal, name, "the watch ended without an error")
 }
 
-// AwaitEnter waits until everybody in names has entered, and then lets all of them through. If ctx ends first, or somebody
-// aborts, it fails, and so does everybody who waits: by a deadline with errs.Unavailable and the names of the missing.
+// AwaitEnter waits until everybody in names has entered, and then lets all of them through. If ctx ends first, or
+// somebody aborts, it fails, and so does everybody who waits: by a deadline with errs.Unavailable and the names of
+// the missing.
 func (b *Barrier) AwaitEnter(ctx context.Context, names []string) error {
 	return b.host(ctx, "barrier.AwaitEnter", names, open)
 }
@@ -203,7 +205,8 @@ func (b *Barrier) Abort(ctx context.Context, reason string) error {
 	return nil
 }
 
-// announce brings the state to next, unless it is there or beyond. It fails if the epoch has, except for news of a failure.
+// announce brings the state to next, unless it is there or beyond. It fails if the epoch has, except for news of a
+// failure.
 func (b *Barrier) announce(ctx context.Context, next state) error {
 	for {
 		v, err := b.c.Get(ctx, b.stateKey())

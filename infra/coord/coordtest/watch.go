@@ -84,8 +84,10 @@ func watchBegins(t *testing.T, s Space) {
 	if e := <-events; e.Key != "m/c" || string(e.Value.Data) != "new" || e.Value.Version == 0 {
 		t.Errorf("then came %+v", e)
 	}
-	all := map[coord.Key]string{"m/a": "data of m/a", "m/b": "data of m/b", "m/c": "new", "m2": "data of m2", "m": "data of m"}
-	expect(t, watching(t, s.Client(), "m"), map[coord.Key]string{}, all) // a prefix is plain text; a late watch sees all
+	all := map[coord.Key]string{
+		"m/a": "data of m/a", "m/b": "data of m/b", "m/c": "new", "m2": "data of m2", "m": "data of m",
+	}
+	expect(t, watching(t, s.Client(), "m"), map[coord.Key]string{}, all) // plain text; late, it sees all
 }
 
 func watchOrder(t *testing.T, s Space) {

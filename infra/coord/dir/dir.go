@@ -1,9 +1,9 @@
 //go:build unix
 
-// Package dir coordinates the processes of one machine through a directory: the coordinator of the embedded engine. There
-// is no server. What a process holds the kernel takes back when it dies, whatever it dies of.
+// Package dir coordinates the processes of one machine through a directory: the coordinator of the embedded engine.
+// There is no server. What a process holds the kernel takes back when it dies, whatever it dies of.
 //
-//	<dir>/leases/job+7k2f    a lease: its holder has the file locked (flock). In it, the newest token: 20 digits, newline
+//	<dir>/leases/job+7k2f    a lease: its holder has locked the file (flock); in it the newest token, 20 digits, newline
 //	<dir>/values/job+7k2f    a value: one block of package record, payload | version 8B LE | data |
 //	<dir>/version            the newest version of any value, 20 digits, newline; locked by whoever writes a value
 //	<dir>/next               the value being written, renamed into values/ when it is complete
@@ -11,8 +11,8 @@
 // A key's file has a + for each slash. Token and version files change in place by a single write of fixed length, under
 // their lock, so a process may be killed anywhere: a number may have been used up for nothing, never be used twice.
 //
-// A paused holder keeps its lease: it is not dead. All of this is for a local file system; over the network, flock means
-// many things.
+// A paused holder keeps its lease: it is not dead. All of this is for a local file system; over the network, flock
+// means many things.
 package dir
 
 import (
@@ -33,7 +33,8 @@ import (
 )
 
 // How long to wait before trying again to lock a file that somebody else has locked. The kernel offers no wait that a
-// ctx could end. A lease is waited for long, and costs its waiters twenty calls a second; a swap takes half a millisecond.
+// ctx could end. A lease is waited for long, and costs its waiters twenty calls a second; a swap takes half a
+// millisecond.
 const (
 	leasePause = 50 * time.Millisecond
 	swapPause  = 2 * time.Millisecond
@@ -153,7 +154,8 @@ func (c *Coordinator) replace(key coord.Key, counter *counter, old coord.Version
 		}
 		return 0, nil
 	}
-	version, err := counter.increase(uint64(old)) // above old even if a crash of the machine lost the counter's last write
+	// Above old, even if a crash of the machine lost the counter's last write.
+	version, err := counter.increase(uint64(old))
 	if err != nil {
 		return 0, err
 	}

@@ -170,8 +170,8 @@ func TestKilledHolderHandsOver(t *testing.T) {
 	}
 }
 
-// TestKilledWritersLeaveTheSpaceWhole kills counting processes in the midst of it. What one said is counted; what it was
-// about to say may be.
+// TestKilledWritersLeaveTheSpaceWhole kills counting processes in the midst of it. What one said is counted; what it
+// was about to say may be.
 func TestKilledWritersLeaveTheSpaceWhole(t *testing.T) {
 	path := t.TempDir()
 	c := open(t, path)
@@ -206,7 +206,9 @@ func TestKilledWritersLeaveTheSpaceWhole(t *testing.T) {
 func TestDamageIsTold(t *testing.T) {
 	path := t.TempDir()
 	c := open(t, path)
-	for name, data := range map[string]string{"values/k": "garbage", "values/k2": "", "leases/k": "x", "version": "12\n"} {
+	for name, data := range map[string]string{
+		"values/k": "garbage", "values/k2": "", "leases/k": "x", "version": "12\n",
+	} {
 		if err := os.WriteFile(filepath.Join(path, name), []byte(data), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -20,8 +20,8 @@ type lease struct {
 	end   func() // closes done, then unlocks; once
 }
 
-// Acquire implements coord.Coordinator. The kernel keeps the lease alive; ttl is how long it may take to notice that the
-// lease's file was removed, which ends it.
+// Acquire implements coord.Coordinator. The kernel keeps the lease alive; ttl is how long it may take to notice that
+// the lease's file was removed, which ends it.
 func (c *Coordinator) Acquire(ctx context.Context, key coord.Key, ttl time.Duration) (coord.Lease, error) {
 	const op = "dir.Acquire"
 	if err := check(ctx, op, key); err != nil {

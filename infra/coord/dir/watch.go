@@ -17,8 +17,8 @@ import (
 	"github.com/seed3322913c/runner/infra/errs"
 )
 
-// How often a watch reads the directory anew: with the kernel's notifications only in case one was lost, without them (a
-// user may have only so many) to see anything at all.
+// How often a watch reads the directory anew: with the kernel's notifications only in case one was lost, without them
+// (a user may have only so many) to see anything at all.
 const (
 	rescanNotified = 2 * time.Second
 	rescanBlind    = 50 * time.Millisecond

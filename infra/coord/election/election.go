@@ -4,8 +4,8 @@
 //	     ▲                                                         │
 //	     └────────────── the lease was lost: ctx ends ─────────────┘
 //
-// The lease on the key decides who leads; the value of the key says who it is. A candidate that was paused may believe for
-// a while that it leads, so what must not be done twice is guarded by the token, or by a journal's epoch.
+// The lease on the key decides who leads; the value of the key says who it is. A candidate that was paused may
+// believe for a while that it leads, so what must not be done twice is guarded by the token, or by a journal's epoch.
 package election
 
 import (
@@ -37,10 +37,11 @@ type Leader struct {
 // errLost ends the ctx of lead.
 var errLost = errs.E("election", errs.Fenced, nil, errors.New("the lease is lost"))
 
-// Run stands for election until ctx ends, and calls lead whenever it is elected. The ctx of lead ends when the lease is
-// lost or ctx ends, and lead must then return; after a loss Run stands again. If lead returns by itself, the leadership is
-// given up and Run returns what it returned. Passing trouble with the coordinator is waited out.
-func Run(ctx context.Context, c coord.Coordinator, o Campaign, lead func(ctx context.Context, token uint64) error) error {
+// Run stands for election until ctx ends, and calls lead with the lease's token whenever it is elected. The ctx of
+// lead ends when the lease is lost or ctx ends, and lead must then return; after a loss Run stands again. If lead
+// returns by itself, the leadership is given up and Run returns what it returned. Passing trouble with the
+// coordinator is waited out.
+func Run(ctx context.Context, c coord.Coordinator, o Campaign, lead func(context.Context, uint64) error) error {
 	for {
 		var lease coord.Lease
 		err := patiently(ctx, func() (err error) {
@@ -116,7 +117,8 @@ func withdraw(ctx context.Context, c coord.Coordinator, key coord.Key, me Leader
 	return err
 }
 
-// patiently repeats f until it succeeds, fails for good, or ctx ends. Losing a Swap's race is worth another try as well.
+// patiently repeats f until it succeeds, fails for good, or ctx ends. Losing a Swap's race is worth another try as
+// well.
 func patiently(ctx context.Context, f func() error) error {
 	pauses := backoff.NewExponentialBackOff(backoff.WithInitialInterval(10*time.Millisecond),
 		backoff.WithMaxInterval(time.Second), backoff.WithMaxElapsedTime(0))
@@ -155,8 +157,8 @@ func parse(key coord.Key, v coord.Value) (l Leader, err error) {
 	return l, nil
 }
 
-// Watch yields who leads, and then each change; quick ones may be left out. While nobody has led yet it yields nothing, and
-// when a leader withdraws the zero Leader. It ends after the first error; ctx's end is one.
+// Watch yields who leads, and then each change; quick ones may be left out. While nobody has led yet it yields
+// nothing, and when a leader withdraws the zero Leader. It ends after the first error; ctx's end is one.
 func Watch(ctx context.Context, c coord.Coordinator, key coord.Key) iter.Seq2[Leader, error] {
 	return func(yield func(Leader, error) bool) {
 		for e, err := range c.Watch(ctx, string(key)) {

@@ -4,7 +4,7 @@
 // own random numbers, so what the n-th matching call meets depends on the seed and on n, never on time.
 //
 //	c := fault.New(mem.New(), seed,
-//		fault.Rule{Op: fault.Swap, Match: "job/", Nth: 2, Effect: fault.LoseReply}, // it happened, the answer got lost
+//		fault.Rule{Op: fault.Swap, Match: "job/", Nth: 2, Effect: fault.LoseReply}, // the answer gets lost
 //		fault.Rule{Op: fault.Get, Chance: 0.1, Effect: fault.Fail},
 //	)
 //
