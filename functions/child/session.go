@@ -233,15 +233,19 @@ func (s *session) sendBatch(out functions.Emitter) error {
 		return s.fail(err)
 	}
 	s.batch.Reset(reuse(s.written))
-	return s.hand(f, out)
+	if err := s.hand(f, out); err != nil {
+		return err
+	}
+	return s.drain(out)
 }
 
-// hand gives a frame to the writer, and delivers what comes in the meantime.
+// hand gives a frame to the writer, and delivers what comes before the writer has it. What comes afterwards may be the
+// answer, so it is left for await.
 func (s *session) hand(f []byte, out functions.Emitter) error {
 	for s.err == nil {
 		select {
 		case s.send <- f:
-			return s.drain(out)
+			return nil
 		case got, ok := <-s.recv:
 			s.deliver(got, ok, out)
 		case <-s.proc.Gone:
