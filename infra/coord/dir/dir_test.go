@@ -248,3 +248,19 @@ func BenchmarkSwap(b *testing.B) {
 		}
 	}
 }
+
+func BenchmarkAcquire(b *testing.B) {
+	c, err := dir.Open(b.TempDir())
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		l, err := c.Acquire(b.Context(), "k", time.Second)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := l.Release(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -120,8 +120,7 @@ func TestHeldCallsWait(t *testing.T) {
 		until := make(chan struct{})
 		f := fault.New(mem.New(), 1,
 			fault.Rule{Op: fault.Get, Nth: 1, Effect: fault.Hold, Until: until},
-			fault.Rule{Op: fault.Get, Nth: 2, Effect: fault.Hold, Delay: time.Hour},
-			fault.Rule{Op: fault.Event, Nth: 2, Effect: fault.Fail})
+			fault.Rule{Op: fault.Get, Nth: 2, Effect: fault.Hold, Delay: time.Hour})
 		got := make(chan error)
 		get := func(ctx context.Context) {
 			_, err := f.Get(ctx, "k")
