@@ -112,7 +112,10 @@ func (t *task) create(ctx context.Context, kind string, values functions.ValueKi
 	if err != nil {
 		return nil, err
 	}
-	part, err := out.Create(ctx, t.ID, partName(kind, t.ID.Task.Index))
+	part, err := out.Create(ctx, t.ID, partName(kind, t.ID.Task.Index)+t.opts.Compress.Ext())
+	if err == nil {
+		part, err = compressed(part, t.opts.Compress)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -110,7 +110,7 @@ func (e *Engine) compile(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	splits := split.Cut(c.files, split.Options{Size: c.opts.SplitSize, Slots: e.opts.Slots})
+	splits := split.Cut(c.files, split.Options{Size: c.opts.SplitSize, Slots: e.opts.Slots, Lines: true})
 	var p plan
 	for _, f := range c.files {
 		p.Bytes += f.Size

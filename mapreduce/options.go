@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed3322913c/runner/functions"
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/mapreduce/codec"
 	"github.com/seed3322913c/runner/scheduler"
 )
 
@@ -39,6 +40,9 @@ type Options struct {
 	// SplitSize is the least number of bytes of a split of the input; 0 chooses by the input's size and the number of
 	// cores. Lines are never cut, so a map may read a little more or less.
 	SplitSize int64 `json:"splitSize,omitempty"`
+
+	// Compress is the codec of the output; None leaves it as it is. The codec of an input file is told by its name.
+	Compress codec.Codec `json:"compress,omitempty"`
 }
 
 // Limits of Options.
@@ -133,6 +137,9 @@ func (o Options) Validate() error {
 	case o.SplitSize < 0 || o.SplitSize > MaxSplitSize:
 		return errs.Errorf(op, errs.Invalid, nil, "splitSize is %d; say a number of bytes up to %d",
 			o.SplitSize, int64(MaxSplitSize))
+	}
+	if err := o.Compress.Check(); err != nil {
+		return err
 	}
 	for _, f := range []struct {
 		role string

@@ -84,7 +84,11 @@ const maxWindow = 64 << 20
 func (c Codec) NewReader(r io.Reader) (io.ReadCloser, error) {
 	switch c {
 	case Gzip:
-		return gzip.NewReader(r)
+		z, err := gzip.NewReader(r)
+		if err != nil {
+			return nil, err
+		}
+		return z, nil
 	case Bzip2:
 		return io.NopCloser(bzip2.NewReader(r)), nil
 	case Zstd:

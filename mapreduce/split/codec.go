@@ -1,71 +1,65 @@
 package split
 
 import (
-	"compress/bzip2"
 	"errors"
 	"io"
-	"path"
-
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
 
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/mapreduce/codec"
 )
 
-// maxWindow bounds what a decompressor may keep of a file, in bytes.
-const maxWindow = 64 << 20
+// Compressed reports whether the file is compressed. As in Hadoop the end of its name tells.
+func (f File) Compressed() bool { return codec.ForFile(f.URI) != codec.None }
 
-// decompressor returns what reads a file with such a name as its author wrote it, or nil if it is not compressed. As in
-// Hadoop the end of the name tells.
-func decompressor(uri string) func(io.Reader) (io.Reader, error) {
-	switch path.Ext(uri) {
-	case ".gz":
-		return func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) }
-	case ".bz2":
-		return func(r io.Reader) (io.Reader, error) { return bzip2.NewReader(r), nil }
-	case ".zst":
-		return func(r io.Reader) (io.Reader, error) {
-			return zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-				zstd.WithDecoderMaxWindow(maxWindow))
-		}
-	}
-	return nil
+// cuttable reports whether maps can read parts of the file.
+func (f File) cuttable(o Options) bool {
+	c := codec.ForFile(f.URI)
+	return c == codec.None || c == codec.Bzip2 && o.Lines
 }
 
-// Compressed reports whether the file is compressed, so that it is read from its beginning to its end by one map.
-func (f File) Compressed() bool { return decompressor(f.URI) != nil }
-
-// unpacked reads a compressed file.
+// unpacked reads a compressed piece.
 type unpacked struct {
-	uri   string
+	piece Piece
 	file  io.ReadCloser
-	make  func(io.Reader) (io.Reader, error)
-	plain io.Reader    // nil until the first Read
-	saved *int64       // bytes read of the file, less those that came of them
-	raw   countingRead // of file
+	plain io.ReadCloser // nil until the first Read
+	saved *int64        // bytes read of the piece, less those that came of them
+	raw   countingRead  // of file
 }
 
 func (u *unpacked) Read(p []byte) (n int, err error) {
-	before := u.raw.n
+	before := u.counted()
 	if u.plain == nil {
 		u.raw.Reader = u.file
-		u.plain, err = u.make(&u.raw)
+		u.plain, err = u.open()
 	}
 	if err == nil {
 		n, err = u.plain.Read(p)
 	}
-	*u.saved += u.raw.n - before - int64(n)
+	if errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		u.raw.n = u.piece.Length // what is left is no data
+	}
+	*u.saved += u.counted() - before - int64(n)
 	if err != nil && !errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		if kind := errs.KindOf(err); kind == errs.Other {
-			err = errs.Errorf("split.Read", errs.Corrupt, nil, "input %s cannot be decompressed: %v", u.uri, err)
+		if kind := errs.KindOf(err); kind == errs.Other || kind == errs.Corrupt {
+			err = errs.Errorf("split.Read", errs.Corrupt, nil, "input %s cannot be decompressed: %v", u.piece.URI, err)
 		}
 	}
 	return n, err
 }
 
+// counted returns how many bytes of the piece were read: those after it are another's.
+func (u *unpacked) counted() int64 { return min(u.raw.n, u.piece.Length) }
+
+func (u *unpacked) open() (io.ReadCloser, error) {
+	if u.piece.Length < u.piece.Size {
+		return io.NopCloser(codec.NewBlocks(&u.raw, u.piece.Length, u.piece.Offset == 0)), nil
+	}
+	return codec.ForFile(u.piece.URI).NewReader(&u.raw)
+}
+
 func (u *unpacked) Close() error {
-	if z, ok := u.plain.(*zstd.Decoder); ok {
-		z.Close()
+	if u.plain != nil {
+		_ = u.plain.Close() // gives memory back; nothing can be lost
 	}
 	return u.file.Close()
 }

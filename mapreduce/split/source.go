@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -36,7 +37,7 @@ func (s *Source) Pieces() []text.Piece {
 	for i, p := range s.split {
 		pieces[i] = text.Piece{Name: p.URI, Offset: p.Offset, Length: p.Length}
 		if p.Compressed() {
-			pieces[i].Length = text.ToEnd
+			pieces[i].Offset, pieces[i].Length = 0, text.ToEnd
 		}
 	}
 	return pieces
@@ -55,16 +56,21 @@ func (s *Source) Open(ctx context.Context, p text.Piece, from int64) (io.ReadClo
 	f := s.files[p.Name]
 	r := &reader{at: from, size: f.Size, want: p.Offset + p.Length - from + overhang, more: 2 * overhang}
 	r.open = func(r store.Range) (io.ReadCloser, error) { return f.open(ctx, st, name, r) }
-	unpack := decompressor(p.Name)
-	if unpack == nil {
+	if !f.Compressed() {
 		return r, nil
 	}
-	r.at, r.want = 0, f.Size
-	u := &unpacked{uri: p.Name, file: r, make: unpack, saved: &s.saved}
+	u := &unpacked{piece: s.compressed(f), file: r, saved: &s.saved}
+	r.at, r.want = u.piece.Offset, min(u.piece.Length+blockOverhang, f.Size-u.piece.Offset)
 	if _, err := io.CopyN(io.Discard, u, from); err != nil {
 		return nil, errors.Join(err, u.Close())
 	}
 	return u, nil
+}
+
+// compressed returns the piece of a compressed file, of which a split has only one.
+func (s *Source) compressed(f File) Piece {
+	i := slices.IndexFunc(s.split, func(p Piece) bool { return p.File == f })
+	return s.split[i]
 }
 
 // open opens a range of the file, if it still is what was planned.
@@ -87,6 +93,9 @@ func (f File) open(ctx context.Context, st store.Store, name store.Name, r store
 
 // overhang is how much behind a piece is asked for together with it, to finish its last line.
 const overhang = 64 << 10
+
+// blockOverhang is the same for compressed blocks.
+const blockOverhang = 1 << 20
 
 // reader reads a file from an offset to its end as planned, but asks the store only for as much as is likely to be
 // read: a store far away sends what it is asked for.

@@ -8,9 +8,9 @@
 //	                              c.log 3 KB                   2: a.log 100+50 MB
 //	                                                           3: b.log 0+2 KB, c.log 0+3 KB
 //
-// A large file becomes pieces of even size, unless it is compressed (.gz, .bz2, .zst); small files are packed, since a
-// task costs more than many of them. A piece is a range of bytes, and which lines belong to it is the reader's rule (see
-// package text): the pieces of a file cover it without gaps, so every line is in exactly one.
+// A large file becomes pieces of even size, unless it is compressed by other means than bzip2; small files are packed,
+// since a task costs more than many of them. A piece is a range of bytes, and which lines belong to it is the reader's
+// rule (see packages text and codec): the pieces of a file cover it without gaps, so every line is in exactly one.
 package split
 
 import (
@@ -63,6 +63,7 @@ func (s Split) String() string {
 type Options struct {
 	Size  int64 // bytes of a split; 0: by the total and Slots
 	Slots int   // how many map attempts run at a time; 0 counts as 1
+	Lines bool  // records are lines: then bzip2 files can be cut, too
 }
 
 const (
@@ -103,7 +104,7 @@ func Cut(files []File, o Options) []Split {
 	for _, f := range files {
 		switch {
 		case f.Size == 0:
-		case f.Size > most && !f.Compressed():
+		case f.Size > most && f.cuttable(o):
 			flush()
 			splits = append(splits, cutFile(f, size)...)
 		default:
