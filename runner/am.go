@@ -71,11 +71,21 @@ func (p *program) am(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	return am.Run(ctx, am.Config{
+	return r.leave(ctx, am.Run(ctx, am.Config{
 		Job: r.job, Engine: engine, Store: r.home.Store, Coord: r.home.Coord, Launcher: launcher,
 		Executors: executors, Secret: r.session.Secret, Session: r.session.Name,
 		Options: am.Options{MaxExecutors: executorsOf(r.job), Log: r.log},
-	})
+	}))
+}
+
+// leave is the end of a role. That it was told to end is no news for its log, but still no success: should it not have
+// been the launcher who told it, it is started again.
+func (r role) leave(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		r.log.Info("told to end")
+		return toldError{err}
+	}
+	return err
 }
 
 // executorGroup says how the executors of a job are started.

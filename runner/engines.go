@@ -3,11 +3,13 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"runtime"
 
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/mapreduce"
+	"github.com/seed3322913c/runner/runner/say"
 	"github.com/seed3322913c/runner/scheduler"
 )
 
@@ -36,7 +38,18 @@ func newBody(r role) (body scheduler.Body, end func(), err error) {
 		return nil, nil, noEngine(r.job)
 	}
 	b := mapreduce.NewBody(newResolver(""), mapreduce.BodyOptions{})
-	return b, b.Close, nil
+	return telling{b}, b.Close, nil
+}
+
+// telling is a Body whose errors people can read: what failed where and why, without the way through the program.
+type telling struct{ scheduler.Body }
+
+func (t telling) Run(ctx context.Context, a scheduler.Attempt, r scheduler.Reporter) ([]byte, error) {
+	data, err := t.Body.Run(ctx, a, r)
+	if _, lost := errors.AsType[*scheduler.InputLost](err); lost {
+		return data, err // the application master acts on it
+	}
+	return data, say.Plain(err)
 }
 
 func noEngine(job scheduler.Job) error {

@@ -18,7 +18,7 @@ func main() {
 	// The first signal ends a verb's context; a second one ends the program at once, and the kernel its children.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	context.AfterFunc(ctx, stop)
-	os.Exit(run(ctx, program{in: os.Stdin, out: os.Stdout, err: os.Stderr}, os.Args[1:]))
+	os.Exit(run(ctx, program{out: os.Stdout, err: os.Stderr}, os.Args[1:]))
 }
 
 // run is the whole program but for what belongs to the process, and returns its exit code.

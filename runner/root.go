@@ -15,7 +15,6 @@ import (
 
 // program is what verbs use of their surroundings. Standard output is the answer, standard error is the story.
 type program struct {
-	in  io.Reader
 	out io.Writer
 	err io.Writer
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/format"
+	"github.com/seed3322913c/runner/runner/say"
 	"github.com/seed3322913c/runner/scheduler"
 	"github.com/seed3322913c/runner/scheduler/am"
 )
@@ -70,7 +71,7 @@ func describe(job scheduler.Job, s embedded.Status) string {
 	}
 	fmt.Fprintln(&b, strings.Join(head, "  "))
 	if s.Message != "" {
-		fmt.Fprintf(&b, "  %s\n", s.Message)
+		fmt.Fprintf(&b, "  %s\n", say.Shorten(s.Message))
 	}
 	if m, ok := summaryOf(s.Report); ok {
 		facts := []string{

@@ -154,13 +154,23 @@ func failure(job scheduler.Job, r am.Report) string {
 		fmt.Fprintf(&b, " after %s", format.Duration(d))
 	}
 	if r.Message != "" {
-		fmt.Fprintf(&b, ": %s", r.Message)
+		fmt.Fprintf(&b, ": %s", message(r.Message))
 	}
 	fmt.Fprintf(&b, "\nNothing was written to %s.", say.Path(job.Output))
 	if a, ok := lastFailed(r); ok {
 		fmt.Fprintf(&b, " What the task said: runner logs %s --task %s", short(job.ID), a.ID.Task)
 	}
 	return b.String() + "\n"
+}
+
+// message gives a long message a line of its own for what lies behind its first colon.
+func message(text string) string {
+	text = say.Shorten(text)
+	before, after, ok := strings.Cut(text, ": ")
+	if ok && len(text) > 80 {
+		return before + ":\n  " + after
+	}
+	return text
 }
 
 // lastFailed returns the latest attempt that failed by the user's fault.

@@ -68,14 +68,17 @@ func Usage(err error) error {
 	return err
 }
 
-// local is a file's absolute name, with what stands before it. A name with blanks in it is found as far as the first.
-var local = regexp.MustCompile(`(^|[\s"'(])((?:file://)?/[^\s:;,"]*)`)
+// absolute is the absolute name of a file, with what stands before it. A name with blanks is found as far as the first.
+var absolute = regexp.MustCompile(`(^|[\s"'(])((?:file://)?/[^\s:;,"]*)`)
 
 // Sentence returns what to tell a person, without a full stop if the error's own text has none. Names of files are
 // those that a person in the working directory would type.
-func Sentence(err error) string {
-	return local.ReplaceAllStringFunc(sentence(err), func(found string) string {
-		parts := local.FindStringSubmatch(found)
+func Sentence(err error) string { return Shorten(sentence(err)) }
+
+// Shorten writes the names of files in a text as Path does.
+func Shorten(text string) string {
+	return absolute.ReplaceAllStringFunc(text, func(found string) string {
+		parts := absolute.FindStringSubmatch(found)
 		return parts[1] + Path(parts[2])
 	})
 }
@@ -91,47 +94,59 @@ func sentence(err error) string {
 			return one.Err.Error()
 		}
 		if one.Subject != "" {
-			subject = Path(one.Subject) // the innermost says best what it was about
+			subject = one.Subject // the innermost says best what it was about
 		}
 	}
-	return about(subject, errs.KindOf(err), reason(err))
+	if subject != "" {
+		switch errs.KindOf(err) {
+		case errs.NotFound:
+			return subject + " does not exist"
+		case errs.Exist:
+			return subject + " exists already"
+		case errs.Permission:
+			return subject + " may not be touched: permission denied"
+		}
+	}
+	return Text(err)
 }
 
-func about(subject string, kind errs.Kind, reason string) string {
+// Text returns what a chain of errors is about and why, without the operations and kinds on the way:
+//
+//	mapreduce.Map a.txt, record at byte 4: streaming.Run python3 map.py: failed: exited with status 1
+//	              a.txt, record at byte 4:               python3 map.py:         exited with status 1
+func Text(err error) string {
+	one, ours := err.(*errs.Error)
 	switch {
-	case subject == "":
-		return reason
-	case kind == errs.NotFound:
-		return subject + " does not exist"
-	case kind == errs.Exist:
-		return subject + " exists already"
-	case kind == errs.Permission:
-		return subject + " may not be touched: permission denied"
-	case reason == "" || strings.Contains(reason, subject):
-		return reason
+	case ours && one.Err == nil && one.Subject == "":
+		return one.Kind.String()
+	case ours && one.Err == nil:
+		return one.Subject + ": " + one.Kind.String()
+	case ours && one.Subject == "":
+		return Text(one.Err)
+	case ours:
+		return one.Subject + ": " + Text(one.Err)
 	}
-	return subject + ": " + reason
-}
-
-// reason is the innermost text of a chain, without the trace in front of it.
-func reason(err error) string {
-	for {
-		next := errors.Unwrap(err)
-		if next == nil {
-			break
-		}
-		if _, ours := err.(*errs.Error); !ours {
-			if _, more := errors.AsType[*errs.Error](next); !more {
-				break // a wrapped library error tells more than its bare cause
-			}
-		}
-		err = next
-	}
-	if e, ok := err.(*errs.Error); ok {
-		return e.Kind.String()
+	if inner, ok := errors.AsType[*errs.Error](err); ok { // wrapped: its text is a part of this one
+		return strings.Replace(err.Error(), inner.Error(), Text(inner), 1)
 	}
 	return err.Error()
 }
+
+// Plain returns an error of the same kind with Text as its text, for errors that travel to people as text.
+func Plain(err error) error {
+	if err == nil {
+		return nil
+	}
+	return plain{errs.KindOf(err), Text(err)}
+}
+
+type plain struct {
+	kind errs.Kind
+	text string
+}
+
+func (p plain) Error() string { return p.text }
+func (p plain) Unwrap() error { return p.kind }
 
 // Path shortens a file:// URI or an absolute path for a person who stands in the working directory; other URIs stay.
 func Path(uri string) string {

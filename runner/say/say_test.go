@@ -48,11 +48,32 @@ func TestSentence(t *testing.T) {
 		{errs.Errorf("a.B", errs.NotFound, nil, "there is no input file://%s/a b, no \"%[1]s/c\", no /x%[1]s/d", wd), "there is no input a b, no \"c\", no /x" + wd + "/d"},
 		{errs.E("a.B", errs.Unavailable, nil, nil), "unavailable"},
 		{fmt.Errorf("reading: %w", missing), "reading: open /x/y: file does not exist"},
-		{fmt.Errorf("try 2: %w", errs.Errorf("a.B", errs.Corrupt, "block 7", "checksum differs")), "block 7: checksum differs"},
+		{fmt.Errorf("try 2: %w", errs.Errorf("a.B", errs.Corrupt, "block 7", "checksum differs")), "try 2: block 7: checksum differs"},
 	} {
 		if got := Sentence(c.err); got != c.want {
 			t.Errorf("Sentence(%v)\n got %q\nwant %q", c.err, got, c.want)
 		}
+	}
+}
+
+func TestPlain(t *testing.T) {
+	run := errs.Errorf("streaming.Run", errs.Failed, "python3 map.py", "exited with status 1, after it said:\n    KeyError: 'x'")
+	err := errs.E("mapreduce.Map", errs.Other, "a.txt, record at byte 4", fmt.Errorf("in the mapper: %w", run))
+	const want = "a.txt, record at byte 4: in the mapper: python3 map.py: exited with status 1, after it said:\n    KeyError: 'x'"
+	got := Plain(err)
+	if got.Error() != want || errs.KindOf(got) != errs.Failed {
+		t.Errorf("%v: %q, want %q", errs.KindOf(got), got, want)
+	}
+	for err, want := range map[error]string{
+		errs.E("a.B", errs.Corrupt, nil, nil): "corrupt data", errs.E("a.B", errs.Corrupt, "x", nil): "x: corrupt data",
+		errors.New("bare"): "bare",
+	} {
+		if got := Plain(err); got.Error() != want || errs.KindOf(got) != errs.KindOf(err) {
+			t.Errorf("%v became %v", err, got)
+		}
+	}
+	if Plain(nil) != nil {
+		t.Error("no error became one")
 	}
 }
 
