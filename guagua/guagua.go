@@ -30,8 +30,10 @@ package guagua
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"iter"
+	"strings"
 
 	"github.com/seed3322913c/runner/infra/store"
 )
@@ -133,6 +135,21 @@ type Piece struct {
 	Offset int64  `json:"offset"` // the first byte
 	Length int64  `json:"length"` // how many bytes
 	Size   int64  `json:"size"`   // of the whole file
+}
+
+// String returns the pieces as people read them.
+func (s Split) String() string {
+	var b strings.Builder
+	for i, p := range s.Pieces {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(p.URI)
+		if !p.Whole() {
+			fmt.Fprintf(&b, " bytes %d to %d", p.Offset, p.Offset+p.Length)
+		}
+	}
+	return b.String()
 }
 
 // Whole reports whether the piece is the whole file.

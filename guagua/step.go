@@ -9,12 +9,14 @@ const MasterIndex = -1
 type Env struct {
 	Job        string
 	Params     Params
-	Worker     int // the worker's index from 0, or MasterIndex
-	Workers    int // how many workers the job has
-	Attempt    int // 0 for the first process with this role, then one more for each that followed
-	Iterations int // what the user asked for
-	Total      int // iterations of the engine at most; it ends earlier when halted
-	Threads    int // goroutines that Compute should use at most, 1 or more
+	Worker     int    // the worker's index from 0, or MasterIndex
+	Workers    int    // how many workers the job has
+	Attempt    int    // 0 for the first process with this role, then one more for each that followed
+	Iterations int    // what the user asked for
+	Total      int    // iterations of the engine at most; it ends earlier when halted
+	Threads    int    // goroutines that Compute should use at most, 1 or more
+	Memory     int64  // bytes that the program's data may take, 0 for any number
+	Scratch    string // a directory for what does not fit, removed when the attempt ends
 
 	Open   Opener                           // reads input, and files that parameters name
 	Create Output                           // writes files of the output
