@@ -6,7 +6,6 @@ import (
 	"runtime"
 	"sync"
 
-	"github.com/seed3322913c/runner/functions"
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/mapreduce/arena"
@@ -106,8 +105,8 @@ type task struct {
 
 func (t *task) roles() roles { return roles{t.Job, t.opts} }
 
-// create starts this attempt's part of the output.
-func (t *task) create(ctx context.Context, kind string, values functions.ValueKind) (*textOutput, error) {
+// create starts this attempt's part of the output, in the form that the function asks for which puts it out.
+func (t *task) create(ctx context.Context, kind string, function any) (*textOutput, error) {
 	out, err := commit.New(ctx, t.Job, t.resolve)
 	if err != nil {
 		return nil, err
@@ -119,7 +118,7 @@ func (t *task) create(ctx context.Context, kind string, values functions.ValueKi
 	if err != nil {
 		return nil, err
 	}
-	return newTextOutput(part, values), nil
+	return newTextOutput(part, function), nil
 }
 
 // failed classifies what a function of the user's has returned.

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"sort"
 
 	"github.com/seed3322913c/runner/functions"
 	"github.com/seed3322913c/runner/functions/wire"
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/mapreduce/fixed"
 	"github.com/seed3322913c/runner/mapreduce/split"
 	"github.com/seed3322913c/runner/mapreduce/text"
 )
@@ -18,7 +20,8 @@ import (
 // input feeds the records of a split to a mapper, and can tell where in which file a record is.
 type input struct {
 	src     *split.Source
-	lines   *text.Reader
+	lines   batches
+	length  int     // of a record, in bytes; 0: records are lines
 	records int64   // handed to the mapper; after an error the last of them is the one
 	batches []batch // in order
 	told    string  // the file that the mapper was told of last
@@ -31,8 +34,23 @@ type batch struct {
 	offset int64
 }
 
-func newInput(src *split.Source, o text.Options) *input {
-	return &input{src: src, lines: text.NewReader(src.Open, src.Pieces(), o)}
+// batches reads a split in runs of records: text.Reader, fixed.Reader.
+type batches interface {
+	Batch(ctx context.Context) ([]byte, error)
+	Position() (name string, offset int64)
+	Done() int64
+	Close() error
+}
+
+// newInput returns the input of mapper m, in the form that it asks for.
+func newInput(src *split.Source, m functions.Mapper, o text.Options) *input {
+	in := &input{src: src, length: functions.RecordLengthOf(m)}
+	if in.length > 0 {
+		in.lines = fixed.NewReader(src.Open, src.Pieces(), in.length, o)
+	} else {
+		in.lines = text.NewReader(src.Open, src.Pieces(), o)
+	}
+	return in
 }
 
 // done returns how many bytes of the split were read.
@@ -63,7 +81,7 @@ func (in *input) feed(ctx context.Context, m functions.Mapper, out functions.Emi
 				in.records += n
 				return err
 			}
-			for line := range functions.Lines(lines) {
+			for line := range in.split(lines) {
 				in.records++
 				if err := m.Map(functions.Record{Value: line}, out); err != nil {
 					return err
@@ -95,6 +113,14 @@ func (in *input) tell(m functions.Mapper, name string, out functions.Emitter) er
 		}
 	}
 	return f.File(at, out)
+}
+
+// split yields the records of a run.
+func (in *input) split(run []byte) iter.Seq[[]byte] {
+	if in.length > 0 {
+		return functions.Records(run, in.length)
+	}
+	return functions.Lines(run)
 }
 
 // readError is an error of the input itself, which says where it is.
@@ -138,6 +164,9 @@ func (in *input) place(ctx context.Context, n int64) string {
 		return in.src.Pieces()[0].Name
 	}
 	b := in.batches[i]
+	if in.length > 0 {
+		return fmt.Sprintf("%s, record at byte %d", b.name, b.offset+(n-1-b.first)*int64(in.length))
+	}
 	offset, err := in.skip(ctx, b, n-1-b.first)
 	if err != nil {
 		return fmt.Sprintf("%s, record at or after byte %d", b.name, b.offset)

@@ -29,7 +29,7 @@ func (t *task) runMap(ctx context.Context) (mapResult, error) {
 	defer closeFunction(mapper)
 	budget := t.pool.Budget(t.memory)
 	defer budget.Close()
-	in := newInput(split.NewSource(t.resolve, s), text.Options{Budget: budget})
+	in := newInput(split.NewSource(t.resolve, s), mapper, text.Options{Budget: budget})
 	defer in.Close()
 
 	var result mapResult
@@ -61,7 +61,7 @@ func (t *task) mapAll(ctx context.Context, in *input, m functions.Mapper, out fu
 }
 
 func (t *task) mapToOutput(ctx context.Context, in *input, m functions.Mapper) (mapResult, error) {
-	out, err := t.create(ctx, "m", functions.ValueKindOf(m))
+	out, err := t.create(ctx, "m", m)
 	if err != nil {
 		return mapResult{}, err
 	}

@@ -11,8 +11,11 @@ import (
 
 // textOutput writes records as lines, key TAB value, into one part of the output. A nil key or value is left out, with
 // the TAB; an int64 is written in decimal.
+//
+// Records of a functions.Binary are written as they are instead.
 type textOutput struct {
 	part    commit.Writer
+	binary  bool
 	int64s  bool // values that come as bytes are encoded int64s
 	buf     []byte
 	records int64
@@ -22,8 +25,12 @@ type textOutput struct {
 // outputBuffer is how much is written at once.
 const outputBuffer = 1 << 20
 
-func newTextOutput(part commit.Writer, values functions.ValueKind) *textOutput {
-	return &textOutput{part: part, int64s: values == functions.ValueInt64, buf: make([]byte, 0, outputBuffer)}
+// newTextOutput returns what writes what a function puts out.
+func newTextOutput(part commit.Writer, function any) *textOutput {
+	return &textOutput{
+		part: part, binary: functions.RecordLengthOf(function) > 0,
+		int64s: functions.ValueKindOf(function) == functions.ValueInt64, buf: make([]byte, 0, outputBuffer),
+	}
 }
 
 var (
@@ -41,7 +48,7 @@ func (o *textOutput) Emit(key, value []byte) error {
 		return o.EmitInt64(key, n)
 	}
 	o.buf = append(o.buf, key...)
-	if key != nil && value != nil {
+	if key != nil && value != nil && !o.binary {
 		o.buf = append(o.buf, '\t')
 	}
 	o.buf = append(o.buf, value...)
@@ -70,7 +77,9 @@ func (o *textOutput) EmitLines(lines []byte) error {
 
 // end ends a record.
 func (o *textOutput) end() error {
-	o.buf = append(o.buf, '\n')
+	if !o.binary {
+		o.buf = append(o.buf, '\n')
+	}
 	o.records++
 	if len(o.buf) < outputBuffer-outputBuffer/8 {
 		return nil

@@ -31,7 +31,7 @@ func (t *task) runReduce(ctx context.Context) (reduceResult, error) {
 		return reduceResult{}, failed("mapreduce.Reduce", t.ID, err)
 	}
 	defer closeFunction(reducer)
-	out, err := t.create(ctx, "r", functions.ValueKindOf(reducer))
+	out, err := t.create(ctx, "r", reducer)
 	if err != nil {
 		return reduceResult{}, err
 	}

@@ -39,7 +39,8 @@ func (e *Engine) cuts(ctx context.Context, c checked, n int) ([][]byte, error) {
 	pieces := places(e.job.ID, c.files)
 	for i, p := range pieces {
 		keys.limit = sampleKeys * (i + 1) / len(pieces)
-		in := newInput(split.NewSource(e.resolve, split.Split{p}), text.Options{Budget: budget, Buffer: 2 * sampleLength})
+		o := text.Options{Budget: budget, Buffer: 2 * sampleLength}
+		in := newInput(split.NewSource(e.resolve, split.Split{p}), m, o)
 		err := in.feed(ctx, m, &keys, keys.enough)
 		if err != nil && !errors.Is(err, errEnough) {
 			return nil, errors.Join(in.blame(ctx, err), in.Close())

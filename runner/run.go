@@ -107,6 +107,7 @@ func prepare(ctx context.Context, flags spec.Flags, what, function string) (sche
 	if err := flags.Apply(&s); err != nil {
 		return scheduler.Job{}, err
 	}
+	fillPlaces(&s, what)
 	return jobOf(ctx, s)
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/seed3322913c/runner/functions/tera"
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/infra/store/file"
@@ -57,6 +58,9 @@ func (r *resolver) resolve(ctx context.Context, uri string) (store.Store, store.
 func openStore(ctx context.Context, place string, probe bool) (store.Store, error) {
 	if place == "file://" {
 		return file.New("/", file.Options{KeepDirs: true})
+	}
+	if place == "teragen://rows" {
+		return tera.Store{}, nil
 	}
 	if bucket, ok := strings.CutPrefix(place, "s3://"); ok && bucket != "" {
 		return openBucket(ctx, bucket, probe)

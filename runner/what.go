@@ -39,6 +39,21 @@ func specOf(ctx context.Context, what, function string) (spec.Spec, error) {
 	return s, nil
 }
 
+// fillPlaces says where a job that comes with the program reads and writes, where nobody else has.
+func fillPlaces(s *spec.Spec, what string) {
+	template, _ := builtin.Job(what)
+	if template.Input != "" && len(s.Input) == 0 {
+		in := template.Input
+		for name, value := range s.MapReduce.Set {
+			in = strings.ReplaceAll(in, "{"+name+"}", value)
+		}
+		s.Input = []string{in}
+	}
+	if template.Output != "" && s.Output == "" && len(s.Input) > 0 {
+		s.Output = strings.ReplaceAll(template.Output, "{input}", strings.TrimRight(s.Input[0], "/"))
+	}
+}
+
 // unknownJob says what may have been meant.
 func unknownJob(what string) error {
 	if _, err := os.Stat(what); err == nil {

@@ -150,6 +150,8 @@ type JobTemplate struct {
 	Roles
 	TotalOrder bool     // keys are in order across all parts, in the order of the parts' numbers
 	Reducers   int      // how many reducers the job needs; 0: any number
+	Input      string   // what it reads if nothing is said, with {NAME} for the value of a parameter; empty: nothing
+	Output     string   // what it writes if nothing is said, with {input} for its first input; empty: nothing
 	Examples   []string // command lines
 }
 

@@ -12,7 +12,7 @@ import (
 )
 
 func TestEveryFunctionHasItsRoles(t *testing.T) {
-	params := functions.Params{"pattern": "a"}
+	params := functions.Params{"pattern": "a", "records": "1"}
 	for _, f := range builtin.Functions() {
 		_, mapErr := builtin.Mapper(f.Name, params)
 		_, combineErr := builtin.Combiner(f.Name, params)
@@ -36,7 +36,7 @@ func TestEveryJobStandsUp(t *testing.T) {
 		params := functions.Params{}
 		for _, p := range j.Params() {
 			if p.Required {
-				params[p.Name] = "a"
+				params[p.Name] = "1"
 			}
 		}
 		if err := j.Check(params); err != nil {

@@ -42,6 +42,24 @@ func table() []function {
 		},
 		fold(functions.FoldSum, "the sum of the integers of each key"),
 		{
+			Info{"teragen", "passes generated rows through", roles(mapper), teraGenParams()},
+			newTeraGen,
+		},
+		{
+			Info{"terasort", "makes the first 10 bytes of rows of 100 the key", roles(mapper, reducer), nil},
+			always(functions.Raw{
+				Mapper:  func() functions.Mapper { return teraSort{} },
+				Reducer: func() functions.Reducer { return teraSort{} },
+			}),
+		},
+		{
+			Info{"teravalidate", "fails unless rows are in order, and adds up their checksums", roles(mapper, reducer), nil},
+			always(functions.Raw{
+				Mapper:  func() functions.Mapper { return &teraOrder{} },
+				Reducer: func() functions.Reducer { return &teraReport{} },
+			}),
+		},
+		{
 			Info{"wordcount", "each word (a run of bytes without ASCII white space), with the number 1", roles(mapper), nil},
 			always(functions.Raw{Mapper: func() functions.Mapper { return wordCount{} }}),
 		},
@@ -91,6 +109,22 @@ func Jobs() []JobTemplate {
 			Name: "sort", Doc: "sorts lines by their bytes, across all parts",
 			Roles: Roles{Mapper: builtin("sort"), Reducer: builtin("sort")}, TotalOrder: true,
 			Examples: []string{"runner run sort --input lines.txt --output out/sorted"},
+		},
+		{
+			Name: "teragen", Doc: "makes the rows that TeraSort sorts, as Hadoop's TeraGen does",
+			Roles: Roles{Mapper: builtin("teragen")}, Input: "teragen://rows/{records}",
+			Examples: []string{"runner run teragen --set records=10000000 --output tera/in"},
+		},
+		{
+			Name: "terasort", Doc: "sorts rows of 100 bytes by their first 10, across all parts",
+			Roles: Roles{Mapper: builtin("terasort"), Reducer: builtin("terasort")}, TotalOrder: true,
+			Examples: []string{"runner run terasort --input tera/in --output tera/out"},
+		},
+		{
+			Name: "teravalidate", Doc: "fails unless the rows of all parts are in order, and adds up their checksums",
+			Roles: Roles{Mapper: builtin("teravalidate"), Reducer: builtin("teravalidate")}, Reducers: 1,
+			Output:   "{input}-validated",
+			Examples: []string{"runner run teravalidate --input tera/out"},
 		},
 		{
 			Name: "wordcount", Doc: "counts each different word",
