@@ -9,7 +9,7 @@
 // The hash spreads what is written at one time over 256 prefixes, since object stores limit requests per prefix.
 //
 // While a block is written its checksum is made as HDFS makes it, so that a file's checksum is known without reading it:
-// the MD5 of the CRC32Cs of all 512-byte chunks; a file's is the MD5 of its blocks' (see Checksum).
+// the MD5 of the CRC32Cs of all 512-byte chunks; a file's is the MD5 of its blocks', padded (see Checksum).
 package block
 
 import (
@@ -255,12 +255,6 @@ type Sum struct {
 // Checksum returns the checksum of a file from those of its blocks. A block whose checksum is not known, because it was
 // truncated, is read. It equals HDFS's for the same bytes cut into the same blocks.
 func Checksum(ctx context.Context, st store.Store, blocks []namespace.Block, blockSize int64) (Sum, error) {
-	if len(blocks) == 0 {
-		s := Sum{Algorithm: "MD5-of-0MD5-of-0CRC32"}
-		zeros := md5.Sum(make([]byte, 32)) // so Hadoop has it
-		copy(s.Bytes[12:], zeros[:])
-		return s, nil
-	}
 	all := md5.New()
 	for _, b := range blocks {
 		if b.MD5 == [16]byte{} {
@@ -271,6 +265,17 @@ func Checksum(ctx context.Context, st store.Store, blocks []namespace.Block, blo
 			b.MD5 = sums.sum()
 		}
 		all.Write(b.MD5[:])
+	}
+	// Hadoop digests the whole of its buffer, which begins with 32 bytes and doubles; the rest of it is zero.
+	buffer := 2 * md5.Size
+	for buffer < len(blocks)*md5.Size {
+		buffer *= 2
+	}
+	all.Write(make([]byte, buffer-len(blocks)*md5.Size))
+	if len(blocks) == 0 {
+		s := Sum{Algorithm: "MD5-of-0MD5-of-0CRC32"} // and no bytes per checksum
+		all.Sum(s.Bytes[:12])
+		return s, nil
 	}
 	perBlock := int64(0)
 	if len(blocks) > 1 {

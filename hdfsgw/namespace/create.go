@@ -38,13 +38,16 @@ func (t *Tree) mkdirs(r *Request) (Result, error) {
 	if err := t.charge(p.parent, int64(len(p.missing)), 0); err != nil {
 		return Result{}, err
 	}
-	dir := t.makeParents(&p, r)
+	dir := p.parent
+	for _, name := range p.missing[:len(p.missing)-1] {
+		dir = t.make(dir, name, r, inode{flags: isDir, perm: r.Perm&0o1777 | 0o300})
+	}
 	t.make(dir, p.last, r, inode{flags: isDir, perm: r.Perm & 0o1777})
 	return Result{OK: true}, nil
 }
 
-// makeParents makes the missing directories above the last component, as open as the one they are in, and at least open
-// for their owner. It returns the last of them.
+// makeParents makes the missing directories above a file, as open as the one they are in, and at least open for their
+// owner. It returns the last of them.
 func (t *Tree) makeParents(p *place, r *Request) uint32 {
 	dir := p.parent
 	for _, name := range p.missing[:len(p.missing)-1] {

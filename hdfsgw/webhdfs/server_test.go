@@ -1,0 +1,192 @@
+package webhdfs
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+)
+
+// send follows the redirect of a CREATE or APPEND as clients do.
+func send(t *testing.T, s *httptest.Server, method, target string, data io.Reader) (int, string) {
+	t.Helper()
+	resp, body := ask(t, s, method, target, nil, nil)
+	if resp.StatusCode != http.StatusTemporaryRedirect {
+		return resp.StatusCode, body
+	}
+	resp, body = ask(t, s, method, strings.TrimPrefix(resp.Header.Get("Location"), s.URL), data, nil)
+	return resp.StatusCode, body
+}
+
+// fetch reads a file.
+func fetch(t *testing.T, s *httptest.Server, path, query string) string {
+	t.Helper()
+	resp, _ := ask(t, s, "GET", prefix+path+"?op=OPEN&user.name=root"+query, nil, nil)
+	resp, body := ask(t, s, "GET", strings.TrimPrefix(resp.Header.Get("Location"), s.URL), nil, nil)
+	if resp.StatusCode != http.StatusOK {
+		t.Fatal(resp.Status, body)
+	}
+	return body
+}
+
+func TestLongFilesAreStreamed(t *testing.T) {
+	s := newServer(t, Options{BlockSize: 1 << 20})
+	data := strings.Repeat("0123456789abcdef", 200_000) // more than three blocks
+	if status, body := send(t, s, "PUT", prefix+"/f?op=CREATE&user.name=root", strings.NewReader(data)); status != 201 {
+		t.Fatal(status, body)
+	}
+	if fetch(t, s, "/f", "") != data {
+		t.Error("other bytes came back")
+	}
+	if got := fetch(t, s, "/f", "&offset=1048570&length=20"); got != data[1048570:1048590] {
+		t.Errorf("across a block's end: %q", got)
+	}
+	for range 2 {
+		if status, body := send(t, s, "POST", prefix+"/f?op=APPEND&user.name=root", strings.NewReader(data)); status != 200 {
+			t.Fatal(status, body)
+		}
+	}
+	if fetch(t, s, "/f", "") != data+data+data {
+		t.Error("other bytes came back after appending")
+	}
+}
+
+// brokenBody ends with an error after some bytes, as a client that dies does.
+type brokenBody struct {
+	rest *bytes.Reader
+}
+
+func (b brokenBody) Read(p []byte) (int, error) {
+	if b.rest.Len() == 0 {
+		return 0, fmt.Errorf("the client died")
+	}
+	return b.rest.Read(p)
+}
+
+// TestADeadClientLeavesNothingOrAPrefix holds HDFS's rule; the file must not stay open either.
+func TestADeadClientLeavesNothingOrAPrefix(t *testing.T) {
+	s := newServer(t, Options{BlockSize: 1 << 20})
+	for _, size := range []int{100, 3 << 20} {
+		path := fmt.Sprintf("/dead-%d", size)
+		target := prefix + path + "?op=CREATE&user.name=root&namenoderpcaddress=x"
+		r, err := http.NewRequestWithContext(t.Context(), "PUT", s.URL+target, brokenBody{bytes.NewReader(make([]byte, size))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp, err := s.Client().Do(r); err == nil {
+			resp.Body.Close()
+			t.Fatal("the client did not die:", resp.Status)
+		}
+	}
+	// Closing waits for the handlers; a server of the same tree then shows what they left.
+	s.CloseClientConnections()
+	h := s.Config.Handler.(*Server)
+	s.Close()
+	again := httptest.NewServer(h)
+	defer again.Close()
+	if resp, _ := ask(t, again, "GET", prefix+"/dead-100?op=GETFILESTATUS", nil, nil); resp.StatusCode != http.StatusNotFound {
+		t.Error("a short file:", resp.Status)
+	}
+	if h.tree.Stats().Open != 0 {
+		t.Error("a file is still open")
+	}
+}
+
+func TestTokens(t *testing.T) {
+	s := newServer(t, Options{Tokens: map[string]string{"secret": "root", "other": "bob"}})
+	for i, c := range []struct {
+		query  string
+		header string
+		want   int
+	}{
+		{"", "", 401}, {"&user.name=root", "", 401}, {"&delegation=wrong", "", 401}, {"&delegation=secret", "", 200},
+		{"", "Bearer secret", 200}, {"&user.name=root", "Bearer other", 403}, {"&doas=root", "Bearer other", 403},
+	} {
+		headers := map[string]string{}
+		if c.header != "" {
+			headers["Authorization"] = c.header
+		}
+		resp, body := ask(t, s, "PUT", fmt.Sprintf("%s/d%d?op=MKDIRS%s", prefix, i, c.query), nil, headers)
+		if resp.StatusCode != c.want {
+			t.Errorf("%+v: %s %s", c, resp.Status, body)
+		}
+	}
+	resp, _ := ask(t, s, "PUT", prefix+"/f?op=CREATE&delegation=secret", nil, nil)
+	if resp, _ = ask(t, s, "PUT", strings.TrimPrefix(resp.Header.Get("Location"), s.URL), strings.NewReader("x"), nil); resp.StatusCode != 201 {
+		t.Error("the redirect lost the token:", resp.Status)
+	}
+}
+
+func TestExternalURL(t *testing.T) {
+	s := newServer(t, Options{External: "https://gw.example:443/"})
+	resp, _ := ask(t, s, "PUT", prefix+"/f?op=CREATE&user.name=root", nil, nil)
+	if got := resp.Header.Get("Location"); !strings.HasPrefix(got, "https://gw.example:443/webhdfs/v1/f?op=CREATE&") {
+		t.Error(got)
+	}
+}
+
+// TestEveryPrintableName holds that paths are decoded exactly once.
+func TestEveryPrintableName(t *testing.T) {
+	s := newServer(t, Options{})
+	for b := byte(0x21); b < 0x7f; b++ {
+		if b == '/' || b == ':' || b == '.' {
+			continue
+		}
+		name := "/x" + string(rune(b)) + "%41"
+		path := prefix + url.PathEscape(name[1:])
+		path = prefix + "/" + path[len(prefix):]
+		if status, body := send(t, s, "PUT", path+"?op=CREATE&user.name=root", strings.NewReader(name)); status != 201 {
+			t.Errorf("%q: %d %s", name, status, body)
+			continue
+		}
+		resp, body := ask(t, s, "GET", path+"?op=GETFILESTATUS", nil, nil)
+		if resp.StatusCode != http.StatusOK {
+			t.Errorf("%q: %s", name, body)
+		}
+		resp, body = ask(t, s, "DELETE", path+"?op=DELETE&user.name=root", nil, nil)
+		if resp.StatusCode != http.StatusOK || !strings.Contains(body, "true") {
+			t.Errorf("%q: %s", name, body)
+		}
+	}
+}
+
+// TestDifferencesAreDocumented keeps docs/clients.md and the list of differences in step.
+func TestDifferencesAreDocumented(t *testing.T) {
+	text, err := os.ReadFile("../../docs/clients.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, why := range differs {
+		if !strings.Contains(string(text), "| `"+name+"` | "+why+" |") {
+			t.Errorf("docs/clients.md lacks: | `%s` | %s |", name, why)
+		}
+	}
+}
+
+func FuzzRequest(f *testing.F) {
+	f.Add("GET", "/a/b", "op=LISTSTATUS")
+	f.Add("PUT", "/a%2Fb", "op=SETACL&aclspec=default:user::rwx&user.name=root")
+	f.Add("GET", "/f", "op=OPEN&offset=9223372036854775807&length=1&namenoderpcaddress=x")
+	f.Add("PUT", "/f", "op=CREATE&namenoderpcaddress=x&blocksize=1&user.name=root")
+	f.Add("PUT", "/f", "op=SETXATTR&xattr.name=user.a&xattr.value=0x0&flag=CREATE&user.name=root")
+	f.Fuzz(func(t *testing.T, method, path, query string) {
+		s := newServer(t, Options{})
+		h := s.Config.Handler
+		for _, target := range []string{path, "/f"} {
+			u := &url.URL{Path: prefix + target, RawQuery: query}
+			r := (&http.Request{Method: method, URL: u, Host: "h:1", Header: http.Header{}, RemoteAddr: "c:1",
+				Body: io.NopCloser(strings.NewReader("body"))}).WithContext(context.Background())
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			if w.Code >= 500 {
+				t.Errorf("%s %s?%s: %d", method, path, query, w.Code)
+			}
+		}
+	})
+}
