@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 // tables lists what is measured, in the order of printing.
 var tables = []table{
 	{"wordcount", "Word count of the kernel's sources (ratios against the yardstick)", wordcount},
+	{"terasort", "TeraSort of 10 million rows, 1 GB, output fsynced (ratios against the yardstick)", terasort},
 	{"peers", "The same count by other programs (ratios against the yardstick; their counts are not compared)", peers},
 	{"tiny", "A job of 1 KB, process start included (ratio against starting the program and doing nothing)", tiny},
 }
@@ -27,6 +29,30 @@ func wordcount(ctx context.Context, s settings) ([]row, error) {
 		{name: "yardstick", argv: []string{filepath.Join(s.yards, "wordcount"), in, yard}, output: yard, check: same},
 		{name: "runner", argv: job, output: ours, check: same},
 		{name: "runner, 256 MiB", argv: append(job[:len(job):len(job)], "--memory", "256MiB"), output: ours, check: same},
+	}, nil
+}
+
+// terasort makes its input anew in each run: it takes a few seconds, and the rows are the same each time.
+func terasort(ctx context.Context, s settings) ([]row, error) {
+	in, ours := filepath.Join(s.work, "rows"), filepath.Join(s.work, "sorted")
+	generate := exec.CommandContext(ctx, s.runner, "run", "teragen", "--quiet", "--set", "records=10000000", "--output", in)
+	generate.Env, generate.Stderr = append(os.Environ(), s.home()), os.Stderr
+	if err := generate.Run(); err != nil {
+		return nil, fmt.Errorf("teragen: %w", err)
+	}
+	rows, err := filepath.Glob(filepath.Join(in, "part-*"))
+	if err != nil {
+		return nil, err
+	}
+	yard := filepath.Join(s.work, "yardstick.sorted")
+	job := []string{s.runner, "run", "terasort", "--quiet", "--input", in, "--output", ours}
+	same := sameBytes()
+	return []row{
+		{name: "yardstick", argv: append([]string{filepath.Join(s.yards, "terasort"), yard}, rows...), output: yard + ".0",
+			check: func(string) error { return same(yard + ".*") }},
+		{name: "runner", argv: job, output: ours, check: func(string) error { return same(ours + "/part-*") }},
+		{name: "runner, 256 MiB", argv: append(job[:len(job):len(job)], "--memory", "256MiB"), output: ours,
+			check: func(string) error { return same(ours + "/part-*") }},
 	}, nil
 }
 

@@ -2,7 +2,9 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"hash/maphash"
@@ -136,6 +138,36 @@ func digestOf(output string) (digest, error) {
 		}
 	}
 	return d, nil
+}
+
+// sameBytes checks that the files of a pattern, one after the other, are what the first ones were that it saw.
+func sameBytes() func(pattern string) error {
+	var first []byte
+	return func(pattern string) error {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			return err
+		}
+		h := sha256.New()
+		for _, name := range files {
+			f, err := os.Open(name)
+			if err != nil {
+				return err
+			}
+			_, err = io.Copy(h, f)
+			if err = errors.Join(err, f.Close()); err != nil {
+				return err
+			}
+		}
+		sum := h.Sum(nil)
+		if first == nil {
+			first = sum
+		}
+		if !bytes.Equal(first, sum) {
+			return errors.New("other bytes than expected")
+		}
+		return nil
+	}
 }
 
 // sameLines checks outputs against the first one that it sees.

@@ -38,6 +38,9 @@ type settings struct {
 	yards  string          // folder of the yardsticks' binaries
 }
 
+// home is the environment variable that keeps the product's own files in the work folder.
+func (s settings) home() string { return "RUNNER_HOME=" + filepath.Join(s.work, "home") }
+
 func run(ctx context.Context) error {
 	rounds := flag.Int("rounds", 3, "how often each command is measured")
 	only := flag.String("only", "", "comma-separated names of tables to print; empty: all")

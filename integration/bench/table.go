@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"text/tabwriter"
 )
 
@@ -35,7 +34,7 @@ func (t table) print(ctx context.Context, s settings) error {
 			if err := os.RemoveAll(r.output); err != nil {
 				return err
 			}
-			one, err := measure(ctx, r.argv, append(r.env, "RUNNER_HOME="+filepath.Join(s.work, "home"))...)
+			one, err := measure(ctx, r.argv, append(r.env, s.home())...)
 			if err != nil {
 				return err
 			}
