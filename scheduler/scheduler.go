@@ -4,7 +4,8 @@
 //
 //	am         the application master of one job: plan, attempts, ledger, commit
 //	executor   the process that pulls attempts from an application master and runs them
-//	launch     who starts processes: local (this machine), nomad (a fleet)
+//	amrpc      what the two say to each other, over rpc
+//	launch     who starts processes: local (this machine, by way of proc), nomad (a fleet)
 //	queue      which job may start, which must wait, which must give way
 //
 // An engine (mapreduce, guagua) turns a job into a Plan, and an attempt's payload into a result. State travels back as
@@ -123,7 +124,7 @@ const (
 	AttemptRunning   AttemptState = "RUNNING"   // an executor has it
 	AttemptSucceeded AttemptState = "SUCCEEDED" // its result is in the ledger
 	AttemptFailed    AttemptState = "FAILED"    // the user's fault: counted, the job allows Retry.Task of them per task
-	AttemptLost      AttemptState = "LOST"      // the machine's fault: its node, executor or input vanished; not counted
+	AttemptLost      AttemptState = "LOST"      // the machine's fault: node, executor or input vanished; not counted
 	AttemptKilled    AttemptState = "KILLED"    // lost the race against another attempt, or was told to end
 )
 
@@ -135,15 +136,15 @@ type Job struct {
 	Name      string            `json:"name"`
 	Submitted time.Time         `json:"submitted"`
 	User      string            `json:"user,omitempty"`
-	Input     []string          `json:"input,omitempty"`  // absolute URIs: file:///a/b, s3://bucket/key, hdfs://name/path; globs allowed
+	Input     []string          `json:"input,omitempty"`  // absolute URIs: file:///a/b, s3://bucket/key; globs allowed
 	Output    string            `json:"output,omitempty"` // an absolute URI
 	Overwrite bool              `json:"overwrite,omitempty"`
-	Package   string            `json:"package,omitempty"` // absolute path or URI of the binary or archive that goes with the job
+	Package   string            `json:"package,omitempty"` // absolute path or URI of the binary or archive with it
 	Resources Resources         `json:"resources"`
 	Queue     string            `json:"queue,omitempty"`
 	Retry     Retry             `json:"retry"`
 	Labels    map[string]string `json:"labels,omitempty"`
-	Engine    json.RawMessage   `json:"engine,omitempty"` // the engine's own options, under the key of its kind in a spec
+	Engine    json.RawMessage   `json:"engine,omitempty"` // the engine's own options, its kind's part of a spec
 }
 
 // Resources is what each executor of a job gets.
@@ -173,7 +174,7 @@ type Stage struct {
 
 // Task is one piece of work of a stage, at the place that TaskID.Index says.
 type Task struct {
-	Weight int64    `json:"weight"`          // bytes (or another unit, the same within the stage) to work through, for progress
+	Weight int64    `json:"weight"`          // bytes (or another unit of the stage) to work through, for progress
 	Hosts  []string `json:"hosts,omitempty"` // nodes that have the input near, best first
 }
 
@@ -192,7 +193,8 @@ type Outputs map[string][]Output
 // time. What Plan and Cut return goes to the ledger, so that they are called once in the life of a job, by whichever
 // application master comes first; an engine that wants to keep more writes it to its own objects before it returns.
 type Engine interface {
-	// Plan compiles the job. An error of kind Invalid, NotFound, Exist, Permission or Unsupported fails the job at once.
+	// Plan compiles the job. An error of kind Invalid, NotFound, Exist, Permission, Unsupported, Corrupt or Failed fails
+	// the job at once, as for Cut; after any other the next application master asks again, and the last one gives up.
 	Plan(ctx context.Context) (Plan, error)
 
 	// Cut decides the tasks of a stage that the plan left open, knowing the outputs of the stages that it needs.
@@ -204,7 +206,9 @@ type Engine interface {
 
 	// Commit publishes the job's output, everything or nothing, and returns what the history should keep of it (a JSON
 	// document). It is called after the ledger says COMMITTING, perhaps again by a successor: the second time for the
-	// same job it answers as the first.
+	// same job it answers as the first. An error of kind Invalid, NotFound, Exist, Permission, Unsupported, Corrupt or
+	// Failed says that nothing was published, nor ever will be, and fails the job. After any other error the job stays
+	// COMMITTING until a successor's Commit has worked.
 	Commit(ctx context.Context, in Outputs, counters Counters) (json.RawMessage, error)
 
 	// Abort removes what unfinished and unpublished attempts left behind. It may be called at any time, and again.
@@ -216,9 +220,10 @@ type Engine interface {
 type Body interface {
 	// Run does one attempt and returns its result, at most MaxOutput bytes. Files that later attempts read lie in
 	// a.Dir when it returns. When ctx ends it stops soon, and its result is dropped. An error of kind Failed or
-	// Invalid is the user's and counts; an *InputLost says that an earlier attempt's output is gone; Unavailable,
-	// Corrupt, Exhausted and the rest count as failed too, since a retry may or may not help, and are tried elsewhere
-	// when there is an elsewhere.
+	// Invalid is the user's and counts; an *InputLost (or several, joined) says that an earlier attempt's output is
+	// gone; Unavailable, Corrupt, Exhausted and the rest count as failed too, since a retry may or may not help, and
+	// are tried elsewhere when there is an elsewhere. A panic is a failed attempt, if it is not in a goroutine of the
+	// body's own.
 	Run(ctx context.Context, a Attempt, r Reporter) ([]byte, error)
 }
 
@@ -230,7 +235,7 @@ type Attempt struct {
 	Job     Job
 	ID      AttemptID
 	Payload []byte // from Engine.Payload
-	Dir     string // a directory on the local disk, for this attempt alone, served to others under ID when there is a shuffle
+	Dir     string // a directory on the local disk, for this attempt alone, which a shuffle serves to others
 	Scratch string // a directory on the local disk that is removed when the attempt ends
 	Memory  int64  // bytes that this attempt may use
 	Secret  string // authorises requests to the shuffle servers of this job's nodes

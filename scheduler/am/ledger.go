@@ -184,6 +184,9 @@ func (l *ledger) apply(r record) error {
 	case r.Commit != nil:
 		l.state = scheduler.JobCommitting
 	case r.Final != nil:
+		if !r.Final.State.Final() {
+			return misfit("an end as %q", r.Final.State)
+		}
 		l.state, l.message, l.result, l.ended = r.Final.State, r.Final.Message, r.Final.Result, r.Final.Time
 	}
 	return nil

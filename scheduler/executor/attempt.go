@@ -194,23 +194,22 @@ func inputsLost(err error) (list []*amrpc.LostInput) {
 	return list
 }
 
-// guard calls a body and makes an error of its panic, with the place where it happened; the stack goes to the log.
+// guard calls a body and makes an error of its panic, with the place where it happened; the stack goes to the log. The
+// body has a goroutine of its own, which it may end (runtime.Goexit) without harm.
 func guard(log *news, body func() ([]byte, error)) (data []byte, err error) {
-	returned := false
-	defer func() {
-		if returned {
-			return
-		}
-		what := recover()
-		if what == nil { // runtime.Goexit
-			err = errs.Errorf("executor.run", errs.Failed, nil, "it ended its goroutine instead of returning")
-			return
-		}
-		log.Logf("panic: %v\n%s", what, debug.Stack())
-		err = errs.Errorf("", errs.Failed, nil, "panic: %v, at %s", what, panicPlace())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		err = errs.Errorf("executor.run", errs.Failed, nil, "it ended its goroutine instead of returning")
+		defer func() {
+			if what := recover(); what != nil {
+				log.Logf("panic: %v\n%s", what, debug.Stack())
+				err = errs.Errorf("", errs.Failed, nil, "panic: %v, at %s", what, panicPlace())
+			}
+		}()
+		data, err = body()
 	}()
-	data, err = body()
-	returned = true
+	<-done
 	return data, err
 }
 
