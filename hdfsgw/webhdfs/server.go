@@ -208,8 +208,23 @@ func (c *call) authenticate() error {
 
 var errUnauthenticated = errors.New("Authentication required")
 
+// jsonType is the Content-Type of documents: a data node says more than a name node.
+func (c *call) jsonType() string {
+	if c.data {
+		return "application/json; charset=utf-8"
+	}
+	return "application/json"
+}
+
 // refuse tells an error as Java's exception.
 func (c *call) refuse(err error) {
+	writeError(c.w, c.jsonType(), err)
+}
+
+// Refuse answers a request with Java's exception for an error.
+func Refuse(w http.ResponseWriter, err error) { writeError(w, "application/json", err) }
+
+func writeError(w http.ResponseWriter, kind string, err error) {
 	var e *namespace.Error
 	if !errors.As(err, &e) {
 		e = &namespace.Error{Class: namespace.IOException, Message: errs.Cause(err)}
@@ -222,7 +237,7 @@ func (c *call) refuse(err error) {
 		e.Class, status = namespace.AccessControl, http.StatusUnauthorized
 	}
 	java := e.Class.JavaName()
-	c.json(status, object{"RemoteException": object{
+	writeJSON(w, kind, status, object{"RemoteException": object{
 		"exception": java[strings.LastIndexByte(java, '.')+1:], "javaClassName": java, "message": e.Message,
 	}})
 }
@@ -230,22 +245,17 @@ func (c *call) refuse(err error) {
 // object is a JSON object.
 type object map[string]any
 
-// json answers with a document.
-func (c *call) json(status int, v any) {
-	if c.data {
-		c.w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	} else {
-		c.w.Header().Set("Content-Type", "application/json")
-	}
-	c.w.WriteHeader(status)
-	enc := json.NewEncoder(c.w)
+func writeJSON(w http.ResponseWriter, kind string, status int, v any) {
+	w.Header().Set("Content-Type", kind)
+	w.WriteHeader(status)
+	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	_ = enc.Encode(v) // the client has gone, or gets a broken document: there is nobody to tell
 }
 
 // ok answers with a document and 200.
 func (c *call) ok(v any) error {
-	c.json(http.StatusOK, v)
+	writeJSON(c.w, c.jsonType(), http.StatusOK, v)
 	return nil
 }
 

@@ -1,0 +1,274 @@
+// Package gateway makes a namespace, a journal and a store into one HDFS: it leads or stands by, serves WebHDFS, and keeps
+// house.
+//
+//	          ┌─ standby: follows the journal, answers StandbyException ◀──────────────┐
+//	Run ──────┤  got the lease                                                        │ lost the lease, or fenced
+//	          └▶ leader: seals the journal, serves, ends late leases, deletes dropped blocks ┘
+//
+// The lease only decides who tries; the journal decides who leads. So two leaders can't both change anything, and what
+// remains is that an old leader answers reads from its memory although there is a newer one. It does so only while it
+// has seen within a quarter of the lease's time that it still has the lease; otherwise, as after a pause of the process or
+// the machine, it first proves by an entry in the journal that it leads.
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed3322913c/runner/hdfsgw/block"
+	"github.com/seed3322913c/runner/hdfsgw/namespace"
+	"github.com/seed3322913c/runner/hdfsgw/webhdfs"
+	"github.com/seed3322913c/runner/infra/coord"
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/journal"
+	"github.com/seed3322913c/runner/infra/store"
+)
+
+// Journal is where the namespace's journal is in the store.
+const Journal store.Name = "namespace"
+
+// Options of a Gateway. The zero Options are for one gateway alone, on loopback.
+type Options struct {
+	Web     webhdfs.Options
+	Tree    namespace.Options
+	Journal journal.Options
+
+	// Coord has the lease that says which of several gateways tries to lead; nil means that this one does at once.
+	Coord coord.Coordinator
+	Key   coord.Key     // of the lease; "" means "gateway"
+	TTL   time.Duration // of the lease; 0 means 8 s
+
+	// Grace is how long a block is kept after its last file has gone, for those who are reading it; 0 means 10 min.
+	Grace time.Duration
+	// LeaseLimit is how long a writer may be silent before its file is closed; 0 means 20 min.
+	LeaseLimit time.Duration
+	// Every is how often the leader keeps house; 0 means 30 s.
+	Every time.Duration
+	// OnError is told what went wrong while keeping house; it is tried again. It must not block. nil ignores.
+	OnError func(error)
+}
+
+func (o Options) withDefaults() Options {
+	if o.Key == "" {
+		o.Key = "gateway"
+	}
+	for _, d := range []struct {
+		field *time.Duration
+		value time.Duration
+	}{{&o.TTL, 8 * time.Second}, {&o.Grace, 10 * time.Minute}, {&o.LeaseLimit, 20 * time.Minute}, {&o.Every, 30 * time.Second}} {
+		if *d.field == 0 {
+			*d.field = d.value
+		}
+	}
+	if o.OnError == nil {
+		o.OnError = func(error) {}
+	}
+	return o
+}
+
+// Gateway is an http.Handler. It answers StandbyException until Run leads.
+type Gateway struct {
+	store store.Store
+	o     Options
+	role  atomic.Pointer[leadership] // nil on standby
+	turns chan struct{}              // gets a token at each change of role, if there is room
+}
+
+// leadership is one time as the leader.
+type leadership struct {
+	*namespace.Service
+	journal *journal.Leader
+	web     *webhdfs.Server
+	seen    atomic.Int64 // when we last knew that the lease was ours; UnixMilli, which counts suspension, too
+	fresh   int64        // for how long that is enough, ms
+}
+
+// New returns a gateway to the files in st.
+func New(st store.Store, o Options) *Gateway {
+	return &Gateway{store: st, o: o.withDefaults(), turns: make(chan struct{}, 1)}
+}
+
+// Turns gets a token when the role has changed since the last look.
+func (g *Gateway) Turns() <-chan struct{} { return g.turns }
+
+// Leads reports whether this gateway leads, as far as it knows.
+func (g *Gateway) Leads() bool { return g.role.Load() != nil }
+
+func (g *Gateway) turn(l *leadership) {
+	g.role.Store(l)
+	select {
+	case g.turns <- struct{}{}:
+	default:
+	}
+}
+
+// ServeHTTP implements http.Handler.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	l := g.role.Load()
+	if l == nil {
+		webhdfs.Refuse(w, standby())
+		return
+	}
+	if err := l.certain(r.Context()); err != nil {
+		webhdfs.Refuse(w, err)
+		return
+	}
+	l.web.ServeHTTP(w, r)
+}
+
+func standby() error {
+	return namespace.Refuse(namespace.Standby, "Operation category READ is not supported in state standby. Visit "+
+		"https://s.apache.org/sbnn-error")
+}
+
+// certain makes sure that this process leads, so that what it has in memory is the truth.
+func (l *leadership) certain(ctx context.Context) error {
+	now := time.Now().UnixMilli()
+	if age := now - l.seen.Load(); age >= 0 && age < l.fresh {
+		return nil
+	}
+	if err := l.journal.Append(ctx); err != nil {
+		return standby()
+	}
+	l.seen.Store(now) // before the proof began
+	return nil
+}
+
+// Run leads or stands by until ctx ends, which it returns as errs.Canceled, or the journal can't be read.
+func (g *Gateway) Run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		if err := g.round(ctx); err != nil {
+			return err
+		}
+	}
+	return errs.E("gateway.Run", errs.Canceled, nil, ctx.Err())
+}
+
+// round is one time on standby, and one as the leader.
+func (g *Gateway) round(ctx context.Context) error {
+	tree := namespace.New(g.o.Tree)
+	follower, err := journal.Follow(g.store, Journal, tree, g.o.Journal)
+	if err != nil {
+		return err
+	}
+	lease, err := g.wait(ctx, follower)
+	if err != nil {
+		return err
+	}
+	lost := make(<-chan struct{})
+	if lease != nil {
+		lost = lease.Done()
+		defer func() {
+			if err := lease.Release(context.WithoutCancel(ctx)); err != nil {
+				g.o.OnError(err) // it ends by itself
+			}
+		}()
+	}
+	leader, err := follower.Lead(ctx)
+	if err != nil {
+		return err
+	}
+	service := namespace.NewService(tree, leader, nil)
+	l := &leadership{Service: service, journal: leader, fresh: (g.o.TTL / 4).Milliseconds(),
+		web: webhdfs.New(tree, service, g.store, g.o.Web)}
+	l.seen.Store(time.Now().UnixMilli())
+	g.turn(l)
+	g.lead(ctx, l, lost)
+	g.turn(nil)
+	if err := leader.Close(); err != nil {
+		return err
+	}
+	if err := leader.Err(); err != nil && !errors.Is(err, errs.Fenced) && !errors.Is(err, errs.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// wait follows the journal until the lease is ours; nil if there is nobody to share with.
+func (g *Gateway) wait(ctx context.Context, f *journal.Follower) (coord.Lease, error) {
+	if g.o.Coord == nil {
+		return nil, nil
+	}
+	following, stop := context.WithCancel(ctx)
+	defer stop()
+	type answer struct {
+		lease coord.Lease
+		err   error
+	}
+	got := make(chan answer, 1)
+	go func() {
+		lease, err := g.o.Coord.Acquire(ctx, g.o.Key, g.o.TTL)
+		got <- answer{lease, err}
+		stop()
+	}()
+	err := f.Run(following)
+	if errors.Is(err, errs.Canceled) && ctx.Err() == nil {
+		a := <-got
+		return a.lease, a.err
+	}
+	select {
+	case a := <-got:
+		if a.err == nil {
+			if e := a.lease.Release(context.WithoutCancel(ctx)); e != nil {
+				g.o.OnError(e) // it ends by itself
+			}
+		}
+	default: // the process ends, and what it would get with it
+	}
+	return nil, err
+}
+
+// lead keeps house until the leadership ends.
+func (g *Gateway) lead(ctx context.Context, l *leadership, lost <-chan struct{}) {
+	look := time.NewTicker(g.o.TTL / 10)
+	defer look.Stop()
+	house := time.NewTicker(g.o.Every)
+	defer house.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-l.journal.Done():
+			return
+		case <-lost:
+			return
+		case <-house.C:
+			if err := g.keepHouse(ctx, l); err != nil && ctx.Err() == nil {
+				g.o.OnError(err)
+			}
+		case <-look.C:
+			select {
+			case <-lost:
+				return
+			default:
+				l.seen.Store(time.Now().UnixMilli())
+			}
+		}
+	}
+}
+
+// sweep is how many dropped blocks are deleted at a time.
+const sweep = 1000
+
+// keepHouse closes the files of silent writers, and deletes blocks that no file has had for a while.
+func (g *Gateway) keepHouse(ctx context.Context, l *leadership) error {
+	super := namespace.Caller{User: "gateway", Super: true}
+	if limit := g.o.LeaseLimit.Milliseconds(); l.Late(l.Now() - limit) {
+		r := namespace.Request{Op: namespace.OpExpireLeases, Caller: super, Limit: limit}
+		if _, err := l.Do(ctx, r); err != nil {
+			return err
+		}
+	}
+	ids := l.Dropped(l.Now()-g.o.Grace.Milliseconds(), sweep)
+	if len(ids) == 0 {
+		return nil
+	}
+	if err := block.Delete(ctx, g.store, ids...); err != nil {
+		return err
+	}
+	_, err := l.Do(ctx, namespace.Request{Op: namespace.OpReclaimed, Caller: super, Length: int64(len(ids))})
+	return err
+}
