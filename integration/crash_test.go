@@ -72,7 +72,8 @@ func seed(t *testing.T) *rand.Rand {
 	return rand.New(rand.NewPCG(n, 0))
 }
 
-// newTrial writes a few megabytes of text, counts its words itself, and a specification that makes many small maps of it.
+// newTrial writes a few megabytes of text, counts its words itself, and a specification that makes many small maps of
+// it.
 func newTrial(t *testing.T, chance *rand.Rand) *trial {
 	t.Helper()
 	tr := &trial{t: t, dir: t.TempDir(), chance: chance, want: map[string]int{}}

@@ -22,7 +22,8 @@ const module = "github.com/seed3322913c/runner"
 // floor says how high a top folder stands. Imports go down only, and never sideways, so that each floor can be read,
 // tested and replaced without knowing what is built on it or beside it.
 var floor = map[string]int{
-	"infra": 0, "terraform": 0, "hdfsgw": 1, "functions": 1, "scheduler": 1, "mapreduce": 2, "guagua": 2, "runner": 3, "integration": 4,
+	"infra": 0, "terraform": 0, "hdfsgw": 1, "functions": 1, "scheduler": 1, "mapreduce": 2, "guagua": 2, "runner": 3,
+	"integration": 4,
 }
 
 // kits are folders that stand higher than the floor they lie on: they lie beside what people test with them, and drive
@@ -110,7 +111,8 @@ func TestImportsGoDown(t *testing.T) {
 	for _, s := range sources(t) {
 		from, known := heightOf(s.dir())
 		if !known {
-			t.Errorf("%s: %s is not a floor of the design; add it to the table with its height, or move the file", s.path, s.top())
+			t.Errorf("%s: %s is not a floor of the design; add it to the table with its height, or move the file", s.path,
+				s.top())
 			continue
 		}
 		for _, name := range s.imports() {
@@ -131,7 +133,8 @@ func TestImportsGoDown(t *testing.T) {
 			case to > from:
 				t.Errorf("%s imports %s: imports go down, and %s stands above %s", s.path, inner, top, s.top())
 			case to == from:
-				t.Errorf("%s imports %s: siblings never import each other; what both need belongs on the floor below", s.path, inner)
+				t.Errorf("%s imports %s: siblings never import each other; what both need belongs on the floor below", s.path,
+					inner)
 			}
 		}
 	}
@@ -163,7 +166,8 @@ func TestPackagesAreExplained(t *testing.T) {
 	}
 	for dir, ok := range explained {
 		if !ok {
-			t.Errorf(`%s has no package comment; begin one with "Package %s " and teach the reader what it is for`, dir, path.Base(dir))
+			t.Errorf(`%s has no package comment; begin one with "Package %s " and teach the reader what it is for`, dir,
+				path.Base(dir))
 		}
 	}
 }
@@ -174,8 +178,10 @@ func TestShippedFilesDoNotImportTesting(t *testing.T) {
 			continue
 		}
 		for _, name := range s.imports() {
-			if name == "testing" || strings.HasPrefix(name, "testing/") || strings.HasSuffix(name, "test") && strings.HasPrefix(name, module) {
-				t.Errorf("%s imports %s: it would be linked into the program; suites live in folders that end in test", s.path, name)
+			if name == "testing" || strings.HasPrefix(name, "testing/") || strings.HasSuffix(name, "test") &&
+				strings.HasPrefix(name, module) {
+				t.Errorf("%s imports %s: it would be linked into the program; suites live in folders that end in test", s.path,
+					name)
 			}
 		}
 	}
@@ -196,7 +202,8 @@ func TestNoHiddenStart(t *testing.T) {
 
 func TestNamesSayWhatIsInside(t *testing.T) {
 	for _, s := range sources(t) {
-		if slices.Contains([]string{"util", "utils", "common", "helper", "helpers", "base", "structs", "misc"}, path.Base(s.dir())) {
+		if slices.Contains([]string{"util", "utils", "common", "helper", "helpers", "base", "structs", "misc"},
+			path.Base(s.dir())) {
 			t.Errorf("%s: a package called %s holds anything; a thing goes where its noun lives", s.path, path.Base(s.dir()))
 		}
 	}

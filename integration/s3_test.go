@@ -10,7 +10,8 @@ import (
 	"github.com/seed3322913c/runner/infra/store/s3/s3test"
 )
 
-// TestS3 reads a job's input from a real S3 server and writes its output there, as the environment of the AWS tools says.
+// TestS3 reads a job's input from a real S3 server and writes its output there, as the environment of the AWS tools
+// says.
 func TestS3(t *testing.T) {
 	srv := s3test.Start(t)
 	bucket := srv.NewBucket(t)
@@ -18,7 +19,8 @@ func TestS3(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, text := range map[string]string{"logs/a.txt": "x y x\n", "logs/deep/b.txt": "y x", "logs/_c": "z", "other": "z"} {
+	for name, text := range map[string]string{"logs/a.txt": "x y x\n", "logs/deep/b.txt": "y x", "logs/_c": "z",
+		"other": "z"} {
 		if err := store.Put(t.Context(), st, store.Name(name), []byte(text)); err != nil {
 			t.Fatal(err)
 		}
@@ -55,7 +57,8 @@ func TestS3(t *testing.T) {
 		t.Error(text)
 	}
 	run(0, append(count, "--overwrite")...)
-	if text := run(2, "run", "wordcount", "--input", logs+"/no", "--output", "out"); !strings.Contains(text, "there is no input "+logs+"/no") {
+	if text := run(2, "run", "wordcount", "--input", logs+"/no", "--output", "out"); !strings.Contains(text,
+		"there is no input "+logs+"/no") {
 		t.Error(text)
 	}
 	if err := store.Put(t.Context(), st, "out/counts/part-r-00000", []byte("x\t3\ny\t3\n")); err != nil {

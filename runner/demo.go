@@ -23,7 +23,9 @@ import (
 	"github.com/seed3322913c/runner/runner/demo"
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/format"
+	"github.com/seed3322913c/runner/runner/say"
 	"github.com/seed3322913c/runner/scheduler"
+	"github.com/seed3322913c/runner/scheduler/am"
 )
 
 type demoOptions struct {
@@ -61,17 +63,7 @@ func (p *program) demo(ctx context.Context, o demoOptions) error {
 	if err != nil {
 		return err
 	}
-	output, err := freshFolder(filepath.Join("out", "demo"))
-	if err != nil {
-		return err
-	}
-	s, err := specOf(ctx, "wordcount", "")
-	if err != nil {
-		return err
-	}
-	s.Name, s.Input, s.Output = "demo", []string{shelf}, output
-	s.MapReduce.SplitSize, s.MapReduce.Reducers = size/int64(books), mapreduce.ExactReducers(2) // more to look at
-	job, err := jobOf(ctx, s)
+	job, err := demoJob(ctx, shelf, size/int64(books))
 	if err != nil {
 		return err
 	}
@@ -79,7 +71,8 @@ func (p *program) demo(ctx context.Context, o demoOptions) error {
 		return err
 	}
 	view := p.view(o.watch)
-	view.Say(fmt.Sprintf("Counting words in %d books that came with this program (%s), on this machine.", books, format.Bytes(size)))
+	view.Say(fmt.Sprintf("Counting words in %d books that came with this program (%s), on this machine.", books,
+		format.Bytes(size)))
 	report, err := home.Supervise(ctx, job, embedded.Options{Show: view.Show, Say: view.Say})
 	view.Close()
 	if err != nil {
@@ -88,18 +81,44 @@ func (p *program) demo(ctx context.Context, o demoOptions) error {
 	if o.watch.json || report.State != scheduler.JobSucceeded {
 		return p.tell(ctx, job, report, o.watch)
 	}
-	m, err := readManifest(ctx, report)
+	text, err := demoSuccess(ctx, job, report)
 	if err != nil {
 		return err
 	}
+	_, err = fmt.Fprint(p.out, text)
+	return err
+}
+
+// demoJob makes maps of about splitSize bytes, and two reducers: more to look at than the books need.
+func demoJob(ctx context.Context, shelf string, splitSize int64) (scheduler.Job, error) {
+	output, err := freshFolder(filepath.Join("out", "demo"))
+	if err != nil {
+		return scheduler.Job{}, err
+	}
+	s, err := specOf(ctx, "wordcount", "")
+	if err != nil {
+		return scheduler.Job{}, err
+	}
+	s.Name, s.Input, s.Output = "demo", []string{shelf}, output
+	s.MapReduce.SplitSize, s.MapReduce.Reducers = splitSize, mapreduce.ExactReducers(2)
+	return jobOf(ctx, s)
+}
+
+// demoSuccess is what people read at the end.
+func demoSuccess(ctx context.Context, job scheduler.Job, r am.Report) (string, error) {
+	m, err := readManifest(ctx, r)
+	if err != nil {
+		return "", err
+	}
+	output := say.Path(job.Output)
 	words, err := topWords(output, m, 3)
 	if err != nil {
-		return err
+		return "", err
 	}
-	_, err = fmt.Fprintf(p.out, "Done in %s. %s different words; the most frequent: %s\n%s%s%s", format.Duration(took(report)),
-		format.Count(m.Totals.OutputRecords), strings.Join(words, " · "), proofLine(m.Totals), outputLine(job.Output, mapreduce.Summary{}, partNames(ctx, report)),
-		demoNext(job.ID, output))
-	return err
+	done := fmt.Sprintf("Done in %s. %s different words; the most frequent: %s\n", format.Duration(took(r)),
+		format.Count(m.Totals.OutputRecords), strings.Join(words, " · "))
+	where := outputLine(job.Output, mapreduce.Summary{}, partNames(ctx, r))
+	return done + proofLine(m.Totals) + where + demoNext(job.ID, output), nil
 }
 
 // demoNext says what to try next.

@@ -86,7 +86,8 @@ func (p *program) logs(ctx context.Context, o logsOptions, id string) error {
 		}
 	}
 	if !t.found && o.task != "" {
-		return say.Errorf(errs.NotFound, "there is no log of a task %s in job %s. `runner status %[2]s --json` lists its tasks", o.task, job.ID)
+		return say.Errorf(errs.NotFound, "there is no log of a task %s in job %s. "+
+			"`runner status %[2]s --json` lists its tasks", o.task, job.ID)
 	}
 	return nil
 }
@@ -121,7 +122,8 @@ type logLine struct {
 	Line string `json:"line"`
 }
 
-// print prints what the files have got since the last look. A line that is not whole yet waits, unless this is the last.
+// print prints what the files have got since the last look. A line that is not whole yet waits, unless this look is the
+// last.
 func (t *tail) print(last bool) error {
 	entries, err := os.ReadDir(t.dir) // in the order of their names
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

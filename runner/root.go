@@ -123,8 +123,8 @@ func wantArgs(cmd *cobra.Command, args []string, n int, what string) error {
 	return nil
 }
 
-// spreadWords repeats a flag before each word that follows its value, as in `--input a b c`, which is what a shell makes
-// of `--input *.txt`.
+// spreadWords repeats a flag before each word that follows its value, as in `--input a b c`, which is what a shell
+// makes of `--input *.txt`.
 func spreadWords(args []string, flag string) []string {
 	var all []string
 	inside := false

@@ -27,7 +27,8 @@ type runOptions struct {
 
 func (o *runOptions) AddFlags(flags *pflag.FlagSet) {
 	grouped(flags, "What it reads and writes", func(f *pflag.FlagSet) {
-		f.StringArrayVar(&o.spec.Input, "input", nil, "`PATH` of a file, a folder or a glob; several may follow, and it may be repeated")
+		f.StringArrayVar(&o.spec.Input, "input", nil,
+			"`PATH` of a file, a folder or a glob; several may follow, and it may be repeated")
 		f.StringVar(&o.spec.Output, "output", "", "`FOLDER` that the job makes")
 		f.BoolVar(&o.spec.Overwrite, "overwrite", false, "replace the output if it exists")
 	})
@@ -54,8 +55,9 @@ func newRun(p *program) *cobra.Command {
 	cmd := verb{
 		use:  "run JOB.yaml | NAME | ./binary [flags]",
 		does: "Runs a job and waits for it.",
-		more: "JOB.yaml is a specification (`runner help spec`); a flag wins over its key. NAME is a job that comes with the program:\n" +
-			builtinJobs() + "./binary is a program of yours that calls functions.Main.\n" +
+		more: "JOB.yaml is a specification (`runner help spec`); a flag wins over its key. " +
+			"NAME is a job that comes with the program:\n" + builtinJobs() +
+			"./binary is a program of yours that calls functions.Main.\n" +
 			"Interrupting it ends the job and leaves nothing behind. A job that was cut off goes on with `runner resume`.",
 		examples: []string{
 			"runner run wordcount --input books/*.txt --output out/words",

@@ -123,8 +123,8 @@ func unprivileged(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.Chmod(ts.MkAbs("secret"), 0o700))
 }
 
-// interrupts CODE FIFO COMMAND... starts a command, waits until somebody reads the named pipe, presses Ctrl-C, and checks
-// the exit code.
+// interrupts CODE FIFO COMMAND... starts a command, waits until somebody reads the named pipe, presses Ctrl-C, and
+// checks the exit code.
 func interrupts(ts *testscript.TestScript, _ bool, args []string) {
 	cmd := command(ts, args[2:])
 	ts.Check(cmd.Start())
@@ -203,7 +203,8 @@ func awaitDone(ts *testscript.TestScript, _ bool, args []string) {
 
 // gone waits until no process of the script's jobs is left: who is killed with its parent goes a moment later.
 func gone(ts *testscript.TestScript, _ bool, _ []string) {
-	await(ts, "the end of all processes", func() bool { return len(embeddedtest.Processes(ts.Getenv(embedded.HomeEnv))) == 0 })
+	await(ts, "the end of all processes",
+		func() bool { return len(embeddedtest.Processes(ts.Getenv(embedded.HomeEnv))) == 0 })
 }
 
 // await asks again and again, for half a minute.

@@ -128,7 +128,8 @@ func slowest(r am.Report) string {
 			peers = append(peers, a.End.Sub(a.Start))
 		}
 	}
-	line := fmt.Sprintf("slowest: %s on %s, %s", worst.ID.Task, worst.Executor, format.Duration(worst.End.Sub(worst.Start)))
+	longest := worst.End.Sub(worst.Start)
+	line := fmt.Sprintf("slowest: %s on %s, %s", worst.ID.Task, worst.Executor, format.Duration(longest))
 	if len(peers) > 1 {
 		slices.Sort(peers)
 		line += fmt.Sprintf(" (median %s)", format.Duration(peers[len(peers)/2]))

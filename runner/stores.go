@@ -17,7 +17,8 @@ import (
 	"github.com/seed3322913c/runner/runner/say"
 )
 
-// resolver gives URIs their meaning: here alone a scheme is tied to a driver. A driver is opened when it is first needed.
+// resolver gives URIs their meaning: here alone a scheme is tied to a driver. A driver is opened when it is first
+// needed.
 type resolver struct {
 	sync.Mutex
 	open  map[string]store.Store // by scheme and authority
@@ -25,8 +26,8 @@ type resolver struct {
 }
 
 // newResolver returns a store.Resolve for what jobs read and write. A store that is to be written to must honour
-// conditional writes; that is tried out once, before a job is submitted, if probe is a URI in that store. Processes of the
-// job trust it then. What is only read is left alone: it need not honour them, and may not be written to.
+// conditional writes; that is tried out once, before a job is submitted, if probe is a URI in that store. Processes of
+// the job trust it then. What is only read is left alone: it need not honour them, and may not be written to.
 func newResolver(probe string) store.Resolve {
 	r := &resolver{open: map[string]store.Store{}}
 	r.probe, _ = cut(probe)
@@ -65,11 +66,12 @@ func openStore(ctx context.Context, place string, probe bool) (store.Store, erro
 	if bucket, ok := strings.CutPrefix(place, "s3://"); ok && bucket != "" {
 		return openBucket(ctx, bucket, probe)
 	}
-	return nil, say.Errorf(errs.Unsupported, "there is no way to %s: this version knows local files and s3://BUCKET", place)
+	return nil, say.Errorf(errs.Unsupported, "there is no way to %s: this version knows local files and s3://BUCKET",
+		place)
 }
 
-// openBucket opens a bucket as the environment of the AWS tools says. Reads outside in: what fails for a passing reason
-// is repeated, and at most so many requests are under way.
+// openBucket opens a bucket as the environment of the AWS tools says. Reads outside in: what fails for a passing
+// reason is repeated, and at most so many requests are under way.
 func openBucket(ctx context.Context, bucket string, probe bool) (store.Store, error) {
 	const calls = 64
 	endpoint := cmp.Or(os.Getenv("AWS_ENDPOINT_URL_S3"), os.Getenv("AWS_ENDPOINT_URL"))

@@ -89,7 +89,8 @@ func success(job scheduler.Job, r am.Report, names []string) string {
 	if !ok {
 		return line + "\n"
 	}
-	line += fmt.Sprintf(" %s in, %s out.\n", format.Plural(m.Totals.InputRecords, "record"), format.Count(m.Totals.OutputRecords))
+	line += fmt.Sprintf(" %s in, %s out.\n", format.Plural(m.Totals.InputRecords, "record"),
+		format.Count(m.Totals.OutputRecords))
 	return line + proofLine(m.Totals) + outputLine(job.Output, m, names)
 }
 
@@ -107,7 +108,8 @@ func proofLine(t proof.Totals) string {
 func outputLine(output string, m mapreduce.Summary, names []string) string {
 	place := say.Path(output)
 	if len(names) == 0 {
-		return fmt.Sprintf("Output: %s (%s, %s)\n", place, format.Plural(int64(m.Parts), "part"), format.Bytes(m.Totals.OutputBytes))
+		return fmt.Sprintf("Output: %s (%s, %s)\n", place, format.Plural(int64(m.Parts), "part"),
+			format.Bytes(m.Totals.OutputBytes))
 	}
 	return fmt.Sprintf("Output: %s/%s\n", place, strings.Join(append(names, proof.Success), ", "))
 }

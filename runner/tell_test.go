@@ -47,7 +47,8 @@ func someJob(t *testing.T) (scheduler.Job, am.Report) {
 	job := scheduler.Job{ID: "7k2f-wordcount", Name: "wordcount", Output: "file://" + wd + "/out/words"}
 	slow := attempt(311, 0, scheduler.AttemptSucceeded, 0, 14)
 	return job, am.Report{
-		Job: job.ID, Name: job.Name, State: scheduler.JobSucceeded, Started: begin, Ended: begin.Add(62 * time.Second), Result: result,
+		Job: job.ID, Name: job.Name, State: scheduler.JobSucceeded, Started: begin, Ended: begin.Add(62 * time.Second),
+		Result: result,
 		Stages: []am.StageReport{
 			{Name: "map", Tasks: 824, Done: 824, Failed: 1, Lost: 2}, {Name: "reduce", Tasks: 16, Done: 16},
 		},
@@ -102,7 +103,8 @@ func TestTell(t *testing.T) {
 		state scheduler.JobState
 		want  int
 	}{
-		{t.Context(), scheduler.JobSucceeded, 0}, {t.Context(), scheduler.JobFailed, 1}, {t.Context(), scheduler.JobKilled, 1},
+		{t.Context(), scheduler.JobSucceeded, 0}, {t.Context(), scheduler.JobFailed, 1},
+		{t.Context(), scheduler.JobKilled, 1},
 		{ended, scheduler.JobKilled, 130}, {ended, scheduler.JobSucceeded, 0}, {ended, scheduler.JobFailed, 1},
 	} {
 		for _, inJSON := range []bool{false, true} {
@@ -155,7 +157,8 @@ func TestFreshFolder(t *testing.T) {
 
 func TestTopWords(t *testing.T) {
 	dir := t.TempDir()
-	for name, text := range map[string]string{"part-r-00000": "a\t3\nb\t20000\nc\t3\n", "part-r-00001": "d\t7\n", "other": "z\t99\n"} {
+	for name, text := range map[string]string{"part-r-00000": "a\t3\nb\t20000\nc\t3\n", "part-r-00001": "d\t7\n",
+		"other": "z\t99\n"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -172,7 +175,8 @@ func TestTopWords(t *testing.T) {
 }
 
 func TestTaskPrefix(t *testing.T) {
-	for text, want := range map[string]string{"map-3": "map-3.", "m3": "map-3.", "r12": "reduce-12.", "reduce-0": "reduce-0.", "m": "!", "map": "!", "m3x": "!"} {
+	for text, want := range map[string]string{"map-3": "map-3.", "m3": "map-3.", "r12": "reduce-12.",
+		"reduce-0": "reduce-0.", "m": "!", "map": "!", "m3x": "!"} {
 		got, err := taskPrefix(text)
 		if err != nil {
 			got = "!"

@@ -57,14 +57,15 @@ func fillPlaces(s *spec.Spec, what string) {
 // unknownJob says what may have been meant.
 func unknownJob(what string) error {
 	if _, err := os.Stat(what); err == nil {
-		return say.Errorf(errs.Invalid, "there is no job %q. If the file is meant: a specification ends in .yaml, a program is called ./%[1]s",
-			what)
+		return say.Errorf(errs.Invalid, "there is no job %q. If the file is meant: a specification ends in .yaml, "+
+			"a program is called ./%[1]s", what)
 	}
 	var names []string
 	for _, j := range builtin.Jobs() {
 		names = append(names, j.Name)
 	}
-	return say.Errorf(errs.Invalid, "there is no job %q.%s `runner help run` lists what there is", what, say.DidYouMean(what, names))
+	return say.Errorf(errs.Invalid, "there is no job %q.%s `runner help run` lists what there is", what,
+		say.DidYouMean(what, names))
 }
 
 // maxSpec bounds a specification, in bytes.

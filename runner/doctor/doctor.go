@@ -32,6 +32,9 @@ type Finding struct {
 	Do    string `json:"do,omitempty"` // what a person can do
 }
 
+// elsewhere is what to do about a home folder that is not good.
+const elsewhere = "set RUNNER_HOME to a folder on a local disk"
+
 // What is enough.
 const (
 	slowSync  = 20 * time.Millisecond // a job waits for a dozen of them
@@ -40,8 +43,8 @@ const (
 	wantFiles = 1024
 )
 
-// Examine looks at everything. home is the folder that jobs would be kept in; nothing but a small file is written there,
-// and removed again.
+// Examine looks at everything. home is the folder that jobs would be kept in; nothing but a small file is written
+// there, and removed again.
 func Examine(home string) []Finding {
 	findings := []Finding{folder(home)}
 	if findings[0].Grade != Bad {
@@ -58,12 +61,13 @@ func folder(home string) Finding {
 		probe, err = os.CreateTemp(home, ".doctor-*")
 	}
 	if err != nil {
-		return Finding{f.What, Bad, fmt.Sprintf("%s is not writable (%s)", home, errs.Cause(err)), "set RUNNER_HOME to a folder on a local disk"}
+		return Finding{f.What, Bad, fmt.Sprintf("%s is not writable (%s)", home, errs.Cause(err)), elsewhere}
 	}
 	probe.Close() // nothing was written
 	os.Remove(probe.Name())
 	if info, err := os.Stat(home); err == nil && info.Mode().Perm()&0o077 != 0 {
-		f.Grade, f.Says, f.Do = Note, fmt.Sprintf("%s can be read by others (mode %o)", home, info.Mode().Perm()), "chmod 700 "+home
+		f.Says = fmt.Sprintf("%s can be read by others (mode %o)", home, info.Mode().Perm())
+		f.Grade, f.Do = Note, "chmod 700 "+home
 	}
 	return f
 }
@@ -76,7 +80,7 @@ func latency(home string) Finding {
 	for range rounds {
 		begin := time.Now()
 		if err := syncOnce(home); err != nil {
-			return Finding{f.What, Bad, "a file cannot be made durable (" + errs.Cause(err) + ")", "set RUNNER_HOME to a folder on a local disk"}
+			return Finding{f.What, Bad, "a file cannot be made durable (" + errs.Cause(err) + ")", elsewhere}
 		}
 		took = append(took, time.Since(begin))
 	}
@@ -109,17 +113,19 @@ func cores() Finding {
 
 func memory() Finding {
 	total, free, err := machineMemory()
+	f := Finding{What: "memory", Grade: OK, Says: fmt.Sprintf("%s of %s free", format.Bytes(free), format.Bytes(total))}
 	switch {
 	case err != nil:
-		return Finding{What: "memory", Grade: Note, Says: "unknown (" + errs.Cause(err) + ")"}
+		f.Grade, f.Says = Note, "unknown ("+errs.Cause(err)+")"
 	case free < wantMem:
-		return Finding{"memory", Note, fmt.Sprintf("%s of %s free", format.Bytes(free), format.Bytes(total)), "run jobs with --memory 256MiB; they spill to disk"}
+		f.Grade, f.Do = Note, "run jobs with --memory 256MiB; they spill to disk"
 	}
-	return Finding{What: "memory", Grade: OK, Says: fmt.Sprintf("%s of %s free", format.Bytes(free), format.Bytes(total))}
+	return f
 }
 
 func toolchain() Finding {
-	return Finding{What: "build", Grade: OK, Says: fmt.Sprintf("built with %s for %s/%s", runtime.Version(), runtime.GOOS, runtime.GOARCH)}
+	says := fmt.Sprintf("built with %s for %s/%s", runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return Finding{What: "build", Grade: OK, Says: says}
 }
 
 // remote reports whether a kind of file system is one over a network, where locks mean many things.

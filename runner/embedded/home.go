@@ -1,5 +1,5 @@
-// Package embedded is the engine without a fleet: one process of this machine starts, watches and outlives all others of
-// a job.
+// Package embedded is the engine without a fleet: one process of this machine starts, watches and outlives all others
+// of a job.
 //
 //	runner run ─ supervisor ─┬─ lease supervisor/<id>: nobody else runs this job
 //	                         ├─ node: serves map output to reducers, and outlives executors
@@ -61,8 +61,8 @@ func OpenHome() (*Home, error) {
 	}
 	for _, part := range []string{path, filepath.Join(path, "store")} {
 		if err := os.MkdirAll(part, 0o700); err != nil {
-			return nil, say.Errorf(errs.KindOf(err), "the home folder %s cannot be made: %s. Set %s to a folder on a local disk", path,
-				errs.Cause(err), HomeEnv)
+			return nil, say.Errorf(errs.KindOf(err), "the home folder %s cannot be made: %s. "+
+				"Set %s to a folder on a local disk", path, errs.Cause(err), HomeEnv)
 		}
 	}
 	st, err := file.New(filepath.Join(path, "store"), file.Options{})
@@ -102,7 +102,8 @@ func (h *Home) hold(ctx context.Context, id scheduler.JobID, patience time.Durat
 	defer cancel()
 	lease, err := h.Coord.Acquire(limited, coord.Key("supervisor/"+string(id)), time.Minute)
 	if err != nil && ctx.Err() == nil && limited.Err() != nil {
-		return nil, say.Errorf(errs.Exist, "job %s is being run by another process. `runner status %[1]s` tells how it stands", id)
+		return nil, say.Errorf(errs.Exist, "job %s is being run by another process. "+
+			"`runner status %[1]s` tells how it stands", id)
 	}
 	return lease, err
 }

@@ -99,8 +99,8 @@ func (j Jobs) Find(ctx context.Context, prefix string) (scheduler.Job, error) {
 	case len(ids) == 1:
 		return j.Get(ctx, ids[0])
 	case len(ids) > 1:
-		return scheduler.Job{}, say.Errorf(errs.Invalid, "%q is the beginning of %d jobs, as in %s and %s. Type one more character",
-			prefix, len(ids), ids[0], ids[1])
+		return scheduler.Job{}, say.Errorf(errs.Invalid, "%q is the beginning of %d jobs, as in %s and %s. "+
+			"Type one more character", prefix, len(ids), ids[0], ids[1])
 	}
 	all, err := j.find(ctx, "")
 	if err != nil {

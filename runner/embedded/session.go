@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/runner/say"
 )
 
 // Session is what a supervisor tells the roles that it starts: everything that they can't find in the home folder.
@@ -44,7 +45,7 @@ func SessionFromEnv() (Session, error) {
 		Secret: os.Getenv(secretEnv),
 	}
 	if s.Secret == "" || s.Name == "" {
-		return s, errs.Errorf("", errs.Invalid, nil, "this verb is started by the system, not by people; see `runner help run`")
+		return s, say.Errorf(errs.Invalid, "this verb is started by the system, not by people; see `runner help run`")
 	}
 	if err := os.Unsetenv(secretEnv); err != nil {
 		return s, errs.E("embedded.Session", errs.Internal, secretEnv, err)

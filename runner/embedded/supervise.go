@@ -137,8 +137,8 @@ func (s *supervisor) serve(ctx context.Context, group *errgroup.Group, launcher 
 
 const loopback = "127.0.0.1:0"
 
-// listen opens the node's port: that of the session before if it is free, since what finished maps have left is known by
-// that address. If it is not, those maps run again.
+// listen opens the node's port: that of the session before if it is free, since what finished maps have left is known
+// by that address. If it is not, those maps run again.
 func (s *supervisor) listen(ctx context.Context) (net.Listener, error) {
 	before, err := s.home.Coord.Get(ctx, nodeKey(s.job.ID))
 	if err != nil {
@@ -212,7 +212,8 @@ func (s *supervisor) follow(ctx context.Context, group *errgroup.Group, stop <-c
 	}
 	report, err := am.Load(ctx, s.home.Store, s.job)
 	if err == nil && !report.State.Final() {
-		err = errs.Errorf("embedded.Supervise", errs.Internal, s.job.ID, "the application master left the job %s", report.State)
+		err = errs.Errorf("embedded.Supervise", errs.Internal, s.job.ID, "the application master left the job %s",
+			report.State)
 	}
 	return report, err
 }

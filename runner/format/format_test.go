@@ -22,7 +22,8 @@ func TestRate(t *testing.T) {
 		d    time.Duration
 		want string
 	}{
-		{5_100_000, 0, ""}, {0, time.Second, ""}, {210_000_000, time.Second, "210 MB/s"}, {1_900_000_000, time.Second, "1.9 GB/s"},
+		{5_100_000, 0, ""}, {0, time.Second, ""}, {210_000_000, time.Second, "210 MB/s"}, {1_900_000_000, time.Second,
+			"1.9 GB/s"},
 		{9_960_000, time.Second, "10 MB/s"}, {500, time.Second, "500 B/s"}, {999_960, time.Second, "1.0 MB/s"},
 	} {
 		if got := Rate(c.n, c.d); got != c.want {
@@ -33,7 +34,8 @@ func TestRate(t *testing.T) {
 
 func TestDuration(t *testing.T) {
 	for d, want := range map[time.Duration]string{
-		-1: "0 ms", 0: "0 ms", 8 * time.Millisecond: "8 ms", 400 * time.Millisecond: "0.4 s", 14200 * time.Millisecond: "14.2 s",
+		-1: "0 ms", 0: "0 ms", 8 * time.Millisecond: "8 ms", 400 * time.Millisecond: "0.4 s",
+		14200 * time.Millisecond: "14.2 s",
 		59940 * time.Millisecond: "59.9 s", 59960 * time.Millisecond: "1m00s", 62 * time.Second: "1m02s",
 		3599700 * time.Millisecond: "1h00m", 192 * time.Minute: "3h12m", 52 * time.Hour: "2d04h",
 	} {

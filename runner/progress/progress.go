@@ -1,5 +1,5 @@
-// Package progress shows how a job goes: bars that are redrawn on a terminal, plain lines elsewhere, one JSON document an
-// event for programs.
+// Package progress shows how a job goes: bars that are redrawn on a terminal, plain lines elsewhere, one JSON
+// document an event for programs.
 //
 //	map     ████████████░░░░░░░░  412/824   51.0 GB   1.9 GB/s   31 MB/s per core   about 27 s left
 //	reduce  ░░░░░░░░░░░░░░░░░░░░   0/16

@@ -71,7 +71,8 @@ Done.
 func TestBars(t *testing.T) {
 	frames := strings.Split(play(Bars, 80), clearEnd)
 	first, middle, last := frames[0], frames[6], frames[len(frames)-1]
-	if want := "job 7k2f-wordcount\n" + bar(at(0).Stages[0], 80, []string{"   0/12"}) + "\n" + bar(at(0).Stages[1], 80, nil) + "\n"; !strings.HasPrefix(first, want) {
+	maps, reduces := bar(at(0).Stages[0], 80, []string{"   0/12"}), bar(at(0).Stages[1], 80, nil)
+	if want := "job 7k2f-wordcount\n" + maps + "\n" + reduces + "\n"; !strings.HasPrefix(first, want) {
 		t.Errorf("first frame\n%q\nwant\n%q", first, want)
 	}
 	if want := "  map     " + cyan + strings.Repeat("█", 10) + plain + strings.Repeat("░", 10) +
@@ -127,7 +128,8 @@ func TestEvents(t *testing.T) {
 			t.Fatalf("%q: %v", line, err)
 		}
 		switch {
-		case e.Event == "stage" && e.Name == "map" && e.Done == 12 && e.Tasks == 12, e.Event == "state" && e.State == "SUCCEEDED" && e.Masters == 1,
+		case e.Event == "stage" && e.Name == "map" && e.Done == 12 && e.Tasks == 12,
+			e.Event == "state" && e.State == "SUCCEEDED" && e.Masters == 1,
 			e.Event == "message" && e.Text == "Done.":
 			seen["needed"]++
 		}
@@ -146,7 +148,8 @@ func TestEventsOfAttempts(t *testing.T) {
 	var out bytes.Buffer
 	v := NewEvents(&out, func() time.Time { return start })
 	id := scheduler.AttemptID{Task: scheduler.TaskID{Stage: "map", Index: 3}}
-	for _, state := range []scheduler.AttemptState{scheduler.AttemptRunning, scheduler.AttemptRunning, scheduler.AttemptFailed} {
+	running, failed := scheduler.AttemptRunning, scheduler.AttemptFailed
+	for _, state := range []scheduler.AttemptState{running, running, failed} {
 		v.Show(am.Report{Job: "7k2f-x", Attempts: []am.AttemptReport{{ID: id, State: state, Executor: "executor-0.0"}}})
 	}
 	if n := strings.Count(out.String(), `"id":"map-3.0"`); n != 2 {

@@ -31,7 +31,8 @@ const (
 )
 
 // ExitCodes is the line that ends every help text.
-const ExitCodes = "0 done, 1 job failed, 2 usage or spec, 3 not found, 4 unreachable, 5 verification failed, 130 interrupted"
+const ExitCodes = "0 done, 1 job failed, 2 usage or spec, 3 not found, 4 unreachable, 5 verification failed, " +
+	"130 interrupted"
 
 // ExitCode is the one place where an error becomes an exit code.
 func ExitCode(err error) int {

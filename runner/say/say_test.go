@@ -14,7 +14,8 @@ import (
 
 func TestExitCode(t *testing.T) {
 	for err, want := range map[error]int{
-		nil: 0, errs.Failed: 1, errs.Exhausted: 1, errs.Fenced: 1, errs.Internal: 1, errs.Other: 1, errs.Invalid: 2, errs.Exist: 2,
+		nil: 0, errs.Failed: 1, errs.Exhausted: 1, errs.Fenced: 1, errs.Internal: 1, errs.Other: 1, errs.Invalid: 2,
+		errs.Exist:      2,
 		errs.Permission: 2, errs.Unsupported: 2, errs.NotFound: 3, errs.Unavailable: 4, errs.Corrupt: 5, errs.Canceled: 130,
 		context.Canceled: 130, errors.New("odd"): 1,
 	} {
@@ -45,10 +46,12 @@ func TestSentence(t *testing.T) {
 		{errs.E("a.B", errs.Other, "outer", errs.E("c.D", errs.Exist, "file://"+wd+"/out", nil)), "out exists already"},
 		{errs.E("a.B", errs.Permission, "s3://b/k", nil), "s3://b/k may not be touched: permission denied"},
 		{errs.Errorf("a.B", errs.Invalid, "pattern", "missing closing )"), "pattern: missing closing )"},
-		{errs.Errorf("a.B", errs.NotFound, nil, "there is no input file://%s/a b, no \"%[1]s/c\", no /x%[1]s/d", wd), "there is no input a b, no \"c\", no /x" + wd + "/d"},
+		{errs.Errorf("a.B", errs.NotFound, nil, "there is no input file://%s/a b, no \"%[1]s/c\", no /x%[1]s/d", wd),
+			"there is no input a b, no \"c\", no /x" + wd + "/d"},
 		{errs.E("a.B", errs.Unavailable, nil, nil), "unavailable"},
 		{fmt.Errorf("reading: %w", missing), "reading: open /x/y: file does not exist"},
-		{fmt.Errorf("try 2: %w", errs.Errorf("a.B", errs.Corrupt, "block 7", "checksum differs")), "try 2: block 7: checksum differs"},
+		{fmt.Errorf("try 2: %w", errs.Errorf("a.B", errs.Corrupt, "block 7", "checksum differs")),
+			"try 2: block 7: checksum differs"},
 	} {
 		if got := Sentence(c.err); got != c.want {
 			t.Errorf("Sentence(%v)\n got %q\nwant %q", c.err, got, c.want)
@@ -57,9 +60,11 @@ func TestSentence(t *testing.T) {
 }
 
 func TestPlain(t *testing.T) {
-	run := errs.Errorf("streaming.Run", errs.Failed, "python3 map.py", "exited with status 1, after it said:\n    KeyError: 'x'")
+	run := errs.Errorf("streaming.Run", errs.Failed, "python3 map.py",
+		"exited with status 1, after it said:\n    KeyError: 'x'")
 	err := errs.E("mapreduce.Map", errs.Other, "a.txt, record at byte 4", fmt.Errorf("in the mapper: %w", run))
-	const want = "a.txt, record at byte 4: in the mapper: python3 map.py: exited with status 1, after it said:\n    KeyError: 'x'"
+	const want = "a.txt, record at byte 4: in the mapper: python3 map.py: exited with status 1, after it said:\n" +
+		"    KeyError: 'x'"
 	got := Plain(err)
 	if got.Error() != want || errs.KindOf(got) != errs.Failed {
 		t.Errorf("%v: %q, want %q", errs.KindOf(got), got, want)
@@ -78,7 +83,8 @@ func TestPlain(t *testing.T) {
 }
 
 func TestUsage(t *testing.T) {
-	if err := Usage(errs.E("a.B", errs.NotFound, "/no/such", nil)); ExitCode(err) != ExitUsage || Sentence(err) != "/no/such does not exist" {
+	if err := Usage(errs.E("a.B", errs.NotFound, "/no/such", nil)); ExitCode(err) != ExitUsage ||
+		Sentence(err) != "/no/such does not exist" {
 		t.Errorf("%v: exit %d, %q", err, ExitCode(err), Sentence(err))
 	}
 	if err := Usage(errs.E("a.B", errs.Unavailable, "s3://b", nil)); ExitCode(err) != ExitUnreachable {

@@ -23,8 +23,8 @@ func Reference() string {
 	root := schemaRule()
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Job specification\n\n%s\n\n```yaml\n%s```\n\n", root.Description, example)
-	b.WriteString("An unknown key is an error that names the line and the nearest key that is known. Sizes are written as in 256MiB,\n" +
-		"1GiB (powers of 1024) or 1GB (powers of 1000).\n\n")
+	b.WriteString("An unknown key is an error that names the line and the nearest key that is known.\n" +
+		"Sizes are written as in 256MiB, 1GiB (powers of 1024) or 1GB (powers of 1000).\n\n")
 	writeTable(&b, root, "", root)
 	for _, p := range root.Properties {
 		if len(p.Properties) > 0 {

@@ -17,8 +17,10 @@ func ParseSize(text string) (int64, error) {
 		"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40,
 	}[unit]
 	v, err := strconv.ParseFloat(number, 64)
-	if bytes := v * scale; known && err == nil && bytes >= 1 && bytes < math.MaxInt64 && strings.Trim(number, "0123456789.") == "" {
+	if bytes := v * scale; known && err == nil && bytes >= 1 && bytes < math.MaxInt64 && strings.Trim(number,
+		"0123456789.") == "" {
 		return int64(bytes), nil
 	}
-	return 0, errs.Errorf("spec.ParseSize", errs.Invalid, nil, "%q is not a size; write it as in 256MiB, 1GiB or 1GB", text)
+	return 0, errs.Errorf("spec.ParseSize", errs.Invalid, nil, "%q is not a size; write it as in 256MiB, 1GiB or 1GB",
+		text)
 }

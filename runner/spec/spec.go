@@ -43,8 +43,8 @@ const (
 	DefaultAMs    = 2 // application masters
 )
 
-// Job returns the scheduler's job, without an id and the time of submission, which the submitter adds. Relative paths are
-// meant from dir, an absolute path. Errors are of kind Invalid.
+// Job returns the scheduler's job, without an id and the time of submission, which the submitter adds. Relative paths
+// are meant from dir, an absolute path. Errors are of kind Invalid.
 func (s Spec) Job(dir string) (scheduler.Job, error) {
 	if s.Output == "" {
 		return scheduler.Job{}, say.Errorf(errs.Invalid, "the job has no output; say --output FOLDER")

@@ -71,7 +71,8 @@ func TestParseAndJob(t *testing.T) {
 }
 
 func TestDefaults(t *testing.T) {
-	s, err := Parse("j.yaml", []byte("kind: mapreduce\ninput: a\noutput: b\nmapreduce: {mapper: {builtin: sort}}\nresources: {executors: auto}\n"))
+	s, err := Parse("j.yaml",
+		[]byte("kind: mapreduce\ninput: a\noutput: b\nmapreduce: {mapper: {builtin: sort}}\nresources: {executors: auto}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,23 +92,27 @@ func TestMistakes(t *testing.T) {
 		{head + "mapreduce:\n  mapper: {builtin: x}\n  # more\n  reducer_count: 3\n",
 			`job.yaml line 7: unknown key "reducer_count" in mapreduce; did you mean "reducers"?`},
 		{head + "outptu: c\n", `job.yaml line 4: unknown key "outptu"; did you mean "output"?`},
-		{head + "mapreduce: {mapper: {builtin: x}}\nretry: {x: 1}\n", `job.yaml line 5: unknown key "x" in retry; there is task, job`},
+		{head + "mapreduce: {mapper: {builtin: x}}\nretry: {x: 1}\n",
+			`job.yaml line 5: unknown key "x" in retry; there is task, job`},
 		{head + "mapreduce:\n  mapper:\n    builtin: x\n    go: y\n",
-			"job.yaml line 5: mapper in mapreduce is not understood; want exactly one of builtin: NAME, go: NAME (in the package) " +
-				"and exec: COMMAND LINE"},
-		{head + "mapreduce: {mapper: x}\n", `job.yaml line 4: mapper is "x" in mapreduce; want exactly one of builtin: NAME, ` +
-			"go: NAME (in the package) and exec: COMMAND LINE"},
+			"job.yaml line 5: mapper in mapreduce is not understood; want exactly one of builtin: NAME, " +
+				"go: NAME (in the package) and exec: COMMAND LINE"},
+		{head + "mapreduce: {mapper: x}\n",
+			`job.yaml line 4: mapper is "x" in mapreduce; want exactly one of builtin: NAME, ` +
+				"go: NAME (in the package) and exec: COMMAND LINE"},
 		{head + "mapreduce: {}\n", `job.yaml line 4: "mapper" is missing in mapreduce; want exactly one of builtin: NAME, ` +
 			"go: NAME (in the package) and exec: COMMAND LINE"},
 		{head + "mapreduce: {mapper: {builtin: x}, reducers: many}\n",
 			`job.yaml line 4: reducers is "many" in mapreduce; want auto, or a number from 0 to 100000`},
 		{head + "mapreduce: {mapper: {builtin: x}, reducers: -1}\n",
 			`job.yaml line 4: reducers is "-1" in mapreduce; want auto, or a number from 0 to 100000`},
-		{head + "resources:\n  memory: lots\n", `job.yaml line 5: memory is "lots" in resources; want a size as in 256MiB, 1GiB or 1GB`},
+		{head + "resources:\n  memory: lots\n",
+			`job.yaml line 5: memory is "lots" in resources; want a size as in 256MiB, 1GiB or 1GB`},
 		{head + "resources:\n  memory: 99999999999TB\n",
 			`job.yaml line 5: memory in resources: "99999999999TB" is not a size; write it as in 256MiB, 1GiB or 1GB`},
 		{"kind: mapreduce\ninput:\n  - a\n  - 3\n", `job.yaml line 4: 1 is "3" in input; want a path`},
-		{"kind: guagua\nguagua: {}\n", "job.yaml line 1: jobs of kind guagua are not supported by this version; it has mapreduce"},
+		{"kind: guagua\nguagua: {}\n",
+			"job.yaml line 1: jobs of kind guagua are not supported by this version; it has mapreduce"},
 		{"# c\nkind: mapred\n", `job.yaml line 2: kind is "mapred"; want mapreduce`},
 		{"input: a\n", `job.yaml: "kind" is missing; want mapreduce`},
 		{head + "name: a\nname: b\n", `job.yaml line 5: mapping key "name" already defined at [4:1]`},
@@ -135,7 +140,8 @@ func TestMistakes(t *testing.T) {
 // way round.
 func TestSchemaKnowsEveryOption(t *testing.T) {
 	for path, fields := range map[string]reflect.Type{
-		"": reflect.TypeFor[Spec](), "mapreduce": reflect.TypeFor[mapreduce.Options](), "retry": reflect.TypeFor[scheduler.Retry](),
+		"": reflect.TypeFor[Spec](), "mapreduce": reflect.TypeFor[mapreduce.Options](),
+		"retry":     reflect.TypeFor[scheduler.Retry](),
 		"resources": reflect.TypeFor[scheduler.Resources](), "mapreduce/mapper": reflect.TypeFor[functions.Ref](),
 	} {
 		var want []string
@@ -165,7 +171,8 @@ func TestReference(t *testing.T) {
 	}
 	text := Reference()
 	for _, want := range []string{
-		example, "| `input` | `--input` | |", "## mapreduce", "| `mapreduce.reducers` | `--reducers` | auto |", "## resources",
+		example, "| `input` | `--input` | |", "## mapreduce", "| `mapreduce.reducers` | `--reducers` | auto |",
+		"## resources",
 		"| `resources.memory` | `--memory` | 1GiB |", "`builtin`",
 	} {
 		if !strings.Contains(text, want) {
@@ -181,8 +188,9 @@ func TestFlags(t *testing.T) {
 	}
 	before := s.Retry
 	err = Flags{
-		Input: []string{"x", "y"}, Output: "z", Name: "N", Queue: "q", Executors: "auto", CPU: 1, Memory: "256MiB", Reducers: "auto",
-		Set: []string{"b=3=4", "e="},
+		Input: []string{"x", "y"}, Output: "z", Name: "N", Queue: "q", Executors: "auto", CPU: 1, Memory: "256MiB",
+		Reducers: "auto",
+		Set:      []string{"b=3=4", "e="},
 	}.Apply(&s)
 	if err != nil {
 		t.Fatal(err)
@@ -196,7 +204,8 @@ func TestFlags(t *testing.T) {
 		t.Error("an empty value was lost")
 	}
 	for _, bad := range []Flags{
-		{Executors: "0"}, {Executors: "x"}, {CPU: -1}, {Memory: "much"}, {Memory: "0"}, {Reducers: "-1"}, {Set: []string{"a"}},
+		{Executors: "0"}, {Executors: "x"}, {CPU: -1}, {Memory: "much"}, {Memory: "0"}, {Reducers: "-1"},
+		{Set: []string{"a"}},
 		{Set: []string{"=a"}},
 	} {
 		if err := bad.Apply(&Spec{}); errs.KindOf(err) != errs.Invalid {
@@ -250,7 +259,8 @@ func TestCleanName(t *testing.T) {
 
 func TestParseSize(t *testing.T) {
 	for text, want := range map[string]int64{
-		"1": 1, "1048576": 1 << 20, "256MiB": 256 << 20, "1GiB": 1 << 30, "1GB": 1e9, "1G": 1e9, "1.5 GB": 15e8, "2Ti": 2 << 40,
+		"1": 1, "1048576": 1 << 20, "256MiB": 256 << 20, "1GiB": 1 << 30, "1GB": 1e9, "1G": 1e9, "1.5 GB": 15e8,
+		"2Ti": 2 << 40,
 		"10B": 10, "": 0, "0": 0, "-1": 0, "x": 0, "1e3": 0, "1PiB": 0, "1GiBB": 0, "1 1": 0, "NaN": 0, "Inf": 0, "0x10": 0,
 		"9999999999GB": 0, "1iB": 0, "0.1": 0,
 	} {

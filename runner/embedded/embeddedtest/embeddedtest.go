@@ -1,5 +1,5 @@
-// Package embeddedtest builds the program for tests that drive it from outside, and finds what its jobs have left on this
-// machine: processes, which a test may kill, and files, which should be gone when a job is over.
+// Package embeddedtest builds the program for tests that drive it from outside, and finds what its jobs have left on
+// this machine: processes, which a test may kill, and files, which should be gone when a job is over.
 package embeddedtest
 
 import (
@@ -16,11 +16,12 @@ import (
 	"github.com/seed3322913c/runner/runner/embedded"
 )
 
-// Build builds programs, given as packages by name, into dir; with the race detector if the test has it, which then must
-// not make each process wait for a second at its end.
+// Build builds programs, given as packages by name, into dir; with the race detector if the test has it, which then
+// must not make each process wait for a second at its end.
 func Build(dir string, programs map[string]string) error {
 	flags := []string{"build"}
-	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+	race := debug.BuildSetting{Key: "-race", Value: "true"}
+	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, race) {
 		flags = append(flags, "-race")
 		if err := os.Setenv("GORACE", "atexit_sleep_ms=0"); err != nil {
 			return err
