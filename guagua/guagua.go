@@ -105,6 +105,9 @@ type App[MR, WR any] struct {
 	// Check refuses a job's parameters before anything starts. Nil accepts none at all.
 	Check func(p Params) error
 
+	// Whole says which files of the input must be read by one worker. Nil: those that are compressed, by their name.
+	Whole func(p Params, uri string) bool
+
 	// Interceptors returns the user's own, outermost first; they run inside those of the engine. Nil: none.
 	Interceptors func(env *Env) []Interceptor
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"path"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/seed3322913c/runner/infra/errs"
@@ -13,12 +15,18 @@ import (
 // Program is an App without its types: what engines and drivers run.
 type Program interface {
 	Name() string
-	// Plan checks parameters and says how many iterations of the engine the job has at most.
-	Plan(p Params, iterations int) (total int, err error)
+	// Plan checks a job's parameters and says what follows from them.
+	Plan(p Params, iterations int) (Plan, error)
 	// Reducer says how worker results become one.
 	Reducer() Reducer
 	NewMaster(ctx context.Context, env *Env) (MasterProgram, error)
 	NewWorker(ctx context.Context, env *Env) (WorkerProgram, error)
+}
+
+// Plan is what an engine must know before it can begin.
+type Plan struct {
+	Total int                   // iterations of the engine at most
+	Whole func(uri string) bool // which files must be read by one worker
 }
 
 // Reduction is a way in which worker results reach the master.
@@ -75,18 +83,26 @@ type program[MR, WR any] struct{ app App[MR, WR] }
 
 func (p *program[MR, WR]) Name() string { return p.app.Title }
 
-func (p *program[MR, WR]) Plan(params Params, iterations int) (int, error) {
+func (p *program[MR, WR]) Plan(params Params, iterations int) (Plan, error) {
 	check := p.app.Check
 	if check == nil {
 		check = func(p Params) error { return p.Reader().Err() }
 	}
 	if err := check(params); err != nil {
-		return 0, err
+		return Plan{}, err
 	}
-	if p.app.Total == nil {
-		return iterations, nil
+	plan := Plan{Total: iterations, Whole: compressed}
+	if p.app.Total != nil {
+		plan.Total = p.app.Total(params, iterations)
 	}
-	return p.app.Total(params, iterations), nil
+	if p.app.Whole != nil {
+		plan.Whole = func(uri string) bool { return p.app.Whole(params, uri) }
+	}
+	return plan, nil
+}
+
+func compressed(uri string) bool {
+	return slices.Contains([]string{".gz", ".bz2", ".zst", ".zstd", ".xz", ".lz4", ".snappy"}, path.Ext(uri))
 }
 
 func (p *program[MR, WR]) Reducer() Reducer {

@@ -199,7 +199,8 @@ func TestBadRowsAreToldWithFileAndLine(t *testing.T) {
 		{"max:6", 0, 2, ""},
 		{"skip", 0, 2, ""},
 	} {
-		p := guagua.Piece{URI: "a.csv", Offset: c.offset, Length: int64(len(f["a.csv"])) - c.offset, Size: int64(len(f["a.csv"]))}
+		p := f.whole("a.csv").Pieces[0]
+		p.Offset, p.Length = c.offset, p.Size-c.offset
 		o := options(guagua.Params{"bad-rows": c.policy})
 		table, err := Load[float64](t.Context(), f.env(t), guagua.Split{Pieces: []guagua.Piece{p}}, o)
 		if c.message == "" {
@@ -424,8 +425,8 @@ func TestWiden(t *testing.T) {
 
 // FuzzNumber: what number accepts is what strconv reads.
 func FuzzNumber(f *testing.F) {
-	for _, s := range []string{"1", "-0.5", "1e5", "123456789012345678901", "1e-400", ".", "+", "1e", "9007199254740993", "0.1e+22",
-		"00000000000000000000001", "1.7976931348623157e308", "5e-324", "1-2", "1,2", "", "-.e1"} {
+	for _, s := range []string{"1", "-0.5", "1e5", "123456789012345678901", "1e-400", ".", "+", "1e", "9007199254740993",
+		"0.1e+22", "00000000000000000000001", "1.7976931348623157e308", "5e-324", "1-2", "1,2", "", "-.e1"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
