@@ -3,6 +3,7 @@ package mapreduce
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"sync"
 
@@ -118,7 +119,8 @@ func (t *task) create(ctx context.Context, kind string, function any) (*textOutp
 	if err != nil {
 		return nil, err
 	}
-	return newTextOutput(part, function), nil
+	name := fmt.Sprintf("%s/%s", t.Job.ID, partName(kind, t.ID.Task.Index))
+	return newTextOutput(part, function).as(t.opts.OutputFormat, name), nil
 }
 
 // failed classifies what a function of the user's has returned.

@@ -101,8 +101,17 @@ func (f roles) command(in instance) (child.Command, child.Task, error) {
 	return cmd, child.Task{Attempt: in.id.String(), Params: f.opts.Set, Combiner: f.opts.Combiner}, err
 }
 
-// mapper returns a mapper that is set up. The caller closes it.
+// mapper returns a mapper that is set up, and takes the input as it is read. The caller closes it.
 func (f roles) mapper(ctx context.Context, in instance) (functions.Mapper, error) {
+	m, err := f.ownMapper(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	return formatted(m, f.opts.Format), nil
+}
+
+// ownMapper returns the mapper that the job names.
+func (f roles) ownMapper(ctx context.Context, in instance) (functions.Mapper, error) {
 	if command := f.opts.Mapper.Exec; command != "" {
 		return setUp(in, func() (functions.Mapper, error) {
 			o, err := f.streaming(in, command)

@@ -13,6 +13,7 @@ import (
 	"github.com/seed3322913c/runner/functions/wire"
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/mapreduce/fixed"
+	"github.com/seed3322913c/runner/mapreduce/format"
 	"github.com/seed3322913c/runner/mapreduce/split"
 	"github.com/seed3322913c/runner/mapreduce/text"
 )
@@ -22,6 +23,7 @@ type input struct {
 	src     *split.Source
 	lines   batches
 	length  int     // of a record, in bytes; 0: records are lines
+	framed  bool    // records come from a format.Reader instead, and places are their numbers
 	records int64   // handed to the mapper; after an error the last of them is the one
 	batches []batch // in order
 	told    string  // the file that the mapper was told of last
@@ -45,7 +47,9 @@ type batches interface {
 // newInput returns the input of mapper m, in the form that it asks for.
 func newInput(src *split.Source, m functions.Mapper, o text.Options) *input {
 	in := &input{src: src, length: functions.RecordLengthOf(m)}
-	if in.length > 0 {
+	if f, ok := m.(*fileMapper); ok {
+		in.framed, in.lines = true, format.NewReader(f.format, src.Open, src.Pieces())
+	} else if in.length > 0 {
 		in.lines = fixed.NewReader(src.Open, src.Pieces(), in.length, o)
 	} else {
 		in.lines = text.NewReader(src.Open, src.Pieces(), o)
@@ -164,6 +168,9 @@ func (in *input) place(ctx context.Context, n int64) string {
 		return in.src.Pieces()[0].Name
 	}
 	b := in.batches[i]
+	if in.framed {
+		return fmt.Sprintf("%s, record %d", b.name, b.offset+n-b.first)
+	}
 	if in.length > 0 {
 		return fmt.Sprintf("%s, record at byte %d", b.name, b.offset+(n-1-b.first)*int64(in.length))
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/seed3322913c/runner/functions"
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/mapreduce/codec"
+	"github.com/seed3322913c/runner/mapreduce/format"
 	"github.com/seed3322913c/runner/scheduler"
 )
 
@@ -40,6 +41,10 @@ type Options struct {
 	// SplitSize is the least number of bytes of a split of the input; 0 chooses by the input's size and the number of
 	// cores. Lines are never cut, so a map may read a little more or less.
 	SplitSize int64 `json:"splitSize,omitempty"`
+
+	// Format is the form of the input, and OutputFormat of the output.
+	Format       format.Format `json:"format,omitempty"`
+	OutputFormat format.Format `json:"outputFormat,omitempty"`
 
 	// Compress is the codec of the output; None leaves it as it is. The codec of an input file is told by its name.
 	Compress codec.Codec `json:"compress,omitempty"`
@@ -138,7 +143,7 @@ func (o Options) Validate() error {
 		return errs.Errorf(op, errs.Invalid, nil, "splitSize is %d; say a number of bytes up to %d",
 			o.SplitSize, int64(MaxSplitSize))
 	}
-	if err := o.Compress.Check(); err != nil {
+	if err := o.checkFormats(); err != nil {
 		return err
 	}
 	for _, f := range []struct {
@@ -150,6 +155,21 @@ func (o Options) Validate() error {
 		}
 	}
 	return nil
+}
+
+func (o Options) checkFormats() error {
+	if err := o.Format.Check("format", format.Inputs()); err != nil {
+		return err
+	}
+	if err := o.OutputFormat.Check("outputFormat", format.Outputs()); err != nil {
+		return err
+	}
+	if !o.Format.Lines() && o.Partitioner == TotalOrderPartitioner {
+		return errs.Errorf("mapreduce.Options", errs.Invalid, nil,
+			"%s orders keys by a sample of lines, which the format %s has not; say partitioner: %s",
+			o.Partitioner, string(o.Format), HashPartitioner)
+	}
+	return o.Compress.Check()
 }
 
 // checkRef fails if more than one field of ref is set.

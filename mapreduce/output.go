@@ -7,6 +7,7 @@ import (
 
 	"github.com/seed3322913c/runner/functions"
 	"github.com/seed3322913c/runner/mapreduce/commit"
+	"github.com/seed3322913c/runner/mapreduce/format"
 )
 
 // textOutput writes records as lines, key TAB value, into one part of the output. A nil key or value is left out, with
@@ -16,7 +17,8 @@ import (
 type textOutput struct {
 	part    commit.Writer
 	binary  bool
-	int64s  bool // values that come as bytes are encoded int64s
+	form    *format.Appender // nil: text
+	int64s  bool             // values that come as bytes are encoded int64s
 	buf     []byte
 	records int64
 	flushed func() // called now and then; nil: not
@@ -47,6 +49,10 @@ func (o *textOutput) Emit(key, value []byte) error {
 		}
 		return o.EmitInt64(key, n)
 	}
+	if o.form != nil {
+		o.buf = o.form.Append(o.buf, key, value)
+		return o.count()
+	}
 	o.buf = append(o.buf, key...)
 	if key != nil && value != nil && !o.binary {
 		o.buf = append(o.buf, '\t')
@@ -57,6 +63,11 @@ func (o *textOutput) Emit(key, value []byte) error {
 
 // EmitInt64 implements functions.Int64Emitter.
 func (o *textOutput) EmitInt64(key []byte, value int64) error {
+	if o.form != nil {
+		var decimal [20]byte
+		o.buf = o.form.Append(o.buf, key, strconv.AppendInt(decimal[:0], value, 10))
+		return o.count()
+	}
 	o.buf = append(o.buf, key...)
 	if key != nil {
 		o.buf = append(o.buf, '\t')
@@ -67,6 +78,9 @@ func (o *textOutput) EmitInt64(key []byte, value int64) error {
 
 // EmitLines implements functions.LineEmitter.
 func (o *textOutput) EmitLines(lines []byte) error {
+	if o.form != nil {
+		return o.emitEach(lines)
+	}
 	o.records += int64(bytes.Count(lines, []byte{'\n'}))
 	o.buf = append(o.buf, lines...)
 	if len(o.buf) < outputBuffer-outputBuffer/8 {
@@ -80,6 +94,11 @@ func (o *textOutput) end() error {
 	if !o.binary {
 		o.buf = append(o.buf, '\n')
 	}
+	return o.count()
+}
+
+// count counts a record, and writes what has come together now and then.
+func (o *textOutput) count() error {
 	o.records++
 	if len(o.buf) < outputBuffer-outputBuffer/8 {
 		return nil

@@ -14,7 +14,7 @@ func (f File) Compressed() bool { return codec.ForFile(f.URI) != codec.None }
 // cuttable reports whether maps can read parts of the file.
 func (f File) cuttable(o Options) bool {
 	c := codec.ForFile(f.URI)
-	return c == codec.None || c == codec.Bzip2 && o.Lines
+	return !o.Whole && c == codec.None || c == codec.Bzip2 && o.Lines
 }
 
 // unpacked reads a compressed piece.

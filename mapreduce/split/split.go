@@ -63,6 +63,7 @@ func (s Split) String() string {
 type Options struct {
 	Size  int64 // bytes of a split; 0: by the total and Slots
 	Slots int   // how many map attempts run at a time; 0 counts as 1
+	Whole bool  // no file is cut
 	Lines bool  // records are lines: then bzip2 files can be cut, too
 }
 

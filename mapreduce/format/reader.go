@@ -1,0 +1,204 @@
+package format
+
+import (
+	"bufio"
+	"context"
+	"encoding/csv"
+	"errors"
+	"io"
+
+	"github.com/seed3322913c/runner/functions"
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/mapreduce/text"
+)
+
+const (
+	runSize = 256 << 10 // bytes of a run, about
+	maxFile = 1 << 30   // bytes of a file that is one record
+)
+
+// records yields the records of one file, whose bytes are valid until the next call. The end is io.EOF.
+type records func() (functions.Record, error)
+
+// Reader yields the records of whole files, in runs. It is used by one goroutine.
+type Reader struct {
+	format Format
+	open   text.Opener
+	pieces []text.Piece // the current one, if src is set, and those after it
+	done   int64        // bytes of the files before
+
+	src  io.ReadCloser // nil before the current file is opened
+	in   *counted
+	next records
+	run  []byte
+	name string
+	n    int64 // records of the current file that were handed out before the last run
+	held int64 // and in it
+}
+
+// NewReader returns a Reader of files, each of them whole.
+func NewReader(f Format, open text.Opener, pieces []text.Piece) *Reader {
+	return &Reader{format: f, open: open, pieces: pieces}
+}
+
+// Batch returns the next run of records of one file, valid until the next call. At the end it returns io.EOF.
+func (r *Reader) Batch(ctx context.Context) ([]byte, error) {
+	for len(r.pieces) > 0 {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		run, err := r.batch(ctx)
+		if err != nil {
+			return nil, errs.E("format.Read", errs.Other, r.pieces[0].Name, err)
+		}
+		if len(run) > 0 {
+			return run, nil
+		}
+		r.pieces = r.pieces[1:]
+	}
+	return nil, io.EOF
+}
+
+// batch returns a run of the current file, or none at its end.
+func (r *Reader) batch(ctx context.Context) ([]byte, error) {
+	if r.src == nil {
+		src, err := r.open(ctx, r.pieces[0], 0)
+		if err != nil {
+			return nil, err
+		}
+		r.src, r.name, r.n, r.held = src, r.pieces[0].Name, 0, 0
+		r.in = &counted{Reader: src}
+		if r.next, err = r.format.records(r.name, bufio.NewReaderSize(r.in, 256<<10)); err != nil {
+			return nil, err
+		}
+	}
+	r.n, r.held, r.run = r.n+r.held, 0, r.run[:0]
+	for len(r.run) < runSize {
+		rec, err := r.next()
+		if errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		r.run = appendRecord(r.run, rec)
+		r.held++
+	}
+	if len(r.run) > 0 {
+		return r.run, nil
+	}
+	if _, err := io.Copy(io.Discard, r.in); err != nil { // so that the whole file was read
+		return nil, err
+	}
+	r.done += r.in.n
+	return nil, r.closeFile()
+}
+
+func (r *Reader) closeFile() error {
+	src := r.src
+	r.src, r.in = nil, nil
+	if src == nil {
+		return nil
+	}
+	return src.Close()
+}
+
+// Position tells the file of the last run, and how many of its records came before.
+func (r *Reader) Position() (name string, record int64) { return r.name, r.n }
+
+// Done returns how many bytes were read.
+func (r *Reader) Done() int64 {
+	if r.in != nil {
+		return r.done + r.in.n
+	}
+	return r.done
+}
+
+// Close closes the file that is open. It may be called again.
+func (r *Reader) Close() error {
+	r.pieces = nil
+	return r.closeFile()
+}
+
+// counted counts what is read.
+type counted struct {
+	io.Reader
+	n int64
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// records returns what reads the records of a file.
+func (f Format) records(name string, in *bufio.Reader) (records, error) {
+	switch f {
+	case WholeFile:
+		return wholeFile(name, in), nil
+	case CSV:
+		return csvRows(in), nil
+	case Sequence:
+		return readSequence(in)
+	}
+	return nil, errs.Errorf("format.Read", errs.Internal, nil, "%q is no format of whole files", f)
+}
+
+func wholeFile(name string, in io.Reader) records {
+	done := false
+	return func() (functions.Record, error) {
+		if done {
+			return functions.Record{}, io.EOF
+		}
+		done = true
+		b, err := io.ReadAll(io.LimitReader(in, maxFile+1))
+		if err == nil && len(b) > maxFile {
+			err = errs.Errorf("", errs.Exhausted, nil, "the file is longer than %d bytes, too much for one record", maxFile)
+		}
+		return functions.Record{Key: []byte(name), Value: b}, err
+	}
+}
+
+func csvRows(in io.Reader) records {
+	rows := csv.NewReader(in)
+	rows.FieldsPerRecord, rows.ReuseRecord = -1, true
+	var buf []byte
+	return func() (functions.Record, error) {
+		fields, err := rows.Read()
+		if err != nil {
+			var bad *csv.ParseError
+			if errors.As(err, &bad) {
+				err = errs.Errorf("", errs.Failed, nil, "not CSV: %v", err)
+			}
+			return functions.Record{}, err
+		}
+		buf = AppendFields(buf[:0], fields)
+		return functions.Record{Value: buf}, nil
+	}
+}
+
+// AppendFields joins the fields of a row with TABs. In a field \t, \n, \r and \\ stand for TAB, the ends of lines and
+// the backslash.
+func AppendFields(b []byte, fields []string) []byte {
+	for i, f := range fields {
+		if i > 0 {
+			b = append(b, '\t')
+		}
+		for j := range len(f) {
+			switch c := f[j]; c {
+			case '\t':
+				b = append(b, `\t`...)
+			case '\n':
+				b = append(b, `\n`...)
+			case '\r':
+				b = append(b, `\r`...)
+			case '\\':
+				b = append(b, `\\`...)
+			default:
+				b = append(b, c)
+			}
+		}
+	}
+	return b
+}

@@ -1,0 +1,120 @@
+package mapreduce
+
+import (
+	"bytes"
+	"io"
+
+	"github.com/seed3322913c/runner/functions"
+	"github.com/seed3322913c/runner/mapreduce/format"
+)
+
+// formatted returns a mapper that takes what is read, and hands records of the format to m.
+func formatted(m functions.Mapper, f format.Format) functions.Mapper {
+	switch {
+	case f == format.Text:
+		return m
+	case f.Lines():
+		return &lineMapper{m, f}
+	}
+	return &fileMapper{lineMapper{m, f}}
+}
+
+// lineMapper makes records of lines. What its mapper is able to do beside, it does.
+type lineMapper struct {
+	functions.Mapper
+	format format.Format
+}
+
+var (
+	_ functions.Typed      = (*lineMapper)(nil)
+	_ functions.FileMapper = (*lineMapper)(nil)
+	_ functions.Flusher    = (*lineMapper)(nil)
+	_ functions.Cleanup    = (*lineMapper)(nil)
+	_ io.Closer            = (*lineMapper)(nil)
+)
+
+// Map implements functions.Mapper.
+func (m *lineMapper) Map(in functions.Record, out functions.Emitter) error {
+	r, ok, err := m.format.Line(in.Value)
+	if err != nil || !ok {
+		return err
+	}
+	return m.Mapper.Map(r, out)
+}
+
+// ValueKind implements functions.Typed.
+func (m *lineMapper) ValueKind() functions.ValueKind { return functions.ValueKindOf(m.Mapper) }
+
+// File implements functions.FileMapper.
+func (m *lineMapper) File(at functions.FilePiece, out functions.Emitter) error {
+	if f, ok := m.Mapper.(functions.FileMapper); ok {
+		return f.File(at, out)
+	}
+	return nil
+}
+
+// Flush implements functions.Flusher.
+func (m *lineMapper) Flush(out functions.Emitter) error {
+	if f, ok := m.Mapper.(functions.Flusher); ok {
+		return f.Flush(out)
+	}
+	return nil
+}
+
+// Cleanup implements functions.Cleanup.
+func (m *lineMapper) Cleanup(out functions.Emitter) error {
+	if c, ok := m.Mapper.(functions.Cleanup); ok {
+		return c.Cleanup(out)
+	}
+	return nil
+}
+
+// Close implements io.Closer.
+func (m *lineMapper) Close() error {
+	closeFunction(m.Mapper)
+	return nil
+}
+
+// fileMapper takes runs of a format.Reader.
+type fileMapper struct{ lineMapper }
+
+var _ functions.BatchMapper = (*fileMapper)(nil)
+
+// MapBatch implements functions.BatchMapper.
+func (m *fileMapper) MapBatch(run []byte, out functions.Emitter) (n int64, err error) {
+	for len(run) > 0 {
+		var r functions.Record
+		if r, run, err = format.Cut(run); err != nil {
+			return n, err
+		}
+		n++
+		if err := m.Mapper.Map(r, out); err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// as makes an output write another format than text. Name tells this file from all others.
+func (o *textOutput) as(f format.Format, name string) *textOutput {
+	if f != format.Text {
+		var head []byte
+		o.form, head = f.NewAppender(name)
+		o.buf = append(o.buf, head...)
+	}
+	return o
+}
+
+// emitEach emits lines as records of the output's format.
+func (o *textOutput) emitEach(lines []byte) error {
+	for line := range bytes.Lines(lines) {
+		key, value, ok := bytes.Cut(bytes.TrimSuffix(line, []byte{'\n'}), []byte{'\t'})
+		if !ok {
+			value = nil
+		}
+		if err := o.Emit(key, value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
