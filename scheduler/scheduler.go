@@ -193,8 +193,8 @@ type Outputs map[string][]Output
 // time. What Plan and Cut return goes to the ledger, so that they are called once in the life of a job, by whichever
 // application master comes first; an engine that wants to keep more writes it to its own objects before it returns.
 type Engine interface {
-	// Plan compiles the job. An error of kind Invalid, NotFound, Exist, Permission, Unsupported, Corrupt or Failed fails
-	// the job at once, as for Cut; after any other the next application master asks again, and the last one gives up.
+	// Plan compiles the job. An error of kind Invalid, NotFound, Exist, Permission, Unsupported, Corrupt or Failed ends
+	// the job at once, as from Cut; after any other the next application master asks again, and the last one gives up.
 	Plan(ctx context.Context) (Plan, error)
 
 	// Cut decides the tasks of a stage that the plan left open, knowing the outputs of the stages that it needs.

@@ -54,7 +54,7 @@ func (m *machine) register(id, node string, cores int, holds []scheduler.Attempt
 	e := m.executors[i]
 	e.node, e.cores = node, max(1, cores)
 	for _, r := range inOrder(e.running) {
-		if !slices.Contains(holds, r.id) {
+		if r.given && !slices.Contains(holds, r.id) {
 			m.finish(r, scheduler.AttemptLost, "the executor came back without it", now)
 		}
 	}

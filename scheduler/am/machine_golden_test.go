@@ -60,7 +60,7 @@ func (s *script) do(t *testing.T, d *datadriven.TestData) {
 	}
 	name := func(i int) string { return d.CmdArgs[i].Key }
 	switch d.Cmd {
-	case "begin": // SESSION [executors=N]: an application master starts over what is durable
+	case "begin": // SESSION [executors=N] [failures=N]: an application master starts over what is durable
 		l := newLedger()
 		for _, r := range s.log {
 			if err := l.Apply(r); err != nil {
@@ -69,7 +69,8 @@ func (s *script) do(t *testing.T, d *datadriven.TestData) {
 		}
 		s.queue = nil
 		s.m = newMachine(l, limits{
-			taskFailures: 2, taskLosses: 5, masters: 2, cpu: 1, executors: number("executors", 2), heartbeat: 100,
+			taskFailures: number("failures", 2), taskLosses: 5, masters: 2, cpu: 1,
+			executors: number("executors", 2), heartbeat: 100,
 		})
 		s.m.begin(name(0), s.now)
 	case "plan": // map=3 reduce=open

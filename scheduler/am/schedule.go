@@ -191,12 +191,12 @@ func (m *machine) pick(s *stage, e *executor) (int, bool) {
 	}
 	isFirst := func(i int) bool { return l.tasks[i].waits == first }
 	if host, _, err := net.SplitHostPort(e.node); err == nil {
-		near := l.near[host]
-		near = near[max(0, slices.IndexFunc(near, isFirst)):]
-		l.near[host] = near
-		if len(near) > 0 && isFirst(near[0]) {
-			return near[0], true
+		i := slices.IndexFunc(l.near[host], isFirst)
+		if i >= 0 {
+			l.near[host] = l.near[host][i:]
+			return l.near[host][0], true
 		}
+		delete(l.near, host) // a task waits for its first attempt only once
 	}
 	for ; l.fresh < len(l.tasks); l.fresh++ {
 		if isFirst(l.fresh) {
@@ -216,7 +216,8 @@ func (m *machine) starving(s *stage) bool {
 	return false
 }
 
-// avoids reports whether task i should not run on e because it failed there, and has not on some other executor.
+// avoids reports whether task i should not run on e because it failed there, and has not on some other executor that
+// may get it.
 func (m *machine) avoids(s *stage, i int, e *executor) bool {
 	failedOn := func(id string) bool {
 		return slices.ContainsFunc(s.tasks[i].attempts, func(a attempt) bool {
@@ -227,7 +228,7 @@ func (m *machine) avoids(s *stage, i int, e *executor) bool {
 		return false
 	}
 	for _, other := range m.executors {
-		if !failedOn(other.id) {
+		if !failedOn(other.id) && !m.shunned(other) {
 			return true
 		}
 	}
