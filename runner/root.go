@@ -82,7 +82,7 @@ func newRoot(p *program) *cobra.Command {
 	for _, c := range contents {
 		root.AddCommand(c.verbs...)
 	}
-	root.AddCommand(newAM(p), newExecutor(p), newNode(p), newSpecHelp(p))
+	root.AddCommand(newAM(p), newExecutor(p), newNode(p), newGateway(p), newSpecHelp(p))
 	return root
 }
 

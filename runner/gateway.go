@@ -1,0 +1,190 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/user"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/seed3322913c/runner/hdfsgw/gateway"
+	"github.com/seed3322913c/runner/hdfsgw/webhdfs"
+	"github.com/seed3322913c/runner/infra/coord"
+	"github.com/seed3322913c/runner/infra/coord/dir"
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/store"
+	"github.com/seed3322913c/runner/infra/store/file"
+	"github.com/seed3322913c/runner/runner/say"
+)
+
+type gatewayOptions struct {
+	store     string
+	http      string
+	auth      string
+	tokens    string
+	external  string
+	superuser string
+	coord     string
+}
+
+// AddFlags adds the flags of `runner gateway`.
+func (o *gatewayOptions) AddFlags(flags *pflag.FlagSet) {
+	flags.StringVar(&o.store, "store", "", "where files and their names are kept: file:///DIR or s3://BUCKET, all of it")
+	flags.StringVar(&o.http, "http", "127.0.0.1:9870", "address to serve WebHDFS on")
+	flags.StringVar(&o.auth, "auth", "", "simple (everybody is who he says; the default on loopback) or token")
+	flags.StringVar(&o.tokens, "tokens", "", "file of a TOKEN and a USER per line, for --auth token")
+	flags.StringVar(&o.external, "external", "", "URL under which clients reach this gateway; default what they ask for")
+	flags.StringVar(&o.superuser, "superuser", "", "who may do everything; default you")
+	flags.StringVar(&o.coord, "coord", "", "folder that gateways of the same store share; one leads, the others stand by")
+}
+
+func newGateway(p *program) *cobra.Command {
+	var o gatewayOptions
+	cmd := verb{
+		use:    "gateway --store URI [flags]",
+		does:   "Serves a store as an HDFS that webhdfs:// clients can use.",
+		more:   "Names, permissions, snapshots and the like are kept in a journal in the store, beside the bytes.",
+		hidden: true,
+		examples: []string{"runner gateway --store file:///srv/data", "runner gateway --store s3://bucket --auth token --tokens f",
+			"runner gateway --store file:///srv/data --http 127.0.0.1:9871 --coord /srv/coord"},
+	}.command(func(cmd *cobra.Command, args []string) error {
+		if err := wantArgs(cmd, args, 0, "no argument"); err != nil {
+			return err
+		}
+		return p.gateway(cmd.Context(), o)
+	})
+	o.AddFlags(cmd.Flags())
+	return cmd
+}
+
+// gateway serves until it is interrupted.
+func (p *program) gateway(ctx context.Context, o gatewayOptions) error {
+	web, err := o.web()
+	if err != nil {
+		return err
+	}
+	st, err := o.openStore(ctx)
+	if err != nil {
+		return err
+	}
+	var c coord.Coordinator
+	if o.coord != "" {
+		if c, err = dir.Open(o.coord); err != nil {
+			return err
+		}
+	}
+	listener, err := net.Listen("tcp", o.http)
+	if err != nil {
+		return say.Errorf(errs.Unavailable, "%s cannot be served: %s", o.http, errs.Cause(err))
+	}
+	g := gateway.New(st, gateway.Options{Web: web, Coord: c, OnError: func(err error) { fmt.Fprintln(p.err, err) }})
+	server := &http.Server{Handler: g, ReadHeaderTimeout: 30 * time.Second, MaxHeaderBytes: 64 << 10}
+	all, ctx := errgroup.WithContext(ctx)
+	all.Go(func() error { return g.Run(ctx) })
+	all.Go(func() error {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
+	all.Go(func() error {
+		<-ctx.Done()
+		return server.Close()
+	})
+	all.Go(func() error { return p.tellTurns(ctx, g, listener.Addr()) })
+	return all.Wait()
+}
+
+// tellTurns says when the gateway begins and ends to lead.
+func (p *program) tellTurns(ctx context.Context, g *gateway.Gateway, at net.Addr) error {
+	fmt.Fprintf(p.err, "webhdfs://%s is on standby.\n", at)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-g.Turns():
+		}
+		if g.Leads() {
+			fmt.Fprintf(p.err, "webhdfs://%s serves.\n", at)
+		} else {
+			fmt.Fprintf(p.err, "webhdfs://%s is on standby.\n", at)
+		}
+	}
+}
+
+// openStore opens a store of the gateway's own.
+func (o *gatewayOptions) openStore(ctx context.Context) (store.Store, error) {
+	if o.store == "" {
+		return nil, say.Errorf(errs.Invalid, "gateway needs --store; see `runner help gateway`")
+	}
+	if path, ok := strings.CutPrefix(o.store, "file://"); ok && strings.HasPrefix(path, "/") {
+		return file.New(path, file.Options{})
+	}
+	place, name := cut(o.store)
+	if name != "" {
+		return nil, say.Errorf(errs.Unsupported, "--store %s: a gateway has a bucket to itself, without a prefix", o.store)
+	}
+	return openStore(ctx, place, true)
+}
+
+// web checks how callers are known. Without proof only callers on this machine are believed, unless it is said plainly.
+func (o *gatewayOptions) web() (webhdfs.Options, error) {
+	w := webhdfs.Options{Superuser: o.superuser, External: o.external}
+	if w.Superuser == "" {
+		me, err := user.Current()
+		if err != nil {
+			return w, say.Errorf(errs.Invalid, "nobody knows who you are (%s): say --superuser", errs.Cause(err))
+		}
+		w.Superuser = me.Username
+	}
+	host, _, err := net.SplitHostPort(o.http)
+	if err != nil {
+		return w, say.Errorf(errs.Invalid, "--http %s is not HOST:PORT", o.http)
+	}
+	ip := net.ParseIP(host)
+	loopback := host == "localhost" || ip != nil && ip.IsLoopback()
+	switch {
+	case o.auth == "simple", o.auth == "" && o.tokens == "" && loopback:
+		return w, nil
+	case o.auth == "" && o.tokens == "":
+		return w, say.Errorf(errs.Invalid, "%s can be reached from other machines: say --auth token, or --auth simple if"+
+			" everybody there may be whoever he says", o.http)
+	case cmp.Or(o.auth, "token") != "token" || o.tokens == "":
+		return w, say.Errorf(errs.Invalid, "--auth is simple, or token with --tokens FILE")
+	}
+	w.Tokens, err = readTokens(o.tokens)
+	return w, err
+}
+
+// readTokens reads lines of a token and its user.
+func readTokens(path string) (map[string]string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, say.Errorf(errs.KindOf(err), "--tokens %s cannot be read: %s", path, errs.Cause(err))
+	}
+	defer f.Close()
+	tokens := map[string]string{}
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		switch words := strings.Fields(lines.Text()); len(words) {
+		case 0:
+		case 2:
+			tokens[words[0]] = words[1]
+		default:
+			return nil, say.Errorf(errs.Invalid, "--tokens %s: a line is not a TOKEN and a USER", path)
+		}
+	}
+	if len(tokens) == 0 {
+		return nil, say.Errorf(errs.Invalid, "--tokens %s has no tokens", path)
+	}
+	return tokens, nil
+}

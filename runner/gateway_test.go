@@ -1,0 +1,35 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// TestGatewayTrusts holds who is believed without proof: callers on this machine, or whoever it is said of plainly.
+func TestGatewayTrusts(t *testing.T) {
+	tokens := filepath.Join(t.TempDir(), "tokens")
+	if err := os.WriteFile(tokens, []byte("secret alice\n\nother bob\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		http, auth, tokens string
+		fails              bool
+		proven             int // how many tokens are known
+	}{
+		{http: "127.0.0.1:1"}, {http: "[::1]:1"}, {http: "localhost:1"},
+		{http: "0.0.0.0:1", fails: true}, {http: ":1", fails: true}, {http: "10.0.0.1:1", fails: true},
+		{http: "0.0.0.0:1", auth: "simple"},
+		{http: "0.0.0.0:1", auth: "token", tokens: tokens, proven: 2},
+		{http: "127.0.0.1:1", tokens: tokens, proven: 2},
+		{http: "127.0.0.1:1", auth: "token", fails: true},
+		{http: "127.0.0.1:1", auth: "kerberos", tokens: tokens, fails: true},
+		{http: "nonsense", fails: true},
+	} {
+		o := gatewayOptions{http: c.http, auth: c.auth, tokens: c.tokens, superuser: "hdfs"}
+		w, err := o.web()
+		if (err != nil) != c.fails || len(w.Tokens) != c.proven {
+			t.Errorf("%+v: %d tokens, %v", c, len(w.Tokens), err)
+		}
+	}
+}
