@@ -110,7 +110,9 @@ func (e *Engine) compile(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	splits := split.Cut(c.files, split.Options{Size: c.opts.SplitSize, Slots: e.opts.Slots, Lines: c.opts.Format.Lines(), Whole: !c.opts.Format.Lines()})
+	splits := split.Cut(c.files, split.Options{
+		Size: c.opts.SplitSize, Slots: e.opts.Slots, Lines: c.opts.readsLines(), Whole: !c.opts.Format.Lines(),
+	})
 	var p plan
 	for _, f := range c.files {
 		p.Bytes += f.Size

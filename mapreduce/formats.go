@@ -5,8 +5,18 @@ import (
 	"io"
 
 	"github.com/seed3322913c/runner/functions"
+	"github.com/seed3322913c/runner/functions/builtin"
 	"github.com/seed3322913c/runner/mapreduce/format"
 )
+
+// readsLines reports whether the records of the input are lines.
+func (o Options) readsLines() bool {
+	if o.Mapper.Builtin == "" || !o.Format.Lines() {
+		return o.Format.Lines()
+	}
+	m, err := builtin.Mapper(o.Mapper.Builtin, o.Set)
+	return err == nil && functions.RecordLengthOf(m) == 0
+}
 
 // formatted returns a mapper that takes what is read, and hands records of the format to m.
 func formatted(m functions.Mapper, f format.Format) functions.Mapper {

@@ -62,6 +62,15 @@ func TestFormatsThere(t *testing.T) {
 	}
 }
 
+// TestReadsLines knows the built-ins whose input cannot be cut between lines.
+func TestReadsLines(t *testing.T) {
+	for mapper, want := range map[string]bool{"wordcount": true, "terasort": false} {
+		if got := builtins(mapper, "", "").readsLines(); got != want {
+			t.Errorf("%s: %v", mapper, got)
+		}
+	}
+}
+
 // TestFormatMistakes names the record that is not what the job says.
 func TestFormatMistakes(t *testing.T) {
 	in := fill(t, map[string]string{"a": "{}\n{\n"})

@@ -13,6 +13,8 @@
 //
 //	split      which part of which file a map reads
 //	text       lines as views into large buffers
+//	codec      what is compressed
+//	format     files that are not lines, and other output than key TAB value
 //	collect    what a mapper emits: folded or sorted, spilled when memory is short
 //	segment    the form of map output on disk and on the wire
 //	shuffle    who serves segments, and who fetches them

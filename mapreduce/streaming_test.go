@@ -21,12 +21,17 @@ func programs(mapper, combiner, reducer string) Options {
 
 const (
 	wordsProgram = `tr -s ' ' '\n' | awk 'NF {print $1 "\t1"}'`
-	sumProgram   = `awk -F'\t' '$1 != k {if (NR > 1) print k "\t" n; k = $1; n = 0} {n += $2} END {if (NR) print k "\t" n}'`
+	sumProgram   = `awk -F'\t' '
+		$1 != k {if (NR > 1) print k "\t" n; k = $1; n = 0}
+		{n += $2}
+		END {if (NR) print k "\t" n}'`
 )
 
 // TestStreamingWordCount counts words with every mixture of programs and built-ins.
 func TestStreamingWordCount(t *testing.T) {
-	texts := map[string]string{"a.txt": "to be or not to be\nthat is\n", "b.txt": strings.Repeat("the question is be\n", 3000)}
+	texts := map[string]string{
+		"a.txt": "to be or not to be\nthat is\n", "b.txt": strings.Repeat("the question is be\n", 3000),
+	}
 	in := fill(t, texts)
 	want := wordCounts(texts["a.txt"], texts["b.txt"])
 	sum := functions.Ref{Builtin: "sum"}
@@ -72,7 +77,8 @@ func TestStreamingSurroundings(t *testing.T) {
 	in := fill(t, map[string]string{"a": "x\n", "b": "y\n"})
 	folder := fill(t, map[string]string{
 		"map.sh": `while read line; do
-			echo "$line $mapreduce_task_attempt_id $mapreduce_task_ismap $my_set $(basename $mapreduce_map_input_file) $(cat data/list)"
+			file=$(basename $mapreduce_map_input_file)
+			echo "$line $mapreduce_task_attempt_id $mapreduce_task_ismap $my_set $file $(cat data/list)"
 			echo reporter:counter:Mine,lines,1 >&2
 			echo "log of $line" >&2
 		done`,

@@ -198,7 +198,8 @@ func FuzzSequence(f *testing.F) {
 	f.Add(string(file))
 	f.Fuzz(func(t *testing.T, file string) {
 		_, err := read(Sequence, file)
-		if k := errs.KindOf(err); err != nil && k != errs.Corrupt && k != errs.Unsupported && !errors.Is(err, io.ErrUnexpectedEOF) {
+		k := errs.KindOf(err)
+		if err != nil && k != errs.Corrupt && k != errs.Unsupported && !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("%v is of kind %v", err, k)
 		}
 	})

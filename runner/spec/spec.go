@@ -75,6 +75,8 @@ func (s Spec) Job(dir string) (scheduler.Job, error) {
 	}
 	if s.Package != "" {
 		job.Package = absolute(s.Package, dir)
+	} else if m := s.MapReduce; m.Mapper.Exec+m.Combiner.Exec+m.Reducer.Exec != "" {
+		job.Package = dir // where people have their programs
 	}
 	fill(&job)
 	return job, nil

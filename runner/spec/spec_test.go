@@ -86,6 +86,21 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
+// TestProgramsFindTheirFiles: without a package programs come from where the job was submitted.
+func TestProgramsFindTheirFiles(t *testing.T) {
+	for text, want := range map[string]string{
+		"mapper: {exec: cat}": "/d", "mapper: {builtin: sort}, reducer: {exec: cat}": "/d", "mapper: {builtin: sort}": "",
+	} {
+		s, err := Parse("j.yaml", []byte("kind: mapreduce\ninput: a\noutput: b\nmapreduce: {"+text+"}\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if job, err := s.Job("/d"); err != nil || job.Package != want {
+			t.Errorf("%s: package %q, %v; want %q", text, job.Package, err, want)
+		}
+	}
+}
+
 func TestMistakes(t *testing.T) {
 	const head = "kind: mapreduce\ninput: a\noutput: b\n"
 	for _, c := range []struct{ text, want string }{
