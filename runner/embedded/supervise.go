@@ -49,10 +49,13 @@ func (h *Home) Supervise(ctx context.Context, job scheduler.Job, o Options) (am.
 	defer lease.Release(work)          // on failure the kernel takes it back when this process ends
 	s := supervisor{home: h, job: job, options: o, session: newSession(h.Dir)}
 	report, err := s.run(work, ctx.Done())
-	if err == nil {
-		err = h.forget(work, job.ID)
+	if err != nil {
+		return report, err
 	}
-	return report, err
+	if err := h.forget(work, job.ID); err != nil { // which does not change what the job has done
+		o.Say("Not all that the job has left could be removed: " + say.Sentence(err))
+	}
+	return report, nil
 }
 
 // forget removes what a job that is over leaves behind, but for its record and its logs: also what processes that were
