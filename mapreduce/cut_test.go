@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/seed3322913c/runner/functions"
 	"github.com/seed3322913c/runner/scheduler"
 )
 
@@ -117,7 +118,7 @@ func TestCuts(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		keys := rapid.SliceOf(rapid.SliceOfN(rapid.ByteRange('a', 'c'), 0, 3)).Draw(t, "keys")
 		n := rapid.IntRange(1, 10).Draw(t, "ranges")
-		cuts := evenCuts(append([][]byte(nil), keys...), n)
+		cuts := evenCuts(append([][]byte(nil), keys...), n, bytes.Compare)
 		if len(cuts) > n-1 {
 			t.Fatalf("%d cuts for %d ranges", len(cuts), n)
 		}
@@ -126,7 +127,7 @@ func TestCuts(t *testing.T) {
 				t.Fatalf("%q", cuts)
 			}
 		}
-		part := rangeOf(cuts)
+		part := rangeOf(cuts, functions.KeyOrder{})
 		for _, k := range keys {
 			p := part(k)
 			if p > 0 && bytes.Compare(k, cuts[p-1]) < 0 || p < len(cuts) && bytes.Compare(k, cuts[p]) >= 0 {
@@ -138,7 +139,7 @@ func TestCuts(t *testing.T) {
 	for i := range 1000 {
 		keys = append(keys, fmt.Appendf(nil, "%04d", i))
 	}
-	if d := cmp.Diff([][]byte{[]byte("0250"), []byte("0500"), []byte("0750")}, evenCuts(keys, 4)); d != "" {
+	if d := cmp.Diff([][]byte{[]byte("0250"), []byte("0500"), []byte("0750")}, evenCuts(keys, 4, bytes.Compare)); d != "" {
 		t.Error(d)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/seed3322913c/runner/functions"
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/mapreduce/commit"
@@ -150,7 +151,7 @@ func (e *Engine) divide(ctx context.Context, c checked, bytes int64) (shuffling,
 
 // folds reports whether maps will probably fold int64 values. Only a combiner of this process can.
 func (e *Engine) folds(ctx context.Context, opts Options) (bool, error) {
-	if opts.Combiner.Builtin == "" {
+	if opts.Combiner.Builtin == "" || opts.Key != (functions.KeyOrder{}) {
 		return false, nil
 	}
 	id := scheduler.AttemptID{Task: scheduler.TaskID{Stage: "plan"}}

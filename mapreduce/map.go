@@ -118,14 +118,18 @@ func (t *task) collector(
 	combiner functions.Reducer, values functions.ValueKind, c collecting,
 ) (collect.Collector, error) {
 	opts := collect.Options{Dir: t.Dir, Scratch: t.Scratch, Budget: c.budget, Partitions: c.Partitions}
+	order := t.opts.Key
 	var partition func(key []byte) int
-	if c.Cuts != nil {
-		partition = rangeOf(c.Cuts)
+	switch {
+	case c.Cuts != nil:
+		partition = rangeOf(c.Cuts, order)
+	case order.Group > 0:
+		partition = func(key []byte) int { return segment.Partition(segment.Hash(order.GroupOf(key)), c.Partitions) }
 	}
-	if f := folderOf(combiner); f != nil && values != functions.ValueBytes {
+	if f := folderOf(combiner); f != nil && order == (functions.KeyOrder{}) && values != functions.ValueBytes {
 		return collect.NewFolder(f, collect.FoldOptions{Options: opts, Values: values, Partition: partition})
 	}
-	o := collect.SortOptions{Options: opts, Combiner: combiner, Values: values}
+	o := collect.SortOptions{Options: opts, Combiner: combiner, Values: values, Compare: order.Compare()}
 	if partition != nil {
 		o.Partition = func(key, _ []byte) int { return partition(key) }
 	}

@@ -35,6 +35,9 @@ type Options struct {
 	// before every key of the next.
 	Partitioner Partitioner `json:"partitioner,omitempty"`
 
+	// Key says in which order keys come to the reducers, and which of them come together.
+	Key functions.KeyOrder `json:"key,omitzero"`
+
 	// Set are the parameters of the job's functions.
 	Set functions.Params `json:"set,omitempty"`
 
@@ -144,6 +147,9 @@ func (o Options) Validate() error {
 			o.SplitSize, int64(MaxSplitSize))
 	}
 	if err := o.checkFormats(); err != nil {
+		return err
+	}
+	if err := o.Key.Validate(); err != nil {
 		return err
 	}
 	for _, f := range []struct {

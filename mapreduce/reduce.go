@@ -84,7 +84,9 @@ func (t *task) group(ctx context.Context, in *segments, r functions.Reducer, opt
 	groups group.Groups, each *group.Fold, err error,
 ) {
 	if !in.folded() {
-		groups, err = group.NewMerge(ctx, in.ranges, group.MergeOptions{Options: opts})
+		groups, err = group.NewMerge(ctx, in.ranges, group.MergeOptions{
+			Options: opts, Compare: t.opts.Key.Compare(), Group: t.opts.Key.CompareGroups(),
+		})
 		return groups, nil, err
 	}
 	combiner, err := t.roles().combiner(ctx, t.in)

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"github.com/seed3322913c/runner/functions"
 	"github.com/seed3322913c/runner/mapreduce/arena"
 	"github.com/seed3322913c/runner/mapreduce/split"
 	"github.com/seed3322913c/runner/mapreduce/text"
@@ -52,7 +53,7 @@ func (e *Engine) cuts(ctx context.Context, c checked, n int) ([][]byte, error) {
 	if err := cleanup(m, &keys); err != nil { // also hands out what a child process still has
 		return nil, failed("mapreduce.Plan", nil, err)
 	}
-	return evenCuts(keys.keys, n), nil
+	return evenCuts(keys.keys, n, orderOf(c.opts.Key)), nil
 }
 
 // places returns pieces of files at random places.
@@ -119,8 +120,8 @@ func (k *keyCollector) enough() error {
 }
 
 // evenCuts returns at most n-1 different keys that divide the sample evenly, in order.
-func evenCuts(keys [][]byte, n int) [][]byte {
-	slices.SortFunc(keys, bytes.Compare)
+func evenCuts(keys [][]byte, n int, compare func(a, b []byte) int) [][]byte {
+	slices.SortFunc(keys, compare)
 	var cuts [][]byte
 	for i := 1; i < n && len(keys) > 0; i++ {
 		k := keys[share(int64(len(keys)), i, n)]
@@ -131,10 +132,19 @@ func evenCuts(keys [][]byte, n int) [][]byte {
 	return cuts
 }
 
-// rangeOf returns a partition function for cuts.
-func rangeOf(cuts [][]byte) func(key []byte) int {
+// orderOf returns the comparison of keys.
+func orderOf(o functions.KeyOrder) func(a, b []byte) int {
+	if compare := o.Compare(); compare != nil {
+		return compare
+	}
+	return bytes.Compare
+}
+
+// rangeOf returns a partition function for cuts. Keys of one group are in one partition.
+func rangeOf(cuts [][]byte, order functions.KeyOrder) func(key []byte) int {
+	compare := orderOf(order)
 	return func(key []byte) int {
-		i, found := slices.BinarySearchFunc(cuts, key, bytes.Compare)
+		i, found := slices.BinarySearchFunc(cuts, order.GroupOf(key), compare)
 		if found {
 			i++
 		}

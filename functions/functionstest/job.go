@@ -39,6 +39,7 @@ func Main(m *testing.M, fns ...functions.Function) {
 type JobDriver struct {
 	Function string // the name of one of the functions given to Main; may be empty if there is only one
 	Params   functions.Params
+	Key      functions.KeyOrder // how keys are sorted and grouped
 
 	Input    map[string]string // files, by their names
 	Reducers int               // parts of the output; 0: one
@@ -107,7 +108,7 @@ func (d JobDriver) job(t testing.TB, ctx context.Context) scheduler.Job {
 		size += len(text)
 	}
 	options := mapreduce.Options{
-		Mapper: f.Mapper, Combiner: f.Combiner, Reducer: f.Reducer, Set: d.Params,
+		Mapper: f.Mapper, Combiner: f.Combiner, Reducer: f.Reducer, Set: d.Params, Key: d.Key,
 		Reducers: mapreduce.ExactReducers(max(1, d.Reducers)), SplitSize: int64(size/max(1, d.Maps) + 1),
 	}
 	engine, err := json.Marshal(options)
