@@ -1,15 +1,15 @@
 // Package block moves the bytes of files between streams and the objects of a store.
 //
-// A file is a list of blocks, a block is one object that never changes, or the beginning of one. Copy cuts a stream into
-// blocks while it arrives; nothing is buffered but what the store's writer holds, and a block is made durable while the
-// next one is written. Write reads any range of such a list.
+// A file is a list of blocks, a block is one object that never changes, or the beginning of one. Copy cuts a stream
+// into blocks while it arrives; nothing is buffered but what the store's writer holds, and a block is made durable while
+// the next one is written. Write reads any range of such a list.
 //
 //	blocks/6f/00000012000000a1     the object of a block: two digits of a hash, then its id in hexadecimal
 //
 // The hash spreads what is written at one time over 256 prefixes, since object stores limit requests per prefix.
 //
-// While a block is written its checksum is made as HDFS makes it, so that a file's checksum is known without reading it:
-// the MD5 of the CRC32Cs of all 512-byte chunks; a file's is the MD5 of its blocks', padded (see Checksum).
+// While a block is written its checksum is made as HDFS makes it, so that a file's checksum is known without reading
+// it: the MD5 of the CRC32Cs of all 512-byte chunks; a file's is the MD5 of its blocks', padded (see Checksum).
 package block
 
 import (
@@ -97,9 +97,10 @@ type written struct {
 }
 
 // Copy writes what r yields as blocks of size bytes, and returns them when they are durable. newID must give ids that
-// were never used. If r fails, what came before is kept: Copy returns those blocks and the error. If the store fails, the
-// blocks that are returned beside the error are durable, too. Whoever does not use them deletes them with Delete.
-func Copy(ctx context.Context, st store.Store, r io.Reader, size int64, newID func() uint64) ([]namespace.Block, error) {
+// were never used. If r fails, what came before is kept: Copy returns those blocks and the error. If the store fails,
+// the blocks that are returned beside the error are durable, too. Whoever does not use them deletes them with Delete.
+func Copy(ctx context.Context, st store.Store, r io.Reader, size int64,
+	newID func() uint64) ([]namespace.Block, error) {
 	if size < 1 {
 		return nil, errs.Errorf("block.Copy", errs.Invalid, nil, "blocks of %d bytes", size)
 	}

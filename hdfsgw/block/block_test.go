@@ -80,7 +80,8 @@ func TestABrokenStreamLeavesAPrefix(t *testing.T) {
 }
 
 func TestAFailingStoreIsTold(t *testing.T) {
-	for _, rule := range []fault.Rule{{Op: around.Commit, Nth: 2}, {Op: around.Create, Nth: 3}, {Op: around.Write, Nth: 4}} {
+	for _, rule := range []fault.Rule{{Op: around.Commit, Nth: 2}, {Op: around.Create, Nth: 3},
+		{Op: around.Write, Nth: 4}} {
 		st := fault.New(mem.New(), 1, rule)
 		blocks, err := Copy(t.Context(), st, bytes.NewReader(noise(5000)), 1000, ids())
 		if !errors.Is(err, errs.Unavailable) {

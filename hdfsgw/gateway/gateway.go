@@ -1,14 +1,15 @@
-// Package gateway makes a namespace, a journal and a store into one HDFS: it leads or stands by, serves WebHDFS, and keeps
-// house.
+// Package gateway makes a namespace, a journal and a store into one HDFS: it leads or stands by, serves WebHDFS, and
+// keeps house.
 //
-//	          ┌─ standby: follows the journal, answers StandbyException ◀──────────────┐
-//	Run ──────┤  got the lease                                                        │ lost the lease, or fenced
-//	          └▶ leader: seals the journal, serves, ends late leases, deletes dropped blocks ┘
+//	      ┌▶ standby: follows the journal, answers StandbyException ──────────┐ got the lease
+//	Run ──┤                                                                   │
+//	      └─ leader: seals the journal, serves, deletes dropped blocks ◀──────┘
+//	         (until it loses the lease, or is fenced)
 //
 // The lease only decides who tries; the journal decides who leads. So two leaders can't both change anything, and what
 // remains is that an old leader answers reads from its memory although there is a newer one. It does so only while it
-// has seen within a quarter of the lease's time that it still has the lease; otherwise, as after a pause of the process or
-// the machine, it first proves by an entry in the journal that it leads.
+// has seen within a quarter of the lease's time that it still has the lease; otherwise, as after a pause of the process
+// or the machine, it first proves by an entry in the journal that it leads.
 package gateway
 
 import (
@@ -58,7 +59,8 @@ func (o Options) withDefaults() Options {
 	for _, d := range []struct {
 		field *time.Duration
 		value time.Duration
-	}{{&o.TTL, 8 * time.Second}, {&o.Grace, 10 * time.Minute}, {&o.LeaseLimit, 20 * time.Minute}, {&o.Every, 30 * time.Second}} {
+	}{{&o.TTL, 8 * time.Second}, {&o.Grace, 10 * time.Minute}, {&o.LeaseLimit, 20 * time.Minute},
+		{&o.Every, 30 * time.Second}} {
 		if *d.field == 0 {
 			*d.field = d.value
 		}

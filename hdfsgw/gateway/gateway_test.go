@@ -63,7 +63,8 @@ func TestAStandbyTakesOver(t *testing.T) {
 		if code, body := ask(one, "PUT", "/f?op=CREATE&namenoderpcaddress=x", "hello"); code != http.StatusCreated {
 			t.Fatal(code, body)
 		}
-		if code, body := ask(two, "GET", "/f?op=GETFILESTATUS", ""); code != 403 || !strings.Contains(body, "StandbyException") {
+		code, body := ask(two, "GET", "/f?op=GETFILESTATUS", "")
+		if code != 403 || !strings.Contains(body, "StandbyException") {
 			t.Error(code, body)
 		}
 		stopOne()
@@ -87,7 +88,8 @@ func TestAPausedLeaderDoesNotAnswer(t *testing.T) {
 			t.Fatal(err)
 		}
 		l.seen.Store(0) // as if it had not looked for long
-		if code, body := ask(old, "GET", "/?op=GETFILESTATUS", ""); code != 403 || !strings.Contains(body, "StandbyException") {
+		code, body := ask(old, "GET", "/?op=GETFILESTATUS", "")
+		if code != 403 || !strings.Contains(body, "StandbyException") {
 			t.Error(code, body)
 		}
 		if err := other.Close(); err != nil {

@@ -82,8 +82,8 @@ func (t *Tree) setReplication(r *Request) (Result, error) {
 	return Result{OK: true}, nil
 }
 
-// Policy is a storage policy: a name that clients set and read. Every block is an object of the same store, whatever its
-// policy says.
+// Policy is a storage policy: a name that clients set and read. Every block is an object of the same store, whatever
+// its policy says.
 type Policy struct {
 	ID                                                uint8
 	Name                                              string

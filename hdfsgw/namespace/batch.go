@@ -5,8 +5,8 @@ import "strings"
 // Success is the file that tells that a directory holds a whole job's output.
 const Success = "_SUCCESS"
 
-// batchCommit publishes a job's output at once: every source moves to its destination, and _SUCCESS appears in the output
-// directory. If anything is in the way, nothing moves. The same job asking again is told that it is done.
+// batchCommit publishes a job's output at once: every source moves to its destination, and _SUCCESS appears in the
+// output directory. If anything is in the way, nothing moves. The same job asking again is told that it is done.
 func (t *Tree) batchCommit(r *Request) (Result, error) {
 	if _, done := t.jobs[r.Job]; done {
 		return Result{OK: true}, nil
@@ -95,7 +95,7 @@ func (t *Tree) departing(r *Request, source, dest string) error {
 	if err := t.removable(&r.Caller, p.slot); err != nil {
 		return err
 	}
-	return t.noSnapshots(p.slot, "The directory %s cannot be renamed since %s is snapshottable and already has snapshots", source)
+	return t.noSnapshots(p.slot, renamedSnapshots, source)
 }
 
 // publish moves one file of a checked commit, and makes the directories it needs. Its bytes count against quotas, but

@@ -13,7 +13,7 @@ import (
 
 // A checkpoint is a row of chunks, each a uvarint length and the bytes of coded values:
 //
-//	| version, nextID, names of people | inodes ... | inodes ... | empty | the rest: leases, jobs, dropped, outcomes ... | empty |
+//	| version, nextID, names of people | inodes ... | inodes ... | empty | the rest: leases, jobs, outcomes ... |
 //
 // An inode is coded with its name and its blocks, and its place is its slot, so what is restored has no gaps.
 const (
@@ -78,8 +78,8 @@ func (f frozen) WriteTo(out io.Writer) (written int64, err error) {
 	return written, err
 }
 
-// renumber returns the slots that the inodes will have when they are restored one after the other, and gives what is kept
-// by slot beside them its new keys.
+// renumber returns the slots that the inodes will have when they are restored one after the other, and gives what is
+// kept by slot beside them its new keys.
 func (t *Tree) renumber() []uint32 {
 	dense := make([]uint32, t.inodes.next)
 	n := none

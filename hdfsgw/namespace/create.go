@@ -278,7 +278,8 @@ func (t *Tree) concatSource(r *Request, target uint32, path string) (uint32, err
 	n := t.inodes.get(slot)
 	switch {
 	case slot == target:
-		return none, Refuse(HadoopIllegalArgument, "concat: the src file %s is the same with the target file %s", path, r.Path)
+		return none, Refuse(HadoopIllegalArgument, "concat: the src file %s is the same with the target file %s", path,
+			r.Path)
 	case n.parent != t.inodes.get(target).parent:
 		return none, Refuse(HadoopIllegalArgument, "Source file %s is not in the same directory with the target %s", path,
 			r.Path)

@@ -36,8 +36,8 @@ func (t *Tree) beingCreated(operation string, slot uint32, r *Request, holder st
 		return Refuse(Retriable, "Failed to %s %s for %s on %s because the file was under recovery; it is closed now.",
 			operation, path, r.Holder, r.Client)
 	}
-	return Refuse(AlreadyBeingCreated, "Failed to %s %s for %s on %s because this file lease is currently owned by %s on %s",
-		operation, path, r.Holder, r.Client, holder, r.Client)
+	return Refuse(AlreadyBeingCreated, "Failed to %s %s for %s on %s because this file lease is currently owned by"+
+		" %s on %s", operation, path, r.Holder, r.Client, holder, r.Client)
 }
 
 func (t *Tree) renewLease(r *Request) (Result, error) {

@@ -71,13 +71,18 @@ func (t *Tree) remove(r *Request) (Result, error) {
 			return Result{}, err
 		}
 	}
-	if err := t.noSnapshots(p.slot, "The directory %s cannot be deleted since %s is snapshottable and already has snapshots",
-		r.Path); err != nil {
+	if err := t.noSnapshots(p.slot, deletedSnapshots, r.Path); err != nil {
 		return Result{}, err
 	}
 	t.destroy(p.slot, r.Time)
 	return Result{OK: true}, nil
 }
+
+// Wordings for noSnapshots.
+const (
+	deletedSnapshots = "The directory %s cannot be deleted since %s is snapshottable and already has snapshots"
+	renamedSnapshots = "The directory %s cannot be renamed since %s is snapshottable and already has snapshots"
+)
 
 // noSnapshots refuses if there are snapshots at or below slot.
 func (t *Tree) noSnapshots(slot uint32, wording, path string) error {
@@ -196,8 +201,7 @@ func (t *Tree) renameable(src, dst *place, r *Request) error {
 	if err := t.removable(&r.Caller, dst.slot); err != nil {
 		return err
 	}
-	return t.noSnapshots(dst.slot, "The directory %s cannot be deleted since %s is snapshottable and already has snapshots",
-		r.Dest)
+	return t.noSnapshots(dst.slot, deletedSnapshots, r.Dest)
 }
 
 // move puts src where dst is to be, in place of what is there.
@@ -208,8 +212,7 @@ func (t *Tree) move(src, dst *place, r *Request) error {
 	if err := t.allow(&r.Caller, dst.parent, write); err != nil {
 		return err
 	}
-	if err := t.noSnapshots(src.slot, "The directory %s cannot be renamed since %s is snapshottable and already has snapshots",
-		r.Path); err != nil {
+	if err := t.noSnapshots(src.slot, renamedSnapshots, r.Path); err != nil {
 		return err
 	}
 	if err := t.chargeMove(src.slot, dst.parent); err != nil {

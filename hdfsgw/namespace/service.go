@@ -40,8 +40,8 @@ func (s *Service) Now() int64 { return s.clock().UnixMilli() }
 
 // Do executes one operation: when it returns a result or an *Error, that outcome is durable. Time is set here, and ID
 // unless the caller has one of its own to ask again with. Other errors leave the outcome unknown or say that nothing
-// happened, as journal.Leader.Append's do: those that an HDFS client can act on come as an *Error of class Standby (there
-// is another leader) or Retriable.
+// happened, as journal.Leader.Append's do: those that an HDFS client can act on come as an *Error of class Standby
+// (there is another leader) or Retriable.
 func (s *Service) Do(ctx context.Context, r Request) (Result, error) {
 	const op = "namespace.Do"
 	select {
@@ -75,7 +75,8 @@ func (s *Service) Do(ctx context.Context, r Request) (Result, error) {
 func asRefusal(err error) error {
 	switch {
 	case errors.Is(err, errs.Fenced):
-		return Refuse(Standby, "Operation category WRITE is not supported in state standby. Visit https://s.apache.org/sbnn-error")
+		return Refuse(Standby, "Operation category WRITE is not supported in state standby. Visit "+
+			"https://s.apache.org/sbnn-error")
 	case errors.Is(err, errs.Unavailable):
 		return Refuse(Retriable, "The outcome is not known, ask again: %s", errs.Cause(err))
 	}

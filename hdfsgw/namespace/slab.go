@@ -5,8 +5,8 @@ import "slices"
 // pageSize is how many records are copied when the first of them changes after a snapshot.
 const pageSize = 512
 
-// slab keeps records of one type by number. It has no pointer per record, so the garbage collector passes it by. Number 0
-// is never given out. A snapshot shares all pages; a page is copied when it is changed afterwards.
+// slab keeps records of one type by number. It has no pointer per record, so the garbage collector passes it by.
+// Number 0 is never given out. A snapshot shares all pages; a page is copied when it is changed afterwards.
 type slab[T any] struct {
 	pages []*page[T]
 	next  uint32   // the lowest number never used

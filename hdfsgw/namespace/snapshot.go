@@ -86,7 +86,8 @@ func (t *Tree) createSnapshot(r *Request) (Result, error) {
 	case err != nil:
 		return Result{}, err
 	case t.child(hidden, r.Name) != none:
-		return Result{}, Refuse(Snapshot, "Failed to add snapshot: there is already a snapshot with the same name \"%s\".", r.Name)
+		return Result{}, Refuse(Snapshot,
+			"Failed to add snapshot: there is already a snapshot with the same name \"%s\".", r.Name)
 	case t.inodes.get(hidden).size >= maxSnapshots:
 		return Result{}, Refuse(Snapshot, "Failed to add snapshot: there are already %d snapshot(s) and the max number is %d",
 			maxSnapshots, maxSnapshots)
@@ -168,7 +169,8 @@ func (t *Tree) deleteSnapshot(r *Request) (Result, error) {
 	}
 	slot := t.child(hidden, r.Name)
 	if slot == none {
-		return Result{}, Refuse(Snapshot, "Cannot delete snapshot %s from path %s: the snapshot does not exist.", r.Name, r.Path)
+		return Result{}, Refuse(Snapshot, "Cannot delete snapshot %s from path %s: the snapshot does not exist.",
+			r.Name, r.Path)
 	}
 	t.unlink(slot, r.Time)
 	t.forget(slot, r.Time)

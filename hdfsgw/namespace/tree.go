@@ -1,12 +1,12 @@
-// Package namespace is the tree of files and directories of an HDFS: names, owners, permissions, ACLs, quotas, snapshots,
-// leases, and for each file the list of objects that hold its bytes. It holds no bytes itself.
+// Package namespace is the tree of files and directories of an HDFS: names, owners, permissions, ACLs, quotas,
+// snapshots, leases, and for each file the list of objects that hold its bytes. It holds no bytes itself.
 //
-// A Tree is a deterministic state machine behind a journal. The journal keeps requests, not effects: "carol renames /a to
-// /b at 12:00:01", and executing it again gives the same effect or the same refusal. Refusals are outcomes too. The
+// A Tree is a deterministic state machine behind a journal. The journal keeps requests, not effects: "carol renames /a
+// to /b at 12:00:01", and executing it again gives the same effect or the same refusal. Refusals are outcomes too. The
 // last outcomes are remembered by the id of their operation, so whoever got no answer asks again and nothing happens
 // twice, with another leader too.
 //
-//	Service.Do ──▶ journal.Leader.Append ──▶ Tree.Apply ──▶ outcome, remembered by id ──▶ Service.Do answers
+//	Service.Do ──▶ journal.Leader.Append ──▶ Tree.Apply ──▶ outcome, kept by id ──▶ Service.Do
 //	                (one object for many)     (one by one, in the order of the log)
 //	Tree.Status, List, ... read what was applied; they wait for nobody but Apply
 //

@@ -51,7 +51,8 @@ func dump(t *Tree) string {
 	var lines []string
 	t.walk(rootSlot, "", func(slot uint32, path string) {
 		n := t.inodes.get(slot)
-		lines = append(lines, fmt.Sprint("/", path, t.status(slot), t.blocksOf(n), t.acls[slot], t.xattrs[slot], t.open[slot]))
+		lines = append(lines, fmt.Sprint("/", path, t.status(slot), t.blocksOf(n), t.acls[slot], t.xattrs[slot],
+			t.open[slot]))
 		if h, ok := t.hidden[slot]; ok {
 			t.walk(h, path+"/.snapshot", func(slot uint32, path string) {
 				lines = append(lines, fmt.Sprint("/", path, t.status(slot), t.blocksOf(t.inodes.get(slot))))
@@ -201,7 +202,8 @@ func TestTreeIsTheModel(t *testing.T) {
 			"create": func(t *rapid.T) {
 				p, n := names.Draw(t, "path"), rapid.Int64Range(1, 9).Draw(t, "length")
 				id++
-				r, err := do(t, tree, Request{Op: OpCreate, Path: p, Close: true, Replication: 1, Blocks: []Block{{ID: id, Length: n}}})
+				r, err := do(t, tree, Request{Op: OpCreate, Path: p, Close: true, Replication: 1,
+					Blocks: []Block{{ID: id, Length: n}}})
 				if want := m.create(p, n); (err == nil && r.OK) != want {
 					t.Fatal(p, r, err, want)
 				}
@@ -317,7 +319,7 @@ func TestEverythingSurvives(t *testing.T) {
 		t.Error("the snapshot has", blocks, err)
 	}
 	_, blocks, err = tree.Blocks(root, "/d/f")
-	if want := []Block{block[0], {ID: 8, Length: 5}, {ID: 10, Length: 1}}; err != nil || len(blocks) != 3 || blocks[1].Length != 5 {
+	if want := []Block{block[0], {ID: 8, Length: 5}, {ID: 10, Length: 1}}; err != nil || !slices.Equal(blocks, want) {
 		t.Error("the file has", blocks, err, "and not", want)
 	}
 	must(t, tree, Request{Op: OpBatchCommit, Path: "/job/out", Job: "j1"}) // done already
@@ -334,7 +336,8 @@ func TestEverythingSurvives(t *testing.T) {
 func TestBatchCommitIsAllOrNothing(t *testing.T) {
 	tree := New(Options{})
 	for i, path := range []string{"/t/0", "/t/1", "/out/part-1"} {
-		must(t, tree, Request{Op: OpCreate, Path: path, Replication: 1, Close: true, Blocks: []Block{{ID: uint64(i + 1), Length: 1}}})
+		must(t, tree, Request{Op: OpCreate, Path: path, Replication: 1, Close: true,
+			Blocks: []Block{{ID: uint64(i + 1), Length: 1}}})
 	}
 	before := tree.asModel()
 	_, err := do(t, tree, Request{Op: OpBatchCommit, Path: "/out", Job: "j", Sources: []string{"/t/0", "/t/1"},
@@ -403,7 +406,8 @@ func TestBytesPerFile(t *testing.T) {
 
 func FuzzApply(f *testing.F) {
 	f.Add((&Request{Op: OpMkdirs, Path: "/a/b", Perm: 0o755, Caller: root}).encode(), []byte("x"))
-	f.Add((&Request{Op: OpBatchCommit, Path: "/", Job: "j", Sources: []string{"/x"}, Dests: []string{"/y"}, Caller: root}).encode(),
+	f.Add((&Request{Op: OpBatchCommit, Path: "/", Job: "j", Sources: []string{"/x"}, Dests: []string{"/y"},
+		Caller: root}).encode(),
 		(&Request{Op: OpSetACL, Path: "/x", ACL: []ACLEntry{{Kind: ACLMask}}}).encode())
 	f.Fuzz(func(t *testing.T, one, two []byte) {
 		tree := New(Options{})

@@ -248,7 +248,8 @@ func (c *call) locatedBlocks() error {
 		"storageID": "objects", "xceiverCount": 1, "xferPort": 0}
 	all := make([]object, len(blocks))
 	for i, b := range blocks {
-		all[i] = object{"block": object{"blockId": b.ID, "blockPoolId": "BP-objects", "generationStamp": 1, "numBytes": b.Length},
+		all[i] = object{"block": object{"blockId": b.ID, "blockPoolId": "BP-objects", "generationStamp": 1,
+			"numBytes": b.Length},
 			"blockToken": object{"urlString": "AAAAAA"}, "cachedLocations": []object{}, "isCorrupt": false,
 			"locations": repeat(node, s), "startOffset": starts[i], "storageTypes": repeat("DISK", s)}
 	}

@@ -64,7 +64,8 @@ func newServer(t *testing.T, o Options) *httptest.Server {
 }
 
 // ask makes one request, with the URL as it is written, and does not follow.
-func ask(t *testing.T, s *httptest.Server, method, target string, body io.Reader, headers map[string]string) (*http.Response, string) {
+func ask(t *testing.T, s *httptest.Server, method, target string, body io.Reader,
+	headers map[string]string) (*http.Response, string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, s.URL, body)
 	if err != nil {

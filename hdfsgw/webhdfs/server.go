@@ -5,7 +5,7 @@
 //	PUT that Location, with the bytes        201
 //
 // The second request is the data node's part. It is answered by the same server; the parameter tells the two apart, as
-// it does in Hadoop's own URLs. Everything a client sees is held by testdata/webhdfs.jsonl: the replies of a real NameNode.
+// it does in Hadoop's own URLs. Everything a client sees is held by testdata/webhdfs.jsonl, the replies of a real one.
 package webhdfs
 
 import (

@@ -75,7 +75,8 @@ func TestADeadClientLeavesNothingOrAPrefix(t *testing.T) {
 	for _, size := range []int{100, 3 << 20} {
 		path := fmt.Sprintf("/dead-%d", size)
 		target := prefix + path + "?op=CREATE&user.name=root&namenoderpcaddress=x"
-		r, err := http.NewRequestWithContext(t.Context(), "PUT", s.URL+target, brokenBody{bytes.NewReader(make([]byte, size))})
+		body := brokenBody{bytes.NewReader(make([]byte, size))}
+		r, err := http.NewRequestWithContext(t.Context(), "PUT", s.URL+target, body)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -90,7 +91,8 @@ func TestADeadClientLeavesNothingOrAPrefix(t *testing.T) {
 	s.Close()
 	again := httptest.NewServer(h)
 	defer again.Close()
-	if resp, _ := ask(t, again, "GET", prefix+"/dead-100?op=GETFILESTATUS", nil, nil); resp.StatusCode != http.StatusNotFound {
+	resp, _ := ask(t, again, "GET", prefix+"/dead-100?op=GETFILESTATUS", nil, nil)
+	if resp.StatusCode != http.StatusNotFound {
 		t.Error("a short file:", resp.Status)
 	}
 	if h.tree.Stats().Open != 0 {
@@ -118,7 +120,8 @@ func TestTokens(t *testing.T) {
 		}
 	}
 	resp, _ := ask(t, s, "PUT", prefix+"/f?op=CREATE&delegation=secret", nil, nil)
-	if resp, _ = ask(t, s, "PUT", strings.TrimPrefix(resp.Header.Get("Location"), s.URL), strings.NewReader("x"), nil); resp.StatusCode != 201 {
+	data := strings.TrimPrefix(resp.Header.Get("Location"), s.URL)
+	if resp, _ = ask(t, s, "PUT", data, strings.NewReader("x"), nil); resp.StatusCode != 201 {
 		t.Error("the redirect lost the token:", resp.Status)
 	}
 }
