@@ -6,15 +6,13 @@ import (
 )
 
 // index is an ordered set of slots: a B+ tree whose order is a function of the records that the slots stand for, so an
-// entry takes four bytes. Nodes are copied when they are changed after a snapshot.
+// entry takes four bytes. A checkpoint does not have it: it can be made again from the records.
 type index struct {
 	root *node
-	gen  uint32
 }
 
 // node is a leaf (no kids) or has kids, whose first slots are then its slots.
 type node struct {
-	gen   uint32
 	slots []uint32
 	kids  []*node
 }
@@ -24,13 +22,6 @@ const fanout = 128
 
 // order says where a slot lies in relation to what is looked for: below 0 before it, 0 there, above 0 after it.
 type order func(slot uint32) int
-
-func (x *index) own(n *node) *node {
-	if n.gen == x.gen {
-		return n
-	}
-	return &node{x.gen, append(make([]uint32, 0, fanout), n.slots...), slices.Clone(n.kids)}
-}
 
 // kid returns which child covers what o looks for.
 func (n *node) kid(o order) int {
@@ -84,27 +75,25 @@ func (n *node) ascend(o order, f func(slot uint32) bool) bool {
 // insert adds a slot at the place o tells; it must not be in the set.
 func (x *index) insert(slot uint32, o order) {
 	if x.root == nil {
-		x.root = &node{gen: x.gen, slots: []uint32{slot}}
+		x.root = &node{slots: []uint32{slot}}
 		return
 	}
-	x.root = x.own(x.root)
-	if right := x.insertAt(x.root, slot, o); right != nil {
+	if right := x.root.insert(slot, o); right != nil {
 		left := x.root
-		x.root = &node{x.gen, []uint32{left.slots[0], right.slots[0]}, []*node{left, right}}
+		x.root = &node{[]uint32{left.slots[0], right.slots[0]}, []*node{left, right}}
 	}
 }
 
-// insertAt inserts below n, and returns the new right neighbour of n if n had to be split.
-func (x *index) insertAt(n *node, slot uint32, o order) *node {
+// insert inserts below n, and returns the new right neighbour of n if n had to be split.
+func (n *node) insert(slot uint32, o order) *node {
 	var i int
 	if n.kids == nil {
 		i = sort.Search(len(n.slots), func(i int) bool { return o(n.slots[i]) > 0 })
 		n.slots = slices.Insert(n.slots, i, slot)
 	} else {
 		i = n.kid(o)
-		kid := x.own(n.kids[i])
-		n.kids[i] = kid
-		right := x.insertAt(kid, slot, o)
+		kid := n.kids[i]
+		right := kid.insert(slot, o)
 		n.slots[i] = kid.slots[0]
 		if right == nil {
 			return nil
@@ -116,16 +105,16 @@ func (x *index) insertAt(n *node, slot uint32, o order) *node {
 	if len(n.slots) < fanout {
 		return nil
 	}
-	return x.split(n, i)
+	return n.split(i)
 }
 
 // split halves a full node. Names often come in order: then the left part stays nearly full.
-func (x *index) split(n *node, last int) *node {
+func (n *node) split(last int) *node {
 	at := fanout / 2
 	if last == len(n.slots)-1 {
 		at = fanout - fanout/8
 	}
-	right := &node{gen: x.gen, slots: append(make([]uint32, 0, fanout), n.slots[at:]...)}
+	right := &node{slots: append(make([]uint32, 0, fanout), n.slots[at:]...)}
 	n.slots = n.slots[:at]
 	if n.kids != nil {
 		right.kids = slices.Clone(n.kids[at:])
@@ -137,8 +126,7 @@ func (x *index) split(n *node, last int) *node {
 
 // remove takes out the slot that o looks for; it must be there.
 func (x *index) remove(o order) {
-	x.root = x.own(x.root)
-	x.removeAt(x.root, o)
+	x.root.remove(o)
 	for x.root != nil && len(x.root.kids) == 1 {
 		x.root = x.root.kids[0]
 	}
@@ -147,25 +135,23 @@ func (x *index) remove(o order) {
 	}
 }
 
-func (x *index) removeAt(n *node, o order) {
+func (n *node) remove(o order) {
 	if n.kids == nil {
 		i := sort.Search(len(n.slots), func(i int) bool { return o(n.slots[i]) >= 0 })
 		n.slots = slices.Delete(n.slots, i, i+1)
 		return
 	}
 	i := n.kid(o)
-	kid := x.own(n.kids[i])
-	n.kids[i] = kid
-	x.removeAt(kid, o)
+	kid := n.kids[i]
+	kid.remove(o)
 	switch {
 	case len(kid.slots) == 0:
 		n.drop(i)
 		return
 	case i > 0 && len(kid.slots)+len(n.kids[i-1].slots) < fanout/2:
-		left := x.own(n.kids[i-1])
+		left := n.kids[i-1]
 		left.slots = append(left.slots, kid.slots...)
 		left.kids = append(left.kids, kid.kids...)
-		n.kids[i-1] = left
 		n.drop(i)
 		return
 	}
@@ -175,10 +161,4 @@ func (x *index) removeAt(n *node, o order) {
 func (n *node) drop(i int) {
 	n.slots = slices.Delete(n.slots, i, i+1)
 	n.kids = slices.Delete(n.kids, i, i+1)
-}
-
-// snapshot returns the set as it is now, for looking at only.
-func (x *index) snapshot() index {
-	x.gen++
-	return index{root: x.root, gen: x.gen - 1}
 }

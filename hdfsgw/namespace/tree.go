@@ -22,7 +22,7 @@
 //
 // A directory is found through its slot, which a rename does not change: renaming a directory of any size moves one
 // entry of the index. A file is a list of blocks of any length: append adds one, concat links two lists, truncate
-// shortens the last. All of it is copied on write, so that a checkpoint is taken of a tree that goes on changing.
+// shortens the last. Records are copied on write, so that a checkpoint is taken of a tree that goes on changing.
 //
 // A Snapshot (in HDFS's sense) is a copy of the records below a directory, made at once; its files share the blocks. It
 // costs time and memory in proportion to what is below the directory, unlike HDFS's.

@@ -206,7 +206,7 @@ func (c *call) authenticate() error {
 	return nil
 }
 
-var errUnauthenticated = errors.New("Authentication required")
+var errUnauthenticated = errors.New("authentication required")
 
 // jsonType is the Content-Type of documents: a data node says more than a name node.
 func (c *call) jsonType() string {
