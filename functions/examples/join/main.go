@@ -4,8 +4,8 @@
 // Keys are the customer's number and the kind of the line, 0 for customers and 1 for orders, and the job groups by the
 // number: so a customer comes before all of its orders, of which none has to wait in memory.
 //
-//	go build -o join ./functions/examples/join
-//	runner run join.yaml                                         with key: {group: 1}
+//	cd functions/examples/join && go build -o join .
+//	runner run join.yaml                         which says key: {group: 1}
 package main
 
 import (

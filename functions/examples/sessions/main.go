@@ -4,8 +4,8 @@
 // The key of each record is the user and the second, and the job groups by the user: so a user's seconds come in their
 // order, however many there are, and none is kept.
 //
-//	go build -o sessions ./functions/examples/sessions
-//	runner run sessions.yaml                                     with key: {group: 1, numeric: true}
+//	cd functions/examples/sessions && go build -o sessions .
+//	runner run sessions.yaml                     which says key: {group: 1, numeric: true}
 package main
 
 import (
