@@ -8,9 +8,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/agnivade/levenshtein"
-
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/nearest"
 )
 
 // Params are the settings of a job, as its user wrote them.
@@ -95,25 +94,11 @@ func (r *Reader) Check(ok bool, format string, args ...any) {
 func (r *Reader) Err() error {
 	for _, name := range slices.Sorted(maps.Keys(r.params)) {
 		if !slices.Contains(r.known, name) {
-			r.errs = append(r.errs, fmt.Sprintf("unknown parameter %q%s", name, nearest(name, r.known)))
+			r.errs = append(r.errs, fmt.Sprintf("unknown parameter %q%s", name, nearest.Hint(name, r.known)))
 		}
 	}
 	if len(r.errs) == 0 {
 		return nil
 	}
 	return errs.Errorf("guagua.Params", errs.Invalid, nil, "%s", strings.Join(r.errs, "; "))
-}
-
-func nearest(name string, known []string) string {
-	if len(known) == 0 {
-		return ": this program has none"
-	}
-	best := slices.MinFunc(known, func(a, b string) int {
-		return levenshtein.ComputeDistance(name, a) - levenshtein.ComputeDistance(name, b)
-	})
-	if levenshtein.ComputeDistance(name, best) > 1+len(name)/3 {
-		slices.Sort(known)
-		return "; there are " + strings.Join(slices.Compact(known), ", ")
-	}
-	return fmt.Sprintf("; did you mean %q?", best)
 }
