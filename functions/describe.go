@@ -1,7 +1,7 @@
 package functions
 
 import (
-	"github.com/seed3322913c/runner/functions/internal/nearest"
+	"github.com/seed3322913c/runner/infra/nearest"
 	"github.com/seed3322913c/runner/functions/wire"
 	"github.com/seed3322913c/runner/infra/errs"
 )

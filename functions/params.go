@@ -4,7 +4,7 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/seed3322913c/runner/functions/internal/nearest"
+	"github.com/seed3322913c/runner/infra/nearest"
 	"github.com/seed3322913c/runner/infra/errs"
 )
 

@@ -7,7 +7,7 @@ import (
 	"io"
 	"time"
 
-	"github.com/seed3322913c/runner/functions/internal/nearest"
+	"github.com/seed3322913c/runner/infra/nearest"
 	"github.com/seed3322913c/runner/functions/wire"
 	"github.com/seed3322913c/runner/infra/errs"
 )

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/nearest"
 	"github.com/seed3322913c/runner/runner/say"
 )
 
@@ -105,7 +106,7 @@ func explainFlag(cmd *cobra.Command, err error) error {
 	var known []string
 	cmd.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, f.Name) })
 	hint := ""
-	if near := say.Nearest(unknown.GetSpecifiedName(), known); near != "" {
+	if near := nearest.Of(unknown.GetSpecifiedName(), known); near != "" {
 		hint = " Did you mean --" + near + "?"
 	}
 	return say.Errorf(errs.Invalid, "%s has no flag --%s.%s `runner help %[1]s` lists them", cmd.Name(),

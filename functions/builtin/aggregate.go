@@ -6,7 +6,7 @@ import (
 	"strconv"
 
 	"github.com/seed3322913c/runner/functions"
-	"github.com/seed3322913c/runner/functions/internal/nearest"
+	"github.com/seed3322913c/runner/infra/nearest"
 	"github.com/seed3322913c/runner/infra/errs"
 )
 

@@ -20,7 +20,7 @@ import (
 	"slices"
 
 	"github.com/seed3322913c/runner/functions"
-	"github.com/seed3322913c/runner/functions/internal/nearest"
+	"github.com/seed3322913c/runner/infra/nearest"
 	"github.com/seed3322913c/runner/infra/errs"
 )
 

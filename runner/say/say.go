@@ -14,9 +14,8 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/agnivade/levenshtein"
-
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/nearest"
 )
 
 // Exit codes. They are part of what users type and never change their meaning.
@@ -163,22 +162,9 @@ func Path(uri string) string {
 	return path
 }
 
-// Nearest returns the candidate that word was probably meant to be, or "": at most half of its letters may be wrong. Of
-// two as near the longer is taken, since it shares more letters.
-func Nearest(word string, candidates []string) string {
-	best, least := "", max(2, len(word)/2)
-	for _, c := range candidates {
-		d := levenshtein.ComputeDistance(word, c)
-		if d < len(c) && (d < least || d == least && len(c) > len(best)) {
-			best, least = c, d
-		}
-	}
-	return best
-}
-
 // DidYouMean returns ` Did you mean NEAREST?` with the blank in front, or "".
 func DidYouMean(word string, candidates []string) string {
-	if near := Nearest(word, candidates); near != "" {
+	if near := nearest.Of(word, candidates); near != "" {
 		return fmt.Sprintf(" Did you mean %s?", near)
 	}
 	return ""

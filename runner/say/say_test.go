@@ -109,17 +109,3 @@ func TestPath(t *testing.T) {
 		}
 	}
 }
-
-func TestNearest(t *testing.T) {
-	jobs := []string{"wordcount", "grep", "sort", "wordmean"}
-	for word, want := range map[string]string{
-		"wordcuont": "wordcount", "wordmeen": "wordmean", "gerp": "grep", "zzzzzz": "", "": "", "so": "sort",
-	} {
-		if got := Nearest(word, jobs); got != want {
-			t.Errorf("Nearest(%q) = %q, want %q", word, got, want)
-		}
-	}
-	if got := Nearest("reducer_count", []string{"mapper", "reducer", "reducers", "set"}); got != "reducers" {
-		t.Errorf("reducer_count is nearest to %q, want reducers", got)
-	}
-}

@@ -12,7 +12,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 
 	"github.com/seed3322913c/runner/infra/errs"
-	"github.com/seed3322913c/runner/runner/say"
+	"github.com/seed3322913c/runner/infra/nearest"
 )
 
 const schemaURL = "job.json"
@@ -71,7 +71,7 @@ func (d document) explain(e *jsonschema.ValidationError) error {
 	case *kind.AdditionalProperties:
 		key, known := at[len(at)-1], rule.keys()
 		hint := "; there is " + strings.Join(known, ", ")
-		if near := say.Nearest(key, known); near != "" {
+		if near := nearest.Of(key, known); near != "" {
 			hint = fmt.Sprintf("; did you mean %q?", near)
 		}
 		return d.errorf(at, "unknown key %q%s%s", key, inside(at[:len(at)-1]), hint)

@@ -19,3 +19,17 @@ func TestHint(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+func TestOf(t *testing.T) {
+	jobs := []string{"wordcount", "grep", "sort", "wordmean"}
+	for word, want := range map[string]string{
+		"wordcuont": "wordcount", "wordmeen": "wordmean", "gerp": "grep", "zzzzzz": "", "": "", "so": "sort",
+	} {
+		if got := Of(word, jobs); got != want {
+			t.Errorf("Of(%q) = %q, want %q", word, got, want)
+		}
+	}
+	if got := Of("reducer_count", []string{"mapper", "reducer", "reducers", "set"}); got != "reducers" {
+		t.Errorf("reducer_count is nearest to %q, want reducers", got)
+	}
+}
