@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,10 +20,9 @@ import (
 
 // between returns st, with f run before the first call of op on a name that ends in suffix.
 func between(st store.Store, op around.Op, suffix string, f func()) store.Store {
-	done := false
+	var done atomic.Bool
 	return around.New(st, func(_ context.Context, c around.Call, do func([]byte) (int, error)) (int, error) {
-		if !done && c.Op == op && strings.HasSuffix(string(c.Name), suffix) {
-			done = true
+		if c.Op == op && strings.HasSuffix(string(c.Name), suffix) && done.CompareAndSwap(false, true) {
 			f()
 		}
 		return do(c.Data)
