@@ -1,9 +1,9 @@
 package functions
 
 import (
-	"github.com/seed3322913c/runner/infra/nearest"
 	"github.com/seed3322913c/runner/functions/wire"
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/nearest"
 )
 
 // Package is what a binary says about itself.

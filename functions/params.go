@@ -4,8 +4,8 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/seed3322913c/runner/infra/nearest"
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/nearest"
 )
 
 // Params are the parameters of a job (set: in the spec, --set on the command line). All functions of the job share

@@ -7,9 +7,9 @@ import (
 	"io"
 	"time"
 
-	"github.com/seed3322913c/runner/infra/nearest"
 	"github.com/seed3322913c/runner/functions/wire"
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/nearest"
 )
 
 // serve is the child's end of package wire: one conversation, in one goroutine. It has told the executor about the

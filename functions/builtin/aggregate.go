@@ -6,8 +6,8 @@ import (
 	"strconv"
 
 	"github.com/seed3322913c/runner/functions"
-	"github.com/seed3322913c/runner/infra/nearest"
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/nearest"
 )
 
 func aggregateParams() []functions.Param {

@@ -20,8 +20,8 @@ import (
 	"slices"
 
 	"github.com/seed3322913c/runner/functions"
-	"github.com/seed3322913c/runner/infra/nearest"
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/nearest"
 )
 
 // The roles that a function can play.
