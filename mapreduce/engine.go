@@ -111,9 +111,10 @@ func (e *Engine) compile(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	splits := split.Cut(c.files, split.Options{
-		Size: c.opts.SplitSize, Slots: e.opts.Slots, Lines: c.opts.readsLines(), Whole: !c.opts.Format.Lines(),
-	})
+	splits, err := e.split(ctx, c)
+	if err != nil {
+		return err
+	}
 	var p plan
 	for _, f := range c.files {
 		p.Bytes += f.Size

@@ -21,7 +21,7 @@ func (o Options) readsLines() bool {
 // formatted returns a mapper that takes what is read, and hands records of the format to m.
 func formatted(m functions.Mapper, f format.Format) functions.Mapper {
 	switch {
-	case f == format.Text:
+	case f == format.Text || f == format.NLine:
 		return m
 	case f.Lines():
 		return &lineMapper{m, f}

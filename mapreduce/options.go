@@ -170,6 +170,9 @@ func (o Options) checkFormats() error {
 	if err := o.OutputFormat.Check("outputFormat", format.Outputs()); err != nil {
 		return err
 	}
+	if _, err := o.Format.Number(o.Set); err != nil {
+		return err
+	}
 	if !o.Format.Lines() && o.Partitioner == TotalOrderPartitioner {
 		return errs.Errorf("mapreduce.Options", errs.Invalid, nil,
 			"%s orders keys by a sample of lines, which the format %s has not; say partitioner: %s",

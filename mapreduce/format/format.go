@@ -5,10 +5,12 @@
 //	key-value    the line up to its TAB       what follows
 //	json-lines   none                         the line, which must be JSON; blank lines are left out
 //	csv          none                         the fields, with TAB between them (see AppendFields)
+//	nline        none                         the line; maps read the same number of lines
 //	whole-file   the file's URI               all bytes of the file
 //	sequence     the key of a SequenceFile    its value
 //
-// In the first two a record is a line, so that files can be cut; files of the others are read whole, through a Reader.
+// In key-value, json-lines and nline a record is a line, so that files can be cut; files of the others are read whole,
+// through a Reader.
 // A Reader hands records over in runs, each of which is cut again by Cut:
 //
 //	| length of key uvarint | length of value uvarint | key | value |   repeated
@@ -32,13 +34,14 @@ const (
 	Text      Format = ""
 	KeyValue  Format = "key-value"
 	JSONLines Format = "json-lines"
+	NLine     Format = "nline"
 	CSV       Format = "csv"
 	WholeFile Format = "whole-file"
 	Sequence  Format = "sequence"
 )
 
 // Inputs are the formats that can be read, without Text.
-func Inputs() []Format { return []Format{KeyValue, JSONLines, CSV, WholeFile, Sequence} }
+func Inputs() []Format { return []Format{KeyValue, JSONLines, NLine, CSV, WholeFile, Sequence} }
 
 // Outputs are the formats that can be written, without Text.
 func Outputs() []Format { return []Format{JSONLines, CSV, Sequence} }
@@ -52,7 +55,7 @@ func (f Format) Check(key string, known []Format) error {
 }
 
 // Lines reports whether a record is a line, so that files may be cut between lines.
-func (f Format) Lines() bool { return f == Text || f == KeyValue || f == JSONLines }
+func (f Format) Lines() bool { return f == Text || f == KeyValue || f == JSONLines || f == NLine }
 
 // Line makes a record of a line; ok is false if there is none in it. It is only for formats of lines.
 func (f Format) Line(line []byte) (r functions.Record, ok bool, err error) {
