@@ -172,7 +172,7 @@ func (b *Block[T]) leaveOut(why []error) (bad []badRow) {
 		}
 		kept++
 	}
-	*b = b.slice(0, kept)
+	*b = b.Slice(0, kept)
 	return bad
 }
 

@@ -27,8 +27,8 @@ type Block[T Float] struct {
 // Sparse reports whether the block is sparse.
 func (b *Block[T]) Sparse() bool { return b.Starts != nil }
 
-// slice returns rows from to to.
-func (b Block[T]) slice(from, to int) Block[T] {
+// Slice returns rows from from below to, as a view.
+func (b Block[T]) Slice(from, to int) Block[T] {
 	b.First += from
 	b.Rows = to - from
 	if b.Y != nil {
@@ -147,7 +147,7 @@ func (t *Table[T]) rows(from, to int) iter.Seq2[Block[T], error] {
 					return
 				}
 			}
-			part := b.slice(max(0, from-b.First), min(b.Rows, to-b.First))
+			part := b.Slice(max(0, from-b.First), min(b.Rows, to-b.First))
 			if !yield(part, nil) {
 				return
 			}

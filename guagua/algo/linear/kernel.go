@@ -80,7 +80,7 @@ func (k *kernel[T]) residuals(z []T, y []float64, bias []T, sum *train.Sum) {
 			sum.Right-- // there is no right and wrong
 			row[0], gradient[0] = T(r), gradient[0]+r
 		case outputs == 1:
-			loss, p := sigmoid(float64(row[0]+bias[0]), label)
+			loss, p := LogLoss(float64(row[0]+bias[0]), label)
 			sum.Loss += loss
 			if (p > 0.5) == (label == 1) {
 				sum.Right++
@@ -102,8 +102,8 @@ func (k *kernel[T]) residuals(z []T, y []float64, bias []T, sum *train.Sum) {
 	}
 }
 
-// sigmoid returns the log-loss of output z for a label of 0 or 1, and the probability of 1.
-func sigmoid(z, label float64) (loss, p float64) {
+// LogLoss returns the log-loss of output z for a label of 0 or 1, and the probability of 1.
+func LogLoss(z, label float64) (loss, p float64) {
 	e := math.Exp(-math.Abs(z))
 	loss = max(z, 0) + math.Log1p(e) - label*z
 	if z >= 0 {

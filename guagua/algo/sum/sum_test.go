@@ -51,7 +51,8 @@ func TestWhateverDies(t *testing.T) {
 		for iteration := 1; iteration <= 10; iteration++ {
 			for kind := guaguatest.Kill; kind <= guaguatest.Stall; kind++ {
 				f := guaguatest.Fault{Worker: worker, Iteration: iteration, Kind: kind}
-				o := guaguatest.Options{Workers: 2, Iterations: 10, Files: files, Faults: []guaguatest.Fault{f}}
+				o := guaguatest.Options{Workers: 2, Iterations: 10, Files: files}
+				o.Faults = append(o.Faults, f)
 				last, out, err := guaguatest.Run(t.Context(), sum.App(), o)
 				if err != nil || last != 15345 {
 					t.Errorf("%+v: %g, %v", f, last, err)
@@ -65,7 +66,8 @@ func TestWhateverDies(t *testing.T) {
 }
 
 func Example() {
-	out, _, err := guaguatest.Run(context.Background(), sum.App(), guaguatest.Options{Workers: 2, Iterations: 10, Files: files})
+	out, _, err := guaguatest.Run(context.Background(), sum.App(),
+		guaguatest.Options{Workers: 2, Iterations: 10, Files: files})
 	fmt.Println(out, err)
 	// Output: 15345 <nil>
 }
