@@ -18,15 +18,29 @@ func (o Options) readsLines() bool {
 	return err == nil && functions.RecordLengthOf(m) == 0
 }
 
-// formatted returns a mapper that takes what is read, and hands records of the format to m.
-func formatted(m functions.Mapper, f format.Format) functions.Mapper {
+// formatted returns a mapper that takes what is read, and hands records of the format to m. If it
+// fails, m is closed.
+func formatted(m functions.Mapper, f format.Format, set functions.Params) (functions.Mapper, error) {
 	switch {
 	case f == format.Text || f == format.NLine:
-		return m
+		return m, nil
+	case f == format.FixedLength:
+		length, err := f.Number(set)
+		if err != nil {
+			closeFunction(m)
+			return nil, err
+		}
+		return &fixedMapper{lineMapper{m, f}, length}, nil
 	case f.Lines():
-		return &lineMapper{m, f}
+		return &lineMapper{m, f}, nil
 	}
-	return &fileMapper{lineMapper{m, f}}
+	return &fileMapper{lineMapper{m, f}}, nil
+}
+
+// fixedMapper takes records of a fixed length. It is no functions.Binary, since what it puts out is text.
+type fixedMapper struct {
+	lineMapper
+	length int
 }
 
 // lineMapper makes records of lines. What its mapper is able to do beside, it does.

@@ -107,7 +107,7 @@ func (f roles) mapper(ctx context.Context, in instance) (functions.Mapper, error
 	if err != nil {
 		return nil, err
 	}
-	return formatted(m, f.opts.Format), nil
+	return formatted(m, f.opts.Format, f.opts.Set)
 }
 
 // ownMapper returns the mapper that the job names.

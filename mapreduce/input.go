@@ -47,6 +47,9 @@ type batches interface {
 // newInput returns the input of mapper m, in the form that it asks for.
 func newInput(src *split.Source, m functions.Mapper, o text.Options) *input {
 	in := &input{src: src, length: functions.RecordLengthOf(m)}
+	if f, ok := m.(*fixedMapper); ok {
+		in.length = f.length
+	}
 	if f, ok := m.(*fileMapper); ok {
 		in.framed, in.lines = true, format.NewReader(f.format, src.Open, src.Pieces())
 	} else if in.length > 0 {

@@ -19,7 +19,7 @@ func (e *Engine) split(ctx context.Context, c checked) ([]split.Split, error) {
 		return e.splitLines(ctx, c)
 	}
 	return split.Cut(c.files, split.Options{
-		Size: c.opts.SplitSize, Slots: e.opts.Slots, Lines: c.opts.readsLines(), Whole: !c.opts.Format.Lines(),
+		Size: c.opts.SplitSize, Slots: e.opts.Slots, Lines: c.opts.readsLines(), Whole: !c.opts.Format.Divisible(),
 	}), nil
 }
 

@@ -1,16 +1,16 @@
-// Package format turns files into records and records into files, for all forms but plain text and records of fixed
-// length.
+// Package format turns files into records and records into files, for all forms but plain text.
 //
 //	name         key                          value
 //	key-value    the line up to its TAB       what follows
 //	json-lines   none                         the line, which must be JSON; blank lines are left out
 //	csv          none                         the fields, with TAB between them (see AppendFields)
 //	nline        none                         the line; maps read the same number of lines
+//	fixed-length none                         the record's bytes
 //	whole-file   the file's URI               all bytes of the file
 //	sequence     the key of a SequenceFile    its value
 //
-// In key-value, json-lines and nline a record is a line, so that files can be cut; files of the others are read whole,
-// through a Reader.
+// In key-value, json-lines and nline a record is a line, so that files can be cut, and so can they between
+// records of fixed length, which package fixed reads; files of the others are read whole, through a Reader.
 // A Reader hands records over in runs, each of which is cut again by Cut:
 //
 //	| length of key uvarint | length of value uvarint | key | value |   repeated
@@ -31,17 +31,20 @@ type Format string
 
 // The formats.
 const (
-	Text      Format = ""
-	KeyValue  Format = "key-value"
-	JSONLines Format = "json-lines"
-	NLine     Format = "nline"
-	CSV       Format = "csv"
-	WholeFile Format = "whole-file"
-	Sequence  Format = "sequence"
+	Text        Format = ""
+	KeyValue    Format = "key-value"
+	JSONLines   Format = "json-lines"
+	NLine       Format = "nline"
+	FixedLength Format = "fixed-length"
+	CSV         Format = "csv"
+	WholeFile   Format = "whole-file"
+	Sequence    Format = "sequence"
 )
 
 // Inputs are the formats that can be read, without Text.
-func Inputs() []Format { return []Format{KeyValue, JSONLines, NLine, CSV, WholeFile, Sequence} }
+func Inputs() []Format {
+	return []Format{KeyValue, JSONLines, NLine, FixedLength, CSV, WholeFile, Sequence}
+}
 
 // Outputs are the formats that can be written, without Text.
 func Outputs() []Format { return []Format{JSONLines, CSV, Sequence} }
@@ -56,6 +59,9 @@ func (f Format) Check(key string, known []Format) error {
 
 // Lines reports whether a record is a line, so that files may be cut between lines.
 func (f Format) Lines() bool { return f == Text || f == KeyValue || f == JSONLines || f == NLine }
+
+// Divisible reports whether maps may share a file that is not compressed.
+func (f Format) Divisible() bool { return f.Lines() || f == FixedLength }
 
 // Line makes a record of a line; ok is false if there is none in it. It is only for formats of lines.
 func (f Format) Line(line []byte) (r functions.Record, ok bool, err error) {

@@ -25,12 +25,14 @@ func (f Format) number() number {
 	switch f {
 	case NLine:
 		return number{LinesPerMap, 1, 1 << 30}
+	case FixedLength:
+		return number{RecordLength, 0, maxFixed}
 	}
 	return number{}
 }
 
-// Number returns what the job says by the format's parameter, 1 or more: of NLine how many lines a map reads. It is 0
-// for formats without one. It fails with errs.Invalid.
+// Number returns what the job says by the format's parameter, 1 or more: of NLine how many lines a map reads, of FixedLength how
+// many bytes a record has. It is 0 for formats without one. It fails with errs.Invalid.
 func (f Format) Number(set functions.Params) (int, error) {
 	number := f.number()
 	text, given := set[number.param]

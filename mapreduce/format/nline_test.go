@@ -27,6 +27,8 @@ func TestNumber(t *testing.T) {
 	}{
 		{NLine, nil, 1}, {NLine, functions.Params{LinesPerMap: "7"}, 7}, {NLine, functions.Params{LinesPerMap: "0"}, 0},
 		{NLine, functions.Params{LinesPerMap: "many"}, 0}, {NLine, functions.Params{LinesPerMap: "99999999999"}, 0},
+		{FixedLength, functions.Params{RecordLength: "100"}, 100}, {FixedLength, nil, 0},
+		{FixedLength, functions.Params{RecordLength: "99999999"}, 0},
 	} {
 		got, err := c.f.Number(c.set)
 		if got != c.want || (c.want == 0) != (errs.KindOf(err) == errs.Invalid) {
