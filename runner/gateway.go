@@ -35,26 +35,33 @@ type gatewayOptions struct {
 	external  string
 	superuser string
 	coord     string
+	json      bool
 }
 
 // AddFlags adds the flags of `runner gateway`.
 func (o *gatewayOptions) AddFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&o.store, "store", "", "where files and their names are kept: file:///DIR or s3://BUCKET, all of it")
-	flags.StringVar(&o.http, "http", "127.0.0.1:9870", "address to serve WebHDFS on")
-	flags.StringVar(&o.auth, "auth", "", "simple (everybody is who he says; the default on loopback) or token")
-	flags.StringVar(&o.tokens, "tokens", "", "file of a TOKEN and a USER per line, for --auth token")
-	flags.StringVar(&o.external, "external", "", "URL under which clients reach this gateway; default what they ask for")
-	flags.StringVar(&o.superuser, "superuser", "", "who may do everything; default you")
-	flags.StringVar(&o.coord, "coord", "", "folder that gateways of the same store share; one leads, the others stand by")
+	grouped(flags, "What it serves", func(f *pflag.FlagSet) {
+		f.StringVar(&o.store, "store", "", "`URI` where files and their names are kept: file:///DIR or s3://BUCKET, all of it")
+		f.StringVar(&o.http, "http", "127.0.0.1:9870", "`ADDRESS` to serve WebHDFS on; 127.0.0.1:9870 by default")
+		f.StringVar(&o.external, "external", "", "`URL` under which clients reach this gateway; what they ask for by default")
+		f.StringVar(&o.coord, "coord", "", "`FOLDER` that gateways of one store share: one leads, the others stand by")
+	})
+	grouped(flags, "Whom it believes", func(f *pflag.FlagSet) {
+		f.StringVar(&o.auth, "auth", "", "`HOW` callers are known: token, or simple (who they say; the default on loopback)")
+		f.StringVar(&o.tokens, "tokens", "", "`FILE` with a token and its user on each line, for --auth token")
+		f.StringVar(&o.superuser, "superuser", "", "`USER` who may do everything; you by default")
+	})
+	grouped(flags, tellGroup, func(f *pflag.FlagSet) {
+		f.BoolVar(&o.json, "json", false, "one line of JSON for each change between serving and standing by")
+	})
 }
 
 func newGateway(p *program) *cobra.Command {
 	var o gatewayOptions
 	cmd := verb{
-		use:    "gateway --store URI [flags]",
-		does:   "Serves a store as an HDFS that webhdfs:// clients can use.",
-		more:   "Names, permissions, snapshots and the like are kept in a journal in the store, beside the bytes.",
-		hidden: true,
+		use:  "gateway --store URI [flags]",
+		does: "Serves a store as an HDFS that webhdfs:// clients can use.",
+		more: "Names, permissions, snapshots and the like are kept in a journal in the store, beside the bytes.",
 		examples: []string{"runner gateway --store file:///srv/data", "runner gateway --store s3://bucket --auth token --tokens f",
 			"runner gateway --store file:///srv/data --http 127.0.0.1:9871 --coord /srv/coord"},
 	}.command(func(cmd *cobra.Command, args []string) error {
@@ -89,6 +96,7 @@ func (p *program) gateway(ctx context.Context, o gatewayOptions) error {
 	}
 	g := gateway.New(st, gateway.Options{Web: web, Coord: c, OnError: func(err error) { fmt.Fprintln(p.err, err) }})
 	server := &http.Server{Handler: g, ReadHeaderTimeout: 30 * time.Second, MaxHeaderBytes: 64 << 10}
+	interrupted := ctx.Err
 	all, ctx := errgroup.WithContext(ctx)
 	all.Go(func() error { return g.Run(ctx) })
 	all.Go(func() error {
@@ -101,23 +109,40 @@ func (p *program) gateway(ctx context.Context, o gatewayOptions) error {
 		<-ctx.Done()
 		return server.Close()
 	})
-	all.Go(func() error { return p.tellTurns(ctx, g, listener.Addr()) })
-	return all.Wait()
+	all.Go(func() error { return p.tellTurns(ctx, g, listener.Addr(), o.json) })
+	err = all.Wait()
+	if cause := interrupted(); cause != nil {
+		return toldError{errs.E("gateway", errs.Canceled, o.http, cause)} // who has ended it knows
+	}
+	return err
 }
 
-// tellTurns says when the gateway begins and ends to lead.
-func (p *program) tellTurns(ctx context.Context, g *gateway.Gateway, at net.Addr) error {
-	fmt.Fprintf(p.err, "webhdfs://%s is on standby.\n", at)
+// turn is told when the gateway begins or ends to lead.
+type turn struct {
+	Event  string `json:"event"` // "turn"
+	HTTP   string `json:"http"`
+	Leader bool   `json:"leader"`
+}
+
+// tellTurns says at first, and at each change, whether the gateway leads.
+func (p *program) tellTurns(ctx context.Context, g *gateway.Gateway, at net.Addr, asJSON bool) error {
+	leads := false
 	for {
+		switch {
+		case asJSON:
+			if err := writeJSON(p.out, turn{"turn", at.String(), leads}); err != nil {
+				return err
+			}
+		case leads:
+			fmt.Fprintf(p.err, "webhdfs://%s serves.\n", at)
+		default:
+			fmt.Fprintf(p.err, "webhdfs://%s is on standby.\n", at)
+		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-g.Turns():
-		}
-		if g.Leads() {
-			fmt.Fprintf(p.err, "webhdfs://%s serves.\n", at)
-		} else {
-			fmt.Fprintf(p.err, "webhdfs://%s is on standby.\n", at)
+			leads = g.Leads()
 		}
 	}
 }

@@ -52,6 +52,7 @@ func chapters(p *program) []chapter {
 		{"Jobs", []*cobra.Command{
 			newRun(p), newJobs(p), newStatus(p), newLogs(p), newKill(p), newResume(p), newVerify(p),
 		}},
+		{"Files", []*cobra.Command{newGateway(p)}},
 		{"This program", []*cobra.Command{newVersion(p)}},
 	}
 }
@@ -83,7 +84,7 @@ func newRoot(p *program) *cobra.Command {
 	for _, c := range contents {
 		root.AddCommand(c.verbs...)
 	}
-	root.AddCommand(newAM(p), newExecutor(p), newNode(p), newGateway(p), newSpecHelp(p))
+	root.AddCommand(newAM(p), newExecutor(p), newNode(p), newSpecHelp(p))
 	return root
 }
 
