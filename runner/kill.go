@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/seed3322913c/runner/runner/embedded"
+	"github.com/seed3322913c/runner/scheduler"
 )
 
 type killOptions struct {
@@ -25,25 +26,14 @@ func newKill(p *program) *cobra.Command {
 		does:     "Ends a job; nothing of its output appears.",
 		more:     "A job that is publishing its output already, or is over, is not killed.",
 		examples: []string{"runner kill 7k2f", "runner kill 7k2f-wordcount", "runner kill 7k2f --json"},
-	}.command(func(cmd *cobra.Command, args []string) error {
-		if err := wantArgs(cmd, args, 1, "the ID of a job"); err != nil {
-			return err
-		}
-		return p.kill(cmd.Context(), o, args[0])
+	}.ofJob(func(ctx context.Context, home *embedded.Home, job scheduler.Job) error {
+		return p.kill(ctx, o, home, job)
 	})
 	o.AddFlags(cmd.Flags())
 	return cmd
 }
 
-func (p *program) kill(ctx context.Context, o killOptions, id string) error {
-	home, err := embedded.OpenHome()
-	if err != nil {
-		return err
-	}
-	job, err := home.Jobs().Find(ctx, id)
-	if err != nil {
-		return err
-	}
+func (p *program) kill(ctx context.Context, o killOptions, home *embedded.Home, job scheduler.Job) error {
 	s, err := home.Kill(ctx, job, "killed by "+cmp.Or(os.Getenv("USER"), "somebody"))
 	if err != nil {
 		return err

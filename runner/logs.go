@@ -42,27 +42,17 @@ func newLogs(p *program) *cobra.Command {
 		does:     "Shows what a job's processes and tasks have said.",
 		more:     "Every line begins with its file; the files are in logs/ID of the home folder (~/.runner or $RUNNER_HOME).",
 		examples: []string{"runner logs 7k2f", "runner logs 7k2f --task map-3", "runner logs 7k2f --follow"},
-	}.command(func(cmd *cobra.Command, args []string) error {
-		if err := wantArgs(cmd, args, 1, "the ID of a job"); err != nil {
-			return err
-		}
-		return p.logs(cmd.Context(), o, args[0])
+	}.ofJob(func(ctx context.Context, home *embedded.Home, job scheduler.Job) error {
+		return p.logs(ctx, o, home, job)
 	})
 	o.AddFlags(cmd.Flags())
 	return cmd
 }
 
-func (p *program) logs(ctx context.Context, o logsOptions, id string) error {
-	home, err := embedded.OpenHome()
-	if err != nil {
-		return err
-	}
-	job, err := home.Jobs().Find(ctx, id)
-	if err != nil {
-		return err
-	}
+func (p *program) logs(ctx context.Context, o logsOptions, home *embedded.Home, job scheduler.Job) error {
 	t := &tail{dir: home.Logs(job.ID), out: p.out, json: o.json, read: map[string]int64{}}
 	if o.task != "" {
+		var err error
 		if t.prefix, err = taskPrefix(o.task); err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/say"
+	"github.com/seed3322913c/runner/scheduler"
 )
 
 type resumeOptions struct {
@@ -30,25 +31,14 @@ func newResume(p *program) *cobra.Command {
 		does:     "Goes on with a job that was cut off, and waits for it.",
 		more:     "Tasks that were finished are kept; what was running runs again.",
 		examples: []string{"runner resume 7k2f", "runner resume 7k2f --detach", "runner resume 7k2f --json"},
-	}.command(func(cmd *cobra.Command, args []string) error {
-		if err := wantArgs(cmd, args, 1, "the ID of a job"); err != nil {
-			return err
-		}
-		return p.resume(cmd.Context(), o, args[0])
+	}.ofJob(func(ctx context.Context, home *embedded.Home, job scheduler.Job) error {
+		return p.resume(ctx, o, home, job)
 	})
 	o.AddFlags(cmd.Flags())
 	return cmd
 }
 
-func (p *program) resume(ctx context.Context, o resumeOptions, id string) error {
-	home, err := embedded.OpenHome()
-	if err != nil {
-		return err
-	}
-	job, err := home.Jobs().Find(ctx, id)
-	if err != nil {
-		return err
-	}
+func (p *program) resume(ctx context.Context, o resumeOptions, home *embedded.Home, job scheduler.Job) error {
 	s, err := home.Status(ctx, job)
 	if err != nil {
 		return err

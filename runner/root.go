@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,7 +12,9 @@ import (
 
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/nearest"
+	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/say"
+	"github.com/seed3322913c/runner/scheduler"
 )
 
 // program is what verbs use of their surroundings. Standard output is the answer, standard error is the story.
@@ -37,6 +40,24 @@ func (v verb) command(action func(cmd *cobra.Command, args []string) error) *cob
 	}
 	cmd.Flags().SortFlags = false // in the order in which they are defined, which has a reason
 	return cmd
+}
+
+// ofJob makes the command of a verb whose one argument is a job's id, or as much of its beginning as no other job has.
+func (v verb) ofJob(action func(ctx context.Context, home *embedded.Home, job scheduler.Job) error) *cobra.Command {
+	return v.command(func(cmd *cobra.Command, args []string) error {
+		if err := wantArgs(cmd, args, 1, "the ID of a job"); err != nil {
+			return err
+		}
+		home, err := embedded.OpenHome()
+		if err != nil {
+			return err
+		}
+		job, err := home.Jobs().Find(cmd.Context(), args[0])
+		if err != nil {
+			return err
+		}
+		return action(cmd.Context(), home, job)
+	})
 }
 
 // chapter is a group of verbs on the first page.

@@ -32,25 +32,14 @@ func newStatus(p *program) *cobra.Command {
 		examples: []string{
 			"runner status 7k2f", "runner status 7k2f --json", "runner status 7k2f --json | jq .counters",
 		},
-	}.command(func(cmd *cobra.Command, args []string) error {
-		if err := wantArgs(cmd, args, 1, "the ID of a job"); err != nil {
-			return err
-		}
-		return p.status(cmd.Context(), o, args[0])
+	}.ofJob(func(ctx context.Context, home *embedded.Home, job scheduler.Job) error {
+		return p.status(ctx, o, home, job)
 	})
 	o.AddFlags(cmd.Flags())
 	return cmd
 }
 
-func (p *program) status(ctx context.Context, o statusOptions, id string) error {
-	home, err := embedded.OpenHome()
-	if err != nil {
-		return err
-	}
-	job, err := home.Jobs().Find(ctx, id)
-	if err != nil {
-		return err
-	}
+func (p *program) status(ctx context.Context, o statusOptions, home *embedded.Home, job scheduler.Job) error {
 	s, err := home.Status(ctx, job)
 	if err != nil {
 		return err
