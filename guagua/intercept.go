@@ -144,7 +144,7 @@ type counted struct {
 }
 
 func (c *counted) PostIteration(_ context.Context, s *Step) error {
-	c.count("Guagua", strings.ToUpper(strings.Fields(s.Env.Role())[0])+"_ITERATIONS", 1)
+	c.count("Guagua", strings.ToUpper(s.Env.Kind())+"_ITERATIONS", 1)
 	return nil
 }
 

@@ -23,12 +23,20 @@ type Env struct {
 	Logf   func(format string, args ...any) // a line for the attempt's log; never nil
 }
 
-// Role returns "master" or "worker 3".
-func (e *Env) Role() string {
+// Kind returns "master" or "worker".
+func (e *Env) Kind() string {
 	if e.Worker == MasterIndex {
 		return "master"
 	}
-	return fmt.Sprintf("worker %d", e.Worker)
+	return "worker"
+}
+
+// Role returns "master" or "worker 3".
+func (e *Env) Role() string {
+	if e.Worker == MasterIndex {
+		return e.Kind()
+	}
+	return fmt.Sprintf("%s %d", e.Kind(), e.Worker)
 }
 
 // Step is one iteration as its master or a worker sees it. It is used by one goroutine.

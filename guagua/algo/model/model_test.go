@@ -74,11 +74,11 @@ func TestBadModels(t *testing.T) {
 	const head = `{"format":"runner-model","version":1,"features":2,"kind":`
 	for text, want := range map[string]string{
 		`[`: "unexpected end", `{}`: "not runner-model version 1", `{"format":"runner-model","version":2}`: "version 2",
-		head + `"kmeans"}`:                                                              `kind "kmeans" with 0 layers and 0 centers`,
+		head + `"kmeans"}`:                                                              "0 layers and 0 centers",
 		head + `"kmeans","centers":[[1]]}`:                                              "a center has 1 numbers",
 		head + `"x","layers":[{"weights":[[1]],"bias":[1]}]}`:                           "a row of 1",
 		head + `"x","layers":[{"weights":[[1]],"bias":[]}]}`:                            "0 biases",
-		head + `"x","classes":["a"],"layers":[{"weights":[[1,2],[3,4]],"bias":[1,2]}]}`: "1 classes for 2 outputs",
+		head + `"x","classes":["a"],"layers":[{"weights":[[1,2],[3,4]],"bias":[1,2]}]}`: "1 classes for 2",
 	} {
 		if _, err := Parse([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", text, err, want)

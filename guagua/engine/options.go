@@ -1,0 +1,167 @@
+package engine
+
+import (
+	"encoding/json"
+	"maps"
+	"strings"
+	"time"
+
+	"github.com/seed3322913c/runner/functions"
+	"github.com/seed3322913c/runner/guagua"
+	"github.com/seed3322913c/runner/guagua/superstep"
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/scheduler"
+)
+
+// Kind is the kind of an iterative job, in scheduler.Job and in a specification.
+const Kind = "guagua"
+
+// Options is what a specification says under "guagua:", and what Job.Engine holds as JSON.
+type Options struct {
+	// Master and Worker name the program; it is one, so they are the same, or one of them is left out.
+	Master functions.Ref `json:"master,omitzero"`
+	Worker functions.Ref `json:"worker,omitzero"`
+
+	// Workers is how many there are; 0: as many as there is room for beside the master.
+	Workers int `json:"workers,omitempty"`
+
+	// Iterations is how many steps the program is to take at most; 0: 50.
+	Iterations int `json:"iterations,omitempty"`
+
+	// Set are the parameters of the program, and of the engine:
+	//
+	//	workers, iterations                         as above
+	//	checkpoint=background                       or every: each master result is durable before a worker sees it
+	//	coordinator=stream                          how masters and workers talk: over TCP; or consul-sync, consul-async:
+	//	                                            through the coordinator's keys, polled or watched, for small results
+	//	min-workers-ratio=1  min-workers-timeout=60 share of the workers that an iteration must have, and how many seconds
+	//	                                            it waits for the others; not in the first iteration
+	//	stragglers=report                           or exclude, replace: what becomes of workers that take more than
+	//	straggler-factor=3  straggler-seconds=1     so many times the median, and so many seconds; replace does it after
+	//	straggler-strikes=3                         so many iterations in a row
+	//	register-timeout=120                        seconds that the master waits for all workers to join
+	//	threads=1                                   goroutines of each worker
+	//	trace=false                                 a line in the log for each step of master and workers
+	Set guagua.Params `json:"set,omitempty"`
+}
+
+// Coordinators.
+const (
+	Stream      = "stream"
+	ConsulSync  = "consul-sync"
+	ConsulAsync = "consul-async"
+)
+
+// settings is what Options come to.
+type settings struct {
+	Program     string           `json:"program"`
+	Workers     int              `json:"workers"` // 0: not decided
+	Iterations  int              `json:"iterations"`
+	Params      guagua.Params    `json:"params"` // the program's own
+	Coordinator string           `json:"coordinator"`
+	Config      superstep.Config `json:"config"`
+	Threads     int              `json:"threads"`
+	Trace       bool             `json:"trace"`
+}
+
+// own are the parameters in Options.Set that are the engine's.
+var own = []string{
+	"workers", "iterations", "checkpoint", "coordinator", "min-workers-ratio", "min-workers-timeout", "stragglers",
+	"straggler-factor", "straggler-seconds", "straggler-strikes", "register-timeout", "threads", "trace",
+}
+
+// maxWorkers bounds the number of workers.
+const maxWorkers = 100_000
+
+// settingsOf reads a job's options.
+func settingsOf(job scheduler.Job) (s settings, err error) {
+	const op = "guagua.Options"
+	var o Options
+	if len(job.Engine) > 0 {
+		if err := json.Unmarshal(job.Engine, &o); err != nil {
+			return s, errs.E(op, errs.Invalid, nil, err)
+		}
+	}
+	if s.Program, err = o.program(); err != nil {
+		return s, err
+	}
+	mine := guagua.Params{}
+	s.Params = maps.Clone(o.Set)
+	for _, name := range own {
+		if v, ok := o.Set[name]; ok {
+			mine[name] = v
+			delete(s.Params, name)
+		}
+	}
+	r := mine.Reader()
+	s.read(r, o)
+	return s, r.Err()
+}
+
+// read takes the engine's parameters.
+func (s *settings) read(r *guagua.Reader, o Options) {
+	s.Workers = r.Int("workers", o.Workers, 0, maxWorkers)
+	s.Iterations = r.Int("iterations", o.Iterations, 0, 1<<30)
+	if s.Iterations == 0 {
+		s.Iterations = 50
+	}
+	r.Check(s.Workers >= 0 && s.Iterations > 0, "workers=%d, iterations=%d: can't be below 0", s.Workers, s.Iterations)
+	s.Coordinator = r.OneOf("coordinator", Stream, ConsulSync, ConsulAsync)
+	s.Threads = r.Int("threads", 1, 1, 1024)
+	s.Trace = r.Bool("trace", false)
+	c := superstep.Defaults(1, 1)
+	c.Durable = r.OneOf("checkpoint", "background", "every") == "every"
+	c.MinRatio = r.Float("min-workers-ratio", c.MinRatio, 0, 1)
+	c.MinTimeout = seconds(r, "min-workers-timeout", c.MinTimeout)
+	c.Stragglers = superstep.Policy(r.OneOf("stragglers",
+		string(superstep.Report), string(superstep.Exclude), string(superstep.Replace)))
+	c.Factor = r.Float("straggler-factor", c.Factor, 1, 1e6)
+	c.Least = seconds(r, "straggler-seconds", c.Least)
+	c.Strikes = r.Int("straggler-strikes", c.Strikes, 1, 1<<30)
+	c.Register = seconds(r, "register-timeout", c.Register)
+	if s.Coordinator != Stream { // nothing but what the coordinator keeps survives a master there
+		c.Durable = true
+	}
+	if err := c.Validate(); err != nil {
+		r.Check(false, "%s", errs.Cause(err))
+	}
+	s.Config = c
+}
+
+func seconds(r *guagua.Reader, name string, otherwise time.Duration) time.Duration {
+	return time.Duration(r.Float(name, otherwise.Seconds(), 0, 1e9) * float64(time.Second))
+}
+
+// program returns the program's name.
+func (o Options) program() (string, error) {
+	const op = "guagua.Options"
+	for _, r := range []functions.Ref{o.Master, o.Worker} {
+		if !r.IsZero() && r.Builtin == "" {
+			return "", errs.Errorf(op, errs.Unsupported, nil, "%s: only built-in programs run as masters and workers so far", r)
+		}
+	}
+	name, other := o.Master.Builtin, o.Worker.Builtin
+	switch {
+	case name == "" && other == "":
+		return "", errs.Errorf(op, errs.Invalid, nil, "which program? say master: {builtin: NAME}")
+	case name == "":
+		name = other
+	case other != "" && other != name:
+		return "", errs.Errorf(op, errs.Invalid, nil,
+			"master and worker are halves of one program: %s and %s do not go together", name, other)
+	}
+	return name, nil
+}
+
+// find returns the program called name.
+func find(programs []guagua.Program, name string) (guagua.Program, error) {
+	var names []string
+	for _, p := range programs {
+		if p.Name() == name {
+			return p, nil
+		}
+		names = append(names, p.Name())
+	}
+	return nil, errs.Errorf("guagua.Options", errs.Invalid, nil, "there is no program %q; there are %s", name,
+		strings.Join(names, ", "))
+}
