@@ -6,10 +6,12 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/seed3322913c/runner/guagua"
 	"github.com/seed3322913c/runner/guagua/ledger"
 	"github.com/seed3322913c/runner/guagua/link"
+	"github.com/seed3322913c/runner/guagua/link/kv"
 	"github.com/seed3322913c/runner/guagua/link/stream"
 	"github.com/seed3322913c/runner/guagua/role"
 	"github.com/seed3322913c/runner/guagua/superstep"
@@ -86,7 +88,7 @@ func (b *Body) job(a scheduler.Attempt, p payload, r scheduler.Reporter) (role.J
 	if err != nil {
 		return role.Job{}, err
 	}
-	transport, err := b.transport(p.Coordinator, a.Job.ID)
+	transport, err := b.transport(p.Coordinator, a.Job.ID, p.Workers)
 	if err != nil {
 		return role.Job{}, err
 	}
@@ -112,11 +114,18 @@ func (b *Body) job(a scheduler.Attempt, p payload, r scheduler.Reporter) (role.J
 	return job, nil
 }
 
+// pollEvery is how often a synchronous coordinator asks whether anything has changed.
+const pollEvery = 20 * time.Millisecond
+
 // transport returns how masters and workers of a job talk.
-func (b *Body) transport(coordinator string, job scheduler.JobID) (link.Transport, error) {
+func (b *Body) transport(coordinator string, job scheduler.JobID, workers int) (link.Transport, error) {
 	switch coordinator {
 	case Stream:
 		return stream.New(stream.Options{Host: b.host}), nil
+	case ConsulSync:
+		return kv.New(b.coord, kv.Options{Job: string(job), Workers: workers, Poll: pollEvery}), nil
+	case ConsulAsync:
+		return kv.New(b.coord, kv.Options{Job: string(job), Workers: workers}), nil
 	}
 	return nil, errs.Errorf("guagua.Run", errs.Unsupported, job, "coordinator %q", coordinator)
 }

@@ -82,9 +82,16 @@ func run(t *testing.T, s site, job scheduler.Job, files map[string]string) (*she
 	return out, summary, book
 }
 
-func TestSum(t *testing.T) {
+// TestOracle is the same job over all coordinators.
+func TestOracle(t *testing.T) {
+	for _, coordinator := range []string{Stream, ConsulSync, ConsulAsync} {
+		t.Run(coordinator, func(t *testing.T) { oracle(t, guagua.Params{"coordinator": coordinator}) })
+	}
+}
+
+func oracle(t *testing.T, set guagua.Params) {
 	s := site{t.TempDir()}
-	out, summary, book := run(t, s, newJob(t, "sum", builtin("sum", 2, 10, nil)), s.write(t, sumFiles))
+	out, summary, book := run(t, s, newJob(t, "sum", builtin("sum", 2, 10, set)), s.write(t, sumFiles))
 	if got := string(out.files[sum.FileName]); got != "15345\n" {
 		t.Errorf("the sum is %q", got)
 	}

@@ -228,9 +228,6 @@ func trainingJob(t *testing.T, s site, set guagua.Params) (scheduler.Job, map[st
 // TestKilledProcesses kills masters and workers at random moments, and once everything: the model is the same to the
 // bit, and so is every loss on the way.
 func TestKilledProcesses(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts many processes")
-	}
 	calm := site{t.TempDir()}
 	job, files := trainingJob(t, calm, guagua.Params{"optimizer": "momentum"})
 	c := newCrew(t, calm, job, files)
@@ -239,9 +236,13 @@ func TestKilledProcesses(t *testing.T) {
 	want := c.finish()
 	took := time.Since(begun)
 	t.Logf("undisturbed it takes %v", took)
-	for seed, set := range []guagua.Params{
-		{}, {}, {}, {"checkpoint": "every"}, {"checkpoint": "every"},
-	} {
+	sets := []guagua.Params{
+		{}, {"checkpoint": "every"}, {}, {}, {"checkpoint": "every"}, {"coordinator": "consul-async"},
+	}
+	if testing.Short() {
+		sets = sets[:1]
+	}
+	for seed, set := range sets {
 		t.Run(fmt.Sprintf("seed=%d %v", seed, set), func(t *testing.T) {
 			s := site{t.TempDir()}
 			set["optimizer"] = "momentum"

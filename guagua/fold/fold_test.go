@@ -159,8 +159,44 @@ func TestManyAtOnce(t *testing.T) {
 	if pool.out != 0 {
 		t.Errorf("%d bytes were never given back", pool.out)
 	}
-	if most := int64(o.Memory + (n+n/2)*piece); pool.Peak() > most { // everybody's piece of the lowest column comes on top
+	if most := o.Memory + 12*piece; pool.Peak() > most { // one for each level of the tree, and those that come
 		t.Errorf("at most %d bytes are allowed, %d were used", most, pool.Peak())
+	}
+}
+
+// TestFanIn has a thousand workers send a megabyte each, in any order, into little memory.
+func TestFanIn(t *testing.T) {
+	const workers, size = 1000, 1 << 20
+	var pool Pool
+	o := Options{Workers: workers, Piece: 128 << 10, Memory: 16 << 20, Largest: size, Patient: true}
+	f := New(guagua.Reducer{Kind: guagua.Vectors}, &pool, o)
+	defer f.Close()
+	var wg sync.WaitGroup
+	for _, i := range rand.New(rand.NewPCG(1, 1)).Perm(workers) {
+		wg.Go(func() {
+			for at := int64(0); at < size; at += int64(o.Piece) {
+				p := Piece{From: member(i), Total: size, Offset: at, Length: o.Piece}
+				_, err := f.Take(p, func(dst []byte) error {
+					v, err := guagua.BytesFloats(dst)
+					for j := range v {
+						v[j] = float64(i)
+					}
+					return err
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	sum := results(t, f)[0].([]float64)
+	if want := float64(workers * (workers - 1) / 2); sum[0] != want || sum[len(sum)-1] != want {
+		t.Errorf("sum %g, want %g", sum[0], want)
+	}
+	t.Logf("%d results of %d bytes took %d bytes at most", workers, size, pool.Peak())
+	if most := o.Memory + 12*int64(o.Piece); pool.Peak() > most {
+		t.Errorf("%d bytes, want at most %d", pool.Peak(), most)
 	}
 }
 

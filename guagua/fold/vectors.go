@@ -23,6 +23,7 @@ type vectors struct {
 	members []progress
 	columns []column // one for each piece
 	low     int      // the first column that is not finished
+	next    int      // the first worker whose piece of it has not been taken
 	used    int64    // bytes of buffers that wait in columns or are being read into
 	sum     []float64
 }
@@ -93,7 +94,7 @@ func (v *vectors) admit(p Piece) (bool, error) {
 			p.Total/8, v.first, v.total/8)
 	}
 	need := int64(v.size() * 8)
-	for v.Patient && !v.over && v.column(p) > v.low && v.used+need > v.Memory {
+	for v.Patient && !v.over && v.wantedLocked(p) && v.used+need > v.Memory && !v.firstLocked(p) {
 		v.changed.Wait()
 	}
 	if v.over || !v.wantedLocked(p) {
@@ -101,6 +102,16 @@ func (v *vectors) admit(p Piece) (bool, error) {
 	}
 	v.used += need
 	return true, nil
+}
+
+// firstLocked reports whether p is the piece that is let in however short memory is: that of the lowest column, of the
+// first worker that it waits for. In this order no more than one piece of each level of the tree has to wait for
+// others.
+func (v *vectors) firstLocked(p Piece) bool {
+	for v.next < len(v.members) && v.members[v.next].taken > v.low {
+		v.next++
+	}
+	return v.column(p) == v.low && p.From.Index == v.next
 }
 
 // wantedLocked reports whether p is the next piece of its worker's result. A worker that sends again begins at the
@@ -121,13 +132,16 @@ func (v *vectors) claim(p Piece) bool {
 	m.attempt = p.From.Attempt
 	m.taken++
 	v.busy++
+	v.changed.Broadcast()
 	return true
 }
 
-func (v *vectors) giveBack(buf []float64) {
-	v.pool.put(buf)
+func (v *vectors) giveBack(bufs ...[]float64) {
+	for _, buf := range bufs {
+		v.pool.put(buf)
+	}
 	v.Lock()
-	v.used -= int64(v.size() * 8)
+	v.used -= int64(len(bufs) * v.size() * 8)
 	v.Unlock()
 	v.changed.Broadcast()
 }
@@ -140,13 +154,21 @@ func (v *vectors) climb(at int, n node, buf []float64) {
 			if other == nil {
 				return
 			}
+			if v.root(n.parent()) { // the sum of the piece: straight to its place
+				floats.AddTo(v.part(at, len(buf)), other, buf)
+				v.giveBack(buf, other)
+				v.finish(at)
+				return
+			}
 			floats.Add(other, buf)
 			v.giveBack(buf)
 			buf = other
 		}
 		n = n.parent()
 	}
-	v.finish(at, buf)
+	copy(v.part(at, len(buf)), buf) // of a single worker
+	v.giveBack(buf)
+	v.finish(at)
 }
 
 // meet takes the neighbour's buffer out, or leaves buf for the neighbour to find and returns nil.
@@ -162,15 +184,18 @@ func (v *vectors) meet(at int, n, sibling node, buf []float64) []float64 {
 	return other
 }
 
-func (v *vectors) finish(at int, buf []float64) {
-	copy(v.sum[at*v.Piece/8:], buf)
+// part returns where a column's sum goes.
+func (v *vectors) part(at, length int) []float64 { return v.sum[at*v.Piece/8:][:length] }
+
+func (v *vectors) finish(at int) {
 	v.Lock()
 	v.columns[at].done = true
 	for v.low < len(v.columns) && v.columns[v.low].done {
 		v.low++
+		v.next = 0
 	}
 	v.Unlock()
-	v.giveBack(buf)
+	v.changed.Broadcast()
 }
 
 // Results adds up what waits for workers that are missing, and yields the sum.

@@ -34,7 +34,7 @@ func TestUndisturbed(t *testing.T) {
 				d := &descent{size: c.size, kind: c.kind}
 				y := newYard(t, d.app(), c.workers, c.total)
 				y.job.Config.Durable = c.durable
-				y.job.Largest = 8 << 20
+				y.job.Largest = 16 << 20
 				y.startAll()
 				if y.finished() != reference(c.size, c.workers, c.total) {
 					t.Error("the outcome differs")
@@ -111,7 +111,7 @@ func chaos(t *testing.T, seed uint64) {
 	size := []int{3, wire.Chunk/8 + 5}[r.IntN(2)]
 	d := &descent{size: size, kind: []guagua.Reduction{guagua.Vectors, guagua.Pairs}[r.IntN(2)]}
 	y := newYard(t, d.app(), workers, total)
-	y.job.Largest = 8 << 20
+	y.job.Largest = 16 << 20
 	y.job.Config.Durable = r.IntN(3) == 0
 	y.job.Config.SaveEvery = time.Duration(r.IntN(20)) * time.Millisecond
 	pace := rand.New(rand.NewPCG(seed, 7))

@@ -151,7 +151,7 @@ func (y *yard) finished() string {
 
 func (y *yard) output(name string) string {
 	y.t.Helper()
-	data, err := store.Get(y.ctx, y.store, store.Name("out").Join(name), 1<<20)
+	data, err := store.Get(y.ctx, y.store, store.Name("out").Join(name), 16<<20)
 	if err != nil {
 		y.t.Fatal(err)
 	}

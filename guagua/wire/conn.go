@@ -35,7 +35,7 @@ const small = 8 << 10
 
 func newConn(raw net.Conn) *Conn {
 	c := &Conn{raw: raw}
-	c.in = bufio.NewReaderSize((*ear)(c), 32<<10)
+	c.in = bufio.NewReaderSize((*ear)(c), 4<<10)
 	return c
 }
 
@@ -127,38 +127,71 @@ func (c *Conn) Buffered() bool {
 	return have >= HeaderLen
 }
 
-// Message is a body with the checksums of its pieces, to be sent any number of times, by any number of goroutines.
+// Message is a body that is sent in pieces, any number of times, by any number of goroutines. The checksums of the
+// pieces are made when they are needed first, when their bytes are about to be read anyway.
 type Message struct {
 	body []byte
-	crcs []uint32
+	crcs []atomic.Uint64 // 1<<32 and the checksum; 0 when it has not been made
 }
 
 // NewMessage prepares body, which must not change until it has been sent.
 func NewMessage(body []byte) *Message {
-	m := &Message{body: body}
-	for at := 0; at == 0 || at < len(body); at += Chunk {
-		m.crcs = append(m.crcs, crc32.Checksum(body[at:min(at+Chunk, len(body))], castagnoli()))
-	}
-	return m
+	return &Message{body: body, crcs: make([]atomic.Uint64, max(1, (len(body)+Chunk-1)/Chunk))}
 }
 
-// Len returns the length of the body.
-func (m *Message) Len() int { return len(m.body) }
+func (m *Message) crc(i int, piece []byte) uint32 {
+	const made = 1 << 32
+	crc := m.crcs[i].Load()
+	if crc == 0 { // two may make it at once: it is the same
+		crc = made | uint64(crc32.Checksum(piece, castagnoli()))
+		m.crcs[i].Store(crc)
+	}
+	return uint32(crc)
+}
 
-// Bytes returns the body.
-func (m *Message) Bytes() []byte { return m.body }
+// Bytes returns a message as it goes over a stream: all its frames.
+func (m *Message) Bytes(h Header) []byte {
+	b := make([]byte, 0, len(m.body)+len(m.crcs)*HeaderLen)
+	for i := range m.crcs {
+		body := m.piece(&h, i)
+		b = append(h.append(b), body...)
+	}
+	return b
+}
+
+// piece completes the header of a frame and returns its body.
+func (m *Message) piece(h *Header, i int) []byte {
+	at := i * Chunk
+	body := m.body[at:min(at+Chunk, len(m.body))]
+	h.Total, h.Offset, h.Length, h.crc = int64(len(m.body)), int64(at), len(body), m.crc(i, body)
+	return body
+}
+
+// ParseFrame reads the frame at the front of b and checks it. Its body is a view.
+func ParseFrame(b []byte) (h Header, body, rest []byte, err error) {
+	if len(b) < HeaderLen {
+		return h, nil, nil, errs.Errorf(op, errs.Corrupt, nil, "%d bytes are no frame", len(b))
+	}
+	if h, err = parse(b[:HeaderLen]); err != nil {
+		return h, nil, nil, err
+	}
+	if b = b[HeaderLen:]; len(b) < h.Length {
+		return h, nil, nil, errs.Errorf(op, errs.Corrupt, h.Kind, "%d bytes are left of %d", len(b), h.Length)
+	}
+	if body, rest = b[:h.Length], b[h.Length:]; crc32.Checksum(body, castagnoli()) != h.crc {
+		return h, nil, nil, errs.Errorf(op, errs.Corrupt, h.Kind, "the checksum of a piece at %d differs", h.Offset)
+	}
+	return h, body, rest, nil
+}
 
 // Send writes a message, frame by frame; other goroutines may write between two frames. It stops early, without an
 // error, when ctx ends: the rest of the message is then never sent.
 func (c *Conn) Send(ctx context.Context, h Header, m *Message) error {
-	h.Total = int64(len(m.body))
-	for i, crc := range m.crcs {
+	for i := range m.crcs {
 		if i > 0 && ctx.Err() != nil {
 			return nil
 		}
-		at := i * Chunk
-		body := m.body[at:min(at+Chunk, len(m.body))]
-		h.Offset, h.Length, h.crc = int64(at), len(body), crc
+		body := m.piece(&h, i)
 		if err := c.write(&h, body); err != nil {
 			return err
 		}

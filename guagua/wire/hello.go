@@ -34,12 +34,18 @@ type Secret struct {
 	Epoch  uint64
 }
 
-func (s Secret) proof(role string, a, b []byte) []byte {
+func (s Secret) proof(role string, a, b []byte) []byte { return s.Sign([]byte(role), a, b) }
+
+// SignLen is the length of what Sign returns.
+const SignLen = sha256.Size
+
+// Sign returns what only those who know the secret can make of parts.
+func (s Secret) Sign(parts ...[]byte) []byte {
 	key := sha256.Sum256(binaryKey(s))
 	mac := hmac.New(sha256.New, key[:])
-	mac.Write([]byte(role))
-	mac.Write(a)
-	mac.Write(b)
+	for _, p := range parts {
+		mac.Write(p)
+	}
 	return mac.Sum(nil)
 }
 
@@ -81,7 +87,7 @@ func greet(raw net.Conn, s Secret) error {
 	if _, err := raw.Write(append([]byte(greeting), a...)); err != nil {
 		return broken(err)
 	}
-	answer := make([]byte, nonceLen+sha256.Size)
+	answer := make([]byte, nonceLen+SignLen)
 	if _, err := io.ReadFull(raw, answer); err != nil {
 		return broken(err)
 	}
@@ -120,7 +126,7 @@ func welcome(raw net.Conn, s Secret) error {
 	if _, err := raw.Write(append(b, s.proof("master", a, b)...)); err != nil {
 		return broken(err)
 	}
-	proof := make([]byte, sha256.Size)
+	proof := make([]byte, SignLen)
 	if _, err := io.ReadFull(raw, proof); err != nil {
 		return broken(err)
 	}

@@ -177,7 +177,7 @@ func recorded(data []byte) *Conn { return newConn(stream{Reader: bytes.NewReader
 
 func frame(h Header, body []byte) []byte {
 	h.Total, h.Length = int64(len(body)), len(body)
-	h.crc = NewMessage(body).crcs[0]
+	h.crc = NewMessage(body).crc(0, body)
 	return append(h.append(nil), body...)
 }
 
