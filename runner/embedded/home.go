@@ -38,7 +38,7 @@ const HomeEnv = "RUNNER_HOME"
 type Home struct {
 	Dir   string // absolute
 	Store *file.Store
-	Coord coord.Coordinator
+	Coord *dir.Coordinator
 }
 
 // HomeDir says where the home folder is, or would be.

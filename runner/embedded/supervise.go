@@ -62,7 +62,7 @@ func (h *Home) Supervise(ctx context.Context, job scheduler.Job, o Options) (am.
 // killed had begun to write. Nobody of the job may be alive.
 func (h *Home) forget(ctx context.Context, id scheduler.JobID) error {
 	return errors.Join(os.RemoveAll(h.Node(id)), os.RemoveAll(h.Scratch(id)), h.Store.Sweep(ctx, "jobs/"+string(id), 0),
-		am.Forget(ctx, h.Coord, id), h.put(ctx, secretKey(id), nil), h.put(ctx, nodeKey(id), nil))
+		h.Coord.Sweep(ctx, "job/"+string(id)+"/"))
 }
 
 // supervisor is one session of one job.

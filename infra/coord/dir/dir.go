@@ -166,6 +166,29 @@ func (c *Coordinator) replace(key coord.Key, counter *counter, old coord.Version
 	return coord.Version(version), os.Rename(c.next(), name)
 }
 
+// Sweep removes all values whose keys begin with prefix. It is for whoever knows that nobody writes them any more.
+func (c *Coordinator) Sweep(ctx context.Context, prefix string) error {
+	const op = "dir.Sweep"
+	counter, err := lock(ctx, c.version(), swapPause)
+	if err != nil {
+		return errs.E(op, errs.Other, prefix, err)
+	}
+	defer counter.unlock()
+	entries, err := os.ReadDir(c.values())
+	if err != nil {
+		return errs.E(op, errs.Other, prefix, err)
+	}
+	for _, e := range entries {
+		if !strings.HasPrefix(string(keyOf(e.Name())), prefix) {
+			continue
+		}
+		if err := os.Remove(filepath.Join(c.values(), e.Name())); err != nil {
+			return errs.E(op, errs.Other, prefix, err)
+		}
+	}
+	return nil
+}
+
 // writeSynced writes a file that a crash of the machine leaves whole once it has been renamed.
 func writeSynced(name string, data []byte) error {
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)

@@ -141,6 +141,34 @@ func TestContract(t *testing.T) {
 	})
 }
 
+// TestSweep: what is swept is gone, versions go on growing, and neighbours stay.
+func TestSweep(t *testing.T) {
+	c := open(t, t.TempDir())
+	put := func(key coord.Key) coord.Version {
+		v, err := c.Swap(t.Context(), key, 0, []byte("x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	put("job/7k2f-a/secret")
+	before := put("job/7k2f-a/guagua/3/up-0")
+	put("job/7k2f-ab/secret")
+	if err := c.Sweep(t.Context(), "job/7k2f-a/"); err != nil {
+		t.Fatal(err)
+	}
+	for key, there := range map[coord.Key]bool{
+		"job/7k2f-a/secret": false, "job/7k2f-a/guagua/3/up-0": false, "job/7k2f-ab/secret": true,
+	} {
+		if v, err := c.Get(t.Context(), key); err != nil || (v.Version != 0) != there {
+			t.Errorf("%s has version %d, %v", key, v.Version, err)
+		}
+	}
+	if after := put("job/7k2f-a/guagua/3/up-0"); after <= before {
+		t.Errorf("version %d came after %d", after, before)
+	}
+}
+
 func TestKilledHolderHandsOver(t *testing.T) {
 	path := t.TempDir()
 	c := open(t, path)
