@@ -15,6 +15,14 @@ import (
 // Params are the settings of a job, as its user wrote them.
 type Params map[string]string
 
+// EngineParams are the names in a job's parameters that mean something to the engine, and never reach the program.
+func EngineParams() []string {
+	return []string{
+		"workers", "iterations", "checkpoint", "coordinator", "min-workers-ratio", "min-workers-timeout", "stragglers",
+		"straggler-factor", "straggler-seconds", "straggler-strikes", "register-timeout", "threads", "trace",
+	}
+}
+
 // Reader takes parameters out one by one and then complains about everything that was wrong, unknown names included:
 //
 //	r := p.Reader()
@@ -94,7 +102,8 @@ func (r *Reader) Check(ok bool, format string, args ...any) {
 func (r *Reader) Err() error {
 	for _, name := range slices.Sorted(maps.Keys(r.params)) {
 		if !slices.Contains(r.known, name) {
-			r.errs = append(r.errs, fmt.Sprintf("unknown parameter %q%s", name, nearest.Hint(name, r.known)))
+			known := append(slices.Clone(r.known), EngineParams()...)
+			r.errs = append(r.errs, fmt.Sprintf("unknown parameter %q%s", name, nearest.Hint(name, known)))
 		}
 	}
 	if len(r.errs) == 0 {

@@ -61,7 +61,7 @@ func (b *Body) Run(ctx context.Context, a scheduler.Attempt, r scheduler.Reporte
 		if p.Split == nil {
 			return nil, errs.Errorf(op, errs.Internal, a.ID, "a worker without a split")
 		}
-		return nil, role.RunWorker(ctx, job, superstep.Member{Index: a.ID.Task.Index, Attempt: a.ID.N}, *p.Split)
+		return b.worker(ctx, a, job, *p.Split)
 	}
 	return nil, errs.Errorf(op, errs.Internal, a.ID, "no such stage")
 }
@@ -75,9 +75,29 @@ func (b *Body) master(ctx context.Context, a scheduler.Attempt, job role.Job) ([
 	if err != nil {
 		return nil, err
 	}
-	data, err := json.Marshal(summary)
+	return encode(a.ID, summary)
+}
+
+// workerResult is what a worker's attempt leaves.
+type workerResult struct {
+	Bytes int64 `json:"bytes"` // lengths of the pieces that it loaded
+}
+
+func (b *Body) worker(ctx context.Context, a scheduler.Attempt, job role.Job, in guagua.Split) ([]byte, error) {
+	if err := role.RunWorker(ctx, job, superstep.Member{Index: a.ID.Task.Index, Attempt: a.ID.N}, in); err != nil {
+		return nil, err
+	}
+	var r workerResult
+	for _, p := range in.Pieces {
+		r.Bytes += p.Length
+	}
+	return encode(a.ID, r)
+}
+
+func encode(id scheduler.AttemptID, result any) ([]byte, error) {
+	data, err := json.Marshal(result)
 	if err != nil {
-		return nil, errs.E("guagua.Run", errs.Internal, a.ID, err)
+		return nil, errs.E("guagua.Run", errs.Internal, id, err)
 	}
 	return data, nil
 }

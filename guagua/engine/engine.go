@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"github.com/seed3322913c/runner/guagua"
+	"github.com/seed3322913c/runner/guagua/role"
 	"github.com/seed3322913c/runner/guagua/split"
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/store"
@@ -45,10 +46,30 @@ type Surroundings struct {
 type Publisher interface {
 	// Check finds out whether the output could be published. It creates nothing.
 	Check(ctx context.Context) error
-	// Publish publishes files; a second time for the same job, it does nothing.
-	Publish(ctx context.Context, files []File) error
+	// Publish publishes an output, and says what is there now; a second time for the same job, it does nothing else.
+	Publish(ctx context.Context, o Output) (Published, error)
 	// Abort removes what an interrupted Publish left behind.
 	Abort(ctx context.Context) error
+}
+
+// Output is what a job leaves behind, and the proof that all of its input went into it.
+type Output struct {
+	Files              []File
+	Splits, SplitsRead int   // the workers' shares of the input; those that a worker that succeeded has loaded
+	Bytes, BytesRead   int64 // of the input
+}
+
+// Published is what is at the output's place.
+type Published struct {
+	Files []string `json:"files"`
+	Bytes int64    `json:"bytes"`
+}
+
+// Summary is what the history keeps of a finished job.
+type Summary struct {
+	Output string `json:"output"`
+	Published
+	role.Summary
 }
 
 // File is a file of the output.
@@ -268,24 +289,58 @@ func (e *Engine) Payload(ctx context.Context, task scheduler.TaskID, _ scheduler
 	return data, nil
 }
 
-// Commit implements scheduler.Engine. What the history keeps is the master's summary.
+// Commit implements scheduler.Engine. What the history keeps is a Summary.
 func (e *Engine) Commit(ctx context.Context, in scheduler.Outputs, _ scheduler.Counters) (json.RawMessage, error) {
 	const op = "guagua.Commit"
-	masters := in[masterStage]
-	if len(masters) != 1 || masters[0].Attempt.Task.Stage != masterStage {
-		return nil, errs.Errorf(op, errs.Corrupt, nil, "the master is not finished")
-	}
-	files, err := e.staged(ctx)
+	out, summary, err := e.gather(ctx, in)
 	if err != nil {
 		return nil, errs.E(op, errs.Other, nil, err)
 	}
-	if err := e.with.Publisher.Publish(ctx, files); err != nil {
+	if summary.Published, err = e.with.Publisher.Publish(ctx, out); err != nil {
 		return nil, err
 	}
 	if err := e.tidy(ctx, "out/", "checkpoint/"); err != nil {
 		return nil, errs.E(op, errs.Other, nil, err)
 	}
-	return masters[0].Data, nil
+	data, err := json.Marshal(summary)
+	if err != nil {
+		return nil, errs.E(op, errs.Internal, nil, err)
+	}
+	return data, nil
+}
+
+// gather puts together what attempts have left.
+func (e *Engine) gather(ctx context.Context, in scheduler.Outputs) (out Output, s Summary, err error) {
+	if err := e.load(ctx); err != nil {
+		return out, s, err
+	}
+	s.Output = e.job.Output
+	out.Splits, out.Bytes = len(e.plan.Splits), e.plan.Bytes
+	if err := taken(in, masterStage, 0, &s.Summary); err != nil {
+		return out, s, err
+	}
+	for i := range e.plan.Splits {
+		var w workerResult
+		if err := taken(in, workerStage, i, &w); err != nil {
+			return out, s, err
+		}
+		out.SplitsRead++
+		out.BytesRead += w.Bytes
+	}
+	out.Files, err = e.staged(ctx)
+	return out, s, err
+}
+
+// taken reads what the attempt left whose result counts.
+func taken(in scheduler.Outputs, stage string, index int, result any) error {
+	id := scheduler.TaskID{Stage: stage, Index: index}
+	if index >= len(in[stage]) || in[stage][index].Attempt.Task != id {
+		return errs.Errorf("guagua.Commit", errs.Corrupt, id, "it is not finished")
+	}
+	if err := json.Unmarshal(in[stage][index].Data, result); err != nil {
+		return errs.E("guagua.Commit", errs.Corrupt, in[stage][index].Attempt, err)
+	}
+	return nil
 }
 
 // staged returns the files of the output.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -15,7 +16,6 @@ import (
 	"github.com/seed3322913c/runner/guagua/algo"
 	"github.com/seed3322913c/runner/guagua/algo/model"
 	"github.com/seed3322913c/runner/guagua/algo/sum"
-	"github.com/seed3322913c/runner/guagua/role"
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/scheduler"
@@ -29,7 +29,7 @@ func builtin(name string, workers, iterations int, set guagua.Params) Options {
 }
 
 // run takes a job from its plan to its output, all attempts in this process.
-func run(t *testing.T, s site, job scheduler.Job, files map[string]string) (*shelf, role.Summary, *diary) {
+func run(t *testing.T, s site, job scheduler.Job, files map[string]string) (*shelf, Summary, *diary) {
 	t.Helper()
 	st, err := s.store()
 	if err != nil {
@@ -69,7 +69,7 @@ func run(t *testing.T, s site, job scheduler.Job, files map[string]string) (*she
 		}
 	}
 	wg.Wait()
-	var summary role.Summary
+	var summary Summary
 	for range 2 { // a successor's Commit answers as the first
 		data, err := e.Commit(t.Context(), outputs, nil)
 		if err != nil {
@@ -97,6 +97,12 @@ func oracle(t *testing.T, set guagua.Params) {
 	}
 	if got := strings.Count(string(out.files["metrics.jsonl"]), "\n"); got != 10 || len(out.files) != 2 {
 		t.Errorf("%d lines, %d files", got, len(out.files))
+	}
+	if p := out.proof; p.Splits != 2 || p.SplitsRead != 2 || p.Bytes != 12 || p.BytesRead != 12 {
+		t.Errorf("%d of %d splits, %d of %d bytes", p.SplitsRead, p.Splits, p.BytesRead, p.Bytes)
+	}
+	if !slices.Equal(summary.Files, []string{"metrics.jsonl", sum.FileName}) || summary.Output != "file:///out" {
+		t.Errorf("%+v", summary)
 	}
 	if summary.Iterations != 10 || book.done != 10 || len(book.status) != 10 {
 		t.Errorf("%+v, progress %d, %d lines of status", summary, book.done, len(book.status))

@@ -64,12 +64,6 @@ type settings struct {
 	Trace       bool             `json:"trace"`
 }
 
-// own are the parameters in Options.Set that are the engine's.
-var own = []string{
-	"workers", "iterations", "checkpoint", "coordinator", "min-workers-ratio", "min-workers-timeout", "stragglers",
-	"straggler-factor", "straggler-seconds", "straggler-strikes", "register-timeout", "threads", "trace",
-}
-
 // maxWorkers bounds the number of workers.
 const maxWorkers = 100_000
 
@@ -87,7 +81,7 @@ func settingsOf(job scheduler.Job) (s settings, err error) {
 	}
 	mine := guagua.Params{}
 	s.Params = maps.Clone(o.Set)
-	for _, name := range own {
+	for _, name := range guagua.EngineParams() {
 		if v, ok := o.Set[name]; ok {
 			mine[name] = v
 			delete(s.Params, name)

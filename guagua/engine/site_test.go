@@ -59,6 +59,7 @@ type shelf struct {
 	mu     sync.Mutex
 	taken  bool // by another job
 	files  map[string][]byte
+	proof  Output
 	aborts int
 }
 
@@ -69,27 +70,34 @@ func (s *shelf) Check(context.Context) error {
 	return nil
 }
 
-func (s *shelf) Publish(ctx context.Context, files []File) error {
+func (s *shelf) Publish(ctx context.Context, o Output) (p Published, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.files != nil {
-		return nil
+	if s.files == nil {
+		if s.files, err = read(ctx, o.Files); err != nil {
+			return p, err
+		}
+		s.proof = o
 	}
+	p.Files = slices.Sorted(maps.Keys(s.files))
+	return p, nil
+}
+
+func read(ctx context.Context, files []File) (map[string][]byte, error) {
 	all := map[string][]byte{}
 	for _, f := range files {
 		r, err := f.Open(ctx)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		data, err := io.ReadAll(r)
 		r.Close()
 		if err != nil {
-			return err
+			return nil, err
 		}
 		all[f.Name] = data
 	}
-	s.files = all
-	return nil
+	return all, nil
 }
 
 func (s *shelf) Abort(context.Context) error { s.aborts++; return nil }
