@@ -95,7 +95,7 @@ func demoJob(ctx context.Context, shelf string, splitSize int64) (scheduler.Job,
 	if err != nil {
 		return scheduler.Job{}, err
 	}
-	s, err := specOf(ctx, "wordcount", "")
+	s, err := specOfBuiltin("wordcount")
 	if err != nil {
 		return scheduler.Job{}, err
 	}

@@ -83,7 +83,14 @@ func builtinJobs() string {
 }
 
 func (p *program) run(ctx context.Context, o runOptions, what string) error {
-	job, err := prepare(ctx, o.spec, what, o.function)
+	specs, err := specsOf(ctx, what, o.function)
+	if err != nil {
+		return err
+	}
+	if len(specs) > 1 {
+		return say.Errorf(errs.Unsupported, "%s has %d jobs; this version runs one", what, len(specs))
+	}
+	job, err := prepare(ctx, o.spec, specs[0], what)
 	if err != nil {
 		return err
 	}
@@ -101,11 +108,7 @@ func (p *program) run(ctx context.Context, o runOptions, what string) error {
 }
 
 // prepare makes a job of what was asked for. All that can be known to be wrong is found before anything is created.
-func prepare(ctx context.Context, flags spec.Flags, what, function string) (scheduler.Job, error) {
-	s, err := specOf(ctx, what, function)
-	if err != nil {
-		return scheduler.Job{}, err
-	}
+func prepare(ctx context.Context, flags spec.Flags, s spec.Spec, what string) (scheduler.Job, error) {
 	if err := flags.Apply(&s); err != nil {
 		return scheduler.Job{}, err
 	}

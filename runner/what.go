@@ -16,14 +16,21 @@ import (
 	"github.com/seed3322913c/runner/runner/spec"
 )
 
-// specOf tells the three forms of what to run apart by how they are written.
-func specOf(ctx context.Context, what, function string) (spec.Spec, error) {
+// specsOf tells the forms of what to run apart by how they are written. Only a file can have several jobs.
+func specsOf(ctx context.Context, what, function string) ([]spec.Spec, error) {
 	switch ext := filepath.Ext(what); {
 	case ext == ".yaml" || ext == ".yml":
-		return specOfFile(what)
+		return specsOfFile(what)
 	case strings.ContainsRune(what, filepath.Separator):
-		return specOfBinary(ctx, what, function)
+		s, err := specOfBinary(ctx, what, function)
+		return []spec.Spec{s}, err
 	}
+	s, err := specOfBuiltin(what)
+	return []spec.Spec{s}, err
+}
+
+// specOfBuiltin is a job that comes with the program.
+func specOfBuiltin(what string) (spec.Spec, error) {
 	template, ok := builtin.Job(what)
 	if !ok {
 		return spec.Spec{}, unknownJob(what)
@@ -71,24 +78,27 @@ func unknownJob(what string) error {
 // maxSpec bounds a specification, in bytes.
 const maxSpec = 1 << 20
 
-func specOfFile(file string) (spec.Spec, error) {
+func specsOfFile(file string) ([]spec.Spec, error) {
 	info, err := os.Stat(file)
 	if err == nil && info.Size() > maxSpec {
-		return spec.Spec{}, say.Errorf(errs.Invalid, "%s is longer than any specification", file)
+		return nil, say.Errorf(errs.Invalid, "%s is longer than any specification", file)
 	}
 	text, err := os.ReadFile(file)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return spec.Spec{}, say.Errorf(errs.Invalid, "there is no file %s", file)
+		return nil, say.Errorf(errs.Invalid, "there is no file %s", file)
 	case err != nil:
-		return spec.Spec{}, say.Errorf(errs.Invalid, "%s cannot be read: %s", file, errs.Cause(err))
+		return nil, say.Errorf(errs.Invalid, "%s cannot be read: %s", file, errs.Cause(err))
 	}
-	s, err := spec.Parse(file, text)
-	if s.Name == "" {
-		s.Name = strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
+	specs, err := spec.Parse(file, text)
+	if len(specs) == 1 && specs[0].Name == "" {
+		specs[0].Name = baseName(file)
 	}
-	return s, err
+	return specs, err
 }
+
+// baseName is what a file gives its name to: day of jobs/day.yaml.
+func baseName(file string) string { return strings.TrimSuffix(filepath.Base(file), filepath.Ext(file)) }
 
 // specOfBinary asks a program what it can do.
 func specOfBinary(ctx context.Context, path, function string) (spec.Spec, error) {

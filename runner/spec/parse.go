@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"bytes"
 	_ "embed"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
 
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/runner/say"
@@ -18,31 +20,79 @@ import (
 //go:embed schema.json
 var schemaJSON []byte
 
-// Parse reads one job. file is its name, for errors, which are of kind Invalid and one sentence each, with the line:
+// Parse reads the jobs of a file, a YAML document each, in their order. file is its name, for errors, which are of kind
+// Invalid and one sentence each, with the line:
 //
 //	job.yaml line 7: unknown key "reducer_count" in mapreduce; did you mean "reducers"?
-func Parse(file string, text []byte) (Spec, error) {
-	doc := document{file: file, spots: map[string]spot{}}
-	tree, err := doc.read(text)
+func Parse(file string, text []byte) ([]Spec, error) {
+	parsed, err := parser.ParseBytes(text, 0)
+	if err != nil {
+		return nil, syntax(file, err)
+	}
+	var docs []document
+	var specs []Spec
+	for _, one := range parsed.Docs {
+		if one.Body == nil {
+			if err := checkEnd(file, text, one.Start); err != nil {
+				return nil, err
+			}
+			continue // a line of dashes too many
+		}
+		if _, ok := one.Body.(*ast.DirectiveNode); ok {
+			continue // what begins with %, about the document that follows
+		}
+		d := document{file: file, spots: map[string]spot{}}
+		s, err := d.parse(one.Body)
+		if err != nil {
+			return nil, err
+		}
+		docs, specs = append(docs, d), append(specs, s)
+	}
+	if len(specs) == 0 {
+		return nil, document{file: file}.noJob()
+	}
+	return specs, checkNeeds(docs, specs)
+}
+
+// checkEnd fails if something follows an empty document that begins at start: the YAML reader would not tell of it.
+func checkEnd(file string, text []byte, start *token.Token) error {
+	if start == nil {
+		return nil
+	}
+	line := 0
+	for rest := range bytes.Lines(text) {
+		line++
+		rest = bytes.TrimSpace(rest)
+		if line > start.Position.Line && len(rest) > 0 && rest[0] != '#' {
+			return say.Errorf(errs.Invalid, "%s line %d: there is no job between these dashes and line %d", file,
+				start.Position.Line, line)
+		}
+	}
+	return nil
+}
+
+// parse reads one job.
+func (d document) parse(body ast.Node) (Spec, error) {
+	tree, err := d.read(body)
 	if err != nil {
 		return Spec{}, err
 	}
-	if err := doc.checkKind(tree); err != nil {
+	if err := d.checkKind(tree); err != nil {
 		return Spec{}, err
 	}
-	if err := doc.check(tree); err != nil {
+	if err := d.check(tree); err != nil {
 		return Spec{}, err
 	}
-	if err := doc.normalize(tree); err != nil {
+	if err := d.normalize(tree); err != nil {
 		return Spec{}, err
 	}
 	plain, err := json.Marshal(tree)
 	if err != nil {
-		return Spec{}, errs.E("spec.Parse", errs.Internal, file, err)
+		return Spec{}, errs.E("spec.Parse", errs.Internal, d.file, err)
 	}
 	var s Spec
 	if err := json.Unmarshal(plain, &s); err != nil {
-		return Spec{}, errs.E("spec.Parse", errs.Internal, file, err) // the schema let something through
+		return Spec{}, errs.E("spec.Parse", errs.Internal, d.file, err) // the schema let something through
 	}
 	return s, nil
 }
@@ -78,34 +128,30 @@ func pointer(path []string) string {
 	return "/" + strings.Join(path, "/")
 }
 
-// read returns the text as maps, lists and plain values.
-func (d document) read(text []byte) (map[string]any, error) {
-	file, err := parser.ParseBytes(text, 0)
-	if err != nil {
-		return nil, d.syntax(err)
-	}
+// read returns a YAML document as maps, lists and plain values.
+func (d document) read(body ast.Node) (map[string]any, error) {
 	var tree any
-	if err := yaml.Unmarshal(text, &tree); err != nil {
-		return nil, d.syntax(err)
-	}
-	if len(file.Docs) > 1 {
-		return nil, say.Errorf(errs.Invalid, "%s line %d: a second job begins here; give each job a file of its own",
-			d.file, file.Docs[1].Start.Position.Line)
+	if err := yaml.NodeToValue(body, &tree); err != nil {
+		return nil, syntax(d.file, err)
 	}
 	root, ok := tree.(map[string]any)
 	if !ok {
-		return nil, say.Errorf(errs.Invalid, `%s is not a job; a job is a mapping that begins with "kind: mapreduce"`, d.file)
+		return nil, d.noJob()
 	}
-	d.locate(nil, file.Docs[0].Body)
+	d.locate(nil, body)
 	return root, nil
 }
 
+func (d document) noJob() error {
+	return say.Errorf(errs.Invalid, `%s is not a job; a job is a mapping that begins with "kind: mapreduce"`, d.file)
+}
+
 // syntax turns the error of the YAML reader into one line.
-func (d document) syntax(err error) error {
+func syntax(file string, err error) error {
 	if located, ok := errors.AsType[yaml.Error](err); ok && located.GetToken() != nil {
-		return say.Errorf(errs.Invalid, "%s line %d: %s", d.file, located.GetToken().Position.Line, located.GetMessage())
+		return say.Errorf(errs.Invalid, "%s line %d: %s", file, located.GetToken().Position.Line, located.GetMessage())
 	}
-	return say.Errorf(errs.Invalid, "%s: %s", d.file, strings.SplitN(err.Error(), "\n", 2)[0])
+	return say.Errorf(errs.Invalid, "%s: %s", file, strings.SplitN(err.Error(), "\n", 2)[0])
 }
 
 // locate notes where node and everything below it stands.
@@ -150,8 +196,10 @@ func (d document) checkKind(tree map[string]any) error {
 
 // normalize brings the different ways to say a thing to the one that Spec has.
 func (d document) normalize(tree map[string]any) error {
-	if one, ok := tree["input"].(string); ok {
-		tree["input"] = []any{one}
+	for _, key := range []string{"input", "needs"} {
+		if one, ok := tree[key].(string); ok {
+			tree[key] = []any{one}
+		}
 	}
 	resources, _ := tree["resources"].(map[string]any)
 	options, _ := tree["mapreduce"].(map[string]any)

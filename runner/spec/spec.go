@@ -22,16 +22,18 @@ import (
 
 // Spec is one job as people write it. Its zero fields are what they left open.
 type Spec struct {
-	Kind      string              `json:"kind"`
-	Name      string              `json:"name"`
-	Input     []string            `json:"input"`
-	Output    string              `json:"output"`
-	Overwrite bool                `json:"overwrite"`
-	MapReduce mapreduce.Options   `json:"mapreduce"`
-	Package   string              `json:"package"`
-	Resources scheduler.Resources `json:"resources"` // Executors is 0 for auto
-	Queue     string              `json:"queue"`
-	Retry     scheduler.Retry     `json:"retry"`
+	Kind         string              `json:"kind"`
+	Name         string              `json:"name"`
+	Input        []string            `json:"input"`
+	Output       string              `json:"output"`
+	Overwrite    bool                `json:"overwrite"`
+	Needs        []string            `json:"needs"` // names of other jobs of the file
+	Intermediate bool                `json:"intermediate"`
+	MapReduce    mapreduce.Options   `json:"mapreduce"`
+	Package      string              `json:"package"`
+	Resources    scheduler.Resources `json:"resources"` // Executors is 0 for auto
+	Queue        string              `json:"queue"`
+	Retry        scheduler.Retry     `json:"retry"`
 }
 
 // What a job gets when nothing is said.

@@ -35,12 +35,19 @@ queue: night
 retry: {task: 2, job: 3}
 `
 
+// parseOne reads a text that has one job.
+func parseOne(t *testing.T, text string) Spec {
+	t.Helper()
+	all, err := Parse("job.yaml", []byte(text))
+	if err != nil || len(all) != 1 {
+		t.Fatalf("%d jobs, %v", len(all), err)
+	}
+	return all[0]
+}
+
 func TestParseAndJob(t *testing.T) {
 	text := strings.Replace(whole, "Word Count", "Word_Count", 1)
-	s, err := Parse("job.yaml", []byte(text))
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := parseOne(t, text)
 	job, err := s.Job("/work dir")
 	if err != nil {
 		t.Fatal(err)
@@ -71,11 +78,8 @@ func TestParseAndJob(t *testing.T) {
 }
 
 func TestDefaults(t *testing.T) {
-	s, err := Parse("j.yaml",
-		[]byte("kind: mapreduce\ninput: a\noutput: b\nmapreduce: {mapper: {builtin: sort}}\nresources: {executors: auto}\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := parseOne(t,
+		"kind: mapreduce\ninput: a\noutput: b\nmapreduce: {mapper: {builtin: sort}}\nresources: {executors: auto}\n")
 	job, err := s.Job("/d")
 	if err != nil {
 		t.Fatal(err)
@@ -91,10 +95,7 @@ func TestProgramsFindTheirFiles(t *testing.T) {
 	for text, want := range map[string]string{
 		"mapper: {exec: cat}": "/d", "mapper: {builtin: sort}, reducer: {exec: cat}": "/d", "mapper: {builtin: sort}": "",
 	} {
-		s, err := Parse("j.yaml", []byte("kind: mapreduce\ninput: a\noutput: b\nmapreduce: {"+text+"}\n"))
-		if err != nil {
-			t.Fatal(err)
-		}
+		s := parseOne(t, "kind: mapreduce\ninput: a\noutput: b\nmapreduce: {"+text+"}\n")
 		if job, err := s.Job("/d"); err != nil || job.Package != want {
 			t.Errorf("%s: package %q, %v; want %q", text, job.Package, err, want)
 		}
@@ -132,7 +133,6 @@ func TestMistakes(t *testing.T) {
 		{"input: a\n", `job.yaml: "kind" is missing; want mapreduce`},
 		{head + "name: a\nname: b\n", `job.yaml line 5: mapping key "name" already defined at [4:1]`},
 		{"kind: [mapreduce\noutput: b\n", "job.yaml line 2: ',' or ']' must be specified"},
-		{head + "---\nkind: mapreduce\n", "job.yaml line 4: a second job begins here; give each job a file of its own"},
 		{"", `job.yaml is not a job; a job is a mapping that begins with "kind: mapreduce"`},
 		{"- a\n", `job.yaml is not a job; a job is a mapping that begins with "kind: mapreduce"`},
 		{"\x00", `job.yaml is not a job; a job is a mapping that begins with "kind: mapreduce"`},
@@ -197,12 +197,9 @@ func TestReference(t *testing.T) {
 }
 
 func TestFlags(t *testing.T) {
-	s, err := Parse("job.yaml", []byte(strings.Replace(whole, "Word Count", "wc", 1)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := parseOne(t, strings.Replace(whole, "Word Count", "wc", 1))
 	before := s.Retry
-	err = Flags{
+	err := Flags{
 		Input: []string{"x", "y"}, Output: "z", Name: "N", Queue: "q", Executors: "auto", CPU: 1, Memory: "256MiB",
 		Reducers: "auto",
 		Set:      []string{"b=3=4", "e="},
@@ -292,15 +289,17 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("kind: mapreduce\noutput: &o {a: *o}\n"))
 	f.Add([]byte("kind: mapreduce\ninput: a\noutput: b\nmapreduce: {mapper: {builtin: x}, set: {a: }}\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		s, err := Parse("job.yaml", text)
+		all, err := Parse("job.yaml", text)
 		if err != nil {
 			if k := errs.KindOf(err); k != errs.Invalid && k != errs.Unsupported {
 				t.Fatalf("%v is of kind %v", err, k)
 			}
 			return
 		}
-		if _, err := s.Job("/"); err != nil && errs.KindOf(err) != errs.Invalid {
-			t.Fatal(err)
+		for _, s := range all {
+			if _, err := s.Job("/"); err != nil && errs.KindOf(err) != errs.Invalid {
+				t.Fatal(err)
+			}
 		}
 	})
 }
