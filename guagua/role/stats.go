@@ -2,6 +2,7 @@ package role
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -33,6 +34,7 @@ type Worker struct {
 // stats measures a master's iterations. result and dropped are for readers, the rest for the loop.
 type stats struct {
 	begun    time.Time // the master
+	since    time.Time // its first turn
 	gathered time.Time // when the last result of the turn had come
 	workers  []Worker
 	late     atomic.Int64
@@ -57,6 +59,9 @@ func (s *stats) begin() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.turn = time.Now()
+	if s.since.IsZero() {
+		s.since = s.turn
+	}
 	for i := range s.arrivals {
 		s.arrivals[i] = -1
 	}
@@ -119,15 +124,17 @@ func number(v float64) any {
 }
 
 func (s *stats) status(r *guagua.Record, env *guagua.Env) string {
-	text := "iteration " + itoa(r.Iteration) + " of " + itoa(env.Iterations)
+	status := guagua.Status{Iteration: r.Iteration, Iterations: env.Iterations}
 	if loss, ok := r.Values["loss"]; ok {
 		s.last = loss
-		text += fmt.Sprintf("  loss %.6g", loss)
+		status.Name, status.Value = "loss", loss
+	} else if names := slices.Sorted(maps.Keys(r.Values)); len(names) > 0 {
+		status.Name, status.Value = names[0], r.Values[names[0]]
 	}
-	if elapsed := time.Since(s.begun).Seconds(); elapsed > 0 {
-		text += fmt.Sprintf("  %.3g iterations/s", float64(s.done)/elapsed)
+	if elapsed := time.Since(s.since).Seconds(); elapsed > 0 {
+		status.Rate = float64(s.done) / elapsed
 	}
-	return text
+	return status.String()
 }
 
 func (s *stats) summary(m *master) Summary {
