@@ -5,11 +5,15 @@
 //	Rate(5_100_000, 0.5s)     10 MB/s
 //	Duration(62 * time.Second)  1m02s
 //	Count(41284)              41,284
+//	Curve(losses, 8)          ▇▅▄▃▂▂▁▁
 package format
 
 import (
 	"fmt"
+	"math"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -87,4 +91,37 @@ func Plural(n int64, noun string) string {
 		return "1 " + noun
 	}
 	return Count(n) + " " + noun + "s"
+}
+
+// Curve draws numbers as they change, in at most width cells: each is the mean of its share of them, the lowest ▁, the
+// highest ▇. What is no finite number is left out.
+func Curve(values []float64, width int) string {
+	var finite []float64
+	for _, v := range values {
+		if !math.IsNaN(v) && !math.IsInf(v, 0) {
+			finite = append(finite, v)
+		}
+	}
+	n := min(width, len(finite))
+	cells := make([]float64, n)
+	for i := range cells {
+		share := finite[i*len(finite)/n : (i+1)*len(finite)/n]
+		for _, v := range share {
+			cells[i] += v / float64(len(share))
+		}
+	}
+	if n == 0 {
+		return ""
+	}
+	low, high := slices.Min(cells), slices.Max(cells)
+	heights := []rune("▁▂▃▄▅▆▇")
+	var b strings.Builder
+	for _, v := range cells {
+		height := 0.0
+		if high > low {
+			height = (v/2 - low/2) / (high/2 - low/2) * float64(len(heights)-1) // halves, or it may overflow
+		}
+		b.WriteRune(heights[int(math.Round(height))])
+	}
+	return b.String()
 }

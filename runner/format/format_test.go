@@ -1,6 +1,7 @@
 package format
 
 import (
+	"math"
 	"testing"
 	"time"
 )
@@ -56,5 +57,25 @@ func TestCount(t *testing.T) {
 	}
 	if Plural(1, "map") != "1 map" || Plural(0, "map") != "0 maps" || Plural(1500, "map") != "1,500 maps" {
 		t.Error("Plural is wrong")
+	}
+}
+
+func TestCurve(t *testing.T) {
+	for _, c := range []struct {
+		values []float64
+		width  int
+		want   string
+	}{
+		{nil, 8, ""},
+		{[]float64{1}, 8, "▁"},
+		{[]float64{3, 3, 3}, 8, "▁▁▁"},
+		{[]float64{7, 6, 5, 4, 3, 2, 1}, 8, "▇▆▅▄▃▂▁"},
+		{[]float64{9, 5, 3, 1, 1, 1, 1, 1}, 4, "▇▂▁▁"},
+		{[]float64{math.NaN(), 1, math.Inf(1), 2}, 8, "▁▇"},
+		{[]float64{math.MaxFloat64, -math.MaxFloat64}, 2, "▇▁"},
+	} {
+		if got := Curve(c.values, c.width); got != c.want {
+			t.Errorf("%v in %d cells: %s, want %s", c.values, c.width, got, c.want)
+		}
 	}
 }
