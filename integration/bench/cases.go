@@ -11,10 +11,14 @@ import (
 
 // tables lists what is measured, in the order of printing.
 var tables = []table{
-	{"wordcount", "Word count of the kernel's sources (ratios against the yardstick)", wordcount},
-	{"terasort", "TeraSort of 10 million rows, 1 GB, output fsynced (ratios against the yardstick)", terasort},
-	{"peers", "The same count by other programs (ratios against the yardstick; their counts are not compared)", peers},
-	{"tiny", "A job of 1 KB, process start included (ratio against starting the program and doing nothing)", tiny},
+	{"wordcount", "Word count of the kernel's sources (ratios against the yardstick)", commands(wordcount)},
+	{"terasort", "TeraSort of 10 million rows, 1 GB, output fsynced (ratios against the yardstick)", commands(terasort)},
+	{"peers", "The same count by other programs (ratios against the yardstick; their counts are not compared)",
+		commands(peers)},
+	{"tiny", "A job of 1 KB, process start included (ratio against starting the program and doing nothing)",
+		commands(tiny)},
+	{"supersteps", "One iteration, every worker a process (ratios against the yardstick)", asking(supersteps)},
+	{"fan-in", "Memory of the master of a thousand workers (ratio against what they send)", asking(fanIn)},
 }
 
 func wordcount(ctx context.Context, s settings) ([]row, error) {

@@ -25,11 +25,13 @@ func build(ctx context.Context, s *settings) error {
 	}
 	dir := strings.TrimSpace(string(root))
 	s.runner, s.yards = filepath.Join(s.work, "runner"), filepath.Join(s.work, "yardsticks")
+	s.superstep = filepath.Join(s.work, "superstep")
 	if err := os.Mkdir(s.yards, 0o755); err != nil {
 		return err
 	}
 	for _, c := range []struct{ dir, out, pkg string }{
 		{dir, s.runner, "./runner"},
+		{dir, s.superstep, "./integration/bench/superstep"},
 		{filepath.Join(dir, "integration", "yardsticks"), s.yards + "/", "./..."},
 	} {
 		cmd := exec.CommandContext(ctx, "go", "build", "-o", c.out, c.pkg)

@@ -36,6 +36,8 @@ type settings struct {
 	input  string          // the text
 	runner string          // the product's binary
 	yards  string          // folder of the yardsticks' binaries
+
+	superstep string // the binary of ./superstep
 }
 
 // home is the environment variable that keeps the product's own files in the work folder.
@@ -70,7 +72,7 @@ func run(ctx context.Context) error {
 		if len(s.only) > 0 && !s.only[t.name] {
 			continue
 		}
-		if err := t.print(ctx, s); err != nil {
+		if err := t.print(ctx, s, t.title); err != nil {
 			return fmt.Errorf("%s: %w", t.name, err)
 		}
 	}

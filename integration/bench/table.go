@@ -7,11 +7,34 @@ import (
 	"text/tabwriter"
 )
 
-// table is one question and the commands that answer it, the first of them the one that the others are compared with.
+// table is one question, and how to answer it.
 type table struct {
 	name  string
 	title string
-	rows  func(ctx context.Context, s settings) ([]row, error)
+	print func(ctx context.Context, s settings, title string) error
+}
+
+// asking is a table of figures that programs print.
+func asking(f func(context.Context, settings) (figures, error)) func(context.Context, settings, string) error {
+	return func(ctx context.Context, s settings, title string) error {
+		question, err := f(ctx, s)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("\n%s\n", title)
+		return question.print(ctx, s)
+	}
+}
+
+// commands is a table of what commands take, the first of them the one that the others are compared with.
+func commands(f func(context.Context, settings) ([]row, error)) func(context.Context, settings, string) error {
+	return func(ctx context.Context, s settings, title string) error {
+		rows, err := f(ctx, s)
+		if err != nil {
+			return err
+		}
+		return printCommands(ctx, s, title, rows)
+	}
 }
 
 // row is one command. Its output folder or file is removed before each run.
@@ -23,11 +46,7 @@ type row struct {
 	check  func(output string) error // whether the answer is right; nil where there is nothing to compare
 }
 
-func (t table) print(ctx context.Context, s settings) error {
-	rows, err := t.rows(ctx, s)
-	if err != nil {
-		return err
-	}
+func printCommands(ctx context.Context, s settings, title string, rows []row) error {
 	samples := make([][]sample, len(rows))
 	for range s.rounds {
 		for i, r := range rows {
@@ -46,7 +65,7 @@ func (t table) print(ctx context.Context, s settings) error {
 			samples[i] = append(samples[i], one)
 		}
 	}
-	fmt.Printf("\n%s\n", t.title)
+	fmt.Printf("\n%s\n", title)
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprint(w, "\twall s\tmin\tmax\tratio\tCPU s\tratio\tpeak MiB\t\n")
 	for i, r := range rows {
