@@ -158,6 +158,12 @@ type Resources struct {
 type Retry struct {
 	Task int `json:"task"` // FAILED attempts of a task that fail the job; 4 by default
 	Job  int `json:"job"`  // application masters; 2 by default, as YARN has it
+	// Node is how many attempts may fail on a node before it gets no more of them, if they are many for what it has done
+	// and there is another node; 3 by default.
+	Node int `json:"node,omitempty"`
+	// Timeout is how long an attempt may go without any news (progress, counters, status, log) before it is killed as
+	// FAILED; 0: for ever.
+	Timeout time.Duration `json:"timeout,omitempty"`
 }
 
 // Plan is a compiled job: pure data, printable, compared with golden files.
@@ -170,6 +176,12 @@ type Stage struct {
 	Name  string   `json:"name"`
 	Needs []string `json:"needs,omitempty"` // stages that must be finished before this one starts
 	Tasks []Task   `json:"tasks,omitempty"` // nil with Needs: Engine.Cut says, once the needs are finished
+
+	// MayFail is how many of its tasks may fail for good while the job goes on without their outputs.
+	MayFail int `json:"mayFail,omitempty"`
+	// Backup allows a second attempt at a slow task beside the first. The result that comes first counts, and the other
+	// attempt is killed.
+	Backup bool `json:"backup,omitempty"`
 }
 
 // Task is one piece of work of a stage, at the place that TaskID.Index says.
@@ -186,7 +198,7 @@ type Output struct {
 }
 
 // Outputs are the outputs of finished tasks, by stage name and task index. An entry with a zero Attempt.Task.Stage is
-// not finished.
+// not finished, or was given up (Stage.MayFail).
 type Outputs map[string][]Output
 
 // Engine is the half of an engine that runs inside the application master. Its methods are called by one goroutine at a

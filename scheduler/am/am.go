@@ -56,6 +56,7 @@ type Options struct {
 	Heartbeat    time.Duration    // between heartbeats of an executor; 1 s
 	Dead         time.Duration    // an executor without a heartbeat for so long is dead; 10 s
 	LeaseTTL     time.Duration    // of the application master's lease; 15 s
+	BackupAfter  time.Duration    // an attempt that has run for less gets no backup; 5 s
 	MaxLost      int              // LOST attempts of one task that fail the job, so that nothing loops for ever; 100
 	Log          *slog.Logger     // nil: nothing is logged
 	Now          func() time.Time // time.Now
@@ -68,6 +69,7 @@ func (o Options) withDefaults() Options {
 	o.Heartbeat = cmp.Or(o.Heartbeat, time.Second)
 	o.Dead = cmp.Or(o.Dead, 10*time.Second)
 	o.LeaseTTL = cmp.Or(o.LeaseTTL, 15*time.Second)
+	o.BackupAfter = cmp.Or(o.BackupAfter, 5*time.Second)
 	o.MaxLost = cmp.Or(o.MaxLost, 100)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

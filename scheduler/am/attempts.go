@@ -75,7 +75,7 @@ func (m *machine) adopt(e *executor, id scheduler.AttemptID, now int64) {
 	useful := t != nil && !over && m.running[id] == nil && m.attempt(id) == nil && m.fed(s) && !m.ending
 	if useful {
 		_, taken := s.taken(id.Task.Index)
-		useful = !taken
+		useful = !taken && !t.forgone && m.liveTask(id.Task).waits != never
 	}
 	if !useful {
 		m.decide(order{executor: e.id, verb: orderKill, attempt: id})

@@ -42,6 +42,7 @@ type site struct {
 	body     toyBody
 	options  am.Options
 	lease    time.Duration // of executors
+	grace    time.Duration
 	session  string
 	puppets  bool                                  // containers of executors do nothing
 	wrap     func(launch.Launcher) launch.Launcher // of the application master; may be nil
@@ -109,7 +110,7 @@ func (s *site) process(ctx context.Context, g launch.Group, c launch.Container) 
 		Dirs: executor.Dirs{
 			Node: s.body.node, Scratch: filepath.Join(root, "scratch"), Logs: filepath.Join(root, "logs"),
 		},
-		Options: executor.Options{Node: "127.0.0.1:7", Lease: s.lease},
+		Options: executor.Options{Node: "127.0.0.1:7", Lease: s.lease, Grace: s.grace},
 	})
 }
 

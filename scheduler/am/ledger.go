@@ -26,7 +26,11 @@ type ledger struct {
 	byName    map[string]*stage
 	counters  scheduler.Counters // of the results that are taken
 	shared    interned
+	nodes     map[string]nodeRecord // by shuffle address
 }
+
+// nodeRecord counts attempts on a node.
+type nodeRecord struct{ failed, succeeded int }
 
 // stage is a set of tasks. Its numbers of attempts are those that are over.
 type stage struct {
@@ -37,6 +41,9 @@ type stage struct {
 	tasks   []task
 	outputs []scheduler.Output // by task
 	lent    bool               // outputs was given away and must not be changed in place
+	mayFail int                // tasks that may be forgone
+	backup  bool               // slow tasks may have a second attempt
+	forgone int                // tasks that the job goes on without
 	done    int                // tasks whose result is taken
 	failed  int
 	lost    int
@@ -50,8 +57,8 @@ type stage struct {
 // complete reports whether all tasks are known.
 func (s *stage) complete() bool { return s.want == len(s.tasks) }
 
-// finished reports whether all results are taken.
-func (s *stage) finished() bool { return s.complete() && s.done == len(s.tasks) }
+// finished reports whether all results are taken that there will be.
+func (s *stage) finished() bool { return s.complete() && s.done+s.forgone == len(s.tasks) }
 
 type task struct {
 	weight   int64
@@ -59,6 +66,7 @@ type task struct {
 	attempts []attempt // those that are over, in the order of their records
 	counters []counted // of the result that is taken
 	failed   int
+	forgone  bool
 	lost     int // attempts and results, without the attempts that lack an input: those count where it was made
 }
 
@@ -81,7 +89,7 @@ func newLedger() *ledger {
 func (l *ledger) reset() {
 	*l = ledger{
 		state: scheduler.JobSubmitted, byName: map[string]*stage{},
-		counters: scheduler.Counters{}, shared: newInterned(),
+		counters: scheduler.Counters{}, shared: newInterned(), nodes: map[string]nodeRecord{},
 	}
 }
 
@@ -181,6 +189,8 @@ func (l *ledger) apply(r record) error {
 		return l.applyEnded(r.Ended)
 	case r.Gone != nil:
 		return l.applyGone(r.Gone)
+	case r.Forgone != nil:
+		return l.applyForgone(r.Forgone)
 	case r.Commit != nil:
 		l.state = scheduler.JobCommitting
 	case r.Final != nil:
@@ -220,7 +230,7 @@ func (l *ledger) trim() {
 	}
 	for _, s := range l.stages {
 		if s.cut && !s.complete() {
-			*s = stage{name: s.name, needs: s.needs, cut: true, want: open}
+			*s = stage{name: s.name, needs: s.needs, cut: true, want: open, mayFail: s.mayFail, backup: s.backup}
 		}
 	}
 }
@@ -240,7 +250,9 @@ func (l *ledger) applyPlan(p *plan) error {
 		if l.byName[ps.Name] != nil || ps.Tasks < open {
 			return misfit("stage %s twice, or with %d tasks", ps.Name, ps.Tasks)
 		}
-		s := &stage{name: ps.Name, needs: ps.Needs, want: ps.Tasks, cut: ps.Tasks == open}
+		s := &stage{
+			name: ps.Name, needs: ps.Needs, want: ps.Tasks, cut: ps.Tasks == open, mayFail: ps.MayFail, backup: ps.Backup,
+		}
 		l.stages = append(l.stages, s)
 		l.byName[s.name] = s
 	}
@@ -288,13 +300,18 @@ func (l *ledger) applyEnded(e *ended) error {
 	if winner, ok := s.taken(e.Attempt.Task.Index); ok && a.state == scheduler.AttemptSucceeded {
 		a.state, a.err = scheduler.AttemptKilled, l.shared.text(fmt.Sprintf("%s was faster", winner))
 	}
+	if t.forgone && a.state == scheduler.AttemptSucceeded {
+		a.state, a.err = scheduler.AttemptKilled, "the job had gone on without its task"
+	}
 	if s.started == 0 || e.Start < s.started {
 		s.started = e.Start
 	}
 	switch a.state {
 	case scheduler.AttemptSucceeded:
 		l.take(s, t, e)
+		l.count(a.node, nodeRecord{succeeded: 1})
 	case scheduler.AttemptFailed:
+		l.count(a.node, nodeRecord{failed: 1})
 		s.failed++
 		t.failed++
 	case scheduler.AttemptLost:
@@ -308,6 +325,25 @@ func (l *ledger) applyEnded(e *ended) error {
 		return misfit("an attempt %s that ended as %s", e.Attempt, e.State)
 	}
 	t.attempts = append(t.attempts, a)
+	return nil
+}
+
+func (l *ledger) count(node string, n nodeRecord) {
+	r := l.nodes[node]
+	l.nodes[node] = nodeRecord{r.failed + n.failed, r.succeeded + n.succeeded}
+}
+
+// applyForgone gives a task up, unless it has a result after all.
+func (l *ledger) applyForgone(f *forgone) error {
+	s, t := l.byName[f.Task.Stage], l.task(f.Task)
+	if t == nil {
+		return misfit("task %s given up", f.Task)
+	}
+	if _, taken := s.taken(f.Task.Index); !taken && !t.forgone {
+		t.forgone = true
+		s.forgone++
+		s.worked += t.weight
+	}
 	return nil
 }
 

@@ -34,6 +34,7 @@ type machine struct {
 	settling   map[scheduler.AttemptID]settle
 	suspects   map[scheduler.AttemptID]*suspect
 	delayed    []delayed
+	backups    int // attempts that were started beside another
 }
 
 // limits are the numbers of a job that never change.
@@ -44,6 +45,8 @@ type limits struct {
 	cpu          int   // attempts that an executor runs at a time
 	executors    int   // at most
 	heartbeat    int64 // milliseconds
+	nodeFailures int   // FAILED attempts on a node before it is avoided
+	backupAfter  int64 // milliseconds that an attempt runs at least before it gets a backup
 }
 
 // stride is the distance between the attempt numbers of two application masters: numbers stay unique without a record
@@ -173,6 +176,8 @@ func (m *machine) recorded(r record, now int64) error {
 			m.fail(now, "%s was lost %s, the last time its output: %s", id, times(t.lost), r.Gone.Error)
 		}
 		m.requeue(id, 0, now)
+	case r.Forgone != nil:
+		m.recordedForgone(r.Forgone.Task)
 	case r.Commit != nil:
 		m.decide(ask{what: askCommit})
 	case r.Final != nil:
@@ -219,7 +224,7 @@ func (m *machine) recordedEnded(e *ended, now int64) {
 			}
 		}
 	case scheduler.AttemptFailed:
-		if t.failed >= m.limits.taskFailures {
+		if t.failed >= m.limits.taskFailures && !m.forgo(id.Task, now) {
 			m.fail(now, "%s failed %s, the last time on %s: %s", id.Task, times(t.failed), e.Executor, e.Error)
 		}
 	case scheduler.AttemptLost:
@@ -228,6 +233,29 @@ func (m *machine) recordedEnded(e *ended, now int64) {
 		}
 	}
 	m.requeue(id.Task, s.delay, now)
+}
+
+// forgo goes on without a task that failed too often, if its stage can spare one more.
+func (m *machine) forgo(id scheduler.TaskID, now int64) bool {
+	l := m.live[id.Stage]
+	if l.forgone >= m.byName[id.Stage].mayFail || m.ending {
+		return false
+	}
+	l.forgone++
+	m.liveTask(id).waits = never
+	for _, other := range m.runningOf(id) {
+		m.stop(other, "its task failed too often", now)
+	}
+	m.decide(write{record{Forgone: &forgone{id}}})
+	return true
+}
+
+// recordedForgone takes back what forgo said if a result has come meanwhile.
+func (m *machine) recordedForgone(id scheduler.TaskID) {
+	if !m.task(id).forgone {
+		m.live[id.Stage].forgone--
+		m.liveTask(id).waits = no
+	}
 }
 
 func times(n int) string {
@@ -255,7 +283,7 @@ func (m *machine) plan(p scheduler.Plan, err error, now int64) {
 			n = open
 		}
 		most = max(most, n)
-		r.Stages = append(r.Stages, planStage{s.Name, s.Needs, n})
+		r.Stages = append(r.Stages, planStage{s.Name, s.Needs, n, s.MayFail, s.Backup})
 		for piece := range tasksRecords(s.Name, s.Tasks) {
 			pieces = append(pieces, piece)
 		}

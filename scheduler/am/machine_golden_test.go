@@ -70,10 +70,10 @@ func (s *script) do(t *testing.T, d *datadriven.TestData) {
 		s.queue = nil
 		s.m = newMachine(l, limits{
 			taskFailures: number("failures", 2), taskLosses: 5, masters: 2, cpu: 1,
-			executors: number("executors", 2), heartbeat: 100,
+			executors: number("executors", 2), heartbeat: 100, nodeFailures: 3, backupAfter: 1000,
 		})
 		s.m.begin(name(0), s.now)
-	case "plan": // map=3 reduce=open
+	case "plan": // map=3 reduce=open [backup] [mayfail=N] [weight=N], which are meant for the stages before them
 		s.m.plan(scriptPlan(t, d), nil, s.now)
 	case "plan-fails": // KIND
 		kind := errs.ParseKind(strings.ReplaceAll(name(0), "_", " "))
@@ -105,6 +105,8 @@ func (s *script) do(t *testing.T, d *datadriven.TestData) {
 			rep.counters = scheduler.Counters{"g": {"n": int64(n)}}
 		}
 		s.m.reported(rep, s.now)
+	case "beat": // EXECUTOR ATTEMPT done=N
+		s.m.beat(name(0), []progress{{attempt: attempt_(t, d, name(1)), done: int64(number("done", 0))}})
 	case "payload": // ATTEMPT
 		s.m.payload(attempt_(t, d, name(0)), []byte("late"), nil, s.now)
 	case "payload-fails": // ATTEMPT
@@ -176,8 +178,12 @@ func (s *script) printState() {
 	r := s.m.report(scheduler.Job{}, false)
 	fmt.Fprintf(&s.out, "%s %q, masters %d, counted %d\n", r.State, r.Message, r.Masters, r.Counters.Get("g", "n"))
 	for _, st := range r.Stages {
-		fmt.Fprintf(&s.out, "%s: %d tasks, %d done, %d running, %d failed, %d lost, %d killed\n",
+		fmt.Fprintf(&s.out, "%s: %d tasks, %d done, %d running, %d failed, %d lost, %d killed",
 			st.Name, st.Tasks, st.Done, st.Running, st.Failed, st.Lost, st.Killed)
+		if st.GivenUp > 0 {
+			fmt.Fprintf(&s.out, ", %d given up", st.GivenUp)
+		}
+		fmt.Fprintln(&s.out)
 	}
 	for _, a := range r.Attempts {
 		fmt.Fprintln(&s.out, strings.TrimSpace(fmt.Sprintf("  %s %s %s %s", a.ID, a.State, a.Executor, a.Error)))
@@ -187,6 +193,9 @@ func (s *script) printState() {
 // scriptPlan makes a plan of a command: a stage that is open, or comes later, needs all before it.
 func scriptPlan(t *testing.T, d *datadriven.TestData) (p scheduler.Plan) {
 	for _, arg := range d.CmdArgs {
+		if scriptOption(t, d, arg, p.Stages) {
+			continue
+		}
 		st := scheduler.Stage{Name: arg.Key}
 		for _, before := range p.Stages {
 			st.Needs = append(st.Needs, before.Name)
@@ -207,6 +216,29 @@ func scriptPlan(t *testing.T, d *datadriven.TestData) (p scheduler.Plan) {
 		p.Stages = append(p.Stages, st)
 	}
 	return p
+}
+
+// scriptOption takes an argument of plan that is no stage but says something of those before it.
+func scriptOption(t *testing.T, d *datadriven.TestData, arg datadriven.CmdArg, stages []scheduler.Stage) bool {
+	number := func() (n int) {
+		d.ScanArgs(t, arg.Key, &n)
+		return n
+	}
+	for i := range stages {
+		switch arg.Key {
+		case "backup":
+			stages[i].Backup = true
+		case "mayfail":
+			stages[i].MayFail = number()
+		case "weight":
+			for k := range stages[i].Tasks {
+				stages[i].Tasks[k].Weight = int64(number())
+			}
+		default:
+			return false
+		}
+	}
+	return len(stages) > 0
 }
 
 func attempt_(t *testing.T, d *datadriven.TestData, text string) scheduler.AttemptID {

@@ -37,10 +37,12 @@ type world struct {
 const (
 	worldFailures = 3
 	worldTasks    = 3
+	worldMayFail  = 1
 )
 
 var worldLimits = limits{
-	taskFailures: worldFailures, taskLosses: 50, masters: 1000, cpu: 2, executors: 3, heartbeat: 100,
+	taskFailures: worldFailures, taskLosses: 50, masters: 1000, cpu: 2, executors: 3, heartbeat: 100, nodeFailures: 2,
+	backupAfter: 300,
 }
 
 func TestMachineAlways(t *testing.T) {
@@ -201,6 +203,7 @@ func (w *world) follow(r record) {
 
 func (w *world) check() {
 	for _, s := range w.m.stages {
+		w.checkStage(s)
 		for i := range s.tasks {
 			id := scheduler.TaskID{Stage: s.name, Index: i}
 			if now, _ := s.taken(i); now != w.taken[id] {
@@ -218,6 +221,29 @@ func (w *world) check() {
 	}
 	if w.m.state == scheduler.JobSucceeded && !w.m.finished() {
 		w.t.Fatal("succeeded with tasks undone")
+	}
+}
+
+// checkStage says that no task is given up that has a result, not too many are, and none has more than one backup.
+func (w *world) checkStage(s *stage) {
+	forgone, open := 0, map[int]int{}
+	for id := range w.m.running {
+		if id.Task.Stage == s.name {
+			open[id.Task.Index]++
+		}
+	}
+	for i, t := range s.tasks {
+		if _, taken := s.taken(i); t.forgone {
+			if forgone++; taken {
+				w.t.Fatalf("%s %d is given up, and has a result", s.name, i)
+			}
+		}
+		if open[i] > 2 && w.m.masters == 1 {
+			w.t.Fatalf("%d attempts run at %s %d", open[i], s.name, i)
+		}
+	}
+	if forgone != s.forgone || forgone > s.mayFail {
+		w.t.Fatalf("%d tasks of %s are given up, it counts %d", forgone, s.name, s.forgone)
 	}
 }
 
@@ -261,7 +287,8 @@ func (w *world) engine(fails bool) {
 	switch a.what {
 	case askPlan:
 		w.m.plan(scheduler.Plan{Stages: []scheduler.Stage{
-			{Name: "map", Tasks: make([]scheduler.Task, worldTasks)}, {Name: "reduce", Needs: []string{"map"}},
+			{Name: "map", Tasks: make([]scheduler.Task, worldTasks), MayFail: worldMayFail, Backup: true},
+			{Name: "reduce", Needs: []string{"map"}, Backup: true},
 		}}, err, w.now)
 	case askCut:
 		w.m.cut(a.stage, make([]scheduler.Task, 2), err, w.now)

@@ -53,6 +53,7 @@ func newMaster(cfg Config) *master {
 		taskFailures: cmp.Or(cfg.Job.Retry.Task, 4), taskLosses: cfg.Options.MaxLost,
 		masters: cmp.Or(cfg.Job.Retry.Job, 2), cpu: max(1, res.CPU),
 		executors: cmp.Or(res.Executors, cfg.Options.MaxExecutors), heartbeat: cfg.Options.Heartbeat.Milliseconds(),
+		nodeFailures: cmp.Or(cfg.Job.Retry.Node, 3), backupAfter: cfg.Options.BackupAfter.Milliseconds(),
 	})
 	a.mu.boxes = map[string]*mailbox{}
 	a.mu.waiting = map[scheduler.AttemptID][]chan<- bool{}

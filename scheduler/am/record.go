@@ -10,14 +10,15 @@ import (
 // record is one durable event of a job, JSON in the ledger. Exactly one field is set. Readers ignore what they don't
 // know, so fields may be added.
 type record struct {
-	Began  *began  `json:"began,omitempty"`
-	Plan   *plan   `json:"plan,omitempty"`
-	Cut    *cut    `json:"cut,omitempty"`
-	Tasks  *tasks  `json:"tasks,omitempty"`
-	Ended  *ended  `json:"ended,omitempty"`
-	Gone   *gone   `json:"gone,omitempty"`
-	Commit *commit `json:"commit,omitempty"`
-	Final  *final  `json:"final,omitempty"`
+	Began   *began   `json:"began,omitempty"`
+	Plan    *plan    `json:"plan,omitempty"`
+	Cut     *cut     `json:"cut,omitempty"`
+	Tasks   *tasks   `json:"tasks,omitempty"`
+	Ended   *ended   `json:"ended,omitempty"`
+	Gone    *gone    `json:"gone,omitempty"`
+	Forgone *forgone `json:"forgone,omitempty"`
+	Commit  *commit  `json:"commit,omitempty"`
+	Final   *final   `json:"final,omitempty"`
 }
 
 // began is the first record of every application master.
@@ -34,9 +35,11 @@ type plan struct {
 }
 
 type planStage struct {
-	Name  string   `json:"name"`
-	Needs []string `json:"needs,omitempty"`
-	Tasks int      `json:"tasks"` // how many; open: decided later by a cut
+	Name    string   `json:"name"`
+	Needs   []string `json:"needs,omitempty"`
+	Tasks   int      `json:"tasks"`             // how many; open: decided later by a cut
+	MayFail int      `json:"mayFail,omitempty"` // as in scheduler.Stage
+	Backup  bool     `json:"backup,omitempty"`  // as in scheduler.Stage
 }
 
 // open is the number of tasks of a stage whose tasks are decided later.
@@ -73,6 +76,11 @@ type ended struct {
 type gone struct {
 	Attempt scheduler.AttemptID `json:"attempt"`
 	Error   string              `json:"error,omitempty"`
+}
+
+// forgone says that a task failed for good, and that the job goes on without it.
+type forgone struct {
+	Task scheduler.TaskID `json:"task"`
 }
 
 // commit is the point of no return.

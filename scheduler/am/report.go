@@ -35,13 +35,14 @@ type StageReport struct {
 	Name    string    `json:"name"`
 	Open    bool      `json:"open,omitempty"`
 	Tasks   int       `json:"tasks"`
-	Done    int       `json:"done"`    // tasks whose result is taken
-	Running int       `json:"running"` // attempts
-	Failed  int       `json:"failed"`  // attempts
-	Lost    int       `json:"lost"`    // attempts, and results that were lost later
-	Killed  int       `json:"killed"`  // attempts
-	Weight  int64     `json:"weight"`  // of all tasks
-	Worked  int64     `json:"worked"`  // of it: finished tasks, and what running attempts say they have done
+	Done    int       `json:"done"`              // tasks whose result is taken
+	Running int       `json:"running"`           // attempts
+	Failed  int       `json:"failed"`            // attempts
+	Lost    int       `json:"lost"`              // attempts, and results that were lost later
+	Killed  int       `json:"killed"`            // attempts
+	GivenUp int       `json:"givenUp,omitempty"` // tasks that failed for good, which the job goes on without
+	Weight  int64     `json:"weight"`            // of all tasks
+	Worked  int64     `json:"worked"`            // of it: finished tasks, and what running attempts say they have done
 	Started time.Time `json:"started,omitzero"`
 	Ended   time.Time `json:"ended,omitzero"`
 }
@@ -64,5 +65,6 @@ type ExecutorReport struct {
 	ID      string `json:"id"`
 	Node    string `json:"node,omitempty"`
 	Cores   int    `json:"cores"`
-	Running int    `json:"running"` // attempts
+	Running int    `json:"running"`           // attempts
+	Avoided bool   `json:"avoided,omitempty"` // gets no more attempts: too many failed there
 }

@@ -52,7 +52,7 @@ func isOdd(a attempt) bool {
 func (s *stage) report() StageReport {
 	r := StageReport{
 		Name: s.name, Open: s.want == open, Tasks: len(s.tasks), Done: s.done, Failed: s.failed, Lost: s.lost,
-		Killed: s.killed, Weight: s.weight, Worked: s.worked, Started: at(s.started),
+		Killed: s.killed, GivenUp: s.forgone, Weight: s.weight, Worked: s.worked, Started: at(s.started),
 	}
 	if s.finished() {
 		r.Ended = at(s.ended)
@@ -111,7 +111,7 @@ func (m *machine) report(job scheduler.Job, short bool) Report {
 		r.Attempts = append(r.Attempts, report)
 	}
 	for _, e := range m.executors {
-		one := ExecutorReport{ID: e.id, Node: e.node, Cores: e.cores, Running: len(e.running)}
+		one := ExecutorReport{ID: e.id, Node: e.node, Cores: e.cores, Running: len(e.running), Avoided: m.shunned(e)}
 		r.Executors = append(r.Executors, one)
 	}
 	if r.Message == "" && !r.State.Final() {

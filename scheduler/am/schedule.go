@@ -15,14 +15,16 @@ type liveStage struct {
 	fresh   int              // no task below it waits for its first attempt
 	retries []int            // tasks that wait to be tried again, first come first served
 	near    map[string][]int // tasks that wait for their first attempt, by host that has their input, best first
+	forgone int              // tasks that are given up, or will be when that is durable
 }
 
 // liveTask is small: there may be very many. Whether a task waits is said by waits alone; the lists of a stage may name
 // it when it does not any more.
 type liveTask struct {
-	open  uint16 // attempts that run, or whose outcome is on its way to the ledger
-	tried uint16 // attempts that this application master has started
-	waits waits
+	open   uint16 // attempts that run, or whose outcome is on its way to the ledger
+	tried  uint16 // attempts that this application master has started
+	waits  waits
+	backed bool // one of them beside another
 }
 
 // waits says what a task waits for.
@@ -32,6 +34,7 @@ const (
 	no    waits = iota // it runs, is done, or is delayed
 	first              // for an executor, for the first time
 	again              // for an executor, to be tried again; it is among the retries of its stage
+	never              // it is given up
 )
 
 func (m *machine) liveTask(id scheduler.TaskID) *liveTask { return &m.live[id.Stage].tasks[id.Index] }
@@ -41,13 +44,16 @@ func (m *machine) enlist() {
 	for _, s := range m.stages {
 		l := m.live[s.name]
 		if l == nil {
-			l = &liveStage{near: map[string][]int{}}
+			l = &liveStage{near: map[string][]int{}, forgone: s.forgone}
 			m.live[s.name] = l
 		}
 		for i := len(l.tasks); i < len(s.tasks); i++ {
 			t := liveTask{waits: first}
 			if _, taken := s.taken(i); taken {
 				t.waits = no
+			}
+			if s.tasks[i].forgone {
+				t.waits = never
 			}
 			l.tasks = append(l.tasks, t)
 			for _, host := range s.tasks[i].hosts {
@@ -110,19 +116,27 @@ func (m *machine) schedule(now int64) {
 	for {
 		e, id := m.match()
 		if e == nil {
+			break
+		}
+		m.try(e, id, now)
+		if m.ending {
 			return
 		}
-		t := m.liveTask(id)
-		if t.tried == stride {
-			m.fail(now, "%s was tried %d times", id, stride)
-			return
-		}
-		n := (m.masters-1)*stride + int(t.tried)
-		t.tried++
-		a := scheduler.AttemptID{Task: id, N: n}
-		m.start(e, a, now)
-		m.decide(ask{what: askPayload, attempt: a})
 	}
+	m.backUp(now)
+}
+
+// try starts an attempt at a task on an executor.
+func (m *machine) try(e *executor, id scheduler.TaskID, now int64) {
+	t := m.liveTask(id)
+	if t.tried == stride {
+		m.fail(now, "%s was tried %d times", id, stride)
+		return
+	}
+	a := scheduler.AttemptID{Task: id, N: (m.masters-1)*stride + int(t.tried)}
+	t.tried++
+	m.start(e, a, now)
+	m.decide(ask{what: askPayload, attempt: a})
 }
 
 // failWithoutExecutors ends the job when no executor is left and the launcher starts no other.
@@ -164,17 +178,19 @@ func (m *machine) match() (*executor, scheduler.TaskID) {
 // that, a broken one would fail tasks faster than the others can do them.
 const maxFailures = 3
 
-// shunned reports whether e should get nothing because there is a better one.
+// shunned reports whether e should get nothing because there is a better one. The last one that is left is never
+// shunned, nor is anybody when all are bad: then it is the job that fails everywhere.
 func (m *machine) shunned(e *executor) bool {
-	if e.failures < maxFailures {
-		return false
-	}
-	for _, other := range m.executors {
-		if other.failures < maxFailures {
-			return true
-		}
-	}
-	return false
+	return m.bad(e) && slices.ContainsFunc(m.executors, func(other *executor) bool { return !m.bad(other) })
+}
+
+// bad reports whether e fails what it is given, or its node does. Failures on a node are also held against what it has
+// done: a function that fails now and then says nothing about where it runs.
+func (m *machine) bad(e *executor) bool {
+	const share = 4 // a node is bad if one attempt in so many fails
+	n := m.nodes[e.node]
+	return e.failures >= maxFailures ||
+		e.node != "" && n.failed >= m.limits.nodeFailures && n.failed*share > n.failed+n.succeeded
 }
 
 // pick takes a waiting task of s for e: one to be tried again, else one whose input is near, else the first.

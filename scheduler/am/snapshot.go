@@ -84,7 +84,7 @@ func (l *ledger) planRecords(yield func(record) bool) bool {
 		if s.cut {
 			want = open
 		}
-		p.Stages = append(p.Stages, planStage{s.name, s.needs, want})
+		p.Stages = append(p.Stages, planStage{s.name, s.needs, want, s.mayFail, s.backup})
 	}
 	if !yield(record{Plan: &p}) {
 		return false
@@ -126,7 +126,7 @@ func (l *ledger) attemptRecords(s *stage, index int, yield func(record) bool) bo
 			return false
 		}
 	}
-	return true
+	return !t.forgone || yield(record{Forgone: &forgone{scheduler.TaskID{Stage: s.name, Index: index}}})
 }
 
 // tasksRecords cuts the tasks of a stage into pieces that fit an entry of the journal.

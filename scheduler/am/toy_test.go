@@ -22,12 +22,13 @@ import (
 // place. Maps hash their index many times and leave the result in a file; each of two reducers, cut when the maps are
 // done, hashes the files of all maps; the commit writes what the reducers found.
 type toy struct {
-	st    store.Store
-	job   scheduler.JobID
-	maps  int
-	calls func(what string) // told of each call
-	hooks toyHooks
-	pad   int // bytes of nothing in each payload
+	st      store.Store
+	job     scheduler.JobID
+	maps    int
+	calls   func(what string) // told of each call
+	hooks   toyHooks
+	mayFail int // maps
+	pad     int // bytes of nothing in each payload
 }
 
 // toyHooks let a test interfere; each may be nil.
@@ -62,7 +63,7 @@ func (e *toy) Plan(context.Context) (scheduler.Plan, error) {
 		tasks[i].Weight = 100
 	}
 	return scheduler.Plan{Stages: []scheduler.Stage{
-		{Name: "map", Tasks: tasks},
+		{Name: "map", Tasks: tasks, Backup: true, MayFail: e.mayFail},
 		{Name: "reduce", Needs: []string{"map"}},
 	}}, nil
 }
@@ -87,7 +88,9 @@ func (e *toy) Payload(_ context.Context, task scheduler.TaskID, in scheduler.Out
 	}
 	var b strings.Builder
 	for _, o := range in["map"] {
-		fmt.Fprintf(&b, "%s %s\n", o.Attempt, o.Data)
+		if o.Attempt.Task.Stage != "" {
+			fmt.Fprintf(&b, "%s %s\n", o.Attempt, o.Data)
+		}
 	}
 	return []byte(b.String()), nil
 }

@@ -406,3 +406,63 @@ func TestExecutorGivesUpWithoutMaster(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestBackupOvertakes: an attempt that hangs is overtaken by another on the other executor, and ended.
+func TestBackupOvertakes(t *testing.T) {
+	s := newSite(t)
+	s.options.BackupAfter = 20 * time.Millisecond
+	s.body.before = func(ctx context.Context, a scheduler.Attempt) error {
+		if isTask(a, "map-4") && a.ID.N == 0 {
+			<-ctx.Done()
+		}
+		return ctx.Err()
+	}
+	r := s.run(t)
+	s.mustMatch(t, r)
+	n := states(r)
+	if n[scheduler.AttemptKilled] != 1 || n[scheduler.AttemptSucceeded] != 8 || r.Stages[0].Killed != 1 {
+		t.Errorf("attempts %+v", r.Attempts)
+	}
+	checkRuns(t, r)
+}
+
+// TestGivenUp: a job that can spare a map goes on without it.
+func TestGivenUp(t *testing.T) {
+	s := newSite(t)
+	s.engine.mayFail = 1
+	s.body.before = func(_ context.Context, a scheduler.Attempt) error {
+		if isTask(a, "map-4") {
+			return errs.Errorf("toy", errs.Failed, nil, "bad record")
+		}
+		return nil
+	}
+	r := s.run(t)
+	if r.State != scheduler.JobSucceeded || r.Stages[0].GivenUp != 1 || r.Stages[0].Failed != 4 ||
+		!strings.HasSuffix(s.output(t), "maps 5\n") {
+		t.Errorf("%s %s: %+v, %q", r.State, r.Message, r.Stages[0], s.output(t))
+	}
+}
+
+// TestHungAttempt: one that cannot even be ended costs its executor, not the job.
+func TestHungAttempt(t *testing.T) {
+	s := newSite(t)
+	s.grace = 10 * time.Millisecond
+	s.job.Retry.Timeout = 100 * time.Millisecond
+	end := make(chan struct{})
+	t.Cleanup(func() { close(end) })
+	s.body.before = func(_ context.Context, a scheduler.Attempt) error {
+		if isTask(a, "map-2") && a.ID.N == 0 {
+			<-end
+		}
+		return nil
+	}
+	r := s.run(t)
+	s.mustMatch(t, r)
+	if states(r)[scheduler.AttemptFailed] != 1 || len(s.mu.ran) < 9 {
+		t.Errorf("attempts %+v", r.Attempts)
+	}
+	i := slices.IndexFunc(r.Attempts, func(a am.AttemptReport) bool { return a.State == scheduler.AttemptFailed })
+	if i < 0 || !strings.Contains(r.Attempts[i].Error, "it gave no news for 100ms") {
+		t.Errorf("attempts %+v", r.Attempts)
+	}
+}

@@ -23,6 +23,7 @@ type attempt struct {
 	cancel context.CancelCauseFunc
 	news   *news
 	result *amrpc.ReportRequest // nil while it runs; executor.mu guards it
+	deaf   bool                 // its body goes on though it should have ended; executor.mu guards it
 }
 
 // start starts an attempt unless it is there already.
@@ -73,11 +74,16 @@ func (e *executor) finished() (list []*attempt, changed <-chan struct{}) {
 	return list, e.mu.changed
 }
 
-// acknowledged forgets an attempt whose end is in the ledger. Files of one that does not count are of no use.
+// acknowledged forgets an attempt whose end is in the ledger. Files of one that does not count are of no use. One that
+// cannot be ended takes this executor with it: the launcher starts another, which has all of its cores and memory.
 func (e *executor) acknowledged(a *attempt, taken bool) {
 	e.mu.Lock()
 	delete(e.mu.attempts, a.id)
+	deaf := a.deaf
 	e.mu.Unlock()
+	if deaf {
+		e.fail(errs.E("executor.end", errs.Failed, a.id, errDeaf))
+	}
 	if !taken {
 		e.remove(e.dir(a.id))
 	}
@@ -120,7 +126,7 @@ func (e *executor) run(ctx context.Context, a *attempt, payload []byte) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	a.result = r
+	a.result, a.deaf = r, errors.Is(err, errDeaf)
 	close(e.mu.changed)
 	e.mu.changed = make(chan struct{})
 }
@@ -135,7 +141,9 @@ func (e *executor) work(ctx context.Context, a *attempt, payload []byte) ([]byte
 		}
 	}
 	res := e.cfg.Job.Resources
-	return guard(a.news, func() ([]byte, error) {
+	stop := a.watch(e.cfg.Job.Retry.Timeout)
+	defer stop()
+	return guard(ctx, a.news, e.cfg.Options.Grace, func() ([]byte, error) {
 		return e.cfg.Body.Run(ctx, scheduler.Attempt{
 			Job: e.cfg.Job, ID: a.id, Payload: payload, Dir: dir, Scratch: scratch,
 			Memory: int64(float64(res.Memory)*attemptsShare) / int64(res.CPU), Secret: e.cfg.Secret,
@@ -151,12 +159,15 @@ func (e *executor) outcome(ctx context.Context, a *attempt, data []byte, err err
 	}
 	r := &amrpc.ReportRequest{Executor: e.me, Attempt: a.id.String()}
 	r.Counters, r.Done = a.news.totals()
+	stall, stalled := errors.AsType[*stalled](context.Cause(ctx))
 	switch lost := inputsLost(err); {
 	case err == nil:
 		r.State, r.Data = string(scheduler.AttemptSucceeded), data
 		return r
 	case context.Cause(ctx) == errKilled:
 		r.State = string(scheduler.AttemptKilled)
+	case stalled:
+		r.State, err = string(scheduler.AttemptFailed), errs.E("", errs.Failed, nil, stall)
 	case len(lost) > 0:
 		r.State, r.Inputs = string(scheduler.AttemptLost), lost
 	default:
@@ -194,23 +205,82 @@ func inputsLost(err error) (list []*amrpc.LostInput) {
 	return list
 }
 
-// guard calls a body and makes an error of its panic, with the place where it happened; the stack goes to the log. The
-// body has a goroutine of its own, which it may end (runtime.Goexit) without harm.
-func guard(log *news, body func() ([]byte, error)) (data []byte, err error) {
+// stalled is why an attempt ends that gave no news for too long.
+type stalled struct {
+	after time.Duration
+	at    string // its status line
+}
+
+func (s *stalled) Error() string {
+	text := "it gave no news for " + s.after.String()
+	if s.at != "" {
+		text += " at " + s.at
+	}
+	return text + ", and was killed (the job's task-timeout)"
+}
+
+// watch ends an attempt that gives no news for so long, until stop is called. 0 is for ever.
+func (a *attempt) watch(timeout time.Duration) (stop func()) {
+	if timeout <= 0 {
+		return func() {}
+	}
 	done := make(chan struct{})
 	go func() {
-		defer close(done)
-		err = errs.Errorf("executor.run", errs.Failed, nil, "it ended its goroutine instead of returning")
+		const looks = 8 // in each timeout, which is as exact as anybody needs
+		tick := time.NewTicker(max(timeout/looks, 1))
+		defer tick.Stop()
+		last, since := a.news.told.Load(), time.Now()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+			}
+			if told := a.news.told.Load(); told != last {
+				last, since = told, time.Now()
+			} else if time.Since(since) >= timeout {
+				a.cancel(&stalled{timeout, a.news.status()})
+				return
+			}
+		}
+	}()
+	return func() { close(done) }
+}
+
+// errDeaf is what becomes of an attempt that was told to end and does not.
+var errDeaf = errors.New("it takes no notice of its end")
+
+// guard calls a body and makes an error of its panic, with the place where it happened; the stack goes to the log. The
+// body has a goroutine of its own, which it may end (runtime.Goexit) without harm. When ctx has ended it is waited for
+// during grace, and then left behind with errDeaf.
+func guard(ctx context.Context, log *news, grace time.Duration, body func() ([]byte, error)) ([]byte, error) {
+	type result struct {
+		data []byte
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		r := result{err: errs.Errorf("executor.run", errs.Failed, nil, "it ended its goroutine instead of returning")}
 		defer func() {
 			if what := recover(); what != nil {
 				log.Logf("panic: %v\n%s", what, debug.Stack())
-				err = errs.Errorf("", errs.Failed, nil, "panic: %v, at %s", what, panicPlace())
+				r = result{err: errs.Errorf("", errs.Failed, nil, "panic: %v, at %s", what, panicPlace())}
 			}
+			done <- r
 		}()
-		data, err = body()
+		r.data, r.err = body()
 	}()
-	<-done
-	return data, err
+	select {
+	case r := <-done:
+		return r.data, r.err
+	case <-ctx.Done():
+	}
+	select {
+	case r := <-done:
+		return r.data, r.err
+	case <-time.After(grace):
+		return nil, errDeaf
+	}
 }
 
 // panicPlace returns where the panic happened that a deferred function is recovering from: the first frame below the

@@ -55,6 +55,7 @@ type Dirs struct {
 type Options struct {
 	Node   string        // shuffle address (host:port) of the node whose disk Dirs.Node is on
 	Lease  time.Duration // without any application master for so long the executor kills its attempts and ends; 60 s
+	Grace  time.Duration // what an attempt may take to end that has to; else the executor ends with it; 30 s
 	MaxLog int64         // bytes of an attempt's log; the middle of a longer one is left out; 8 MiB
 	Log    *slog.Logger  // nil: nothing is logged
 }
@@ -78,6 +79,7 @@ type executor struct {
 		changed  chan struct{}                    // closed and replaced when an attempt has finished
 	}
 	running sync.WaitGroup // attempts
+	failed  chan error     // holds why the executor has to end by itself
 }
 
 // errLeave is why an executor ends that was told to.
@@ -88,8 +90,9 @@ var errKilled = errors.New("told to end")
 
 // Run works until it is told to leave, or the job is over, and returns nil then. Job.Resources says how many attempts
 // run at a time (CPU) and how much memory they have (Memory, 0: as much as they like). It returns an error of kind
-// Unavailable when it could not reach any application master for Options.Lease, and ctx's error when ctx ends. In any
-// case attempts are cancelled; one that takes no notice is left behind after a few seconds, for the end of the process.
+// Unavailable when it could not reach any application master for Options.Lease, of kind Failed when an attempt could not
+// be ended, and ctx's error when ctx ends. In any case attempts are cancelled; one that takes no notice is left behind
+// after a few seconds, for the end of the process.
 //
 // Of Resources.Memory, the Go heap may use 9/10 (debug.SetMemoryLimit), the attempts together 3/4.
 func Run(ctx context.Context, cfg Config) error {
@@ -109,6 +112,13 @@ func Run(ctx context.Context, cfg Config) error {
 	var all sync.WaitGroup
 	all.Go(func() { cancel(e.follow(ctx)) })
 	all.Go(func() { cancel(e.watchdog(ctx)) })
+	all.Go(func() {
+		select {
+		case err := <-e.failed:
+			cancel(err)
+		case <-ctx.Done():
+		}
+	})
 	all.Wait()
 	e.abandon()
 	if err := context.Cause(ctx); !errors.Is(err, errLeave) {
@@ -121,6 +131,7 @@ func newExecutor(cfg Config) (*executor, error) {
 	const op = "executor.Run"
 	o := &cfg.Options
 	o.Lease = cmp.Or(o.Lease, time.Minute)
+	o.Grace = cmp.Or(o.Grace, 30*time.Second)
 	o.MaxLog = cmp.Or(o.MaxLog, 8<<20)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -139,7 +150,7 @@ func newExecutor(cfg Config) (*executor, error) {
 	}
 	e := &executor{
 		cfg: cfg, me: &amrpc.Executor{Container: cfg.Container, Instance: rand.Uint64()},
-		cores: make(chan struct{}, cfg.Job.Resources.CPU),
+		cores: make(chan struct{}, cfg.Job.Resources.CPU), failed: make(chan error, 1),
 	}
 	e.mu.attempts = map[scheduler.AttemptID]*attempt{}
 	e.mu.heard = time.Now()
@@ -250,6 +261,14 @@ func (e *executor) watchdog(ctx context.Context) error {
 		if silent > lease {
 			return errs.Errorf("", errs.Unavailable, nil, "no application master for %v", lease)
 		}
+	}
+}
+
+// fail ends the executor; the first cause counts.
+func (e *executor) fail(cause error) {
+	select {
+	case e.failed <- cause:
+	default:
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
@@ -192,6 +194,56 @@ func TestKilledAttempt(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(cfg.Dirs.Node, "map-3.1")); !os.IsNotExist(err) {
 		t.Errorf("its files are still there: %v", err)
 	}
+}
+
+// TestStalledAttempt: what says nothing for the job's timeout is killed and has failed; what says something is not.
+func TestStalledAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := testConfig(t, func(ctx context.Context, _ scheduler.Attempt, r scheduler.Reporter) ([]byte, error) {
+			r.Status("file a")
+			for range 10 {
+				time.Sleep(50 * time.Second)
+				r.Logf("still there")
+			}
+			<-ctx.Done()
+			return nil, ctx.Err()
+		})
+		cfg.Job.Retry.Timeout = time.Minute
+		began := time.Now()
+		e, got := runOne(t, cfg)
+		r := got.result
+		const want = "failed: it gave no news for 1m0s at file a, and was killed (the job's task-timeout)"
+		if r.State != "FAILED" || r.Failure.Text != want || r.Failure.Kind != errs.Failed.String() {
+			t.Errorf("reported %v", r)
+		}
+		if took := time.Since(began); took < 560*time.Second || took > 570*time.Second {
+			t.Errorf("after %v", took)
+		}
+		e.acknowledged(got, false)
+		select {
+		case err := <-e.failed:
+			t.Errorf("the executor ends: %v", err)
+		default:
+		}
+	})
+}
+
+// TestDeafAttempt: an attempt that goes on though it was killed is reported, and takes its executor with it.
+func TestDeafAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		end := make(chan struct{})
+		cfg := testConfig(t, plain(func() error { <-end; return nil }))
+		cfg.Job.Retry.Timeout = time.Minute
+		e, got := runOne(t, cfg)
+		if r := got.result; r.State != "FAILED" || !strings.Contains(r.Failure.Text, "no news for 1m0s, and") {
+			t.Errorf("reported %v", r)
+		}
+		e.acknowledged(got, false)
+		if err := <-e.failed; errs.KindOf(err) != errs.Failed || !strings.Contains(err.Error(), "takes no notice") {
+			t.Errorf("the executor ends with %v", err)
+		}
+		close(end)
+	})
 }
 
 func TestAtMostOneAttemptPerCore(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 // news is what an attempt says of itself while it runs; it is the scheduler.Reporter.
 type news struct {
 	done atomic.Int64
+	told atomic.Int64 // how often it has said anything
 	log  attemptLog
 	mu   struct {
 		sync.Mutex
@@ -34,10 +35,14 @@ func newNews(logPath string, maxLog int64) *news {
 }
 
 // Progress implements scheduler.Reporter.
-func (n *news) Progress(done int64) { n.done.Store(done) }
+func (n *news) Progress(done int64) {
+	n.told.Add(1)
+	n.done.Store(done)
+}
 
 // Count implements scheduler.Reporter.
 func (n *news) Count(group, name string, delta int64) {
+	n.told.Add(1)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.mu.counters.Add(group, name, delta)
@@ -52,13 +57,23 @@ func (n *news) Status(line string) {
 		line = line[:maxStatus]
 	}
 	line = strings.ToValidUTF8(line, "")
+	n.told.Add(1)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.mu.status = line
 }
 
+func (n *news) status() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.mu.status
+}
+
 // Logf implements scheduler.Reporter.
-func (n *news) Logf(format string, args ...any) { n.log.printf(format, args...) }
+func (n *news) Logf(format string, args ...any) {
+	n.told.Add(1)
+	n.log.printf(format, args...)
+}
 
 func (n *news) close() { n.log.close() }
 
