@@ -2,6 +2,7 @@ package namespace
 
 import (
 	"errors"
+	"strings"
 )
 
 // handler executes one operation. It refuses before it changes anything.
@@ -117,4 +118,22 @@ func CheckPath(path string) error {
 		}
 	}
 	return nil
+}
+
+// Clean folds slashes that follow each other and drops the last one, as Hadoop does; dots stay, to be refused.
+func Clean(path string) string {
+	if path != "" && path[0] == '/' && !strings.Contains(path, "//") && (path[len(path)-1] != '/' || path == "/") {
+		return path
+	}
+	var b strings.Builder
+	for part := range strings.SplitSeq(path, "/") {
+		if part != "" {
+			b.WriteByte('/')
+			b.WriteString(part)
+		}
+	}
+	if b.Len() == 0 {
+		return "/"
+	}
+	return b.String()
 }

@@ -210,8 +210,7 @@ func (t *Tree) addBlocks(r *Request) (Result, error) {
 		return Result{}, err
 	}
 	if holder, open := t.open[p.slot]; !open || holder != r.Holder {
-		return Result{}, Refuse(LeaseExpired, "%s (inode %d) Holder %s does not have any open files.", r.Path,
-			t.inodes.get(p.slot).id, r.Holder)
+		return Result{}, t.notOpen(p.slot, r.Path, r.Holder)
 	}
 	n := t.inodes.get(p.slot)
 	if err := t.charge(n.parent, 0, lengthOf(r.Blocks)*int64(n.repl)); err != nil {

@@ -108,3 +108,29 @@ func (t *Tree) Late(before int64) bool {
 	}
 	return false
 }
+
+// OpenFor describes a file that a holder has open, and refuses if it has not.
+func (t *Tree) OpenFor(who Caller, path, holder string) (Status, error) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	p, err := t.existing(&who, path, noFile)
+	if err != nil {
+		return Status{}, err
+	}
+	if has, open := t.open[p.slot]; !open || has != holder {
+		return Status{}, t.notOpen(p.slot, path, holder)
+	}
+	return t.status(p.slot), nil
+}
+
+func (t *Tree) notOpen(slot uint32, path, holder string) error {
+	return Refuse(LeaseExpired, "%s (inode %d) Holder %s does not have any open files.", path, t.inodes.get(slot).id, holder)
+}
+
+// Heard returns when a holder was last heard of (ms); without files that are open it is not known.
+func (t *Tree) Heard(holder string) (at int64, known bool) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	at, known = t.leases[holder]
+	return at, known
+}

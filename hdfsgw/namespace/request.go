@@ -54,6 +54,27 @@ type Caller struct {
 	Super  bool // may do everything
 }
 
+// Realm tells who may do what, and in whose name.
+type Realm struct {
+	Superuser string                     // may do everything, and act for others
+	Groups    func(user string) []string // of a user; nil means that there are none
+}
+
+// Caller returns a user who asks in his own name, or in the name of another one if that is not "".
+func (r Realm) Caller(user, inNameOf string) (Caller, error) {
+	if inNameOf != "" && inNameOf != user {
+		if user != r.Superuser {
+			return Caller{}, Refuse(Authorization, "User: %s is not allowed to impersonate %s", user, inNameOf)
+		}
+		user = inNameOf
+	}
+	who := Caller{User: user, Super: user == r.Superuser}
+	if r.Groups != nil {
+		who.Groups = r.Groups(user)
+	}
+	return who, nil
+}
+
 func (w *Caller) code(c *coder) {
 	c.string(&w.User)
 	list(c, &w.Groups, (*coder).string)

@@ -156,17 +156,5 @@ func (p params) absolute(name, op string) (string, error) {
 	return clean(text), namespace.CheckPath(clean(text))
 }
 
-// clean folds slashes that follow each other and drops the last one, as Hadoop does; dots stay, to be refused.
-func clean(path string) string {
-	var b strings.Builder
-	for part := range strings.SplitSeq(path, "/") {
-		if part != "" {
-			b.WriteByte('/')
-			b.WriteString(part)
-		}
-	}
-	if b.Len() == 0 {
-		return "/"
-	}
-	return b.String()
-}
+// clean is short for what every path of a request needs.
+func clean(path string) string { return namespace.Clean(path) }
