@@ -129,15 +129,47 @@ func Copy(ctx context.Context, st store.Store, r io.Reader, size int64,
 // copySize is a buffer that keeps system calls rare and fits L2.
 const copySize = 256 << 10
 
+// Writer makes one block. It is used by one goroutine.
+type Writer struct {
+	w     store.Writer
+	sums  *sums
+	block namespace.Block
+}
+
+// Create begins a block, whose id was never used. ctx bounds the writing.
+func Create(ctx context.Context, st store.Store, id uint64) (*Writer, error) {
+	w, err := st.Create(ctx, ObjectName(id))
+	return &Writer{w, newSums(), namespace.Block{ID: id}}, err
+}
+
+// Write implements io.Writer.
+func (w *Writer) Write(p []byte) (int, error) {
+	n, err := w.w.Write(p)
+	w.block.Length += int64(n)
+	w.sums.Write(p[:n])
+	return n, err
+}
+
+// Length is how many bytes were written.
+func (w *Writer) Length() int64 { return w.block.Length }
+
+// Commit makes the block durable and describes it.
+func (w *Writer) Commit(ctx context.Context) (namespace.Block, error) {
+	defer w.w.Abort(ctx) // no effect once committed
+	w.block.MD5 = w.sums.sum()
+	return w.block, w.w.Commit(ctx)
+}
+
+// Abort drops the block.
+func (w *Writer) Abort(ctx context.Context) error { return w.w.Abort(ctx) }
+
 // copyOne writes one object and begins to commit it; commit is nil if there is nothing to commit.
 func copyOne(ctx context.Context, st store.Store, r io.Reader, buf []byte, id uint64) (chan written, int64, error) {
-	name := ObjectName(id)
-	w, err := st.Create(ctx, name)
+	w, err := Create(ctx, st, id)
 	if err != nil {
 		return nil, 0, err
 	}
-	sums := newSums()
-	n, err := io.CopyBuffer(onlyWriter{io.MultiWriter(w, sums)}, onlyReader{r}, buf)
+	n, err := io.CopyBuffer(onlyWriter{w}, onlyReader{r}, buf)
 	if n == 0 {
 		abortErr := w.Abort(ctx)
 		if err == nil {
@@ -147,9 +179,8 @@ func copyOne(ctx context.Context, st store.Store, r io.Reader, buf []byte, id ui
 	}
 	answer := make(chan written, 1)
 	go func() {
-		defer w.Abort(ctx) // no effect once committed
-		b := namespace.Block{ID: id, Length: n, MD5: sums.sum()}
-		answer <- written{b, w.Commit(ctx)}
+		b, err := w.Commit(ctx)
+		answer <- written{b, err}
 	}()
 	return answer, n, err
 }
