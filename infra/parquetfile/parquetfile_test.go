@@ -110,9 +110,9 @@ const mostAlloc = 3 * MaxPage
 
 // TestDamageCostsNoMemory sets bytes of a file to what makes lengths long, one after the other.
 func TestDamageCostsNoMemory(t *testing.T) {
-	step := 3
+	step := 11
 	if testing.Short() {
-		step = 17
+		step = 37
 	}
 	for _, c := range []compress.Codec{&parquet.Snappy, &parquet.Lz4Raw} {
 		file := fileOf(t, 45, c, 2)
