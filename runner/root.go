@@ -71,7 +71,7 @@ func chapters(p *program) []chapter {
 	return []chapter{
 		{"Start here", []*cobra.Command{newDemo(p), newDoctor(p)}},
 		{"Jobs", []*cobra.Command{
-			newRun(p), newJobs(p), newStatus(p), newLogs(p), newKill(p), newResume(p), newVerify(p),
+			newRun(p), newJobs(p), newStatus(p), newLogs(p), newKill(p), newResume(p), newVerify(p), newUI(p),
 		}},
 		{"Files", []*cobra.Command{newGateway(p)}},
 		{"This program", []*cobra.Command{newVersion(p)}},

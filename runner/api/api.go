@@ -1,0 +1,159 @@
+// Package api tells programs and the web page over HTTP what people are told by the verbs: jobs, their attempts, logs.
+//
+//	GET  /v1/jobs?limit=50&after=ID            the newest first, a page at a time
+//	GET  /v1/jobs/{id}                         how a job stands, without its attempts
+//	GET  /v1/jobs/{id}/spec                    the job as it was submitted
+//	GET  /v1/jobs/{id}/attempts?after=N        in the order in which they started
+//	GET  /v1/jobs/{id}/events                  how a job stands, at each change, as server-sent events
+//	GET  /v1/jobs/{id}/logs                    the names of its logs
+//	GET  /v1/jobs/{id}/logs/{name}?offset=N    text, from a byte on
+//	POST /v1/jobs/{id}/kill
+//	GET  /v1/openapi.json                      all of this for machines
+//
+// {id} is a job's id or as much of its beginning as no other job has. Answers are JSON with stable names: fields are
+// added, never renamed. Errors are problem documents (RFC 9457) whose detail is the sentence that a verb would print.
+package api
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"io/fs"
+	"net/http"
+	"strconv"
+
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/runner/embedded"
+	"github.com/seed3322913c/runner/runner/say"
+	"github.com/seed3322913c/runner/scheduler"
+)
+
+// Jobs is what the API tells about. All methods may be called at once.
+type Jobs interface {
+	// All returns every job, the newest first.
+	All(ctx context.Context) ([]scheduler.Job, error)
+	// Find returns the one job whose id begins with prefix.
+	Find(ctx context.Context, prefix string) (scheduler.Job, error)
+	Status(ctx context.Context, job scheduler.Job) (embedded.Status, error)
+	Kill(ctx context.Context, job scheduler.Job, reason string) (embedded.Status, error)
+	// Logs holds the files NAME.log of a job.
+	Logs(id scheduler.JobID) fs.FS
+}
+
+// server answers requests. It keeps what never changes again.
+type server struct {
+	jobs    Jobs
+	settled settled
+	streams chan struct{} // a place for each stream of events
+}
+
+// New returns the handler of everything under /v1/.
+func New(jobs Jobs) http.Handler {
+	s := &server{jobs: jobs, streams: make(chan struct{}, maxStreams)}
+	mux := http.NewServeMux()
+	for pattern, answer := range s.routes() {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			if err := answer(w, r); err != nil {
+				writeProblem(w, err)
+			}
+		})
+	}
+	mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) {
+		writeProblem(w, say.Errorf(errs.NotFound, "there is no %s %s; /v1/openapi.json lists what there is", r.Method, r.URL.Path))
+	})
+	return mux
+}
+
+// routes lists everything that can be asked; openapi.json describes the same.
+func (s *server) routes() map[string]func(http.ResponseWriter, *http.Request) error {
+	return map[string]func(http.ResponseWriter, *http.Request) error{
+		"GET /v1/jobs":                  s.list,
+		"GET /v1/jobs/{id}":             s.status,
+		"GET /v1/jobs/{id}/spec":        s.spec,
+		"GET /v1/jobs/{id}/attempts":    s.attempts,
+		"GET /v1/jobs/{id}/events":      s.events,
+		"GET /v1/jobs/{id}/logs":        s.logs,
+		"GET /v1/jobs/{id}/logs/{name}": s.log,
+		"POST /v1/jobs/{id}/kill":       s.kill,
+		"GET /v1/openapi.json":          s.openAPI,
+	}
+}
+
+//go:embed openapi.json
+var openAPI []byte
+
+func (s *server) openAPI(w http.ResponseWriter, _ *http.Request) error {
+	w.Header().Set("Content-Type", "application/json")
+	_, err := w.Write(openAPI)
+	return gone(err)
+}
+
+// gone drops the error of a write to a client that has left: nobody is there to be told.
+func gone(error) error { return nil }
+
+// writeJSON answers with a document that is never kept by a cache.
+func writeJSON(w http.ResponseWriter, doc any) error {
+	text, err := json.Marshal(doc)
+	if err != nil {
+		return errs.E("api.Answer", errs.Internal, nil, err)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_, err = w.Write(append(text, '\n'))
+	return gone(err)
+}
+
+// problem is an error as RFC 9457 has it, with the kind that programs can switch on.
+type problem struct {
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail"`
+	Kind   string `json:"kind"`
+}
+
+func writeProblem(w http.ResponseWriter, err error) {
+	kind := errs.KindOf(err)
+	p := problem{Status: statusOf(kind), Detail: say.Sentence(err), Kind: kind.String()}
+	p.Title = http.StatusText(p.Status)
+	text, err := json.Marshal(p)
+	if err != nil {
+		text = nil // strings and a number can always be written
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(p.Status)
+	_, _ = w.Write(text) // nobody is left to be told
+}
+
+// statusOf is the one place where an error becomes a status of HTTP.
+func statusOf(kind errs.Kind) int {
+	switch kind {
+	case errs.Invalid, errs.Unsupported:
+		return http.StatusBadRequest
+	case errs.Permission:
+		return http.StatusForbidden
+	case errs.NotFound:
+		return http.StatusNotFound
+	case errs.Exist:
+		return http.StatusConflict
+	case errs.Exhausted:
+		return http.StatusTooManyRequests
+	case errs.Unavailable, errs.Canceled:
+		return http.StatusServiceUnavailable
+	default: // Other, Corrupt, Fenced, Failed, Internal
+		return http.StatusInternalServerError
+	}
+}
+
+// number reads a whole number out of the query; without it, it is def. It is never above most.
+func number(r *http.Request, name string, def, most int64) (int64, error) {
+	text := r.URL.Query().Get(name)
+	if text == "" {
+		return def, nil
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 0 {
+		return 0, say.Errorf(errs.Invalid, "%s=%q is not a number from 0 on", name, text)
+	}
+	return min(n, most), nil
+}

@@ -1,0 +1,211 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"math"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/runner/embedded"
+	"github.com/seed3322913c/runner/runner/say"
+	"github.com/seed3322913c/runner/scheduler"
+	"github.com/seed3322913c/runner/scheduler/am"
+)
+
+// Pages, in entries.
+const (
+	jobsPage     = 50
+	maxJobsPage  = 500
+	attemptsPage = 1000
+	maxAttempts  = 10_000 // of one page
+)
+
+// jobList is a page of jobs.
+type jobList struct {
+	Jobs []embedded.Status `json:"jobs"`
+	Next string            `json:"next,omitempty"` // what to say as after for the next page
+}
+
+func (s *server) list(w http.ResponseWriter, r *http.Request) error {
+	limit, err := number(r, "limit", jobsPage, maxJobsPage)
+	if err != nil {
+		return err
+	}
+	all, err := s.jobs.All(r.Context())
+	if err != nil {
+		return err
+	}
+	if after := r.URL.Query().Get("after"); after != "" {
+		at := slices.IndexFunc(all, func(j scheduler.Job) bool { return string(j.ID) == after })
+		if at < 0 {
+			return say.Errorf(errs.Invalid, "after=%q is not a job", after)
+		}
+		all = all[at+1:]
+	}
+	page := jobList{Jobs: []embedded.Status{}} // an empty list, too
+	for i, job := range all {
+		if int64(i) == limit {
+			if i > 0 {
+				page.Next = string(all[i-1].ID)
+			}
+			break
+		}
+		status, err := s.brief(r.Context(), job)
+		if err != nil {
+			return err
+		}
+		page.Jobs = append(page.Jobs, status)
+	}
+	return writeJSON(w, page)
+}
+
+// of returns the job that a request is about.
+func (s *server) of(r *http.Request) (scheduler.Job, error) {
+	return s.jobs.Find(r.Context(), r.PathValue("id"))
+}
+
+func (s *server) status(w http.ResponseWriter, r *http.Request) error {
+	job, err := s.of(r)
+	if err != nil {
+		return err
+	}
+	status, err := s.brief(r.Context(), job)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, status)
+}
+
+func (s *server) spec(w http.ResponseWriter, r *http.Request) error {
+	job, err := s.of(r)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, job)
+}
+
+// attemptList is a page of attempts.
+type attemptList struct {
+	Attempts []am.AttemptReport `json:"attempts"`
+	Total    int                `json:"total"`
+}
+
+func (s *server) attempts(w http.ResponseWriter, r *http.Request) error {
+	after, err := number(r, "after", 0, math.MaxInt32)
+	if err != nil {
+		return err
+	}
+	limit, err := number(r, "limit", attemptsPage, maxAttempts)
+	if err != nil {
+		return err
+	}
+	job, err := s.of(r)
+	if err != nil {
+		return err
+	}
+	status, err := s.jobs.Status(r.Context(), job)
+	if err != nil {
+		return err
+	}
+	all := status.Attempts
+	from := min(int(after), len(all))
+	page := all[from:min(from+int(limit), len(all))]
+	return writeJSON(w, attemptList{append([]am.AttemptReport{}, page...), len(all)})
+}
+
+// maxBody bounds what a request may carry, in bytes.
+const maxBody = 64 << 10
+
+func (s *server) kill(w http.ResponseWriter, r *http.Request) error {
+	var ask struct {
+		Reason string `json:"reason"`
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		return say.Errorf(errs.Invalid, "the request cannot be read: %s", errs.Cause(err))
+	}
+	if len(body) > 0 {
+		if err := json.Unmarshal(body, &ask); err != nil {
+			return say.Errorf(errs.Invalid, "the request is not JSON: %s", errs.Cause(err))
+		}
+	}
+	if ask.Reason = strings.TrimSpace(ask.Reason); ask.Reason == "" {
+		ask.Reason = "somebody asked for it over the API"
+	}
+	job, err := s.of(r)
+	if err != nil {
+		return err
+	}
+	status, err := s.jobs.Kill(r.Context(), job, ask.Reason)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, shorten(status))
+}
+
+// brief returns how a job stands, without the attempts that have ended well. The last word about a job is kept.
+func (s *server) brief(ctx context.Context, job scheduler.Job) (embedded.Status, error) {
+	if status, ok := s.settled.get(job.ID); ok {
+		return status, nil
+	}
+	status, err := s.jobs.Status(ctx, job)
+	if err != nil {
+		return status, err
+	}
+	status = shorten(status)
+	if status.State.Final() {
+		s.settled.put(status)
+	}
+	return status, nil
+}
+
+// shorten drops the attempts but for those that run and the latest that went wrong.
+func shorten(status embedded.Status) embedded.Status {
+	const wrong = 20
+	var keep []am.AttemptReport
+	bad := 0
+	for _, a := range slices.Backward(status.Attempts) {
+		switch a.State {
+		case scheduler.AttemptSucceeded:
+			continue
+		case scheduler.AttemptRunning:
+		default:
+			if bad++; bad > wrong {
+				continue
+			}
+		}
+		keep = append(keep, a)
+	}
+	slices.Reverse(keep)
+	status.Attempts = keep
+	return status
+}
+
+// settled keeps the last word about jobs that are over, since it costs the reading of their ledgers.
+type settled struct {
+	mu   sync.Mutex
+	last map[scheduler.JobID]embedded.Status
+}
+
+const maxSettled = 10_000 // jobs
+
+func (s *settled) get(id scheduler.JobID) (embedded.Status, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	status, ok := s.last[id]
+	return status, ok
+}
+
+func (s *settled) put(status embedded.Status) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.last == nil || len(s.last) >= maxSettled {
+		s.last = map[scheduler.JobID]embedded.Status{}
+	}
+	s.last[status.Job] = status
+}

@@ -1,0 +1,87 @@
+package api
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/runner/say"
+)
+
+// logList is what has been written about a job.
+type logList struct {
+	Logs []logFile `json:"logs"`
+}
+
+// logFile is a log of a process (am-0, executor-3) or of an attempt (map-3.0).
+type logFile struct {
+	Name  string `json:"name"`
+	Bytes int64  `json:"bytes"`
+}
+
+const suffix = ".log"
+
+func (s *server) logs(w http.ResponseWriter, r *http.Request) error {
+	job, err := s.of(r)
+	if err != nil {
+		return err
+	}
+	entries, err := fs.ReadDir(s.jobs.Logs(job.ID), ".")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return errs.E("api.Logs", errs.Other, job.ID, err)
+	}
+	all := logList{Logs: []logFile{}}
+	for _, entry := range entries {
+		info, err := entry.Info()
+		if err == nil && strings.HasSuffix(entry.Name(), suffix) { // else it has just gone
+			all.Logs = append(all.Logs, logFile{strings.TrimSuffix(entry.Name(), suffix), info.Size()})
+		}
+	}
+	return writeJSON(w, all)
+}
+
+// maxLog is how much of a log is sent at a time, in bytes.
+const maxLog = 1 << 20
+
+// log sends a log from an offset on. The header Runner-Next says where to go on.
+func (s *server) log(w http.ResponseWriter, r *http.Request) error {
+	offset, err := number(r, "offset", 0, math.MaxInt64)
+	if err != nil {
+		return err
+	}
+	job, err := s.of(r)
+	if err != nil {
+		return err
+	}
+	name := r.PathValue("name")
+	f, err := s.jobs.Logs(job.ID).Open(name + suffix)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) {
+		return say.Errorf(errs.NotFound, "job %s has no log %q", job.ID, name)
+	}
+	if err != nil {
+		return errs.E("api.Log", errs.Other, name, err)
+	}
+	defer f.Close() // nothing was written
+	if seeker, ok := f.(io.Seeker); ok {
+		_, err = seeker.Seek(offset, io.SeekStart)
+	} else {
+		_, err = io.CopyN(io.Discard, f, offset)
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		return errs.E("api.Log", errs.Other, name, err)
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxLog))
+	if err != nil {
+		return errs.E("api.Log", errs.Other, name, err)
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Runner-Next", strconv.FormatInt(offset+int64(len(text)), 10))
+	_, err = w.Write(text)
+	return gone(err)
+}

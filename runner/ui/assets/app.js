@@ -1,0 +1,29 @@
+// Which page is shown. A page is a function of the place it is drawn into; it returns what ends it.
+import { h, fill } from "./dom.js";
+import { jobsPage } from "./jobs.js";
+import { jobPage } from "./job.js";
+
+const main = document.getElementById("main");
+let end = () => {};
+
+function show() {
+  end();
+  end = () => {};
+  const job = location.pathname.match(/^\/jobs\/([^/]+)$/);
+  fill(main);
+  if (job) end = jobPage(main, decodeURIComponent(job[1]));
+  else if (location.pathname === "/") end = jobsPage(main);
+  else fill(main, h("p", {}, "There is no such page. ", h("a", { href: "/" }, "All jobs")));
+}
+
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[href^='/']");
+  if (!link || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+  event.preventDefault();
+  history.pushState(null, "", link.href);
+  show();
+  main.focus({ preventScroll: true });
+  scrollTo(0, 0);
+});
+addEventListener("popstate", show);
+show();

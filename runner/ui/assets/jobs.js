@@ -1,0 +1,68 @@
+// The list of jobs.
+import { h, fill, json } from "./dom.js";
+import { word, short, time, duration, took, final } from "./format.js";
+import { stageBar, stateMark } from "./parts.js";
+
+const every = 2000; // ms between two looks
+
+export function jobsPage(main) {
+  document.title = "Jobs · Runner";
+  const body = h("tbody");
+  const note = h("p", { class: "note", role: "status" });
+  const more = h("button", { type: "button", hidden: true, onclick: older }, "Older jobs");
+  const heads = ["Job", "State", "Started", "Took", "Name", "Kind", "How it goes"].map((t) => h("th", { scope: "col" }, t));
+  const table = h("div", { class: "wide" }, h("table", { class: "jobs" }, h("thead", {}, h("tr", {}, heads)), body));
+  fill(main, h("h1", {}, "Jobs"), note, table, more);
+  let timer;
+  let ended = false;
+  let pages = 1;
+
+  async function look() {
+    try {
+      const all = [];
+      let next = "";
+      for (let page = 0; page < pages; page++) {
+        const list = await json(`/v1/jobs?limit=50${next && `&after=${encodeURIComponent(next)}`}`);
+        all.push(...list.jobs);
+        next = list.next || "";
+        if (!next) break;
+      }
+      if (ended) return;
+      more.hidden = !next;
+      fill(note, all.length ? "" : "No jobs yet. Try: runner demo");
+      table.hidden = !all.length;
+      fill(body, all.map(row));
+    } catch (error) {
+      fill(note, `The list can't be read at the moment: ${error.message}`);
+    }
+    if (!ended) timer = setTimeout(look, every);
+  }
+
+  function older() {
+    pages++;
+    clearTimeout(timer);
+    look();
+  }
+
+  look();
+  return () => {
+    ended = true;
+    clearTimeout(timer);
+  };
+}
+
+const firstLine = (text) => text.split("\n", 1)[0];
+
+function row(job) {
+  const ms = took(job);
+  const cells = [
+    h("a", { href: `/jobs/${encodeURIComponent(job.job)}` }, short(job.job)),
+    stateMark(word(job)),
+    time(job.submitted),
+    ms === null ? "–" : duration(ms),
+    job.name,
+    job.kind,
+    final(job) ? firstLine(job.message || "") : (job.stages || []).map(stageBar),
+  ];
+  return h("tr", {}, cells.map((c, i) => h("td", { class: i === 6 ? "text" : null }, c)));
+}
