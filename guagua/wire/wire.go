@@ -77,7 +77,7 @@ type Header struct {
 // Limits. A body's frames are Chunk bytes long, but for the last.
 const (
 	HeaderLen = 72
-	Chunk     = 512 << 10
+	Chunk     = 1 << 20
 	MaxTotal  = 1 << 40 // of a message; receivers have their own, lower limits
 )
 
