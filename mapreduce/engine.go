@@ -77,13 +77,20 @@ func (e *Engine) Plan(ctx context.Context) (scheduler.Plan, error) {
 	if err != nil {
 		return scheduler.Plan{}, errs.E(op, errs.Other, nil, err)
 	}
-	maps := scheduler.Stage{Name: mapStage, Tasks: make([]scheduler.Task, len(e.splits))}
+	opts, err := optionsOf(e.job)
+	if err != nil {
+		return scheduler.Plan{}, err
+	}
+	maps := scheduler.Stage{
+		Name: mapStage, Tasks: make([]scheduler.Task, len(e.splits)),
+		MayFail: opts.mayFail(len(e.splits)), Backup: opts.backups(),
+	}
 	for i, s := range e.splits {
 		maps.Tasks[i].Weight = s.Bytes()
 	}
 	stages := []scheduler.Stage{maps}
 	if e.plan.Shuffle.Partitions > 0 {
-		stages = append(stages, scheduler.Stage{Name: reduceStage, Needs: []string{mapStage}})
+		stages = append(stages, scheduler.Stage{Name: reduceStage, Needs: []string{mapStage}, Backup: opts.backups()})
 	}
 	return scheduler.Plan{Stages: stages}, nil
 }
@@ -213,6 +220,9 @@ func (e *Engine) makeCut(ctx context.Context, maps []scheduler.Output) error {
 	sizes := make([]int64, min(partitions, maxBins))
 	var c reducePlan
 	for _, m := range maps {
+		if givenUp(m) {
+			continue
+		}
 		r, err := decode[mapResult](m.Attempt, m.Data)
 		if err == nil {
 			err = addSizes(sizes, r.Sizes)
@@ -272,9 +282,13 @@ func (e *Engine) Payload(ctx context.Context, task scheduler.TaskID, in schedule
 
 func (e *Engine) reducePayload(index int, maps []scheduler.Output) ([]byte, error) {
 	p := reducePayload{span: e.cut.Spans[index], Bytes: e.cut.Bytes[index], Values: e.cut.Values, Nodes: []string{}}
-	p.Maps = make([][2]int, len(maps))
+	p.Maps = make([][2]int, 0, len(maps))
 	known := map[string]int{}
 	for i, m := range maps {
+		if givenUp(m) {
+			p.Without = append(p.Without, i)
+			continue
+		}
 		want := scheduler.TaskID{Stage: mapStage, Index: i}
 		if m.Attempt.Task != want {
 			return nil, errs.Errorf("mapreduce.Payload", errs.Internal, want, "its output is not there")
@@ -285,10 +299,13 @@ func (e *Engine) reducePayload(index int, maps []scheduler.Output) ([]byte, erro
 			known[m.Node] = node
 			p.Nodes = append(p.Nodes, m.Node)
 		}
-		p.Maps[i] = [2]int{node, m.Attempt.N}
+		p.Maps = append(p.Maps, [2]int{node, m.Attempt.N})
 	}
 	return encode(p)
 }
+
+// givenUp reports whether o is that of a task that failed for good, which the job goes on without.
+func givenUp(o scheduler.Output) bool { return o.Attempt.Task.Stage == "" }
 
 // Abort implements scheduler.Engine.
 func (e *Engine) Abort(ctx context.Context) error {

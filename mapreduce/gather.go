@@ -20,17 +20,20 @@ import (
 type segments struct {
 	task    *task
 	payload reducePayload
-	ranges  []*segment.Range // by map
+	tasks   []int            // numbers of the maps that are read
+	ranges  []*segment.Range // of each of them
 	budget  *arena.Budget    // of what was fetched
 }
 
 func newSegments(t *task, p reducePayload) *segments {
-	return &segments{task: t, payload: p, ranges: make([]*segment.Range, len(p.Maps)), budget: t.pool.Budget(0)}
+	return &segments{
+		task: t, payload: p, tasks: p.tasks(), ranges: make([]*segment.Range, len(p.Maps)), budget: t.pool.Budget(0),
+	}
 }
 
-// attempt returns the attempt that made the output of map i.
+// attempt returns the attempt that made range i.
 func (s *segments) attempt(i int) scheduler.AttemptID {
-	return scheduler.AttemptID{Task: scheduler.TaskID{Stage: mapStage, Index: i}, N: s.payload.Maps[i][1]}
+	return scheduler.AttemptID{Task: scheduler.TaskID{Stage: mapStage, Index: s.tasks[i]}, N: s.payload.Maps[i][1]}
 }
 
 // gather opens what lies on this node's disk and fetches the rest, into memory as far as half of the attempt's goes.

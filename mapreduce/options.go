@@ -49,6 +49,14 @@ type Options struct {
 	Format       format.Format `json:"format,omitempty"`
 	OutputFormat format.Format `json:"outputFormat,omitempty"`
 
+	// MaxFailedPercent is how many of a hundred maps may fail for good while the job goes on without what they would have
+	// read. The proof counts them.
+	MaxFailedPercent int `json:"maxFailedPercent,omitempty"`
+
+	// Speculative allows a second attempt beside a slow one, on another executor; nil: yes. Whatever an attempt does
+	// outside of the job's output may then happen twice.
+	Speculative *bool `json:"speculative,omitempty"`
+
 	// Compress is the codec of the output; None leaves it as it is. The codec of an input file is told by its name.
 	Compress codec.Codec `json:"compress,omitempty"`
 }
@@ -121,6 +129,12 @@ func (o Options) MapOnly() bool {
 	return o.Reducer.IsZero() || o.Reducers == ExactReducers(0)
 }
 
+// mayFail returns how many of so many maps may fail for good.
+func (o Options) mayFail(maps int) int { return maps * o.MaxFailedPercent / 100 }
+
+// backups reports whether slow attempts may have a second one beside them.
+func (o Options) backups() bool { return o.Speculative == nil || *o.Speculative }
+
 // inChildren reports whether functions of the job run in processes of their own.
 func (o Options) inChildren() bool {
 	return slices.ContainsFunc([]functions.Ref{o.Mapper, o.Combiner, o.Reducer}, func(r functions.Ref) bool {
@@ -145,6 +159,8 @@ func (o Options) Validate() error {
 	case o.SplitSize < 0 || o.SplitSize > MaxSplitSize:
 		return errs.Errorf(op, errs.Invalid, nil, "splitSize is %d; say a number of bytes up to %d",
 			o.SplitSize, int64(MaxSplitSize))
+	case o.MaxFailedPercent < 0 || o.MaxFailedPercent > 100:
+		return errs.Errorf(op, errs.Invalid, nil, "maxFailedPercent is %d; say a number from 0 to 100", o.MaxFailedPercent)
 	}
 	if err := o.checkFormats(); err != nil {
 		return err

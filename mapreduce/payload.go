@@ -58,10 +58,24 @@ type writtenPart struct {
 // reducePayload is what a reduce attempt is told.
 type reducePayload struct {
 	span
-	Bytes  int64    `json:"bytes"`  // about how many bytes of records that is
-	Values string   `json:"values"` // functions.ValueKind of the values
-	Nodes  []string `json:"nodes"`  // shuffle addresses
-	Maps   [][2]int `json:"maps"`   // for each map: index into Nodes, number of the attempt
+	Bytes   int64    `json:"bytes"`             // about how many bytes of records that is
+	Values  string   `json:"values"`            // functions.ValueKind of the values
+	Nodes   []string `json:"nodes"`             // shuffle addresses
+	Maps    [][2]int `json:"maps"`              // for each map that is read: index into Nodes, number of the attempt
+	Without []int    `json:"without,omitempty"` // the maps that the job goes on without, ascending
+}
+
+// tasks returns the number of the task of each of Maps.
+func (p reducePayload) tasks() []int {
+	tasks := make([]int, 0, len(p.Maps))
+	for i, without := 0, p.Without; len(tasks) < len(p.Maps); i++ {
+		if len(without) > 0 && without[0] == i {
+			without = without[1:]
+			continue
+		}
+		tasks = append(tasks, i)
+	}
+	return tasks
 }
 
 // reduceResult is what a reduce attempt has done.

@@ -50,7 +50,16 @@ func (e *Engine) prove(ctx context.Context, in scheduler.Outputs) (proof.Manifes
 	}}
 	t := &l.manifest.Totals
 	t.SplitsPlanned, t.BytesPlanned = int64(len(e.splits)), e.plan.Bytes
+	opts, err := optionsOf(e.job)
+	if err != nil {
+		return proof.Manifest{}, nil, err
+	}
 	for i, m := range in[mapStage] {
+		if givenUp(m) && t.SplitsGivenUp < int64(opts.mayFail(len(e.splits))) {
+			t.SplitsGivenUp++
+			t.BytesGivenUp += e.splits[i].Bytes()
+			continue
+		}
 		if err := l.addMap(i, m, e); err != nil {
 			return proof.Manifest{}, nil, err
 		}
@@ -62,7 +71,7 @@ func (e *Engine) prove(ctx context.Context, in scheduler.Outputs) (proof.Manifes
 	}
 	if e.plan.Shuffle.Partitions > 0 {
 		t.Reduces = int64(len(in[reduceStage]))
-		t.SegmentsPlanned = int64(len(e.splits)) * int64(e.plan.Shuffle.Partitions)
+		t.SegmentsPlanned = (t.SplitsPlanned - t.SplitsGivenUp) * int64(e.plan.Shuffle.Partitions)
 	}
 	return l.manifest, l.parts, t.Check()
 }

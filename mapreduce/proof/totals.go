@@ -10,6 +10,9 @@ type Totals struct {
 	BytesRead     int64 `json:"bytesRead"`    // lengths of the pieces that were read; overlaps and gaps would show
 	InputRecords  int64 `json:"inputRecords"`
 
+	SplitsGivenUp int64 `json:"splitsGivenUp,omitempty"` // of maps that failed for good, as the job allows
+	BytesGivenUp  int64 `json:"bytesGivenUp,omitempty"`
+
 	MapOutputRecords     int64 `json:"mapOutputRecords"` // emitted by mappers
 	CombineInputRecords  int64 `json:"combineInputRecords"`
 	CombineOutputRecords int64 `json:"combineOutputRecords"`
@@ -29,11 +32,11 @@ type Totals struct {
 
 // Check fails with errs.Corrupt if the totals do not balance:
 //
-//	splits planned           = splits read
-//	bytes planned            = bytes read
+//	splits planned           = splits read + splits given up
+//	bytes planned            = bytes read + bytes given up
 //	maps out - combine in + combine out = records in segments       (each pass of a combiner takes some and leaves fewer)
 //	records in segments      = records into reduces
-//	segments planned         = segments read with the right checksum
+//	segments planned         = segments read with the right checksum      (planned: of the splits that were read)
 //
 // and for a job without reducers, instead of the last three: maps out = output.
 func (t Totals) Check() error {
@@ -42,8 +45,8 @@ func (t Totals) Check() error {
 		leftName, rightName string
 	}
 	equations := []equation{
-		{t.SplitsPlanned, t.SplitsRead, "splits planned", "splits read"},
-		{t.BytesPlanned, t.BytesRead, "bytes of input planned", "bytes read"},
+		{t.SplitsPlanned, t.SplitsRead + t.SplitsGivenUp, "splits planned", "splits read or given up"},
+		{t.BytesPlanned, t.BytesRead + t.BytesGivenUp, "bytes of input planned", "bytes read or given up"},
 	}
 	if t.Reduces == 0 {
 		equations = append(equations,
