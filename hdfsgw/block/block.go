@@ -284,19 +284,26 @@ type Sum struct {
 	Bytes     [28]byte
 }
 
-// Checksum returns the checksum of a file from those of its blocks. A block whose checksum is not known, because it was
-// truncated, is read. It equals HDFS's for the same bytes cut into the same blocks.
+// MD5 returns the checksum of a block. Where it is not known, because the block was truncated, the block is read.
+func MD5(ctx context.Context, st store.Store, b namespace.Block) ([16]byte, error) {
+	if b.MD5 != [16]byte{} {
+		return b.MD5, nil
+	}
+	sums := newSums()
+	err := Write(ctx, st, sums, []namespace.Block{b}, 0, b.Length)
+	return sums.sum(), err
+}
+
+// Checksum returns the checksum of a file from those of its blocks. It equals HDFS's for the same bytes cut into the same
+// blocks.
 func Checksum(ctx context.Context, st store.Store, blocks []namespace.Block, blockSize int64) (Sum, error) {
 	all := md5.New()
 	for _, b := range blocks {
-		if b.MD5 == [16]byte{} {
-			sums := newSums()
-			if err := Write(ctx, st, sums, []namespace.Block{b}, 0, b.Length); err != nil {
-				return Sum{}, err
-			}
-			b.MD5 = sums.sum()
+		sum, err := MD5(ctx, st, b)
+		if err != nil {
+			return Sum{}, err
 		}
-		all.Write(b.MD5[:])
+		all.Write(sum[:])
 	}
 	// Hadoop digests the whole of its buffer, which begins with 32 bytes and doubles; the rest of it is zero.
 	buffer := 2 * md5.Size
