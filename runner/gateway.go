@@ -20,6 +20,7 @@ import (
 	"github.com/seed3322913c/runner/hdfsgw/gateway"
 	"github.com/seed3322913c/runner/hdfsgw/webhdfs"
 	"github.com/seed3322913c/runner/infra/coord"
+	"github.com/seed3322913c/runner/infra/coord/consul"
 	"github.com/seed3322913c/runner/infra/coord/dir"
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/store"
@@ -44,7 +45,7 @@ func (o *gatewayOptions) AddFlags(flags *pflag.FlagSet) {
 		f.StringVar(&o.store, "store", "", "`URI` where files and their names are kept: file:///DIR or s3://BUCKET, all of it")
 		f.StringVar(&o.http, "http", "127.0.0.1:9870", "`ADDRESS` to serve WebHDFS on; 127.0.0.1:9870 by default")
 		f.StringVar(&o.external, "external", "", "`URL` under which clients reach this gateway; what they ask for by default")
-		f.StringVar(&o.coord, "coord", "", "`FOLDER` that gateways of one store share: one leads, the others stand by")
+		f.StringVar(&o.coord, "coord", "", "`WHERE` gateways of one store agree who leads, the others stand by: a FOLDER, or consul")
 	})
 	grouped(flags, "Whom it believes", func(f *pflag.FlagSet) {
 		f.StringVar(&o.auth, "auth", "", "`HOW` callers are known: token, or simple (who they say; the default on loopback)")
@@ -84,11 +85,9 @@ func (p *program) gateway(ctx context.Context, o gatewayOptions) error {
 	if err != nil {
 		return err
 	}
-	var c coord.Coordinator
-	if o.coord != "" {
-		if c, err = dir.Open(o.coord); err != nil {
-			return err
-		}
+	c, err := o.openCoord()
+	if err != nil {
+		return err
 	}
 	listener, err := net.Listen("tcp", o.http)
 	if err != nil {
@@ -145,6 +144,18 @@ func (p *program) tellTurns(ctx context.Context, g *gateway.Gateway, at net.Addr
 			leads = g.Leads()
 		}
 	}
+}
+
+// openCoord opens what the gateways of one store agree through: nothing for a gateway that is alone, a folder on one
+// machine, or Consul as the environment of its tools says.
+func (o *gatewayOptions) openCoord() (coord.Coordinator, error) {
+	switch o.coord {
+	case "":
+		return nil, nil
+	case "consul":
+		return consul.Open(consul.Options{})
+	}
+	return dir.Open(o.coord)
 }
 
 // openStore opens a store of the gateway's own.
