@@ -14,6 +14,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"net/http"
 	"sync/atomic"
@@ -173,9 +174,13 @@ func (g *Gateway) round(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	web := g.o.Web
+	if web.Cluster, err = cluster(ctx, g.store); err != nil {
+		return err
+	}
 	service := namespace.NewService(tree, leader, nil)
 	l := &leadership{Service: service, journal: leader, fresh: (g.o.TTL / 4).Milliseconds(),
-		web: webhdfs.New(tree, service, g.store, g.o.Web)}
+		web: webhdfs.New(tree, service, g.store, web)}
 	l.seen.Store(time.Now().UnixMilli())
 	g.turn(l)
 	g.lead(ctx, l, lost)
@@ -187,6 +192,16 @@ func (g *Gateway) round(ctx context.Context) error {
 		return err
 	}
 	return nil
+}
+
+// cluster returns what tells this store from others, which the first leader makes up.
+func cluster(ctx context.Context, st store.Store) (string, error) {
+	err := store.Put(ctx, st, webhdfs.ClusterName, []byte(rand.Text()), store.IfAbsent())
+	if err != nil && !errors.Is(err, errs.Exist) {
+		return "", err
+	}
+	id, err := store.Get(ctx, st, webhdfs.ClusterName, 1<<10)
+	return string(id), err
 }
 
 // wait follows the journal until the lease is ours; nil if there is nobody to share with.

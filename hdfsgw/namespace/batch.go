@@ -1,12 +1,16 @@
 package namespace
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Success is the file that tells that a directory holds a whole job's output.
 const Success = "_SUCCESS"
 
 // batchCommit publishes a job's output at once: every source moves to its destination, and _SUCCESS appears in the
-// output directory. If anything is in the way, nothing moves. The same job asking again is told that it is done.
+// output directory. If anything is in the way, nothing moves; with Overwrite what the output directory held goes at the
+// same moment. The same job asking again is told that it is done.
 func (t *Tree) batchCommit(r *Request) (Result, error) {
 	if _, done := t.jobs[r.Job]; done {
 		return Result{OK: true}, nil
@@ -14,8 +18,12 @@ func (t *Tree) batchCommit(r *Request) (Result, error) {
 	if r.Job == "" || len(r.Sources) != len(r.Dests) {
 		return Result{}, Refuse(HadoopIllegalArgument, "A commit needs a job, and a destination for each of its files")
 	}
+	old, err := t.outdated(r)
+	if err != nil {
+		return Result{}, err
+	}
 	for i, dest := range append([]string{join(r.Path, Success)}, r.Dests...) {
-		if err := t.vacant(r, dest); err != nil {
+		if err := t.vacant(r, dest, old); err != nil {
 			return Result{}, err
 		}
 		if i > 0 {
@@ -26,6 +34,9 @@ func (t *Tree) batchCommit(r *Request) (Result, error) {
 	}
 	if err := apart(r); err != nil {
 		return Result{}, err
+	}
+	if old != none {
+		t.destroy(old, r.Time)
 	}
 	for i, source := range r.Sources {
 		t.publish(r, source, r.Dests[i])
@@ -38,6 +49,9 @@ func (t *Tree) batchCommit(r *Request) (Result, error) {
 	t.jobs[r.Job] = r.Epoch
 	return Result{OK: true}, nil
 }
+
+// within reports whether a path is below a directory's.
+func within(path, dir string) bool { return strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/") }
 
 func join(dir, name string) string { return strings.TrimSuffix(dir, "/") + "/" + name }
 
@@ -60,10 +74,41 @@ func apart(r *Request) error {
 	return nil
 }
 
-// vacant refuses a destination where something is, or which the caller may not make.
-func (t *Tree) vacant(r *Request, dest string) error {
+// outdated returns the directory that a commit replaces, none if there is none, and refuses if it may not.
+func (t *Tree) outdated(r *Request) (uint32, error) {
+	if !r.Overwrite {
+		return none, nil
+	}
+	p, err := t.changeable(&r.Caller, r.Path)
+	switch {
+	case err != nil || p.slot == none:
+		return none, err
+	case p.slot == rootSlot || !t.inodes.get(p.slot).is(isDir):
+		return none, Refuse(FileAlreadyExists, "%s is no directory that can be replaced", r.Path)
+	}
+	for i, dest := range r.Dests {
+		if source := r.Sources[i]; source == r.Path || within(source, r.Path) || !within(dest, r.Path) ||
+			slices.Contains(strings.Split(dest, "/"), dotSnapshot) {
+			return none, Refuse(HadoopIllegalArgument, "%s can't move to %s in a commit that replaces %s", source, dest, r.Path)
+		}
+	}
+	if err := t.removable(&r.Caller, p.slot); err != nil {
+		return none, err
+	}
+	if err := t.emptiable(&r.Caller, p.slot); err != nil {
+		return none, err
+	}
+	return p.slot, t.noSnapshots(p.slot, deletedSnapshots, r.Path)
+}
+
+// vacant refuses a destination where something is, unless that is in the directory old, which goes, or which the caller
+// may not make.
+func (t *Tree) vacant(r *Request, dest string, old uint32) error {
 	if err := CheckPath(dest); err != nil {
 		return err
+	}
+	if old != none {
+		return nil // who may remove a directory may make another in its place
 	}
 	p, err := t.changeable(&r.Caller, dest)
 	switch {

@@ -74,6 +74,16 @@ var classes = [numClasses]struct {
 // JavaName returns the fully qualified name, from which clients rebuild the exception.
 func (c Class) JavaName() string { return classes[c].name }
 
+// ParseClass is the inverse of JavaName.
+func ParseClass(java string) (Class, bool) {
+	for c, known := range classes {
+		if known.name == java {
+			return Class(c), true
+		}
+	}
+	return IOException, false
+}
+
 // HTTPStatus returns the status code with which WebHDFS tells the class.
 func (c Class) HTTPStatus() int { return classes[c].code }
 

@@ -60,6 +60,7 @@ func (c *call) open() error {
 	}
 	c.w.Header().Set("Content-Type", "application/octet-stream")
 	c.w.Header().Set("Content-Length", strconv.FormatInt(length, 10))
+	c.w.Header().Set("ETag", strconv.Quote(version(s)))
 	if c.r.Method == http.MethodHead {
 		return nil
 	}
@@ -170,27 +171,40 @@ const smallBody = 256 << 10
 
 // upload makes or extends a file with the request's body.
 func (c *call) upload(r namespace.Request, blockSize int64) error {
-	ctx := c.r.Context()
 	head, err := io.ReadAll(io.LimitReader(c.r.Body, smallBody))
 	if err != nil {
 		return namespace.Refuse(namespace.IOException, "The request's body broke off: %v", err)
 	}
 	if len(head) < smallBody {
-		blocks, err := block.Copy(ctx, c.store, bytes.NewReader(head), blockSize, c.names.NewBlock)
-		if err == nil {
-			r.Blocks, r.Close = blocks, true
-			_, err = c.change(r)
-		}
-		if err != nil {
-			return c.undo(blocks, err)
-		}
-		return nil
+		r.Close = true
+		_, err := c.give(r, head, blockSize)
+		return err
 	}
 	r.Holder = "webhdfs_" + rand.Text()
+	r.ID = r.Holder // never asked for again: its outcome is of no use without the lease
 	if _, err := c.change(r); err != nil {
 		return err
 	}
 	return c.stream(r, io.MultiReader(bytes.NewReader(head), c.r.Body), blockSize)
+}
+
+// give executes an operation that gives a file these bytes, once if the request names the operation.
+func (c *call) give(r namespace.Request, data []byte, blockSize int64) (namespace.Result, error) {
+	if r.ID = c.operationID(); r.ID != "" {
+		if result, err, known := c.tree.Outcome(r.ID); known {
+			return result, err
+		}
+	}
+	var result namespace.Result
+	blocks, err := block.Copy(c.r.Context(), c.store, bytes.NewReader(data), blockSize, c.names.NewBlock)
+	if err == nil {
+		r.Blocks = blocks
+		result, err = c.change(r)
+	}
+	if err != nil {
+		err = c.undo(blocks, err)
+	}
+	return result, err
 }
 
 // stream adds a long body to a file that is open. Whatever goes wrong, the file is closed with what is durable.

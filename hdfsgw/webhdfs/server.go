@@ -45,6 +45,9 @@ type Options struct {
 	BlockSize   int64 // of new files, in bytes; 0 means 128 MiB
 	Replication int16 // of new files, a number only; 0 means 1
 	ListLimit   int   // entries of one page of LISTSTATUS_BATCH; 0 means 1000
+
+	StoreURI string // under which clients may reach the store themselves; "" means that they can't
+	Cluster  string // what tells this store from others
 }
 
 // Server is an http.Handler. Any number of requests may be served at once.
@@ -337,6 +340,9 @@ func (c *call) change(r namespace.Request) (namespace.Result, error) {
 	r.Caller = c.who
 	if r.Path == "" {
 		r.Path = c.path
+	}
+	if r.ID == "" {
+		r.ID = c.operationID()
 	}
 	r.Client, _, _ = net.SplitHostPort(c.r.RemoteAddr)
 	return c.names.Do(c.r.Context(), r)

@@ -22,6 +22,8 @@ func operations() map[string]operation {
 		"GET GETSNAPSHOTTABLEDIRECTORYLIST": (*call).snapshotDirs,
 		"GET OPEN":                          (*call).open, "GET GETFILECHECKSUM": (*call).checksum,
 
+		"GET LOCATEOBJECTS": (*call).locate, "POST COMMITJOB": (*call).commitJob,
+
 		"PUT CREATE": (*call).create, "POST APPEND": (*call).append, "PUT MKDIRS": (*call).mkdirs,
 		"PUT RENAME": (*call).rename, "DELETE DELETE": (*call).delete, "POST CONCAT": (*call).concat,
 		"POST TRUNCATE": (*call).truncate, "PUT SETPERMISSION": (*call).setPermission, "PUT SETOWNER": (*call).setOwner,

@@ -1,0 +1,112 @@
+package webhdfs
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"github.com/seed3322913c/runner/hdfsgw/block"
+	"github.com/seed3322913c/runner/hdfsgw/namespace"
+	"github.com/seed3322913c/runner/infra/store"
+)
+
+// What follows no Hadoop has: it is for our own client, which finds out by asking whether it is there.
+//
+//	GET  LOCATEOBJECTS    which objects of which store a file consists of, for who may read the store itself
+//	POST COMMITJOB        publishes all files of a job in one step; the body is a JobCommit
+//
+// A request may have a header that names the operation, so that who got no answer asks again and nothing is done twice.
+
+// OperationHeader names an operation of a user, a random text of at most 64 bytes.
+const OperationHeader = "X-Runner-Operation"
+
+const maxOperation = 64
+
+// operationID returns the id of the operation that the request names, "" if it does not. Users can't meet each other's.
+func (c *call) operationID() string {
+	id := c.r.Header.Get(OperationHeader)
+	if id == "" || len(id) > maxOperation {
+		return ""
+	}
+	return c.who.User + "/" + c.op + "/" + id
+}
+
+// version tells versions of a file apart: every change of its bytes changes it.
+func version(s namespace.Status) string {
+	return fmt.Sprintf("%d-%d-%d", s.ID, s.Modified, s.Length)
+}
+
+// Located is where the bytes of a file are.
+type Located struct {
+	Cluster string   `json:"cluster"` // what the object ClusterName of the right store holds
+	Store   string   `json:"store"`   // URI; "" if clients can't reach it
+	Version string   `json:"version"` // as the ETag of OPEN
+	Length  int64    `json:"length"`
+	Objects []Object `json:"objects"`
+}
+
+// Object is a part of a file: the first Length bytes of an object.
+type Object struct {
+	Name   string `json:"name"`
+	Length int64  `json:"length"`
+	MD5    []byte `json:"md5"` // namespace.Block's
+}
+
+// ClusterName is the object that tells the store of one namespace from those of others.
+const ClusterName store.Name = "cluster"
+
+func (c *call) locate() error {
+	s, blocks, err := c.tree.Blocks(c.who, c.path)
+	if err != nil {
+		return err
+	}
+	l := Located{Cluster: c.o.Cluster, Store: c.o.StoreURI, Version: version(s), Length: s.Length,
+		Objects: make([]Object, len(blocks))}
+	for i, b := range blocks {
+		l.Objects[i] = Object{string(block.ObjectName(b.ID)), b.Length, b.MD5[:]}
+	}
+	return c.ok(object{"Located": l})
+}
+
+// JobCommit says how the output of a job is published; the path of the request is the output directory.
+type JobCommit struct {
+	Job       string `json:"job"`
+	Epoch     uint64 `json:"epoch"`
+	Moves     []Move `json:"moves"`
+	Success   []byte `json:"success"`   // what _SUCCESS holds
+	Overwrite bool   `json:"overwrite"` // of a directory that is there
+}
+
+// Move is one file of a job: from where its task wrote it to where it belongs.
+type Move struct {
+	Source string `json:"source"`
+	Dest   string `json:"dest"`
+}
+
+// maxCommit bounds the body of a JobCommit, in bytes; a request of the namespace may have no more.
+const maxCommit = 4 << 20
+
+func (c *call) commitJob() error {
+	var j JobCommit
+	if err := json.NewDecoder(io.LimitReader(c.r.Body, maxCommit)).Decode(&j); err != nil {
+		return namespace.Refuse(namespace.IllegalArgument, "The body is not the commit of a job: %v", err)
+	}
+	r := namespace.Request{Op: namespace.OpBatchCommit, Job: j.Job, Epoch: j.Epoch, Overwrite: j.Overwrite,
+		BlockSize: c.o.BlockSize, Replication: c.o.Replication}
+	for _, m := range j.Moves {
+		r.Sources, r.Dests = append(r.Sources, m.Source), append(r.Dests, m.Dest)
+	}
+	if _, done := c.tree.Committed(j.Job); done {
+		return c.ok(object{"boolean": true})
+	}
+	return c.short(r, j.Success)
+}
+
+// short executes an operation that gives a file these bytes, and answers with Hadoop's boolean.
+func (c *call) short(r namespace.Request, data []byte) error {
+	result, err := c.give(r, data, c.o.BlockSize)
+	if err != nil {
+		return err
+	}
+	return c.ok(object{"boolean": result.OK})
+}
