@@ -44,6 +44,11 @@ func (o *runOptions) AddFlags(flags *pflag.FlagSet) {
 		f.StringVar(&o.spec.Queue, "queue", "", "`NAME` of the queue to wait in on a cluster")
 		f.StringVar(&o.spec.Name, "name", "", "`NAME` of the job, the second half of its id")
 	})
+	grouped(flags, "What it puts up with", func(f *pflag.FlagSet) {
+		f.StringVar(&o.spec.TaskTimeout, "task-timeout", "", "`TIME` without news that ends an attempt; 10m by default, or never")
+		f.IntVar(&o.spec.MaxFailedPercent, "max-failed-percent", 0, "`N` of a hundred maps may fail; none by default")
+		f.StringVar(&o.spec.Speculative, "speculative", "", "`false`: no second attempt beside a slow one")
+	})
 	o.watch.AddFlags(flags)
 	grouped(flags, tellGroup, func(f *pflag.FlagSet) {
 		f.BoolVar(&o.detach, "detach", false, "print the id and leave the job running")

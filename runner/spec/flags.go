@@ -23,6 +23,10 @@ type Flags struct {
 	Reducers  string
 	Set       []string // KEY=VALUE
 	Overwrite bool
+
+	TaskTimeout      string
+	MaxFailedPercent int
+	Speculative      string // true or false
 }
 
 // Apply overlays s. Lists replace lists, and each --set replaces one parameter. Errors are of kind Invalid.
@@ -44,6 +48,9 @@ func (f Flags) Apply(s *Spec) error {
 		}
 		s.MapReduce.Reducers = n
 	}
+	if err := f.applyFaults(s); err != nil {
+		return err
+	}
 	for _, pair := range f.Set {
 		key, value, ok := strings.Cut(pair, "=")
 		if !ok || key == "" {
@@ -53,6 +60,26 @@ func (f Flags) Apply(s *Spec) error {
 			s.MapReduce.Set = functions.Params{}
 		}
 		s.MapReduce.Set[key] = value
+	}
+	return nil
+}
+
+// applyFaults overlays what is said about attempts that fail or are slow.
+func (f Flags) applyFaults(s *Spec) error {
+	if f.TaskTimeout != "" {
+		timeout, err := ParseTimeout(f.TaskTimeout)
+		if err != nil {
+			return err
+		}
+		s.Retry.Timeout = timeout
+	}
+	s.MapReduce.MaxFailedPercent = cmp.Or(f.MaxFailedPercent, s.MapReduce.MaxFailedPercent)
+	if f.Speculative != "" {
+		yes, err := strconv.ParseBool(f.Speculative)
+		if err != nil {
+			return say.Errorf(errs.Invalid, "--speculative is %q; say true or false", f.Speculative)
+		}
+		s.MapReduce.Speculative = &yes
 	}
 	return nil
 }

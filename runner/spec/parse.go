@@ -219,6 +219,14 @@ func (d document) normalize(tree map[string]any) error {
 			size.in[key] = n
 		}
 	}
+	retry, _ := tree["retry"].(map[string]any)
+	if text, ok := retry["timeout"].(string); ok {
+		timeout, err := ParseTimeout(text)
+		if err != nil {
+			return d.errorf([]string{"retry", "timeout"}, "timeout in retry: %s", say.Sentence(err))
+		}
+		retry["timeout"] = timeout
+	}
 	set, _ := options["set"].(map[string]any)
 	for name, value := range set {
 		if _, isText := value.(string); !isText {

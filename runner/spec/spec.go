@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/mapreduce"
@@ -43,6 +44,9 @@ const (
 	DefaultQueue  = "default"
 	DefaultTries  = 4 // FAILED attempts of a task
 	DefaultAMs    = 2 // application masters
+
+	// DefaultTimeout is how long an attempt may give no news in a job of kind mapreduce, as Hadoop has it.
+	DefaultTimeout = 10 * time.Minute
 )
 
 // Job returns the scheduler's job, without an id and the time of submission, which the submitter adds. Relative paths
@@ -100,6 +104,9 @@ func fill(job *scheduler.Job) {
 	}
 	if job.Retry.Job == 0 {
 		job.Retry.Job = DefaultAMs
+	}
+	if job.Retry.Timeout == 0 && job.Kind == mapreduce.Kind {
+		job.Retry.Timeout = DefaultTimeout
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -32,7 +33,7 @@ mapreduce:
 package: ./wc
 resources: {executors: 4, cpu: 2, memory: 1.5GB}
 queue: night
-retry: {task: 2, job: 3}
+retry: {task: 2, job: 3, node: 5, timeout: 1h30m}
 `
 
 // parseOne reads a text that has one job.
@@ -69,7 +70,7 @@ func TestParseAndJob(t *testing.T) {
 	want := scheduler.Job{
 		Kind: "mapreduce", Name: "word_count", Overwrite: true, Queue: "night", Package: "/work dir/wc",
 		Input:  []string{"file:///work dir/books/*.txt", "file:///abs/x", "s3://logs/2026-*"},
-		Output: "file:///work dir/out/words", Retry: scheduler.Retry{Task: 2, Job: 3},
+		Output: "file:///work dir/out/words", Retry: scheduler.Retry{Task: 2, Job: 3, Node: 5, Timeout: 90 * time.Minute},
 		Resources: scheduler.Resources{Executors: 4, CPU: 2, Memory: 1_500_000_000},
 	}
 	if diff := cmp.Diff(want, job); diff != "" {
@@ -85,7 +86,7 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	if job.Name != "job" || job.Queue != "default" || job.Resources != (scheduler.Resources{CPU: 1, Memory: 1 << 30}) ||
-		job.Retry != (scheduler.Retry{Task: 4, Job: 2}) || !slices.Equal(job.Input, []string{"file:///d/a"}) {
+		job.Retry != (scheduler.Retry{Task: 4, Job: 2, Timeout: 10 * time.Minute}) || !slices.Equal(job.Input, []string{"file:///d/a"}) {
 		t.Errorf("%+v", job)
 	}
 }
@@ -109,7 +110,10 @@ func TestMistakes(t *testing.T) {
 			`job.yaml line 7: unknown key "reducer_count" in mapreduce; did you mean "reducers"?`},
 		{head + "outptu: c\n", `job.yaml line 4: unknown key "outptu"; did you mean "output"?`},
 		{head + "mapreduce: {mapper: {builtin: x}}\nretry: {x: 1}\n",
-			`job.yaml line 5: unknown key "x" in retry; there is task, job`},
+			`job.yaml line 5: unknown key "x" in retry; there is task, job, node, timeout`},
+		{head + "retry:\n  timeout: 10\n", `job.yaml line 5: timeout is "10" in retry; want a time as in 90s, 10m or 1h30m, or never`},
+		{head + "retry: {timeout: 0s}\n",
+			`job.yaml line 4: timeout in retry: "0s" is not a timeout; write it as in 90s, 10m or 1h30m, or never`},
 		{head + "mapreduce:\n  mapper:\n    builtin: x\n    go: y\n",
 			"job.yaml line 5: mapper in mapreduce is not understood; want exactly one of builtin: NAME, " +
 				"go: NAME (in the package) and exec: COMMAND LINE"},
@@ -192,6 +196,21 @@ func TestReference(t *testing.T) {
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the reference lacks %q", want)
+		}
+	}
+}
+
+func TestFaultFlags(t *testing.T) {
+	s := parseOne(t, strings.Replace(whole, "Word Count", "wc", 1))
+	if err := (Flags{TaskTimeout: "never", MaxFailedPercent: 5, Speculative: "false"}).Apply(&s); err != nil {
+		t.Fatal(err)
+	}
+	if s.Retry.Timeout != Never || s.MapReduce.MaxFailedPercent != 5 || *s.MapReduce.Speculative {
+		t.Errorf("got %+v", s)
+	}
+	for _, f := range []Flags{{TaskTimeout: "soon"}, {Speculative: "perhaps"}} {
+		if err := f.Apply(&s); errs.KindOf(err) != errs.Invalid {
+			t.Errorf("%+v: %v", f, err)
 		}
 	}
 }
