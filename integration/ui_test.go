@@ -1,0 +1,198 @@
+package integration
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+
+	"github.com/seed3322913c/runner/infra/enginetest"
+)
+
+// TestUI looks at the page of a job that went well and of one that failed, whose script says what would do harm as
+// markup, with a real browser. Screenshots are kept by `go test -artifacts`.
+func TestUI(t *testing.T) {
+	chromium := enginetest.Binary(t, "chromium")
+	tr := &trial{t: t, dir: t.TempDir()}
+	tr.home = filepath.Join(tr.dir, "home")
+	const hostile = `<img src=x onerror="document.title='taken'">`
+	script := "import sys\nfor line in sys.stdin: sys.exit('''" + hostile + "''')\n"
+	spec := "kind: mapreduce\nname: hostile\ninput: [text]\noutput: out/bad\nmapreduce:\n  mapper: {exec: python3 map.py}\n"
+	for name, text := range map[string]string{"map.py": script, "bad.yaml": spec, "text": "to be or not to be\n"} {
+		if err := os.WriteFile(filepath.Join(tr.dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, err := tr.command("run", "wordcount", "--input", "text", "--output", "out/good").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if out, err := tr.command("run", "bad.yaml").CombinedOutput(); err == nil {
+		t.Fatalf("a failing script succeeded\n%s", out)
+	}
+
+	b := openBrowser(t, chromium, tr.serveUI())
+	b.do("the list", chromedp.WaitVisible("tbody tr"))
+	if rows := get(b, chromedp.Evaluate[int]("document.querySelectorAll('tbody tr').length")); rows != 2 {
+		t.Errorf("%d jobs are shown, want 2", rows)
+	}
+	b.do("a failed job", chromedp.Click("tbody tr:first-child a"), chromedp.WaitVisible(".block.failed"))
+	failed, title := get(b, chromedp.Text("pre.error")), get(b, chromedp.Title())
+	if !strings.Contains(failed, hostile) || strings.Contains(title, "taken") {
+		t.Errorf("what the script said is shown as %q under the title %q", failed, title)
+	}
+	b.do("its log", chromedp.Click(".logs summary"), chromedp.Click(".names button"), chromedp.WaitVisible(".log"))
+	b.do("a job that went well", chromedp.NavigateBack(), chromedp.Click("tbody tr:last-child a"),
+		chromedp.WaitVisible(".block.succeeded"))
+	if blocks := get(b, chromedp.Evaluate[int]("document.querySelectorAll('.block').length")); blocks != 2 {
+		t.Errorf("the timeline has %d blocks for a map and a reduce", blocks)
+	}
+	if good := get(b, chromedp.Text("main")); !strings.Contains(good, "1 of 1") || !strings.Contains(good, "SUCCEEDED") {
+		t.Errorf("the page says\n%s", good)
+	}
+	dark := func(ctx context.Context, _ *chromedp.Target) error {
+		feature := emulation.MediaFeature{Name: "prefers-color-scheme", Value: "dark"}
+		_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia,
+			emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{&feature}})
+		return err
+	}
+	b.do("on a phone in the dark", chromedp.EmulateViewport(390, 800), chromedp.Func(dark))
+	if get(b, chromedp.Evaluate[bool]("document.documentElement.scrollWidth > innerWidth")) {
+		t.Error("a phone has to scroll sideways")
+	}
+	b.do("a job that is not there", chromedp.Navigate(b.url+"jobs/zzzz"), chromedp.WaitVisible("[role=alert]"))
+	b.complained("404") // which the browser itself says of an answer
+}
+
+// TestUIByKeyboard opens a job without a mouse.
+func TestUIByKeyboard(t *testing.T) {
+	chromium := enginetest.Binary(t, "chromium")
+	tr := &trial{t: t, dir: t.TempDir()}
+	tr.home = filepath.Join(tr.dir, "home")
+	b := openBrowser(t, chromium, tr.serveUI())
+	b.do("no jobs", chromedp.WaitVisible(".note"), chromedp.WaitNotVisible("table"))
+	text := filepath.Join(tr.dir, "text")
+	if err := os.WriteFile(text, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := tr.command("run", "wordcount", "--input", text, "--output", "out").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	// The job appears by itself. From the top: to the page, home, the job.
+	b.do("a job", chromedp.WaitVisible("tbody a"), chromedp.KeyEvent("\t\t\t\r"), chromedp.WaitVisible(".facts"))
+	if at := get(b, chromedp.Location()); !strings.Contains(at, "/jobs/") {
+		t.Errorf("the keys led to %s", at)
+	}
+	b.complained()
+}
+
+// serveUI starts `runner ui` and returns the page's URL. It ends with the test.
+func (tr *trial) serveUI() string {
+	tr.t.Helper()
+	cmd := tr.command("ui", "--http", "127.0.0.1:0", "--json")
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		tr.t.Fatal(err)
+	}
+	tr.t.Cleanup(func() {
+		_ = cmd.Process.Signal(os.Interrupt) // fails if it has ended, which Wait tells
+		if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 130 {
+			tr.t.Errorf("runner ui ended with %v", err)
+		}
+	})
+	line, err := bufio.NewReader(out).ReadString('\n')
+	var told struct{ URL string }
+	if err == nil {
+		err = json.Unmarshal([]byte(line), &told)
+	}
+	if err != nil {
+		tr.t.Fatalf("runner ui says %q: %v", line, err)
+	}
+	return told.URL
+}
+
+// browser is a browser that shows one page, and whose complaints are kept.
+type browser struct {
+	t    *testing.T
+	ctx  func() (context.Context, context.CancelFunc) // for a step
+	url  string
+	mu   sync.Mutex
+	says []string
+}
+
+func openBrowser(t *testing.T, program, url string) *browser {
+	t.Helper()
+	flags := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.NoSandbox,
+		chromedp.UserDataDir(t.TempDir()), chromedp.Flag("disable-quic", true), chromedp.WindowSize(1200, 900))
+	ctx, cancel := chromedp.NewExecAllocator(t.Context(), flags...)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewContext(ctx)
+	t.Cleanup(cancel)
+	b := &browser{t: t, url: url}
+	b.ctx = func() (context.Context, context.CancelFunc) { return context.WithTimeout(ctx, time.Minute) }
+	messages := chromedp.Console(ctx) // from now on; starts the browser for the life of ctx
+	go func() {
+		for message, err := range messages {
+			if err != nil {
+				return // the browser has ended
+			}
+			b.mu.Lock()
+			b.says = append(b.says, fmt.Sprintf("%s: %s", message.Type, message.Text))
+			b.mu.Unlock()
+		}
+	}()
+	b.do("the first page", chromedp.Navigate(url))
+	return b
+}
+
+// get reads something off the page.
+func get[T any](b *browser, action chromedp.Action[T]) T {
+	b.t.Helper()
+	ctx, cancel := b.ctx()
+	defer cancel()
+	v, err := chromedp.Run(ctx, action)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return v
+}
+
+// do takes steps in the browser and a picture of what they led to.
+func (b *browser) do(what string, steps ...chromedp.Action[chromedp.Void]) {
+	b.t.Helper()
+	ctx, cancel := b.ctx()
+	defer cancel()
+	if err := chromedp.Do(ctx, steps...); err != nil {
+		b.complained()
+		b.t.Fatalf("%s: %v", what, err)
+	}
+	picture := get(b, chromedp.FullScreenshot(90))
+	name := filepath.Join(b.t.ArtifactDir(), strings.ReplaceAll(what, " ", "-")+".jpeg")
+	if err := os.WriteFile(name, picture, 0o600); err != nil {
+		b.t.Error(err)
+	}
+}
+
+// complained fails the test if the browser has complained of anything but what is expected.
+func (b *browser) complained(expected ...string) {
+	b.t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, text := range b.says {
+		if !slices.ContainsFunc(expected, func(part string) bool { return strings.Contains(text, part) }) {
+			b.t.Errorf("the browser complains: %s", text)
+		}
+	}
+}
