@@ -24,6 +24,7 @@ import (
 	"github.com/seed3322913c/runner/infra/coord/dir"
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/store"
+	"github.com/seed3322913c/runner/infra/store/below"
 	"github.com/seed3322913c/runner/infra/store/file"
 	"github.com/seed3322913c/runner/runner/say"
 )
@@ -42,7 +43,7 @@ type gatewayOptions struct {
 // AddFlags adds the flags of `runner gateway`.
 func (o *gatewayOptions) AddFlags(flags *pflag.FlagSet) {
 	grouped(flags, "What it serves", func(f *pflag.FlagSet) {
-		f.StringVar(&o.store, "store", "", "`URI` where files and their names are kept: file:///DIR or s3://BUCKET, all of it")
+		f.StringVar(&o.store, "store", "", "`URI` where files and their names are kept: file:///DIR, s3://BUCKET or s3://BUCKET/PREFIX")
 		f.StringVar(&o.http, "http", "127.0.0.1:9870", "`ADDRESS` to serve WebHDFS on; 127.0.0.1:9870 by default")
 		f.StringVar(&o.external, "external", "", "`URL` under which clients reach this gateway; what they ask for by default")
 		f.StringVar(&o.coord, "coord", "", "`WHERE` gateways of one store agree who leads, the others stand by: a FOLDER, or consul")
@@ -63,7 +64,7 @@ func newGateway(p *program) *cobra.Command {
 		use:  "gateway --store URI [flags]",
 		does: "Serves a store as an HDFS that webhdfs:// clients can use.",
 		more: "Names, permissions, snapshots and the like are kept in a journal in the store, beside the bytes.",
-		examples: []string{"runner gateway --store file:///srv/data", "runner gateway --store s3://bucket --auth token --tokens f",
+		examples: []string{"runner gateway --store file:///srv/data", "runner gateway --store s3://bucket/files --auth token --tokens f",
 			"runner gateway --store file:///srv/data --http 127.0.0.1:9871 --coord /srv/coord"},
 	}.command(func(cmd *cobra.Command, args []string) error {
 		if err := wantArgs(cmd, args, 0, "no argument"); err != nil {
@@ -167,15 +168,19 @@ func (o *gatewayOptions) openStore(ctx context.Context) (store.Store, error) {
 		return file.New(path, file.Options{})
 	}
 	place, name := cut(o.store)
-	if name != "" {
-		return nil, say.Errorf(errs.Unsupported, "--store %s: a gateway has a bucket to itself, without a prefix", o.store)
+	if isGateway(place) {
+		return nil, say.Errorf(errs.Unsupported, "--store %s: a gateway keeps files in file:///DIR or s3://BUCKET", o.store)
 	}
-	return openStore(ctx, place, true)
+	st, err := openStore(ctx, place, true)
+	if err != nil || name == "" {
+		return st, err
+	}
+	return below.New(st, name)
 }
 
 // web checks how callers are known. Without proof only callers on this machine are believed, unless it is said plainly.
 func (o *gatewayOptions) web() (webhdfs.Options, error) {
-	w := webhdfs.Options{Superuser: o.superuser, External: o.external}
+	w := webhdfs.Options{Superuser: o.superuser, External: o.external, StoreURI: strings.TrimRight(o.store, "/")}
 	if w.Superuser == "" {
 		me, err := user.Current()
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/seed3322913c/runner/functions/tera"
+	"github.com/seed3322913c/runner/hdfsgw/client"
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/infra/store/file"
@@ -66,8 +67,15 @@ func openStore(ctx context.Context, place string, probe bool) (store.Store, erro
 	if bucket, ok := strings.CutPrefix(place, "s3://"); ok && bucket != "" {
 		return openBucket(ctx, bucket, probe)
 	}
-	return nil, say.Errorf(errs.Unsupported, "there is no way to %s: this version knows local files and s3://BUCKET",
-		place)
+	if isGateway(place) {
+		c, err := openGateway(place, newResolver(""))
+		if err != nil {
+			return nil, err
+		}
+		return client.NewStore(c), nil
+	}
+	return nil, say.Errorf(errs.Unsupported,
+		"there is no way to %s: this version knows local files, s3://BUCKET, hdfs:// and webhdfs://", place)
 }
 
 // openBucket opens a bucket as the environment of the AWS tools says. Reads outside in: what fails for a passing

@@ -5,6 +5,7 @@
 // output's scheme; New chooses:
 //
 //	file://    a hidden folder beside the output, renamed to it at the end
+//	hdfs://    the same in a gateway's namespace, by one transaction (webhdfs:// too)
 //	others     uploads that tasks begin and the commit completes, in stores with that ability (store.Multipart)
 //
 // Committing again for the same job is success, in whatever process and wherever the first time was interrupted.
@@ -16,6 +17,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/seed3322913c/runner/hdfsgw/client"
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/mapreduce/proof"
@@ -77,12 +79,17 @@ func New(ctx context.Context, job scheduler.Job, resolve store.Resolve) (Committ
 	if err != nil {
 		return nil, err
 	}
+	hdfs, isHDFS := st.(*client.Store)
 	mp, ok := store.MultipartOf(st)
-	if !ok {
-		return nil, errs.Errorf(op, errs.Unsupported, nil, "jobs cannot write to %s://; write to file:// or s3://", scheme)
+	if !ok && !isHDFS {
+		return nil, errs.Errorf(op, errs.Unsupported, nil,
+			"jobs cannot write to %s://; write to file://, hdfs:// or s3://", scheme)
 	}
 	if err := name.Check(); err != nil {
 		return nil, errs.Errorf(op, errs.Invalid, nil, "output %s names no folder to be made", job.Output)
+	}
+	if isHDFS {
+		return newNames(job, hdfs, name), nil
 	}
 	return &objects{job: job.ID, uri: job.Output, st: st, mp: mp, name: name, over: job.Overwrite}, nil
 }
