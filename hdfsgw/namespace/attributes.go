@@ -111,6 +111,29 @@ func Policies() []Policy {
 	}
 }
 
+// PolicyOf returns the storage policy that is set at a path or nearest above it.
+func (t *Tree) PolicyOf(who Caller, path string) (Policy, error) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	p, err := t.existing(&who, path, noFile)
+	if err != nil {
+		return Policy{}, err
+	}
+	id := uint8(0)
+	for slot := p.slot; id == 0 && slot != none; slot = t.inodes.get(slot).parent {
+		id = t.inodes.get(slot).policy
+	}
+	if id == 0 {
+		id = DefaultPolicy
+	}
+	for _, known := range Policies() {
+		if known.ID == id {
+			return known, nil
+		}
+	}
+	return Policy{}, Refuse(IOException, "Unknown storage policy %d", id)
+}
+
 func (t *Tree) setPolicy(r *Request) (Result, error) {
 	var id uint8
 	if r.Op == OpSetPolicy {

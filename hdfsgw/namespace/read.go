@@ -75,6 +75,9 @@ func (t *Tree) List(who Caller, path, after string, limit int) (list []Status, m
 	return list, more, nil
 }
 
+// Capacity is told to who asks how much there is room for, in bytes: object storage does not say.
+const Capacity = int64(1) << 60
+
 // Usage counts what is at and below a path.
 func (t *Tree) Usage(who Caller, path string) (Usage, error) {
 	t.mu.RLock()

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"time"
 )
 
 // snapshotRoot finds a directory whose snapshots are to be changed.
@@ -73,6 +74,9 @@ func snapshotName(name string) error {
 	}
 	return nil
 }
+
+// SnapshotName is how Hadoop names a snapshot that nobody named. now is in ms.
+func SnapshotName(now int64) string { return time.UnixMilli(now).UTC().Format("s20060102-150405.000") }
 
 func (t *Tree) createSnapshot(r *Request) (Result, error) {
 	if err := snapshotName(r.Name); err != nil {

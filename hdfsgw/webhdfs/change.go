@@ -2,7 +2,6 @@ package webhdfs
 
 import (
 	"strings"
-	"time"
 
 	"github.com/seed3322913c/runner/hdfsgw/namespace"
 )
@@ -149,7 +148,7 @@ func (c *call) setPolicy() error {
 func (c *call) createSnapshot() error {
 	name := c.p.get("snapshotname")
 	if name == "" {
-		name = time.UnixMilli(c.names.Now()).UTC().Format("s20060102-150405.000") // as Hadoop names what nobody named
+		name = namespace.SnapshotName(c.names.Now())
 	}
 	result, err := c.change(namespace.Request{Op: namespace.OpCreateSnapshot, Name: name})
 	if err != nil {

@@ -241,10 +241,11 @@ func (c *call) locatedBlocks() error {
 	if err != nil {
 		return err
 	}
-	node := object{"adminState": "NORMAL", "blockPoolUsed": 0, "cacheCapacity": 0, "cacheUsed": 0, "capacity": capacity,
-		"dfsUsed": 0, "hostName": host, "infoPort": number, "infoSecurePort": 0, "ipAddr": host, "ipcPort": 0,
+	node := object{"adminState": "NORMAL", "blockPoolUsed": 0, "cacheCapacity": 0, "cacheUsed": 0,
+		"capacity": namespace.Capacity,
+		"dfsUsed":  0, "hostName": host, "infoPort": number, "infoSecurePort": 0, "ipAddr": host, "ipcPort": 0,
 		"lastBlockReportMonotonic": 0, "lastBlockReportTime": 0, "lastUpdate": 0, "lastUpdateMonotonic": 0,
-		"name": net.JoinHostPort(host, port), "networkLocation": "/default-rack", "remaining": capacity,
+		"name": net.JoinHostPort(host, port), "networkLocation": "/default-rack", "remaining": namespace.Capacity,
 		"storageID": "objects", "xceiverCount": 1, "xferPort": 0}
 	all := make([]object, len(blocks))
 	for i, b := range blocks {
@@ -300,15 +301,13 @@ func (c *call) serverDefaults() error {
 		"bytesPerChecksum": block.ChunkSize}})
 }
 
-// capacity is told to who asks how much there is room for: object storage does not say.
-const capacity = int64(1) << 60
-
 func (c *call) fsStatus() error {
 	u, err := c.tree.Usage(namespace.Caller{Super: true}, "/")
 	if err != nil {
 		return err
 	}
-	return c.ok(object{"FsStatus": object{"used": u.Space, "remaining": capacity - u.Space, "capacity": capacity}})
+	return c.ok(object{"FsStatus": object{"used": u.Space, "remaining": namespace.Capacity - u.Space,
+		"capacity": namespace.Capacity}})
 }
 
 func policyJSON(p namespace.Policy) object {
@@ -324,27 +323,12 @@ func (c *call) policies() error {
 	return c.ok(object{"BlockStoragePolicies": object{"BlockStoragePolicy": all}})
 }
 
-// policy tells the storage policy that is set nearest above.
 func (c *call) policy() error {
-	s, err := c.tree.Status(c.who, c.path)
+	p, err := c.tree.PolicyOf(c.who, c.path)
 	if err != nil {
 		return err
 	}
-	for path := c.path; s.Policy == 0 && path != "/"; {
-		path = clean(path[:strings.LastIndexByte(path, '/')])
-		if s, err = c.tree.Status(c.who, path); err != nil {
-			return err
-		}
-	}
-	if s.Policy == 0 {
-		s.Policy = namespace.DefaultPolicy
-	}
-	for _, p := range namespace.Policies() {
-		if p.ID == s.Policy {
-			return c.ok(object{"BlockStoragePolicy": policyJSON(p)})
-		}
-	}
-	return namespace.Refuse(namespace.IOException, "Unknown storage policy %d", s.Policy)
+	return c.ok(object{"BlockStoragePolicy": policyJSON(p)})
 }
 
 func (c *call) ecPolicy() error {

@@ -196,17 +196,8 @@ func (c *call) authenticate() error {
 	if err != nil {
 		return err
 	}
-	if other != "" && other != user {
-		if user != c.o.Superuser {
-			return namespace.Refuse(namespace.Authorization, "User: %s is not allowed to impersonate %s", user, other)
-		}
-		user = other
-	}
-	c.who = namespace.Caller{User: user, Super: user == c.o.Superuser}
-	if c.o.Groups != nil {
-		c.who.Groups = c.o.Groups(user)
-	}
-	return nil
+	c.who, err = namespace.Realm{Superuser: c.o.Superuser, Groups: c.o.Groups}.Caller(user, other)
+	return err
 }
 
 var errUnauthenticated = errors.New("authentication required")
