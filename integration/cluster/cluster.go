@@ -1,0 +1,348 @@
+// Package cluster runs a whole fleet on one machine: several Consul and Nomad agents and an S3 server, each a real one,
+// with ACLs, TLS and encrypted gossip. scripts/cluster is for people, tests use it as a library.
+//
+//	127.a.b.1   server s1   Consul server   Nomad server   S3
+//	127.a.b.2   server s2   Consul server   Nomad server
+//	127.a.b.3   server s3   Consul server   Nomad server          one of three may be lost
+//	127.a.b.11  client c1   Consul client   Nomad client          runs containers
+//	127.a.b.12  client c2   Consul client   Nomad client
+//
+// A pretended machine is an address of the loopback interface, so agents keep their usual ports, and several clusters
+// can be up at once. That works on Linux alone, where all of 127/8 is loopback.
+//
+// Everything lies in one folder, which Down removes:
+//
+//	cluster.json   names, addresses, processes, secrets     0600
+//	s1/ c1/ ...    each machine's certificates, configurations, data; of a client also runner/, its local disk
+//	s3/            the S3 server's objects
+//	logs/          consul-s1.log nomad-c1.log s3.log
+package cluster
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	consulapi "github.com/hashicorp/consul/api"
+	nomadapi "github.com/hashicorp/nomad/api"
+
+	"github.com/seed3322913c/runner/runner/fleet"
+)
+
+// Options say how large a cluster is, and from what it is made.
+type Options struct {
+	Name    string            // by which people know it; "local"
+	Dir     string            // an empty or absent folder, absolute
+	Servers int               // 1 or 3
+	Clients int               // machines that run containers, up to 200
+	Engines map[string]string // binaries by name: consul, nomad, versitygw
+	Runner  string            // the program, copied to all machines
+}
+
+// Cluster is a cluster that runs.
+type Cluster struct {
+	Dir   string
+	State State
+}
+
+// State is what cluster.json has.
+type State struct {
+	Machines  []machine         `json:"machines"`
+	Processes map[string]int    `json:"processes"` // ids by name
+	Engines   map[string]string `json:"engines"`
+	Program   string            `json:"program"`
+	Secrets   secrets           `json:"secrets"`
+	Fleet     fleet.Cluster     `json:"fleet"`
+}
+
+// secrets of a cluster. One token may do everything, in Consul and in Nomad; jobs never see it.
+type secrets struct {
+	Token  string `json:"token"`
+	Gossip string `json:"gossip"` // 32 bytes, base64
+	S3     string `json:"s3"`
+}
+
+// Bucket is the one bucket that a new cluster has.
+const Bucket = "runner"
+
+// Up starts a cluster and waits until all of it works. If it fails nothing is left.
+func Up(ctx context.Context, o Options) (c *Cluster, err error) {
+	c = &Cluster{Dir: o.Dir, State: State{Processes: map[string]int{}, Engines: o.Engines}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("the cluster does not come up: %w", err), c.Down())
+		}
+	}()
+	if err := c.prepare(o); err != nil {
+		return c, err
+	}
+	for _, m := range c.State.Machines {
+		if err := errors.Join(c.StartConsul(m.Name), c.StartNomad(m.Name)); err != nil {
+			return c, err
+		}
+	}
+	if err := errors.Join(c.startS3(), c.save()); err != nil {
+		return c, err
+	}
+	return c, c.await(ctx)
+}
+
+// Open returns a cluster that another process has started.
+func Open(dir string) (*Cluster, error) {
+	data, err := os.ReadFile(filepath.Join(dir, "cluster.json"))
+	if err != nil {
+		return nil, err
+	}
+	c := &Cluster{Dir: dir}
+	return c, json.Unmarshal(data, &c.State)
+}
+
+func (c *Cluster) save() error {
+	data, err := json.MarshalIndent(c.State, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(c.Dir, "cluster.json"), data, 0o600)
+}
+
+// Down ends every process of the cluster, those of its jobs included, and removes its folder.
+func (c *Cluster) Down() error { return errors.Join(c.sweep(), os.RemoveAll(c.Dir)) }
+
+// LogFile is where a server's output goes.
+func (c *Cluster) LogFile(name string) string { return filepath.Join(c.Dir, "logs", name+".log") }
+
+// prepare chooses addresses and secrets, and writes all that the servers read.
+func (c *Cluster) prepare(o Options) error {
+	for _, dir := range []string{"logs", "s3/" + Bucket, "bin"} {
+		if err := os.MkdirAll(filepath.Join(c.Dir, dir), 0o700); err != nil {
+			return err
+		}
+	}
+	c.State.Program = filepath.Join(c.Dir, "bin/runner")
+	gossip := make([]byte, 32)
+	rand.Read(gossip)
+	c.State.Secrets = secrets{Token: uuid(), Gossip: base64.StdEncoding.EncodeToString(gossip), S3: rand.Text()}
+	if err := errors.Join(copyProgram(o.Runner, c.State.Program), c.place(o)); err != nil {
+		return err
+	}
+	ca, err := newAuthority()
+	if err != nil {
+		return err
+	}
+	servers := c.addresses("")
+	for _, m := range c.State.Machines {
+		if err := os.MkdirAll(m.file("runner"), 0o700); err != nil {
+			return err
+		}
+		if err := errors.Join(ca.issue(m), m.configure(c.State.Secrets, servers, c.State.Program)); err != nil {
+			return err
+		}
+	}
+	c.State.Fleet = c.fleet(o.Name, string(ca.pem))
+	return nil
+}
+
+// fleet is how the program reaches the cluster.
+func (c *Cluster) fleet(name, ca string) fleet.Cluster {
+	token := c.State.Secrets.Token
+	return fleet.Cluster{
+		Name: name, Store: "s3://" + Bucket, CA: ca,
+		Consul: fleet.Service{Addresses: c.addresses(":" + consulHTTPS), Token: token},
+		Nomad:  fleet.Service{Addresses: c.addresses(":" + nomadHTTPS), Token: token},
+		Env: map[string]string{
+			"AWS_ENDPOINT_URL": "http://" + c.State.Machines[0].Address + ":" + s3Port, "AWS_REGION": "us-east-1",
+			"AWS_ACCESS_KEY_ID": "runner", "AWS_SECRET_ACCESS_KEY": c.State.Secrets.S3,
+		},
+	}
+}
+
+// addresses returns those of the servers, each with suffix.
+func (c *Cluster) addresses(suffix string) []string {
+	var all []string
+	for _, m := range c.State.Machines {
+		if m.Server {
+			all = append(all, m.Address+suffix)
+		}
+	}
+	return all
+}
+
+// place gives every machine its address, in a network of 127/8 that nobody uses.
+func (c *Cluster) place(o Options) error {
+	for range 10 {
+		n, err := rand.Int(rand.Reader, big.NewInt(250*250))
+		if err != nil {
+			return err
+		}
+		network := fmt.Sprintf("127.%d.%d.", 1+n.Int64()/250, 1+n.Int64()%250)
+		l, err := net.Listen("tcp", network+"1:"+consulHTTPS)
+		if err != nil {
+			continue // another cluster's
+		}
+		for i := range o.Servers {
+			name := fmt.Sprintf("s%d", i+1)
+			c.State.Machines = append(c.State.Machines, machine{name, fmt.Sprint(network, i+1), true, filepath.Join(c.Dir, name)})
+		}
+		for i := range o.Clients {
+			name := fmt.Sprintf("c%d", i+1)
+			c.State.Machines = append(c.State.Machines, machine{name, fmt.Sprint(network, i+11), false, filepath.Join(c.Dir, name)})
+		}
+		return l.Close()
+	}
+	return errors.New("no free network in 127.0.0.0/8")
+}
+
+func uuid() string {
+	var b [16]byte
+	rand.Read(b[:])
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+func copyProgram(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close() // only read
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY, 0o755)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
+}
+
+func (c *Cluster) machine(name string) (machine, error) {
+	for _, m := range c.State.Machines {
+		if m.Name == name {
+			return m, nil
+		}
+	}
+	return machine{}, fmt.Errorf("there is no machine %s", name)
+}
+
+// StartConsul starts a machine's Consul agent, also again.
+func (c *Cluster) StartConsul(machine string) error {
+	m, err := c.machine(machine)
+	if err != nil {
+		return err
+	}
+	return c.spawn("consul-"+machine, nil, c.State.Engines["consul"], "agent", "-config-file", m.file("consul.json"))
+}
+
+// StartNomad starts a machine's Nomad agent, also again.
+func (c *Cluster) StartNomad(machine string) error {
+	m, err := c.machine(machine)
+	if err != nil {
+		return err
+	}
+	return c.spawn("nomad-"+machine, nil, c.State.Engines["nomad"], "agent", "-config", m.file("nomad.json"))
+}
+
+func (c *Cluster) startS3() error {
+	return c.spawn("s3", []string{"ROOT_ACCESS_KEY=runner", "ROOT_SECRET_KEY=" + c.State.Secrets.S3},
+		c.State.Engines["versitygw"], "--port", c.State.Machines[0].Address+":"+s3Port, "--keep-alive", "--quiet", "posix",
+		filepath.Join(c.Dir, "s3"))
+}
+
+// Consul returns a client that may do everything.
+func (c *Cluster) Consul() (*consulapi.Client, error) {
+	f := c.State.Fleet
+	client, err := f.Client(f.Consul)
+	if err != nil {
+		return nil, err
+	}
+	return consulapi.NewClient(&consulapi.Config{
+		Address: f.Consul.Addresses[0], Scheme: "https", Token: f.Consul.Token, HttpClient: client,
+	})
+}
+
+// Nomad returns a client that may do everything.
+func (c *Cluster) Nomad() (*nomadapi.Client, error) {
+	f := c.State.Fleet
+	client, err := f.Client(f.Nomad)
+	if err != nil {
+		return nil, err
+	}
+	return nomadapi.NewClient(&nomadapi.Config{
+		Address: "https://" + f.Nomad.Addresses[0], SecretID: f.Nomad.Token, HttpClient: client,
+	})
+}
+
+// await waits until there are leaders, the tokens are accepted, and all clients are ready.
+func (c *Cluster) await(ctx context.Context) error {
+	consul, err := c.Consul()
+	if err != nil {
+		return err
+	}
+	nomad, err := c.Nomad()
+	if err != nil {
+		return err
+	}
+	bootstrapped := false
+	return c.Eventually(ctx, func() error {
+		members, err := consul.Agent().Members(false)
+		if err != nil {
+			return err
+		}
+		if len(members) < len(c.State.Machines) {
+			return fmt.Errorf("%d of %d Consul agents are there", len(members), len(c.State.Machines))
+		}
+		if _, _, err := consul.KV().Get("ready", &consulapi.QueryOptions{RequireConsistent: true}); err != nil {
+			return err
+		}
+		if !bootstrapped {
+			if _, _, err := nomad.ACLTokens().BootstrapOpts(c.State.Secrets.Token, nil); err != nil {
+				return err
+			}
+			bootstrapped = true
+		}
+		return c.clientsReady(nomad)
+	})
+}
+
+// Eventually tries until there is no error, ctx ends, or two minutes have passed.
+func (c *Cluster) Eventually(ctx context.Context, try func() error) error {
+	deadline := time.Now().Add(2 * time.Minute)
+	for {
+		err := try()
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil || time.Now().After(deadline):
+			return fmt.Errorf("%w; the logs are in %s", err, filepath.Join(c.Dir, "logs"))
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+func (c *Cluster) clientsReady(nomad *nomadapi.Client) error {
+	nodes, _, err := nomad.Nodes().List(nil)
+	if err != nil {
+		return err
+	}
+	ready, want := 0, 0
+	for _, n := range nodes {
+		if n.Status == nomadapi.NodeStatusReady {
+			ready++
+		}
+	}
+	for _, m := range c.State.Machines {
+		if !m.Server {
+			want++
+		}
+	}
+	if ready != want {
+		return fmt.Errorf("%d of %d Nomad clients are ready", ready, want)
+	}
+	return nil
+}

@@ -1,0 +1,128 @@
+package fleet
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/runner/say"
+)
+
+// Cluster is how to reach a fleet. It is saved as <home>/clusters/<name>.json, for its owner alone, since there are
+// secrets in it.
+type Cluster struct {
+	Name   string            `json:"name"`
+	Store  string            `json:"store"` // URI of what outlives the fleet: jobs, ledgers, histories
+	CA     string            `json:"ca"`    // who vouches for the servers, PEM
+	Consul Service           `json:"consul"`
+	Nomad  Service           `json:"nomad"`
+	Env    map[string]string `json:"env"` // what the tools of the store need: AWS_ENDPOINT_URL and so on
+}
+
+// Service is one kind of server.
+type Service struct {
+	Addresses []string `json:"addresses"` // host:port of each; the first that answers is used
+	Token     string   `json:"token"`
+}
+
+var clusterName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,30}$`)
+
+func clusterFile(home, name string) string { return filepath.Join(home, "clusters", name+".json") }
+
+// Save writes the cluster below a home folder, in place of an earlier one of that name.
+func (c Cluster) Save(home string) error {
+	const op = "fleet.Save"
+	if !clusterName.MatchString(c.Name) {
+		return errs.Errorf(op, errs.Invalid, c.Name, "not a name of a cluster")
+	}
+	data, err := json.MarshalIndent(c, "", "  ")
+	if err != nil {
+		return errs.E(op, errs.Internal, c.Name, err)
+	}
+	file := clusterFile(home, c.Name)
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return errs.E(op, errs.Other, c.Name, err)
+	}
+	part := file + ".part"
+	if err := os.WriteFile(part, data, 0o600); err != nil {
+		return errs.E(op, errs.Other, c.Name, err)
+	}
+	return os.Rename(part, file)
+}
+
+// Load reads a cluster that was saved.
+func Load(home, name string) (Cluster, error) {
+	var c Cluster
+	data, err := os.ReadFile(clusterFile(home, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return c, say.Errorf(errs.NotFound, "there is no cluster %q.%s", name, say.DidYouMean(name, Names(home)))
+	}
+	if err != nil {
+		return c, errs.E("fleet.Load", errs.Other, name, err)
+	}
+	if err := json.Unmarshal(data, &c); err != nil {
+		return c, errs.E("fleet.Load", errs.Corrupt, clusterFile(home, name), err)
+	}
+	return c, nil
+}
+
+// Names lists the clusters that were saved.
+func Names(home string) []string {
+	files, _ := filepath.Glob(clusterFile(home, "*")) // the pattern is well formed, unless the home's name is odd
+	var names []string
+	for _, file := range files {
+		names = append(names, strings.TrimSuffix(filepath.Base(file), ".json"))
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Forget removes a cluster that was saved; that there is none is success.
+func Forget(home, name string) error {
+	if err := os.Remove(clusterFile(home, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return errs.E("fleet.Forget", errs.Other, name, err)
+	}
+	return nil
+}
+
+// ServerName is in the certificate of every agent, beside its address: who reaches one of several servers can't know
+// which.
+const ServerName = "runner.agent"
+
+// Client returns an HTTP client for the servers of a service: it trusts the cluster's CA alone, and goes from one
+// server to the next when one is not there.
+func (c Cluster) Client(s Service) (*http.Client, error) {
+	const op = "fleet.Client"
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM([]byte(c.CA)) {
+		return nil, errs.Errorf(op, errs.Invalid, c.Name, "its CA is not a certificate")
+	}
+	if len(s.Addresses) == 0 {
+		return nil, errs.Errorf(op, errs.Invalid, c.Name, "it has no servers")
+	}
+	dialer := net.Dialer{Timeout: 2 * time.Second, KeepAlive: 30 * time.Second}
+	return &http.Client{Transport: &http.Transport{
+		TLSClientConfig:     &tls.Config{RootCAs: roots, ServerName: ServerName, MinVersion: tls.VersionTLS12},
+		MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: 5 * time.Second,
+		DialContext: func(ctx context.Context, network, _ string) (conn net.Conn, err error) {
+			for _, address := range s.Addresses {
+				if conn, err = dialer.DialContext(ctx, network, address); err == nil || ctx.Err() != nil {
+					return conn, err
+				}
+			}
+			return nil, err
+		},
+	}}, nil
+}
