@@ -2,6 +2,7 @@ package mapreduce
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/seed3322913c/runner/infra/errs"
@@ -18,7 +19,15 @@ import (
 //
 // The engine checks again when it plans, since the world may have changed until then.
 func Check(ctx context.Context, job scheduler.Job, resolve store.Resolve) error {
-	_, err := check(ctx, job, resolve)
+	return CheckBefore(ctx, job, resolve, func(string) bool { return false })
+}
+
+// CheckBefore is Check while some of the job's inputs, those of which made reports true, are still to be made by other
+// jobs. They are looked at when it plans.
+func CheckBefore(
+	ctx context.Context, job scheduler.Job, resolve store.Resolve, made func(input string) bool,
+) error {
+	_, err := check(ctx, job, resolve, made)
 	return err
 }
 
@@ -28,7 +37,9 @@ type checked struct {
 	files []split.File
 }
 
-func check(ctx context.Context, job scheduler.Job, resolve store.Resolve) (checked, error) {
+func check(
+	ctx context.Context, job scheduler.Job, resolve store.Resolve, made func(input string) bool,
+) (checked, error) {
 	const op = "mapreduce.Check"
 	opts, err := optionsOf(job)
 	if err != nil {
@@ -47,7 +58,7 @@ func check(ctx context.Context, job scheduler.Job, resolve store.Resolve) (check
 	if err != nil {
 		return checked{}, err
 	}
-	files, err := split.List(ctx, resolve, job.Input)
+	files, err := split.List(ctx, resolve, slices.DeleteFunc(slices.Clone(job.Input), made))
 	if err != nil {
 		return checked{}, err
 	}

@@ -144,3 +144,27 @@ func checkForbidden(t *testing.T, dir string) {
 		}
 	}
 }
+
+// TestCheckBefore: what other jobs will make need not be there, everything else must.
+func TestCheckBefore(t *testing.T) {
+	dir := fill(t, map[string]string{"in": "x", "home/x": ""})
+	count := builtins("wordcount", "sum", "sum")
+	made := func(input string) bool { return strings.Contains(input, "/words") }
+	for _, c := range []struct {
+		out    string
+		inputs []string
+		kind   errs.Kind
+	}{
+		{"/out", []string{"/words"}, 0}, {"/out", []string{"/in", "/words/part-*"}, 0},
+		{"/out", []string{"/none", "/words"}, errs.NotFound}, {"/home", []string{"/words"}, errs.Exist},
+		{"/words/out", []string{"/words"}, errs.Invalid},
+	} {
+		for i, input := range c.inputs {
+			c.inputs[i] = dir + input
+		}
+		err := CheckBefore(t.Context(), newJob(t, count, dir+c.out, c.inputs...), machine(t), made)
+		if (err == nil) != (c.kind == 0) || err != nil && errs.KindOf(err) != c.kind {
+			t.Errorf("%v to %s: %v", c.inputs, c.out, err)
+		}
+	}
+}

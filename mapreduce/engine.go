@@ -114,7 +114,7 @@ func (e *Engine) load(ctx context.Context) error {
 
 // compile plans, and keeps it unless another application master was first.
 func (e *Engine) compile(ctx context.Context) error {
-	c, err := check(ctx, e.job, e.resolve)
+	c, err := check(ctx, e.job, e.resolve, func(string) bool { return false })
 	if err != nil {
 		return err
 	}

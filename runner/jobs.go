@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"text/tabwriter"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/format"
+	"github.com/seed3322913c/runner/scheduler"
 )
 
 type jobsOptions struct {
@@ -60,7 +62,14 @@ func (p *program) jobs(ctx context.Context, o jobsOptions) error {
 		return nil
 	}
 	table := tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0)
+	chains := map[string]bool{} // those that were listed
 	for _, s := range statuses {
+		if s.Chain != "" && !chains[s.Chain] {
+			chains[s.Chain] = true
+			if err := p.chainLine(ctx, home, table, s); err != nil {
+				return err
+			}
+		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", short(s.Job), s.Word(), started(s), duration(s), s.Name)
 	}
 	if err := table.Flush(); err != nil {
@@ -73,6 +82,22 @@ func (p *program) jobs(ctx context.Context, o jobsOptions) error {
 		}
 	}
 	return nil
+}
+
+// chainLine lists the chain of a job, before the newest of its jobs.
+func (p *program) chainLine(ctx context.Context, home *embedded.Home, table io.Writer, job embedded.Status) error {
+	c, err := home.Jobs().GetChain(ctx, scheduler.JobID(job.Chain))
+	if err != nil {
+		return err
+	}
+	s, err := home.ChainStatus(ctx, c)
+	if err != nil {
+		return err
+	}
+	job.Submitted, job.Started, job.Ended, job.Interrupted = s.Submitted, s.Started, s.Ended, s.Interrupted
+	_, err = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s (%s)\n", short(s.Chain), s.Word(), started(job), duration(job),
+		s.Name, format.Plural(int64(len(s.Jobs)), "job"))
+	return err
 }
 
 // started is when a job began, as short as people need it.

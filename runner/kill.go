@@ -24,17 +24,19 @@ func newKill(p *program) *cobra.Command {
 	cmd := verb{
 		use:      "kill ID [flags]",
 		does:     "Ends a job; nothing of its output appears.",
-		more:     "A job that is publishing its output already, or is over, is not killed.",
+		more:     "A job that is publishing its output already, or is over, is not killed. Of a chain no more jobs are begun.",
 		examples: []string{"runner kill 7k2f", "runner kill 7k2f-wordcount", "runner kill 7k2f --json"},
-	}.ofJob(func(ctx context.Context, home *embedded.Home, job scheduler.Job) error {
+	}.ofJobOrChain(func(ctx context.Context, home *embedded.Home, job scheduler.Job) error {
 		return p.kill(ctx, o, home, job)
+	}, func(ctx context.Context, home *embedded.Home, chain embedded.Chain) error {
+		return p.killChain(ctx, o, home, chain)
 	})
 	o.AddFlags(cmd.Flags())
 	return cmd
 }
 
 func (p *program) kill(ctx context.Context, o killOptions, home *embedded.Home, job scheduler.Job) error {
-	s, err := home.Kill(ctx, job, "killed by "+cmp.Or(os.Getenv("USER"), "somebody"))
+	s, err := home.Kill(ctx, job, killedBy())
 	if err != nil {
 		return err
 	}
@@ -44,3 +46,18 @@ func (p *program) kill(ctx context.Context, o killOptions, home *embedded.Home, 
 	_, err = fmt.Fprintf(p.out, "%s %s\n", s.Job, s.State)
 	return err
 }
+
+func (p *program) killChain(ctx context.Context, o killOptions, home *embedded.Home, chain embedded.Chain) error {
+	s, err := home.KillChain(ctx, chain, killedBy())
+	if err != nil {
+		return err
+	}
+	if o.json {
+		return writeJSON(p.out, s)
+	}
+	_, err = fmt.Fprintf(p.out, "%s %s\n", s.Chain, s.Word())
+	return err
+}
+
+// killedBy is the reason that a job has when people ask what became of it.
+func killedBy() string { return "killed by " + cmp.Or(os.Getenv("USER"), "somebody") }

@@ -21,7 +21,7 @@ import (
 
 func newNode(p *program) *cobra.Command {
 	return verb{
-		use: "node JOB", does: "Supervises one job in the background.", hidden: true,
+		use: "node JOB", does: "Supervises one job or chain in the background.", hidden: true,
 	}.command(func(cmd *cobra.Command, args []string) error {
 		if err := wantArgs(cmd, args, 1, "a JOB"); err != nil {
 			return err
@@ -33,11 +33,20 @@ func newNode(p *program) *cobra.Command {
 // nodeLog is the log of a background supervisor, beside those of the job's containers.
 const nodeLog = "node.log"
 
-// node supervises a job that nobody watches. Its standard output is a pipe to whoever started it, who waits for one
+// node supervises a job, or a chain, that nobody watches. Its standard output is a pipe to whoever started it, who waits for one
 // line there and goes; everything else is told to the log that is its standard error.
 func (p *program) node(ctx context.Context, id string) error {
 	home, err := embedded.OpenHome()
 	if err != nil {
+		return err
+	}
+	alone := program{out: p.err, err: p.err}
+	ready := func() { fmt.Fprintln(p.out, readyLine) }
+	chain, err := home.Jobs().GetChain(ctx, scheduler.JobID(id))
+	if err == nil {
+		return alone.superviseChain(ctx, home, chain, chainOptions{ready: ready})
+	}
+	if errs.KindOf(err) != errs.NotFound {
 		return err
 	}
 	job, err := home.Jobs().Get(ctx, scheduler.JobID(id))
@@ -45,21 +54,19 @@ func (p *program) node(ctx context.Context, id string) error {
 		return err
 	}
 	view := progress.New(progress.Lines, p.err, progress.Options{})
-	ready := func() { fmt.Fprintln(p.out, readyLine) }
 	report, err := home.Supervise(ctx, job, embedded.Options{Show: view.Show, Say: view.Say, Ready: ready})
 	if err != nil {
 		return err
 	}
-	alone := program{out: p.err, err: p.err}
 	return alone.tell(ctx, job, report, watchOptions{})
 }
 
 // readyLine says that the job is in the hands of its background supervisor.
 const readyLine = "ready"
 
-// detach leaves the job to a supervisor of its own, which has its own session and so outlives this terminal.
-func (p *program) detach(home *embedded.Home, job scheduler.Job, o watchOptions) error {
-	logs := home.Logs(job.ID)
+// detach leaves a job, or a chain, to a supervisor of its own, which has its own session and so outlives this terminal.
+func (p *program) detach(home *embedded.Home, id scheduler.JobID, o watchOptions) error {
+	logs := home.Logs(id)
 	if err := os.MkdirAll(logs, 0o700); err != nil {
 		return errs.E("detach", errs.Other, logs, err)
 	}
@@ -72,7 +79,7 @@ func (p *program) detach(home *embedded.Home, job scheduler.Job, o watchOptions)
 	if err != nil {
 		return errs.E("detach", errs.Other, nil, err)
 	}
-	cmd := exec.Command(program, "node", string(job.ID))
+	cmd := exec.Command(program, "node", string(id))
 	cmd.Env = append(os.Environ(), embedded.HomeEnv+"="+home.Dir)
 	cmd.Stderr = log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -85,15 +92,15 @@ func (p *program) detach(home *embedded.Home, job scheduler.Job, o watchOptions)
 	}
 	if err := awaitReady(said); err != nil {
 		_ = cmd.Wait() // it has ended, and its log says why
-		return say.Errorf(errs.Failed, "job %s could not be started in the background; see %s", job.ID, log.Name())
+		return say.Errorf(errs.Failed, "job %s could not be started in the background; see %s", id, log.Name())
 	}
 	if err := cmd.Process.Release(); err != nil {
 		return errs.E("detach", errs.Other, nil, err)
 	}
 	if o.json {
-		return writeJSON(p.out, map[string]scheduler.JobID{"job": job.ID})
+		return writeJSON(p.out, map[string]scheduler.JobID{"job": id})
 	}
-	_, err = fmt.Fprintln(p.out, job.ID)
+	_, err = fmt.Fprintln(p.out, id)
 	return err
 }
 

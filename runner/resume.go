@@ -27,12 +27,18 @@ func (o *resumeOptions) AddFlags(flags *pflag.FlagSet) {
 func newResume(p *program) *cobra.Command {
 	var o resumeOptions
 	cmd := verb{
-		use:      "resume ID [flags]",
-		does:     "Goes on with a job that was cut off, and waits for it.",
-		more:     "Tasks that were finished are kept; what was running runs again.",
+		use:  "resume ID [flags]",
+		does: "Goes on with a job that was cut off, and waits for it.",
+		more: "Tasks that were finished are kept; what was running runs again.\n" +
+			"Of a chain the jobs that have succeeded are kept, and those that have failed are tried again.",
 		examples: []string{"runner resume 7k2f", "runner resume 7k2f --detach", "runner resume 7k2f --json"},
-	}.ofJob(func(ctx context.Context, home *embedded.Home, job scheduler.Job) error {
+	}.ofJobOrChain(func(ctx context.Context, home *embedded.Home, job scheduler.Job) error {
 		return p.resume(ctx, o, home, job)
+	}, func(ctx context.Context, home *embedded.Home, chain embedded.Chain) error {
+		if o.detach {
+			return p.detach(home, chain.ID, o.watch)
+		}
+		return p.superviseChain(ctx, home, chain, chainOptions{watch: o.watch})
 	})
 	o.AddFlags(cmd.Flags())
 	return cmd
@@ -47,7 +53,7 @@ func (p *program) resume(ctx context.Context, o resumeOptions, home *embedded.Ho
 		return say.Errorf(errs.Invalid, "job %s is over: %s. Run it again under a new id with `runner run`", job.ID, s.State)
 	}
 	if o.detach {
-		return p.detach(home, job, o.watch)
+		return p.detach(home, job.ID, o.watch)
 	}
 	return p.supervise(ctx, home, job, o.watch)
 }

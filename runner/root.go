@@ -42,8 +42,22 @@ func (v verb) command(action func(cmd *cobra.Command, args []string) error) *cob
 	return cmd
 }
 
+// onJob and onChain are what a verb does to a job, and to a chain of them.
+type (
+	onJob   func(ctx context.Context, home *embedded.Home, job scheduler.Job) error
+	onChain func(ctx context.Context, home *embedded.Home, chain embedded.Chain) error
+)
+
 // ofJob makes the command of a verb whose one argument is a job's id, or as much of its beginning as no other job has.
-func (v verb) ofJob(action func(ctx context.Context, home *embedded.Home, job scheduler.Job) error) *cobra.Command {
+func (v verb) ofJob(action onJob) *cobra.Command {
+	return v.ofJobOrChain(action, func(_ context.Context, _ *embedded.Home, chain embedded.Chain) error {
+		return say.Errorf(errs.Invalid, "%s is a chain of %d jobs; say the ID of one of them. "+
+			"`runner status %[1]s` lists them", chain.ID, len(chain.Links))
+	})
+}
+
+// ofJobOrChain is ofJob for a verb that takes a chain's id too.
+func (v verb) ofJobOrChain(job onJob, chain onChain) *cobra.Command {
 	return v.command(func(cmd *cobra.Command, args []string) error {
 		if err := wantArgs(cmd, args, 1, "the ID of a job"); err != nil {
 			return err
@@ -52,11 +66,18 @@ func (v verb) ofJob(action func(ctx context.Context, home *embedded.Home, job sc
 		if err != nil {
 			return err
 		}
-		job, err := home.Jobs().Find(cmd.Context(), args[0])
+		c, ok, err := home.Jobs().FindChain(cmd.Context(), args[0])
 		if err != nil {
 			return err
 		}
-		return action(cmd.Context(), home, job)
+		if ok {
+			return chain(cmd.Context(), home, c)
+		}
+		j, err := home.Jobs().Find(cmd.Context(), args[0])
+		if err != nil {
+			return err
+		}
+		return job(cmd.Context(), home, j)
 	})
 }
 

@@ -60,7 +60,7 @@ func newRun(p *program) *cobra.Command {
 	cmd := verb{
 		use:  "run JOB.yaml | NAME | ./binary [flags]",
 		does: "Runs a job and waits for it.",
-		more: "JOB.yaml is a specification (`runner help spec`); a flag wins over its key. " +
+		more: "JOB.yaml is a specification (`runner help spec`); a flag wins over its key. It may have several jobs.\n" +
 			"NAME is a job that comes with the program:\n" + builtinJobs() +
 			"./binary is a program of yours that calls functions.Main.\n" +
 			"Interrupting it ends the job and leaves nothing behind. A job that was cut off goes on with `runner resume`.",
@@ -93,7 +93,7 @@ func (p *program) run(ctx context.Context, o runOptions, what string) error {
 		return err
 	}
 	if len(specs) > 1 {
-		return say.Errorf(errs.Unsupported, "%s has %d jobs; this version runs one", what, len(specs))
+		return p.runChain(ctx, o, what, specs)
 	}
 	job, err := prepare(ctx, o.spec, specs[0], what)
 	if err != nil {
@@ -107,7 +107,7 @@ func (p *program) run(ctx context.Context, o runOptions, what string) error {
 		return err
 	}
 	if o.detach {
-		return p.detach(home, job, o.watch)
+		return p.detach(home, job.ID, o.watch)
 	}
 	return p.supervise(ctx, home, job, o.watch)
 }

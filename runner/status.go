@@ -28,12 +28,22 @@ func newStatus(p *program) *cobra.Command {
 	cmd := verb{
 		use:  "status ID [flags]",
 		does: "Tells how one job stands, or how it went.",
-		more: "ID is a job's id, or as much of its beginning as no other job has.",
+		more: "ID is a job's or a chain's id, or as much of its beginning as no other has.",
 		examples: []string{
 			"runner status 7k2f", "runner status 7k2f --json", "runner status 7k2f --json | jq .counters",
 		},
-	}.ofJob(func(ctx context.Context, home *embedded.Home, job scheduler.Job) error {
+	}.ofJobOrChain(func(ctx context.Context, home *embedded.Home, job scheduler.Job) error {
 		return p.status(ctx, o, home, job)
+	}, func(ctx context.Context, home *embedded.Home, chain embedded.Chain) error {
+		s, err := home.ChainStatus(ctx, chain)
+		if err != nil {
+			return err
+		}
+		if o.json {
+			return writeJSON(p.out, s)
+		}
+		_, err = fmt.Fprint(p.out, describeChain(s))
+		return err
 	})
 	o.AddFlags(cmd.Flags())
 	return cmd

@@ -186,7 +186,4 @@ func lastFailed(r am.Report) (last am.AttemptReport, ok bool) {
 }
 
 // short is what people type for a job.
-func short(id scheduler.JobID) string {
-	before, _, _ := strings.Cut(string(id), "-")
-	return before
-}
+func short(id scheduler.JobID) string { return embedded.Short(id) }

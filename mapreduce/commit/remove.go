@@ -17,35 +17,35 @@ import (
 	"github.com/seed3322913c/runner/scheduler"
 )
 
-// Remove removes the output that a job has published: the parts first and the manifest last, so that what a crash
-// leaves behind is known as that job's, and can be removed again. What else lies there stays. No output is success; one
-// that is not this job's stays, and the error is of kind Exist.
-func Remove(ctx context.Context, resolve store.Resolve, output string, owner scheduler.JobID) error {
+// Remove removes the output that a job has published, and reports whether there was one: the parts first and the
+// manifest last, so that what a crash leaves is known as that job's, and can be removed again. What else lies there
+// stays. An output that is not this job's stays too, and the error is of kind Exist.
+func Remove(ctx context.Context, resolve store.Resolve, output string, owner scheduler.JobID) (found bool, err error) {
 	const op = "commit.Remove"
 	st, name, err := resolve(ctx, strings.TrimRight(output, "/"))
 	if err != nil {
-		return err
+		return false, err
 	}
 	text, err := store.Get(ctx, st, name.Join(proof.Success), proof.MaxManifest)
 	if errs.KindOf(err) == errs.NotFound {
-		return removeFolders(output, nil)
+		return false, removeFolders(output, nil)
 	}
 	if err != nil {
-		return errs.E(op, errs.Other, output, err)
+		return false, errs.E(op, errs.Other, output, err)
 	}
 	m, err := proof.Decode(text)
 	if err != nil || m.Job != owner {
-		return errs.Errorf(op, errs.Exist, nil, "%s is not what job %s has written, so it stays", output, owner)
+		return true, errs.Errorf(op, errs.Exist, nil, "%s is not what job %s has written, so it stays", output, owner)
 	}
 	for _, p := range m.Parts {
 		if err := st.Delete(ctx, name.Join(p.Name)); err != nil {
-			return errs.E(op, errs.Other, output, err)
+			return true, errs.E(op, errs.Other, output, err)
 		}
 	}
 	if err := st.Delete(ctx, name.Join(proof.Success)); err != nil {
-		return errs.E(op, errs.Other, output, err)
+		return true, errs.E(op, errs.Other, output, err)
 	}
-	return removeFolders(output, m.Parts)
+	return true, removeFolders(output, m.Parts)
 }
 
 // removeFolders removes the folders that held parts, if nothing is left in them. Only file systems have any.

@@ -44,7 +44,7 @@ func TestRemoveCrash(t *testing.T) {
 	for n := range 4 {
 		st := published(t)
 		broken := fault.New(st, 1, fault.Rule{Op: around.Delete, Nth: n + 1})
-		err := Remove(t.Context(), bucket(broken), words, "bbbb-new")
+		_, err := Remove(t.Context(), bucket(broken), words, "bbbb-new")
 		if (err == nil) != (n == 3) {
 			t.Fatalf("deletion %d fails: %v", n, err)
 		}
@@ -52,9 +52,9 @@ func TestRemoveCrash(t *testing.T) {
 		if _, known := all["deep/words/_SUCCESS"]; !known && len(all) > 1 {
 			t.Errorf("nobody knows whose this is: %v", all)
 		}
-		for range 2 {
-			if err := Remove(t.Context(), bucket(st), words, "bbbb-new"); err != nil {
-				t.Fatal(err)
+		for _, want := range []bool{n < 3, false} {
+			if found, err := Remove(t.Context(), bucket(st), words, "bbbb-new"); err != nil || found != want {
+				t.Fatalf("found %v, %v; want %v", found, err, want)
 			}
 		}
 		all, _ = objectTree(t, st)
@@ -66,7 +66,7 @@ func TestRemoveCrash(t *testing.T) {
 
 func TestRemoveLeavesOthers(t *testing.T) {
 	st := published(t)
-	if err := Remove(t.Context(), bucket(st), words, "aaaa-old"); errs.KindOf(err) != errs.Exist {
+	if _, err := Remove(t.Context(), bucket(st), words, "aaaa-old"); errs.KindOf(err) != errs.Exist {
 		t.Errorf("another job's output: %v", err)
 	}
 	if all, _ := objectTree(t, st); len(all) != 4 {
@@ -75,7 +75,7 @@ func TestRemoveLeavesOthers(t *testing.T) {
 	if err := store.Put(t.Context(), st, "deep/words/_SUCCESS", nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := Remove(t.Context(), bucket(st), words, "bbbb-new"); errs.KindOf(err) != errs.Exist {
+	if _, err := Remove(t.Context(), bucket(st), words, "bbbb-new"); errs.KindOf(err) != errs.Exist {
 		t.Errorf("an output without a manifest: %v", err)
 	}
 }
@@ -108,7 +108,7 @@ func TestRemoveFolders(t *testing.T) {
 			want["deep/words/"+stranger] = "mine"
 		}
 		for range 2 {
-			if err := Remove(t.Context(), here, job.Output, job.ID); err != nil {
+			if _, err := Remove(t.Context(), here, job.Output, job.ID); err != nil {
 				t.Fatal(err)
 			}
 		}

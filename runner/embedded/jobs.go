@@ -29,21 +29,38 @@ func jobName(id scheduler.JobID) store.Name { return store.Name("jobs/" + string
 // Submit gives job an id that nobody has and records it. The first four characters alone are new too, so that people
 // can type them.
 func (j Jobs) Submit(ctx context.Context, job scheduler.Job) (scheduler.Job, error) {
+	id, err := j.name(ctx, job.Name, func(id scheduler.JobID) error {
+		job.ID = id
+		return j.record(ctx, job)
+	})
+	job.ID = id
+	return job, err
+}
+
+// name draws an id until nobody has one that begins like it, and record, which is called with it, does not fail with
+// errs.Exist.
+func (j Jobs) name(
+	ctx context.Context, name string, record func(scheduler.JobID) error,
+) (scheduler.JobID, error) {
 	for {
 		short, err := j.draw()
 		if err != nil {
-			return job, errs.E("embedded.Submit", errs.Other, nil, err)
+			return "", errs.E("embedded.Submit", errs.Other, nil, err)
 		}
-		taken, err := j.find(ctx, short+"-")
+		jobs, err := j.find(ctx, short)
 		if err != nil {
-			return job, err
+			return "", err
 		}
-		if len(taken) > 0 {
+		chains, err := j.chains(ctx, short)
+		if err != nil {
+			return "", err
+		}
+		if len(jobs)+len(chains) > 0 {
 			continue
 		}
-		job.ID = scheduler.JobID(short + "-" + job.Name)
-		if err := j.record(ctx, job); errs.KindOf(err) != errs.Exist {
-			return job, err
+		id := scheduler.JobID(short + "-" + name)
+		if err := record(id); errs.KindOf(err) != errs.Exist {
+			return id, err
 		}
 	}
 }
@@ -96,26 +113,34 @@ func (j Jobs) Find(ctx context.Context, prefix string) (scheduler.Job, error) {
 	switch {
 	case slices.Contains(ids, scheduler.JobID(prefix)):
 		return j.Get(ctx, scheduler.JobID(prefix))
-	case len(ids) == 1:
+	case len(ids) == 1 || len(ids) > 1 && prefix == Short(ids[0]) && prefix != Short(ids[1]):
 		return j.Get(ctx, ids[0])
 	case len(ids) > 1:
-		return scheduler.Job{}, say.Errorf(errs.Invalid, "%q is the beginning of %d jobs, as in %s and %s. "+
-			"Type one more character", prefix, len(ids), ids[0], ids[1])
+		return scheduler.Job{}, ambiguous(prefix, ids)
 	}
 	all, err := j.find(ctx, "")
 	if err != nil {
 		return scheduler.Job{}, err
 	}
+	chains, err := j.chains(ctx, "")
+	if err != nil {
+		return scheduler.Job{}, err
+	}
+	all = append(all, chains...)
 	return scheduler.Job{}, say.Errorf(errs.NotFound, "there is no job %q.%s `runner jobs` lists what there is", prefix,
 		say.DidYouMean(prefix, namesOf(all)))
+}
+
+func ambiguous(prefix string, ids []scheduler.JobID) error {
+	return say.Errorf(errs.Invalid, "%q is the beginning of %d jobs, as in %s and %s. Type one more character", prefix,
+		len(ids), ids[0], ids[1])
 }
 
 // namesOf returns what people type for jobs: ids, and their first halves.
 func namesOf(ids []scheduler.JobID) []string {
 	var names []string
 	for _, id := range ids {
-		short, _, _ := strings.Cut(string(id), "-")
-		names = append(names, short, string(id))
+		names = append(names, Short(id), string(id))
 	}
 	return names
 }

@@ -14,15 +14,18 @@ import (
 type Status struct {
 	am.Report
 	Output      string `json:"output"`
+	Chain       string `json:"chain,omitempty"`       // the chain that it is a job of
 	Interrupted bool   `json:"interrupted,omitempty"` // unfinished, and no process works on it
 }
 
 // Word is the state as people read it.
-func (s Status) Word() string {
-	if s.Interrupted {
+func (s Status) Word() string { return word(s.State, s.Interrupted) }
+
+func word(state scheduler.JobState, interrupted bool) string {
+	if interrupted {
 		return "INTERRUPTED"
 	}
-	return string(s.State)
+	return string(state)
 }
 
 // reply is how long an application master may take to answer.
@@ -34,7 +37,7 @@ func (h *Home) Status(ctx context.Context, job scheduler.Job) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
-	s := Status{Report: report, Output: job.Output}
+	s := Status{Report: report, Output: job.Output, Chain: job.Labels[ChainLabel]}
 	if report.State.Final() {
 		return s, nil
 	}

@@ -114,3 +114,18 @@ func tellCircle(circle []int, specs []Spec) string {
 	}
 	return strings.Join(steps, ", ")
 }
+
+// OfOneJob returns a flag that was given and can only be meant for one job, or "".
+func (f Flags) OfOneJob() string {
+	switch {
+	case len(f.Input) > 0:
+		return "--input"
+	case f.Output != "":
+		return "--output"
+	case f.Reducers != "":
+		return "--reducers"
+	case len(f.Set) > 0:
+		return "--set"
+	}
+	return ""
+}

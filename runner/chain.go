@@ -1,0 +1,343 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/mapreduce"
+	"github.com/seed3322913c/runner/mapreduce/commit"
+	"github.com/seed3322913c/runner/mapreduce/split"
+	"github.com/seed3322913c/runner/runner/embedded"
+	"github.com/seed3322913c/runner/runner/format"
+	"github.com/seed3322913c/runner/runner/say"
+	"github.com/seed3322913c/runner/runner/spec"
+	"github.com/seed3322913c/runner/scheduler"
+)
+
+// runChain runs the jobs of a file that has several.
+func (p *program) runChain(ctx context.Context, o runOptions, file string, specs []spec.Spec) error {
+	chain, err := prepareChain(ctx, o.spec, specs)
+	if err != nil {
+		return err
+	}
+	chain.Name, chain.Submitted = spec.CleanName(cmp.Or(o.spec.Name, baseName(file))), time.Now().UTC()
+	home, err := embedded.OpenHome()
+	if err != nil {
+		return err
+	}
+	if chain, err = home.Jobs().SubmitChain(ctx, chain); err != nil {
+		return err
+	}
+	if o.detach {
+		return p.detach(home, chain.ID, o.watch)
+	}
+	return p.superviseChain(ctx, home, chain, chainOptions{watch: o.watch})
+}
+
+// prepareChain makes the jobs of a chain, if nothing is wrong with any of them. What a job reads of another's output is
+// looked at when it starts.
+func prepareChain(ctx context.Context, flags spec.Flags, specs []spec.Spec) (embedded.Chain, error) {
+	if flag := flags.OfOneJob(); flag != "" {
+		return embedded.Chain{}, say.Errorf(errs.Invalid, "%s is about one job, and this file has %d. "+
+			"Write it in the file, at the job that is meant", flag, len(specs))
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		return embedded.Chain{}, errs.E("run", errs.Other, nil, err)
+	}
+	var c embedded.Chain
+	place := map[string]int{}
+	flags.Name = "" // that of the chain
+	for i, s := range specs {
+		if err := flags.Apply(&s); err != nil {
+			return c, err
+		}
+		job, err := s.Job(dir)
+		if err != nil {
+			return c, say.Errorf(errs.KindOf(err), "%s: %s", s.Name, say.Sentence(err))
+		}
+		job.User = os.Getenv("USER")
+		place[job.Name] = i
+		c.Links = append(c.Links, embedded.Link{Job: job, Intermediate: s.Intermediate})
+	}
+	for i, s := range specs {
+		for _, name := range s.Needs {
+			c.Links[i].Needs = append(c.Links[i].Needs, place[spec.CleanName(name)])
+		}
+	}
+	for i, l := range c.Links {
+		if err := checkLink(ctx, c, i); err != nil {
+			return c, say.Errorf(errs.KindOf(err), "%s: %s", l.Job.Name, say.Sentence(err))
+		}
+	}
+	return c, nil
+}
+
+// checkLink finds what is wrong with one job of a chain, as far as that can be known before the others have run.
+func checkLink(ctx context.Context, c embedded.Chain, i int) error {
+	job := c.Links[i].Job
+	before := needed(c, i)
+	made := func(input string) bool { // by a job that has run by then
+		return slices.ContainsFunc(before, func(j int) bool { return reads(input, c.Links[j].Job.Output) })
+	}
+	for j, other := range c.Links {
+		if i == j {
+			continue
+		}
+		if split.Within(other.Job.Output, job.Output) {
+			return say.Errorf(errs.Invalid, "the output %s is also that of %s, or lies in it", job.Output, other.Job.Name)
+		}
+		for _, input := range job.Input {
+			if reads(input, other.Job.Output) && !slices.Contains(before, j) {
+				return say.Errorf(errs.Invalid, "the input %s is what %s writes; say needs: [%[2]s]", input, other.Job.Name)
+			}
+		}
+	}
+	if !slices.ContainsFunc(job.Input, made) {
+		return say.Usage(checkJob(ctx, job, newResolver(job.Output)))
+	}
+	if job.Kind != mapreduce.Kind {
+		return nil // it is checked when it starts, as all jobs are
+	}
+	return say.Usage(mapreduce.CheckBefore(ctx, job, newResolver(job.Output), made))
+}
+
+// needed returns the places of all that must have run before a job, directly or not.
+func needed(c embedded.Chain, i int) []int {
+	var all []int
+	for todo := slices.Clone(c.Links[i].Needs); len(todo) > 0; todo = todo[1:] {
+		if j := todo[0]; !slices.Contains(all, j) {
+			all = append(all, j)
+			todo = append(todo, c.Links[j].Needs...)
+		}
+	}
+	return all
+}
+
+// reads reports whether an input has to do with what a job will write.
+func reads(input, output string) bool {
+	return split.Within(input, output) || split.Selects(input, output+"/part-r-00000")
+}
+
+// chainOptions say how a chain is watched.
+type chainOptions struct {
+	watch watchOptions
+	ready func() // called once, when the chain is in the hands of this process; may be nil
+}
+
+// superviseChain runs what is left to do of a chain, one job after the other, each after those that it needs: on one
+// machine a job alone has all the cores, so that two at a time would end no sooner. A job that fails keeps those from
+// running that need it, and no others.
+func (p *program) superviseChain(ctx context.Context, home *embedded.Home, c embedded.Chain, o chainOptions) error {
+	release, err := home.HoldChain(ctx, c.ID)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if o.ready != nil {
+		o.ready()
+	}
+	run := chainRun{
+		program: p, home: home, chain: c, watch: o.watch,
+		done: make([]scheduler.JobID, len(c.Links)), tidied: make([]bool, len(c.Links)),
+	}
+	run.say("chain %s of %d jobs", c.ID, len(c.Links))
+	for _, i := range spec.Order(c.Needs()) {
+		reason, err := home.Stopped(ctx, c.ID)
+		if err != nil {
+			return err
+		}
+		if reason != "" || ctx.Err() != nil {
+			break
+		}
+		if !run.ready(i) {
+			continue
+		}
+		if err := run.job(ctx, i); err != nil {
+			return err
+		}
+		run.tidy(context.WithoutCancel(ctx)) // what was begun is ended in order
+	}
+	return p.tellChain(ctx, home, c, o.watch)
+}
+
+// chainRun is one run of a chain, perhaps not the first.
+type chainRun struct {
+	*program
+	home  *embedded.Home
+	chain embedded.Chain
+	watch watchOptions
+
+	// By place:
+	done   []scheduler.JobID // the tries that have succeeded
+	tidied []bool            // the output was intermediate, and is no longer needed
+}
+
+func (r *chainRun) say(format string, args ...any) {
+	view := r.view(r.watch)
+	view.Say(fmt.Sprintf(format, args...))
+	view.Close()
+}
+
+// ready reports whether all that a job needs has succeeded.
+func (r *chainRun) ready(i int) bool {
+	return !slices.ContainsFunc(r.chain.Links[i].Needs, func(j int) bool { return r.done[j] == "" })
+}
+
+// job runs one job, unless it has succeeded before. That it fails is no error here: its status tells.
+func (r *chainRun) job(ctx context.Context, i int) error {
+	job, done, err := r.home.Begin(ctx, r.chain, i)
+	if err != nil {
+		return err
+	}
+	if done {
+		r.say("job %s is done already", job.ID)
+		r.done[i] = job.ID
+		return nil
+	}
+	err = r.supervise(ctx, r.home, job, r.watch)
+	var told toldError
+	switch {
+	case err == nil:
+		r.done[i] = job.ID
+	case !errors.As(err, &told):
+		return err
+	}
+	return nil
+}
+
+// tidy removes the outputs of which all have succeeded that need them. One that cannot be removed does not change what
+// the jobs have done.
+func (r *chainRun) tidy(ctx context.Context) {
+	for i, l := range r.chain.Links {
+		if !l.Intermediate || r.tidied[i] || r.done[i] == "" || !r.used(i) {
+			continue
+		}
+		r.tidied[i] = true
+		switch found, err := commit.Remove(ctx, newResolver(""), l.Job.Output, r.done[i]); {
+		case err != nil:
+			r.say("The intermediate output %s could not be removed: %s", say.Path(l.Job.Output), say.Sentence(err))
+		case found:
+			r.say("Removed the intermediate output %s", say.Path(l.Job.Output))
+		}
+	}
+}
+
+// used reports whether all have succeeded that need a job.
+func (r *chainRun) used(i int) bool {
+	for j, l := range r.chain.Links {
+		if slices.Contains(l.Needs, i) && r.done[j] == "" {
+			return false
+		}
+	}
+	return true
+}
+
+// chainResult is the last event of a chain that was watched.
+type chainResult struct {
+	Event string    `json:"event"` // "chain"
+	Time  time.Time `json:"time"`
+	embedded.ChainStatus
+	Exit int `json:"exit"`
+}
+
+// tellChain says how a chain has ended; the error that it returns is the exit code.
+func (p *program) tellChain(ctx context.Context, home *embedded.Home, c embedded.Chain, o watchOptions) error {
+	s, err := home.ChainStatus(context.WithoutCancel(ctx), c)
+	if err != nil {
+		return err
+	}
+	var verdict error
+	switch {
+	case s.State == scheduler.JobSucceeded:
+	case ctx.Err() != nil:
+		verdict = toldError{errs.E("run", errs.Canceled, c.ID, ctx.Err())}
+	default:
+		verdict = toldError{errs.Errorf("run", errs.Failed, c.ID, "not all of its jobs have succeeded")}
+	}
+	switch {
+	case o.json:
+		err = writeJSON(p.out, chainResult{"chain", time.Now().UTC(), s, say.ExitCode(verdict)})
+	case verdict != nil:
+		fmt.Fprint(p.err, chainFailure(s))
+	default:
+		_, err = fmt.Fprintf(p.out, "All %d jobs of chain %s are done.\n", len(s.Jobs), s.Chain)
+	}
+	if verdict != nil {
+		return verdict
+	}
+	return err
+}
+
+// chainFailure says which jobs of a chain did not succeed, which were not run, and what to do.
+func chainFailure(s embedded.ChainStatus) string {
+	state := map[string]string{}
+	for _, j := range s.Jobs {
+		state[j.Name] = j.State
+	}
+	var b strings.Builder
+	done := 0
+	for _, j := range s.Jobs {
+		switch j.State {
+		case string(scheduler.JobSucceeded):
+			done++
+		case embedded.Waiting:
+			fmt.Fprintf(&b, "  %s was not run%s\n", j.Name, because(j, state))
+		default:
+			fmt.Fprintf(&b, "  %s %s\n", j.Name, j.State)
+		}
+	}
+	return fmt.Sprintf("chain %s: %d of %s done\n%sTo go on from there: runner resume %s\n", s.Chain, done,
+		format.Plural(int64(len(s.Jobs)), "job"), b.String(), short(s.Chain))
+}
+
+// because names what a job waits for.
+func because(j embedded.LinkStatus, state map[string]string) string {
+	var missing []string
+	for _, need := range j.Needs {
+		if state[need] != string(scheduler.JobSucceeded) {
+			missing = append(missing, need)
+		}
+	}
+	if missing == nil {
+		return ""
+	}
+	return ": it needs " + strings.Join(missing, " and ")
+}
+
+// describeChain is a chain in a few lines.
+func describeChain(s embedded.ChainStatus) string {
+	var b strings.Builder
+	head := []string{string(s.Chain), s.Word()}
+	if !s.Ended.IsZero() {
+		head = append(head, format.Duration(s.Ended.Sub(s.Started)))
+	}
+	fmt.Fprintln(&b, strings.Join(append(head, format.Plural(int64(len(s.Jobs)), "job")), "  "))
+	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	for _, j := range s.Jobs {
+		var facts []string
+		if len(j.Needs) > 0 {
+			facts = append(facts, "needs "+strings.Join(j.Needs, ", "))
+		}
+		if j.Intermediate {
+			facts = append(facts, "intermediate")
+		}
+		if j.Tries > 1 {
+			facts = append(facts, fmt.Sprintf("try %d", j.Tries))
+		}
+		fmt.Fprintf(table, "  %s\t%s\t%s\n", cmp.Or(string(j.Job), j.Name), j.State, strings.Join(facts, "; "))
+	}
+	_ = table.Flush() // into memory
+	if s.Interrupted || s.State == scheduler.JobFailed || s.State == scheduler.JobKilled {
+		fmt.Fprintf(&b, "  Jobs that are done are kept. To go on: runner resume %s\n", short(s.Chain))
+	}
+	return b.String()
+}
