@@ -120,9 +120,11 @@ func CheckPath(path string) error {
 	return nil
 }
 
-// Clean folds slashes that follow each other and drops the last one, as Hadoop does; dots stay, to be refused.
+// Clean folds slashes that follow each other and drops the last one, as Hadoop does. What is wrong stays, to be refused;
+// "" is the root.
 func Clean(path string) string {
-	if path != "" && path[0] == '/' && !strings.Contains(path, "//") && (path[len(path)-1] != '/' || path == "/") {
+	clean := !strings.Contains(path, "//") && (!strings.HasSuffix(path, "/") || path == "/")
+	if path != "" && (path[0] != '/' || clean) {
 		return path
 	}
 	var b strings.Builder

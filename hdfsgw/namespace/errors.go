@@ -1,6 +1,7 @@
 package namespace
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -114,4 +115,16 @@ func (e *Error) As(target any) bool {
 // Refuse makes an Error.
 func Refuse(c Class, format string, args ...any) error {
 	return &Error{Class: c, Message: fmt.Sprintf(format, args...)}
+}
+
+// AsError words any error for an HDFS client.
+func AsError(err error) *Error {
+	var e *Error
+	switch {
+	case errors.As(err, &e):
+		return e
+	case errors.Is(err, errs.Unavailable):
+		return &Error{Class: Retriable, Message: errs.Cause(err)}
+	}
+	return &Error{Class: IOException, Message: errs.Cause(err)}
 }

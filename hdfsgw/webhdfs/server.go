@@ -19,7 +19,6 @@ import (
 	"strings"
 
 	"github.com/seed3322913c/runner/hdfsgw/namespace"
-	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/store"
 )
 
@@ -219,18 +218,12 @@ func (c *call) refuse(err error) {
 func Refuse(w http.ResponseWriter, err error) { writeError(w, "application/json", err) }
 
 func writeError(w http.ResponseWriter, kind string, err error) {
-	var e *namespace.Error
-	if !errors.As(err, &e) {
-		e = &namespace.Error{Class: namespace.IOException, Message: errs.Cause(err)}
-		if errors.Is(err, errs.Unavailable) {
-			e.Class = namespace.Retriable
-		}
-	}
-	status := e.Class.HTTPStatus()
+	e := namespace.AsError(err)
+	class, status := e.Class, e.Class.HTTPStatus()
 	if errors.Is(err, errUnauthenticated) {
-		e.Class, status = namespace.AccessControl, http.StatusUnauthorized
+		class, status = namespace.AccessControl, http.StatusUnauthorized
 	}
-	java := e.Class.JavaName()
+	java := class.JavaName()
 	writeJSON(w, kind, status, object{"RemoteException": object{
 		"exception": java[strings.LastIndexByte(java, '.')+1:], "javaClassName": java, "message": e.Message,
 	}})
