@@ -3,14 +3,15 @@ package mapreduce
 import (
 	"context"
 	"errors"
-	"fmt"
 	"runtime"
 	"sync"
 
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/mapreduce/arena"
+	"github.com/seed3322913c/runner/mapreduce/codec"
 	"github.com/seed3322913c/runner/mapreduce/commit"
+	"github.com/seed3322913c/runner/mapreduce/format"
 	"github.com/seed3322913c/runner/mapreduce/shuffle"
 	"github.com/seed3322913c/runner/scheduler"
 )
@@ -112,15 +113,28 @@ func (t *task) create(ctx context.Context, kind string, function any) (*textOutp
 	if err != nil {
 		return nil, err
 	}
-	part, err := out.Create(ctx, t.ID, partName(kind, t.ID.Task.Index)+t.opts.Compress.Ext())
+	name := partName(kind, t.ID.Task.Index)
+	o := newTextOutput(function)
+	form := t.opts.OutputFormat
+	if form != format.Text {
+		var head []byte
+		o.form, head, err = form.NewAppender(format.Output{
+			Name: string(t.Job.ID) + "/" + name, Compress: t.opts.Compress, Int64s: o.int64s, Set: t.opts.Set,
+		})
+		if err != nil {
+			return nil, err
+		}
+		o.buf = append(o.buf, head...)
+	}
+	z := t.opts.Compress
+	if form.Compresses() {
+		z = codec.None
+	}
+	part, err := out.Create(ctx, t.ID, name+form.Ext()+z.Ext())
 	if err == nil {
-		part, err = compressed(part, t.opts.Compress)
+		o.part, err = compressed(part, z)
 	}
-	if err != nil {
-		return nil, err
-	}
-	name := fmt.Sprintf("%s/%s", t.Job.ID, partName(kind, t.ID.Task.Index))
-	return newTextOutput(part, function).as(t.opts.OutputFormat, name), nil
+	return o, err
 }
 
 // failed classifies what a function of the user's has returned.

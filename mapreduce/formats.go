@@ -34,7 +34,7 @@ func formatted(m functions.Mapper, f format.Format, set functions.Params) (funct
 	case f.Lines():
 		return &lineMapper{m, f}, nil
 	}
-	return &fileMapper{lineMapper{m, f}}, nil
+	return &fileMapper{lineMapper{m, f}, set}, nil
 }
 
 // fixedMapper takes records of a fixed length. It is no functions.Binary, since what it puts out is text.
@@ -100,7 +100,10 @@ func (m *lineMapper) Close() error {
 }
 
 // fileMapper takes runs of a format.Reader.
-type fileMapper struct{ lineMapper }
+type fileMapper struct {
+	lineMapper
+	set functions.Params
+}
 
 var _ functions.BatchMapper = (*fileMapper)(nil)
 
@@ -117,16 +120,6 @@ func (m *fileMapper) MapBatch(run []byte, out functions.Emitter) (n int64, err e
 		}
 	}
 	return n, nil
-}
-
-// as makes an output write another format than text. Name tells this file from all others.
-func (o *textOutput) as(f format.Format, name string) *textOutput {
-	if f != format.Text {
-		var head []byte
-		o.form, head = f.NewAppender(name)
-		o.buf = append(o.buf, head...)
-	}
-	return o
 }
 
 // emitEach emits lines as records of the output's format.

@@ -25,7 +25,7 @@ type roles struct {
 // check fails, in one sentence, if one of the functions does not exist or cannot run with the job's parameters.
 func (f roles) check(ctx context.Context) error {
 	r := builtin.Roles{Mapper: f.opts.Mapper, Combiner: f.opts.Combiner, Reducer: f.opts.Reducer}
-	if err := r.Check(f.opts.Format.Others(f.opts.Set)); err != nil {
+	if err := r.Check(f.opts.OutputFormat.Others(f.opts.Format.Others(f.opts.Set))); err != nil {
 		return err
 	}
 	var pkg functions.Package

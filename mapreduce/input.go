@@ -51,7 +51,8 @@ func newInput(src *split.Source, m functions.Mapper, o text.Options) *input {
 		in.length = f.length
 	}
 	if f, ok := m.(*fileMapper); ok {
-		in.framed, in.lines = true, format.NewReader(f.format, src.Open, src.Pieces())
+		in.framed = true
+		in.lines = format.NewReader(f.format, format.Source{Open: src.Open, Size: src.Size, Set: f.set}, src.Pieces())
 	} else if in.length > 0 {
 		in.lines = fixed.NewReader(src.Open, src.Pieces(), in.length, o)
 	} else {

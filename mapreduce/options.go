@@ -189,6 +189,9 @@ func (o Options) checkFormats() error {
 	if _, err := o.Format.Number(o.Set); err != nil {
 		return err
 	}
+	if err := o.OutputFormat.CheckOutput(format.Output{Compress: o.Compress, Set: o.Set}); err != nil {
+		return err
+	}
 	if !o.Format.Lines() && o.Partitioner == TotalOrderPartitioner {
 		return errs.Errorf("mapreduce.Options", errs.Invalid, nil,
 			"%s orders keys by a sample of lines, which the format %s has not; say partitioner: %s",

@@ -17,8 +17,8 @@ import (
 type textOutput struct {
 	part    commit.Writer
 	binary  bool
-	form    *format.Appender // nil: text
-	int64s  bool             // values that come as bytes are encoded int64s
+	form    format.Appender // nil: text
+	int64s  bool            // values that come as bytes are encoded int64s
 	buf     []byte
 	records int64
 	flushed func() // called now and then; nil: not
@@ -27,10 +27,10 @@ type textOutput struct {
 // outputBuffer is how much is written at once.
 const outputBuffer = 1 << 20
 
-// newTextOutput returns what writes what a function puts out.
-func newTextOutput(part commit.Writer, function any) *textOutput {
+// newTextOutput returns what writes what a function puts out, to a part that it still has to be given.
+func newTextOutput(function any) *textOutput {
 	return &textOutput{
-		part: part, binary: functions.RecordLengthOf(function) > 0,
+		binary: functions.RecordLengthOf(function) > 0,
 		int64s: functions.ValueKindOf(function) == functions.ValueInt64, buf: make([]byte, 0, outputBuffer),
 	}
 }
@@ -50,8 +50,7 @@ func (o *textOutput) Emit(key, value []byte) error {
 		return o.EmitInt64(key, n)
 	}
 	if o.form != nil {
-		o.buf = o.form.Append(o.buf, key, value)
-		return o.count()
+		return o.emitForm(key, value)
 	}
 	o.buf = append(o.buf, key...)
 	if key != nil && value != nil && !o.binary {
@@ -65,8 +64,7 @@ func (o *textOutput) Emit(key, value []byte) error {
 func (o *textOutput) EmitInt64(key []byte, value int64) error {
 	if o.form != nil {
 		var decimal [20]byte
-		o.buf = o.form.Append(o.buf, key, strconv.AppendInt(decimal[:0], value, 10))
-		return o.count()
+		return o.emitForm(key, strconv.AppendInt(decimal[:0], value, 10))
 	}
 	o.buf = append(o.buf, key...)
 	if key != nil {
@@ -74,6 +72,14 @@ func (o *textOutput) EmitInt64(key []byte, value int64) error {
 	}
 	o.buf = strconv.AppendInt(o.buf, value, 10)
 	return o.end()
+}
+
+// emitForm emits a record in the output's format.
+func (o *textOutput) emitForm(key, value []byte) (err error) {
+	if o.buf, err = o.form.Append(o.buf, key, value); err != nil {
+		return err
+	}
+	return o.count()
 }
 
 // EmitLines implements functions.LineEmitter.
@@ -116,7 +122,12 @@ func (o *textOutput) flush() error {
 }
 
 // commit makes the part durable.
-func (o *textOutput) commit(ctx context.Context) (writtenPart, error) {
+func (o *textOutput) commit(ctx context.Context) (_ writtenPart, err error) {
+	if o.form != nil {
+		if o.buf, err = o.form.End(o.buf); err != nil {
+			return writtenPart{}, err
+		}
+	}
 	if err := o.flush(); err != nil {
 		return writtenPart{}, err
 	}

@@ -7,11 +7,13 @@
 //	nline        none                         the line; maps read the same number of lines
 //	fixed-length none                         the record's bytes
 //	whole-file   the file's URI               all bytes of the file
+//	parquet      none                         a row, as a JSON object (package rows)
 //	sequence     the key of a SequenceFile    its value
 //
 // In key-value, json-lines and nline a record is a line, so that files can be cut, and so can they between
-// records of fixed length, which package fixed reads; files of the others are read whole, through a Reader.
-// A Reader hands records over in runs, each of which is cut again by Cut:
+// records of fixed length, which package fixed reads, and between the row groups of Parquet. Files of the others are
+// read whole. What is not made of lines is read by a Reader, which hands records over in runs, each of which is cut
+// again by Cut:
 //
 //	| length of key uvarint | length of value uvarint | key | value |   repeated
 package format
@@ -38,16 +40,17 @@ const (
 	FixedLength Format = "fixed-length"
 	CSV         Format = "csv"
 	WholeFile   Format = "whole-file"
+	Parquet     Format = "parquet"
 	Sequence    Format = "sequence"
 )
 
 // Inputs are the formats that can be read, without Text.
 func Inputs() []Format {
-	return []Format{KeyValue, JSONLines, NLine, FixedLength, CSV, WholeFile, Sequence}
+	return []Format{KeyValue, JSONLines, NLine, FixedLength, Parquet, CSV, WholeFile, Sequence}
 }
 
 // Outputs are the formats that can be written, without Text.
-func Outputs() []Format { return []Format{JSONLines, CSV, Sequence} }
+func Outputs() []Format { return []Format{JSONLines, CSV, Sequence, Parquet} }
 
 // Check fails with errs.Invalid unless f is Text or among known. Key is what people call it.
 func (f Format) Check(key string, known []Format) error {
@@ -61,7 +64,7 @@ func (f Format) Check(key string, known []Format) error {
 func (f Format) Lines() bool { return f == Text || f == KeyValue || f == JSONLines || f == NLine }
 
 // Divisible reports whether maps may share a file that is not compressed.
-func (f Format) Divisible() bool { return f.Lines() || f == FixedLength }
+func (f Format) Divisible() bool { return f.Lines() || f == FixedLength || f == Parquet }
 
 // Line makes a record of a line; ok is false if there is none in it. It is only for formats of lines.
 func (f Format) Line(line []byte) (r functions.Record, ok bool, err error) {

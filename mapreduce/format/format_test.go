@@ -11,24 +11,35 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/seed3322913c/runner/functions"
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/mapreduce/text"
 )
 
 // read returns the records of files as KEY=VALUE; each.
-func read(f Format, files ...string) (string, error) {
+func read(f Format, files ...string) (string, error) { return readSet(nil, f, files...) }
+
+func readSet(set functions.Params, f Format, files ...string) (string, error) {
 	var pieces []text.Piece
 	total := 0
 	for i, content := range files {
 		pieces = append(pieces, text.Piece{Name: fmt.Sprint("f", i), Length: int64(len(content))})
 		total += len(content)
 	}
-	open := func(_ context.Context, p text.Piece, _ int64) (io.ReadCloser, error) {
-		var i int
-		_, err := fmt.Sscanf(p.Name, "f%d", &i)
-		return io.NopCloser(strings.NewReader(files[i])), err
+	index := func(name string) (i int) {
+		if _, err := fmt.Sscanf(name, "f%d", &i); err != nil {
+			panic(err)
+		}
+		return i
 	}
-	r := NewReader(f, open, pieces)
+	from := Source{
+		Open: func(_ context.Context, p text.Piece, from int64) (io.ReadCloser, error) {
+			return io.NopCloser(strings.NewReader(files[index(p.Name)][from:])), nil
+		},
+		Size: func(name string) int64 { return int64(len(files[index(name)])) },
+		Set:  set,
+	}
+	r := NewReader(f, from, pieces)
 	defer r.Close()
 	var b strings.Builder
 	for {
@@ -98,10 +109,10 @@ func TestAppend(t *testing.T) {
 		JSONLines: `{"key":"k","value":12}` + "\n" + `{"key":"a\"b","value":"x y"}` + "\n" + `{"key":"alone"}` + "\n",
 		CSV:       "k,12\n\"a\"\"b\",x y\nalone\n",
 	} {
-		a, b := f.NewAppender("x")
-		b = a.Append(b, []byte("k"), []byte("12"))
-		b = a.Append(b, []byte(`a"b`), []byte("x y"))
-		b = a.Append(b, []byte("alone"), nil)
+		a, b := appender(t, f)
+		b = add(t, a, b, []byte("k"), []byte("12"))
+		b = add(t, a, b, []byte(`a"b`), []byte("x y"))
+		b = add(t, a, b, []byte("alone"), nil)
 		if string(b) != want {
 			t.Errorf("%s:\n%swant\n%s", f, b, want)
 		}
@@ -109,12 +120,12 @@ func TestAppend(t *testing.T) {
 }
 
 // sequenceOf writes n records.
-func sequenceOf(n int) (file []byte, want string) {
-	a, b := Sequence.NewAppender("x")
+func sequenceOf(t testing.TB, n int) (file []byte, want string) {
+	a, b := appender(t, Sequence)
 	var w strings.Builder
 	for i := range n {
 		value := strings.Repeat("v", i%300)
-		b = a.Append(b, []byte(fmt.Sprint(i)), []byte(value))
+		b = add(t, a, b, []byte(fmt.Sprint(i)), []byte(value))
 		fmt.Fprintf(&w, "%d=%s;", i, value)
 	}
 	return b, w.String()
@@ -122,18 +133,18 @@ func sequenceOf(n int) (file []byte, want string) {
 
 func TestSequence(t *testing.T) {
 	for _, n := range []int{0, 1, 2000} {
-		file, want := sequenceOf(n)
+		file, want := sequenceOf(t, n)
 		if got, err := read(Sequence, string(file)); err != nil || got != want {
 			t.Errorf("%d records: %d bytes, %v", n, len(got), err)
 		}
 	}
-	_, head := Sequence.NewAppender("x")
+	_, head := appender(t, Sequence)
 	record := "\x00\x00\x00\x05\x00\x00\x00\x02\x01k\x02vw" // as Hadoop writes "k", "vw" as Text
-	a, b := Sequence.NewAppender("x")
-	if got := a.Append(b, []byte("k"), []byte("vw")); string(got[len(head):]) != record {
+	a, b := appender(t, Sequence)
+	if got := add(t, a, b, []byte("k"), []byte("vw")); string(got[len(head):]) != record {
 		t.Errorf("%q", got[len(head):])
 	}
-	file, _ := sequenceOf(50)
+	file, _ := sequenceOf(t, 50)
 	for i := range len(file) - 1 {
 		if _, err := read(Sequence, string(file[:i])); err == nil && i < len(head) {
 			t.Errorf("cut at %d, and nobody noticed", i)
@@ -194,7 +205,7 @@ func TestVInt(t *testing.T) {
 
 // FuzzSequence: no file makes the reader panic, or reserve what is not there.
 func FuzzSequence(f *testing.F) {
-	file, _ := sequenceOf(3)
+	file, _ := sequenceOf(f, 3)
 	f.Add(string(file))
 	f.Fuzz(func(t *testing.T, file string) {
 		_, err := read(Sequence, file)
@@ -203,4 +214,22 @@ func FuzzSequence(f *testing.F) {
 			t.Errorf("%v is of kind %v", err, k)
 		}
 	})
+}
+
+func appender(t testing.TB, f Format) (Appender, []byte) {
+	t.Helper()
+	a, head, err := f.NewAppender(Output{Name: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a, head
+}
+
+func add(t testing.TB, a Appender, b, key, value []byte) []byte {
+	t.Helper()
+	b, err := a.Append(b, key, value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }

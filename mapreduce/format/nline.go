@@ -31,8 +31,8 @@ func (f Format) number() number {
 	return number{}
 }
 
-// Number returns what the job says by the format's parameter, 1 or more: of NLine how many lines a map reads, of FixedLength how
-// many bytes a record has. It is 0 for formats without one. It fails with errs.Invalid.
+// Number returns what the job says by the format's parameter, 1 or more: of NLine how many lines a map reads, of
+// FixedLength how many bytes a record has. It is 0 for formats without one. It fails with errs.Invalid.
 func (f Format) Number(set functions.Params) (int, error) {
 	number := f.number()
 	text, given := set[number.param]
@@ -54,6 +54,10 @@ func (f Format) Number(set functions.Params) (int, error) {
 func (f Format) Others(set functions.Params) functions.Params {
 	others := maps.Clone(set)
 	delete(others, f.number().param)
+	if f == Parquet {
+		delete(others, ParquetColumns)
+		delete(others, ParquetSchema)
+	}
 	return others
 }
 

@@ -20,14 +20,22 @@ const (
 // records yields the records of one file, whose bytes are valid until the next call. The end is io.EOF.
 type records func() (functions.Record, error)
 
-// Reader yields the records of whole files, in runs. It is used by one goroutine.
+// Source is where a Reader finds its files.
+type Source struct {
+	Open text.Opener
+	Size func(name string) int64 // bytes of a file
+	Set  functions.Params        // of the job: some formats have parameters
+}
+
+// Reader yields the records of files, in runs: of whole files, or of pieces of Parquet files. It is used by one
+// goroutine.
 type Reader struct {
 	format Format
-	open   text.Opener
+	from   Source
 	pieces []text.Piece // the current one, if src is set, and those after it
 	done   int64        // bytes of the files before
 
-	src  io.ReadCloser // nil before the current file is opened
+	src  io.Closer // nil before the current file is opened
 	in   *counted
 	next records
 	run  []byte
@@ -36,9 +44,9 @@ type Reader struct {
 	held int64 // and in it
 }
 
-// NewReader returns a Reader of files, each of them whole.
-func NewReader(f Format, open text.Opener, pieces []text.Piece) *Reader {
-	return &Reader{format: f, open: open, pieces: pieces}
+// NewReader returns a Reader of pieces of files, each of them whole but for Parquet.
+func NewReader(f Format, from Source, pieces []text.Piece) *Reader {
+	return &Reader{format: f, from: from, pieces: pieces}
 }
 
 // Batch returns the next run of records of one file, valid until the next call. At the end it returns io.EOF.
@@ -62,13 +70,7 @@ func (r *Reader) Batch(ctx context.Context) ([]byte, error) {
 // batch returns a run of the current file, or none at its end.
 func (r *Reader) batch(ctx context.Context) ([]byte, error) {
 	if r.src == nil {
-		src, err := r.open(ctx, r.pieces[0], 0)
-		if err != nil {
-			return nil, err
-		}
-		r.src, r.name, r.n, r.held = src, r.pieces[0].Name, 0, 0
-		r.in = &counted{Reader: src}
-		if r.next, err = r.format.records(r.name, bufio.NewReaderSize(r.in, 256<<10)); err != nil {
+		if err := r.begin(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -90,8 +92,30 @@ func (r *Reader) batch(ctx context.Context) ([]byte, error) {
 	if _, err := io.Copy(io.Discard, r.in); err != nil { // so that the whole file was read
 		return nil, err
 	}
-	r.done += r.in.n
+	r.done += r.in.n + r.in.atEnd
 	return nil, r.closeFile()
+}
+
+// begin opens the current file.
+func (r *Reader) begin(ctx context.Context) error {
+	p := r.pieces[0]
+	r.name, r.n, r.held = p.Name, 0, 0
+	if r.format == Parquet {
+		in, err := r.from.parquet(ctx, p)
+		if err != nil {
+			return err
+		}
+		// What is read of which column when is the library's affair: the piece counts as read at its end.
+		r.in, r.src, r.n, r.next = &counted{Reader: eof{}, atEnd: p.Length}, in, in.First(), rowRecords(in)
+		return nil
+	}
+	src, err := r.from.Open(ctx, p, 0)
+	if err != nil {
+		return err
+	}
+	r.src, r.in = src, &counted{Reader: src}
+	r.next, err = r.format.records(r.name, bufio.NewReaderSize(r.in, 256<<10))
+	return err
 }
 
 func (r *Reader) closeFile() error {
@@ -123,8 +147,14 @@ func (r *Reader) Close() error {
 // counted counts what is read.
 type counted struct {
 	io.Reader
-	n int64
+	n     int64
+	atEnd int64 // bytes that count as read when all records were
 }
+
+// eof is an empty file.
+type eof struct{}
+
+func (eof) Read([]byte) (int, error) { return 0, io.EOF }
 
 func (c *counted) Read(p []byte) (int, error) {
 	n, err := c.Reader.Read(p)

@@ -374,6 +374,7 @@ func appendString(b []byte, s []byte) []byte { return append(appendVInt(b, len(s
 
 // sequenceWriter writes keys and values as Text, not compressed.
 type sequenceWriter struct {
+	endless
 	sync  [syncSize]byte
 	since int // bytes since the last sync
 }
@@ -388,8 +389,8 @@ func (s *sequenceWriter) begin(b []byte, name string) []byte {
 	return append(b, s.sync[:]...)
 }
 
-// record appends a record.
-func (s *sequenceWriter) record(b, key, value []byte) []byte {
+// Append implements Appender.
+func (s *sequenceWriter) Append(b, key, value []byte) ([]byte, error) {
 	before := len(b)
 	if s.since >= syncEvery {
 		b = append(append(b, 0xff, 0xff, 0xff, 0xff), s.sync[:]...)
@@ -403,5 +404,5 @@ func (s *sequenceWriter) record(b, key, value []byte) []byte {
 	binary.BigEndian.PutUint32(b[at:], uint32(len(b)-at-8))
 	binary.BigEndian.PutUint32(b[at+4:], uint32(keyEnd-at-8))
 	s.since += len(b) - before
-	return b
+	return b, nil
 }

@@ -43,6 +43,9 @@ func (s *Source) Pieces() []text.Piece {
 	return pieces
 }
 
+// Size returns how many bytes a file of the split has.
+func (s *Source) Size(uri string) int64 { return s.files[uri].Size }
+
 // Saved returns how many bytes were read of compressed files, less those that came of them: what must be added to the
 // bytes that a text.Reader has seen for those that were read.
 func (s *Source) Saved() int64 { return s.saved }
