@@ -91,7 +91,9 @@ func describe(job scheduler.Job, s embedded.Status) string {
 	return b.String()
 }
 
-// stageWords counts a stage's tasks and what went wrong among them: "824 maps (3 tried again: 2 lost, 1 failed)".
+// stageWords counts a stage's tasks and what went wrong among them:
+//
+//	824 maps (1 given up; 3 tried again: 2 lost, 1 failed; 2 overtaken by their backups)
 func stageWords(s am.StageReport) string {
 	if s.Open {
 		return s.Name + " open"
@@ -107,8 +109,19 @@ func stageWords(s am.StageReport) string {
 	if s.Failed > 0 {
 		bad = append(bad, fmt.Sprintf("%d failed", s.Failed))
 	}
+	var notes []string
+	if s.GivenUp > 0 {
+		notes = append(notes, fmt.Sprintf("%d given up", s.GivenUp))
+	}
 	if len(bad) > 0 {
-		words += fmt.Sprintf(" (%d tried again: %s)", s.Lost+s.Failed, strings.Join(bad, ", "))
+		notes = append(notes, fmt.Sprintf("%d tried again: %s", s.Lost+s.Failed, strings.Join(bad, ", ")))
+	}
+	if s.Killed > 0 && s.Done+s.GivenUp == s.Tasks { // killed beside a result: one of the two was a backup
+		whose := map[bool]string{true: "its backup", false: "their backups"}[s.Killed == 1]
+		notes = append(notes, fmt.Sprintf("%d overtaken by %s", s.Killed, whose))
+	}
+	if len(notes) > 0 {
+		words += " (" + strings.Join(notes, "; ") + ")"
 	}
 	return words
 }

@@ -96,7 +96,14 @@ func success(job scheduler.Job, r am.Report, names []string) string {
 
 // proofLine says what was checked before the output was published.
 func proofLine(t proof.Totals) string {
-	line := fmt.Sprintf("Proof: %s of %s read once", format.Plural(t.SplitsRead, "split"), format.Bytes(t.BytesRead))
+	read := format.Plural(t.SplitsRead, "split")
+	if t.SplitsGivenUp > 0 {
+		read = fmt.Sprintf("%s of %s", format.Count(t.SplitsRead), format.Plural(t.SplitsPlanned, "split"))
+	}
+	line := fmt.Sprintf("Proof: %s of %s read once", read, format.Bytes(t.BytesRead))
+	if t.SplitsGivenUp > 0 {
+		line += fmt.Sprintf(" (%s of %s given up)", format.Count(t.SplitsGivenUp), format.Bytes(t.BytesGivenUp))
+	}
 	if t.Reduces > 0 {
 		return line + fmt.Sprintf(", %s out of maps = into reduces, every block's checksum seen.\n",
 			format.Plural(t.ReduceInputRecords, "record"))

@@ -86,7 +86,7 @@ func (m *machine) adopt(e *executor, id scheduler.AttemptID, now int64) {
 
 // start notes that an executor has an attempt.
 func (m *machine) start(e *executor, id scheduler.AttemptID, now int64) *running {
-	r := &running{id: id, executor: e, start: now}
+	r := &running{id: id, executor: e, start: now, advanced: now}
 	m.running[id], e.running[id] = r, r
 	t := m.liveTask(id.Task)
 	t.open++
@@ -285,7 +285,7 @@ type progress struct {
 }
 
 // beat takes a heartbeat. It returns false if the executor is not registered.
-func (m *machine) beat(id string, list []progress) bool {
+func (m *machine) beat(id string, list []progress, now int64) bool {
 	e := m.executor(id)
 	if e == nil {
 		return false
@@ -294,6 +294,9 @@ func (m *machine) beat(id string, list []progress) bool {
 		r := e.running[p.attempt]
 		if r == nil {
 			continue
+		}
+		if p.done != r.done {
+			r.advanced = now
 		}
 		r.done, r.status = p.done, p.status
 		if r.counters == nil {

@@ -77,12 +77,12 @@ func (m *machine) lone(r *running) bool {
 	return t.open == 1 && !t.backed && r.given && !r.killed
 }
 
-// late reports whether r has run for longer than limit, and, if it goes on as so far, needs longer than a new attempt
-// usually does.
+// late reports whether r has run for longer than limit, and either did not get on for as long, or needs longer than a new
+// attempt usually does if it goes on as so far.
 func (m *machine) late(r *running, usual, limit, now int64) bool {
 	ran := now - r.start
 	weight := m.task(r.id.Task).weight
-	if ran < limit || r.done <= 0 || weight <= 0 {
+	if ran < limit || now-r.advanced >= limit || r.done <= 0 || weight <= 0 {
 		return ran >= limit
 	}
 	left := float64(ran) * float64(max(weight-r.done, 0)) / float64(r.done)

@@ -61,6 +61,7 @@ type running struct {
 	given    bool // the executor was told
 	killed   bool // the executor was told, or will be, to end it
 	done     int64
+	advanced int64 // when done was last seen to change
 	status   string
 	counters scheduler.Counters
 }

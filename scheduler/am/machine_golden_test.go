@@ -106,7 +106,7 @@ func (s *script) do(t *testing.T, d *datadriven.TestData) {
 		}
 		s.m.reported(rep, s.now)
 	case "beat": // EXECUTOR ATTEMPT done=N
-		s.m.beat(name(0), []progress{{attempt: attempt_(t, d, name(1)), done: int64(number("done", 0))}})
+		s.m.beat(name(0), []progress{{attempt: attempt_(t, d, name(1)), done: int64(number("done", 0))}}, s.now)
 	case "payload": // ATTEMPT
 		s.m.payload(attempt_(t, d, name(0)), []byte("late"), nil, s.now)
 	case "payload-fails": // ATTEMPT

@@ -172,7 +172,7 @@ func (s *executorServer) Heartbeat(_ context.Context, r *amrpc.HeartbeatRequest)
 		return &amrpc.HeartbeatReply{Unknown: true}, nil
 	}
 	known := false
-	a.stepLocked(func(m *machine, _ int64) { known = m.beat(r.Executor.GetContainer(), list) })
+	a.stepLocked(func(m *machine, now int64) { known = m.beat(r.Executor.GetContainer(), list, now) })
 	return &amrpc.HeartbeatReply{Unknown: !known}, nil
 }
 

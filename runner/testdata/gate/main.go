@@ -1,11 +1,13 @@
 // Gate is a job for tests of what happens in the middle: a line "fifo PATH" makes its map wait until somebody has opened
-// the named pipe PATH for writing and closed it again, "fail TEXT" makes it fail, and any other line is counted.
+// the named pipe PATH for writing and closed it again, "fail TEXT" makes it fail, "hang" makes a task's first attempt
+// hang, and any other line is counted.
 package main
 
 import (
 	"errors"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/seed3322913c/runner/functions"
 )
@@ -23,6 +25,10 @@ func main() {
 			case "fifo":
 				if _, err := os.ReadFile(rest); err != nil {
 					return err
+				}
+			case "hang":
+				if strings.HasSuffix(env.Attempt(), ".0") {
+					time.Sleep(time.Hour)
 				}
 			case "fail":
 				env.Logf("about to fail in attempt %s", env.Attempt())
