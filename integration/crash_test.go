@@ -125,6 +125,7 @@ type event struct {
 	Time  time.Time       `json:"time"`
 	Job   scheduler.JobID `json:"job"`
 	Name  string          `json:"name"`
+	Text  string          `json:"text"`
 	Done  int             `json:"done"`
 	Tasks int             `json:"tasks"`
 	am.Report
