@@ -18,6 +18,7 @@ var tables = []table{
 	{"tiny", "A job of 1 KB, process start included (ratio against starting the program and doing nothing)",
 		commands(tiny)},
 	{"supersteps", "One iteration, every worker a process (ratios against the yardstick)", asking(supersteps)},
+	{"gradient", "One iteration of logistic regression on 60,000 x 784 (ratios against the yardstick)", asking(gradient)},
 	{"fan-in", "Memory of the master of a thousand workers (ratio against what they send)", asking(fanIn)},
 }
 
@@ -72,7 +73,7 @@ func peers(ctx context.Context, s settings) ([]row, error) {
 		{name: "tr|sort|uniq", argv: []string{"sh", "-c", `tr -s '[:space:]' '\n' <"$0" | sort | uniq -c >"$1"`, in, out},
 			env: []string{"LC_ALL=C"}, output: out},
 	}
-	root, err := exec.CommandContext(ctx, "go", "list", "-f", "{{.Dir}}", "./integration/bench").Output()
+	dir, err := s.peers(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +81,7 @@ func peers(ctx context.Context, s settings) ([]row, error) {
 		if exec.CommandContext(ctx, "python3", "-c", "import "+name).Run() != nil {
 			continue
 		}
-		script := filepath.Join(strings.TrimSpace(string(root)), "peers", name+".py")
+		script := filepath.Join(dir, name+".py")
 		rows = append(rows, row{name: name, argv: []string{"python3", script, in, out}, output: out})
 	}
 	return rows, nil
@@ -95,6 +96,12 @@ func tiny(_ context.Context, s settings) ([]row, error) {
 		{name: "runner version", argv: []string{s.runner, "version"}, output: out},
 		{name: "runner run, 1 KB", argv: []string{s.runner, "run", "wordcount", "--quiet", "--input", in, "--output", out}, output: out},
 	}, nil
+}
+
+// peers returns the folder of the programs in Python.
+func (s settings) peers(ctx context.Context) (string, error) {
+	root, err := exec.CommandContext(ctx, "go", "list", "-f", "{{.Dir}}", "./integration/bench").Output()
+	return filepath.Join(strings.TrimSpace(string(root)), "peers"), err
 }
 
 // text is the input of the large tables.

@@ -27,12 +27,24 @@ type instance struct {
 	asked []asked // by program; without argv: not asked
 }
 
-// asked is a command whose output has the number where the pattern's group is.
+// asked is a command and how to find the number in what it prints.
 type asked struct {
-	argv    []string
-	env     []string
-	pattern *regexp.Regexp
-	scale   float64 // makes the unit of it; 0 means 1
+	argv   []string
+	env    []string
+	number func(printed []byte) (float64, error)
+}
+
+// after finds the number that a pattern's group matches, and scales it to the table's unit.
+func after(pattern string, scale float64) func([]byte) (float64, error) {
+	re := regexp.MustCompile(pattern)
+	return func(printed []byte) (float64, error) {
+		found := re.FindSubmatch(printed)
+		if found == nil {
+			return 0, fmt.Errorf("no %s in %q", pattern, printed)
+		}
+		v, err := strconv.ParseFloat(string(found[1]), 64)
+		return v * scale, err
+	}
 }
 
 func (q asked) answer(ctx context.Context) (float64, error) {
@@ -43,15 +55,11 @@ func (q asked) answer(ctx context.Context) (float64, error) {
 	if err := cmd.Run(); err != nil {
 		return 0, fmt.Errorf("%s: %w\n%s", strings.Join(q.argv, " "), err, out.Bytes()[max(0, out.Len()-2000):])
 	}
-	found := q.pattern.FindSubmatch(out.Bytes())
-	if found == nil {
-		return 0, fmt.Errorf("%s: no %s in %q", strings.Join(q.argv, " "), q.pattern, out.String())
+	v, err := q.number(out.Bytes())
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", strings.Join(q.argv, " "), err)
 	}
-	v, err := strconv.ParseFloat(string(found[1]), 64)
-	if q.scale != 0 {
-		v *= q.scale
-	}
-	return v, err
+	return v, nil
 }
 
 // print asks everybody in turn, round by round, and prints medians and their ratios.

@@ -1,10 +1,15 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"math"
+	"os"
 	"path/filepath"
-	"regexp"
+	"slices"
 	"strconv"
 )
 
@@ -13,15 +18,15 @@ import (
 // supersteps compares iterations with those of the plainest star over TCP, every worker a process.
 func supersteps(_ context.Context, s settings) (figures, error) {
 	f := figures{unit: "ms", programs: []string{"yardstick", "runner"}}
-	p50 := regexp.MustCompile(`p50 ([0-9.]+) ms`)
+	p50 := after(`p50 ([0-9.]+) ms`, 1)
 	for _, c := range []struct{ workers, floats, iterations int }{
 		{2, 10, 5000}, {8, 10, 3000}, {32, 10, 1000}, {128, 10, 300}, {4, 1000, 3000}, {16, 1000, 1000},
 		{4, 100_000, 300}, {16, 100_000, 100}, {4, 1_000_000, 50}, {16, 1_000_000, 15},
 	} {
 		args := []string{strconv.Itoa(c.workers), strconv.Itoa(c.floats), strconv.Itoa(c.iterations)}
 		f.cases = append(f.cases, instance{fmt.Sprintf("%d workers, %d floats", c.workers, c.floats), []asked{
-			{argv: append([]string{filepath.Join(s.yards, "superstep")}, args...), pattern: p50},
-			{argv: append([]string{s.superstep}, args...), pattern: p50},
+			{argv: append([]string{filepath.Join(s.yards, "superstep")}, args...), number: p50},
+			{argv: append([]string{s.superstep}, args...), number: p50},
 		}})
 	}
 	return f, nil
@@ -29,14 +34,104 @@ func supersteps(_ context.Context, s settings) (figures, error) {
 
 // fanIn shows that a master's memory is bounded: a thousand workers, in one other process, send it a megabyte each.
 func fanIn(_ context.Context, s settings) (figures, error) {
-	peak := regexp.MustCompile(`peak ([0-9.]+) MiB`)
+	peak := after(`peak ([0-9.]+) MiB`, 1)
 	f := figures{unit: "MiB", programs: []string{"all results", "master's peak"}}
 	for _, reduce := range []string{"vectors", "list"} {
 		f.cases = append(f.cases, instance{"1000 workers x 1 MiB, " + reduce + ", 64 MiB allowed", []asked{
-			{argv: []string{"echo", "1000"}, pattern: regexp.MustCompile(`(\d+)`)},
+			{argv: []string{"echo", "1000"}, number: after(`(\d+)`, 1)},
 			{argv: []string{s.superstep, "-processes", "1", "-reduce", reduce, "-memory", strconv.Itoa(64 << 20),
-				"1000", "131072", "2"}, pattern: peak},
+				"1000", "131072", "2"}, number: peak},
 		}})
 	}
 	return f, nil
+}
+
+// gradient compares full-batch gradient descent of a logistic regression on 60,000 x 784: the time of one iteration.
+// Losses must agree, whoever computes them.
+func gradient(ctx context.Context, s settings) (figures, error) {
+	const iterations = 50
+	in, err := fashion(ctx, s.cache)
+	if err != nil {
+		return figures{}, err
+	}
+	python, err := numpy(ctx, s.cache)
+	if err != nil {
+		return figures{}, err
+	}
+	peers, err := s.peers(ctx)
+	if err != nil {
+		return figures{}, err
+	}
+	steps := strconv.Itoa(iterations)
+	same := sameLoss(`loss\(` + steps + `\)=([0-9.]+)`)
+	script := func(name string) []string { return []string{python, filepath.Join(peers, name), in, steps} }
+	yard := func(threads int) asked {
+		return asked{argv: []string{filepath.Join(s.yards, "gradient"), "f64u", strconv.Itoa(threads), steps, in},
+			number: same(after(`mean ([0-9.]+) s/iter`, 1000))}
+	}
+	ours := func(workers int) asked {
+		out := filepath.Join(s.work, "model")
+		return asked{argv: []string{s.runner, "run", "logistic-regression", "--quiet", "--overwrite", "--output", out,
+			"--executors", strconv.Itoa(workers + 1), "--memory", "1GiB", "--input", filepath.Join(in, "train.csv"),
+			"--set", "workers=" + strconv.Itoa(workers), "--set", "iterations=" + steps, "--set", "positive=0",
+			"--set", "scale=255", "--set", "learning-rate=0.1"},
+			env: []string{s.home()}, number: func([]byte) (float64, error) {
+				seconds, loss, err := readMetrics(filepath.Join(out, "metrics.jsonl"))
+				if err != nil {
+					return 0, err
+				}
+				printed := fmt.Appendf(nil, "%.6f ms, loss(%s)=%.13f", seconds*1000, steps, loss)
+				return same(after(`([0-9.]+) ms`, 1))(printed)
+			}}
+	}
+	return figures{unit: "ms", programs: []string{"yardstick", "runner", "numpy", "scikit-learn"}, cases: []instance{
+		{"2 threads, or 2 workers", []asked{yard(2), ours(2),
+			{argv: script("gradient_numpy.py"), number: same(after(`median ([0-9.]+) s/iter`, 1000))},
+			{argv: script("gradient_sklearn.py"), number: after(`mean ([0-9.]+) s/iter`, 1000)}}},
+		{"1 thread, or 1 worker", []asked{yard(1), ours(1)}},
+	}}, nil
+}
+
+// sameLoss returns a check of the loss that programs print: it must be the one that the first of them printed, to nine
+// digits.
+func sameLoss(pattern string) func(number func([]byte) (float64, error)) func([]byte) (float64, error) {
+	loss := after(pattern, 1)
+	first := math.NaN()
+	return func(number func([]byte) (float64, error)) func([]byte) (float64, error) {
+		return func(printed []byte) (float64, error) {
+			l, err := loss(printed)
+			if err != nil {
+				return 0, err
+			}
+			if math.IsNaN(first) {
+				first = l
+			}
+			if math.Abs(l-first) > 1e-9*first {
+				return 0, fmt.Errorf("wrong answer: the loss is %.13f, want %.13f", l, first)
+			}
+			return number(printed)
+		}
+	}
+}
+
+// readMetrics returns the median of the iterations' seconds and the loss at the end.
+func readMetrics(name string) (seconds, loss float64, err error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer f.Close()
+	var all []float64
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		var line struct{ Seconds, Loss float64 }
+		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
+			return 0, 0, err
+		}
+		all, loss = append(all, line.Seconds), line.Loss
+	}
+	if len(all) == 0 {
+		return 0, 0, errors.New(name + " is empty")
+	}
+	slices.Sort(all)
+	return middle(all), loss, nil
 }
