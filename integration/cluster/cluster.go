@@ -115,7 +115,7 @@ func (c *Cluster) save() error {
 }
 
 // Down ends every process of the cluster, those of its jobs included, and removes its folder.
-func (c *Cluster) Down() error { return errors.Join(c.sweep(), os.RemoveAll(c.Dir)) }
+func (c *Cluster) Down() error { return errors.Join(c.sweep(), c.unmount(), os.RemoveAll(c.Dir)) }
 
 // LogFile is where a server's output goes.
 func (c *Cluster) LogFile(name string) string { return filepath.Join(c.Dir, "logs", name+".log") }

@@ -9,8 +9,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // spawn starts a server that outlives this process, and belongs to no terminal. Its output goes to name.log.
@@ -96,6 +99,22 @@ func (c *Cluster) sweep() error {
 		pause()
 	}
 	return fmt.Errorf("processes that do not end: %v", c.alive())
+}
+
+// unmount frees the folders of secrets that Nomad has mounted for tasks, which it leaves when it is killed.
+func (c *Cluster) unmount() error {
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(mounts)) {
+		if place := strings.Fields(line)[1]; strings.HasPrefix(place, c.Dir+"/") {
+			if err := unix.Unmount(place, 0); err != nil {
+				return fmt.Errorf("unmount %s: %w", place, err)
+			}
+		}
+	}
+	return nil
 }
 
 // stopTime is how long the agents may take to end by themselves.

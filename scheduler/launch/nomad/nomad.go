@@ -1,0 +1,386 @@
+// Package nomad is the launcher of a fleet: a group is a Nomad job of one task group, a container an allocation of it.
+//
+//	group 7k2f-wordcount/executor     job 7k2f-wordcount-executor, a batch job of one group and task: executor
+//	container executor-3.1            allocation with index 3, started again once
+//	Restart                           the task's restart policy; a machine that is lost, drained or taken away by
+//	                                  preemption is Nomad's to replace, however often
+//	Secrets                           Nomad variable nomad/jobs/<job>, which the job's own identity alone can read; a
+//	                                  template makes them environment variables, so they are in no job file
+//	Resources                         cpu shares and memory that Nomad reserves for the container
+//
+// A container's restarts are counted where they happen. The n-th restart in place is number n: a small script, which is
+// what Nomad starts, counts its runs in a file of the allocation. An allocation that replaces another one of its index
+// begins at the next thousand; which one it is, it finds in the variable nomad/jobs/<job>/<role>, where every Watch keeps
+// how many of each index have begun. Should one start before that is written, it has a name that was used before, and who
+// watches learns of its end later than it might.
+//
+// The driver is raw_exec: a container sees its machine's files, and shares its user. Values of Command, Env and LogDir
+// may refer to the machine as Nomad has it, ${meta.runner_dir} for example.
+package nomad
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"maps"
+	"math"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/nomad/api"
+
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/scheduler"
+	"github.com/seed3322913c/runner/scheduler/launch"
+)
+
+// Options may all be left zero. What is not said is taken from the environment, as Nomad's own tools do: NOMAD_ADDR,
+// NOMAD_TOKEN, NOMAD_CACERT and so on.
+type Options struct {
+	Address string       // of an agent, a URL
+	Token   string       // may submit and read jobs, and write the variables below nomad/jobs
+	Prefix  string       // before the names of all jobs, for launchers that share a fleet but no groups
+	CPU     int          // Nomad's MHz for each core that a group asks for; 1000
+	Client  *http.Client // nil: one that trusts NOMAD_CACERT
+}
+
+// Launcher is a launch.Launcher. Any number of them, in any number of processes, may work on the same groups.
+type Launcher struct {
+	client *api.Client
+	prefix string
+	cpu    int
+}
+
+// Open returns a launcher that speaks to an agent. It does not try whether there is one.
+func Open(o Options) (*Launcher, error) {
+	config := api.DefaultConfig()
+	config.Address = cmp.Or(o.Address, config.Address)
+	config.SecretID = cmp.Or(o.Token, config.SecretID)
+	config.HttpClient = o.Client
+	client, err := api.NewClient(config)
+	if err != nil {
+		return nil, errs.E("nomad.Open", errs.Invalid, config.Address, err)
+	}
+	return &Launcher{client: client, prefix: o.Prefix, cpu: cmp.Or(o.CPU, 1000)}, nil
+}
+
+// Close gives the connections back. Groups go on.
+func (l *Launcher) Close() { l.client.Close() }
+
+// name is the Nomad job of a group. Variables' paths have no dots; "~" is in no job's id.
+func (l *Launcher) name(id launch.GroupID) string {
+	return l.prefix + strings.ReplaceAll(string(id.Job), ".", "~") + "-" + id.Role
+}
+
+func query(ctx context.Context) *api.QueryOptions { return new(api.QueryOptions).WithContext(ctx) }
+
+func write(ctx context.Context) *api.WriteOptions { return new(api.WriteOptions).WithContext(ctx) }
+
+// code is the HTTP status of an answer, 0 if there was none.
+func code(err error) int {
+	var status api.UnexpectedResponseError
+	if errors.As(err, &status) {
+		return status.StatusCode()
+	}
+	return 0
+}
+
+// fail gives an error of the client its kind.
+func fail(ctx context.Context, op string, id launch.GroupID, err error) error {
+	kind := errs.Unavailable
+	switch c := code(err); {
+	case ctx.Err() != nil:
+		kind = errs.Canceled
+	case c == http.StatusNotFound:
+		kind = errs.NotFound
+	case c == http.StatusForbidden || c == http.StatusUnauthorized:
+		kind = errs.Permission
+	case c >= 400 && c < 500 && c != http.StatusTooManyRequests:
+		kind = errs.Invalid
+	}
+	return errs.E(op, kind, id, err)
+}
+
+// Start implements launch.Launcher.
+func (l *Launcher) Start(ctx context.Context, g launch.Group) error {
+	const op = "nomad.Start"
+	if err := g.Check(); err != nil {
+		return err
+	}
+	if g.Restart.Attempts >= generation {
+		return errs.Errorf(op, errs.Invalid, g.ID, "%d restarts, %d allowed", g.Restart.Attempts, generation-1)
+	}
+	name := l.name(g.ID)
+	before, _, err := l.client.Jobs().Info(name, query(ctx))
+	var index uint64
+	switch {
+	case err == nil && before.Stop != nil && !*before.Stop:
+		return nil
+	case err == nil:
+		index = *before.JobModifyIndex
+	case code(err) != http.StatusNotFound:
+		return fail(ctx, op, g.ID, err)
+	}
+	if err := l.number(ctx, g.ID); err != nil {
+		return fail(ctx, op, g.ID, err)
+	}
+	if err := l.entrust(ctx, g); err != nil {
+		return fail(ctx, op, g.ID, err)
+	}
+	_, _, err = l.client.Jobs().EnforceRegister(l.job(g), index, write(ctx))
+	if err != nil && strings.Contains(err.Error(), api.RegisterEnforceIndexErrPrefix) {
+		return nil // somebody else was quicker
+	}
+	if err != nil {
+		return fail(ctx, op, g.ID, err)
+	}
+	return nil
+}
+
+// entrust writes a group's secrets to where its containers find them. A variable may not be empty.
+func (l *Launcher) entrust(ctx context.Context, g launch.Group) error {
+	items := api.VariableItems{}
+	maps.Copy(items, g.Secrets)
+	if len(items) == 0 {
+		return nil
+	}
+	_, _, err := l.client.Variables().Update(&api.Variable{Path: l.secrets(g.ID), Items: items}, write(ctx))
+	return err
+}
+
+func (l *Launcher) secrets(id launch.GroupID) string { return "nomad/jobs/" + l.name(id) }
+func (l *Launcher) numbers(id launch.GroupID) string {
+	return "nomad/jobs/" + l.name(id) + "/" + id.Role
+}
+
+// Scale implements launch.Launcher. Nomad stops those with the highest indexes.
+func (l *Launcher) Scale(ctx context.Context, id launch.GroupID, count int) error {
+	const op = "nomad.Scale"
+	if count < 0 {
+		return errs.Errorf(op, errs.Invalid, id, "%d containers", count)
+	}
+	job, _, err := l.client.Jobs().Info(l.name(id), query(ctx))
+	if err != nil {
+		return fail(ctx, op, id, err)
+	}
+	if *job.Stop {
+		return errs.Errorf(op, errs.NotFound, id, "it was stopped")
+	}
+	if *job.TaskGroups[0].Count == count {
+		return nil
+	}
+	if err := l.number(ctx, id); err != nil {
+		return fail(ctx, op, id, err)
+	}
+	_, _, err = l.client.Jobs().Scale(l.name(id), id.Role, &count, "", false, nil, write(ctx))
+	if err != nil {
+		return fail(ctx, op, id, err)
+	}
+	return nil
+}
+
+// Stop implements launch.Launcher. What a group was called stays known until Forget, so that no name is used twice.
+func (l *Launcher) Stop(ctx context.Context, id launch.GroupID) error {
+	const op = "nomad.Stop"
+	if _, _, err := l.client.Jobs().Deregister(l.name(id), false, write(ctx)); err != nil {
+		if code(err) == http.StatusNotFound {
+			return nil
+		}
+		return fail(ctx, op, id, err)
+	}
+	if _, err := l.client.Variables().Delete(l.secrets(id), write(ctx)); err != nil {
+		return fail(ctx, op, id, err)
+	}
+	q := query(ctx)
+	for {
+		allocs, meta, err := l.client.Jobs().Allocations(l.name(id), true, q)
+		if err != nil {
+			return fail(ctx, op, id, err)
+		}
+		if !slices.ContainsFunc(allocs, alive) {
+			return nil
+		}
+		q.WaitIndex, q.WaitTime = nextIndex(q.WaitIndex, meta), wait
+	}
+}
+
+// alive reports whether an allocation has processes, or may get some.
+func alive(a *api.AllocationListStub) bool {
+	switch a.ClientStatus {
+	case api.AllocClientStatusComplete, api.AllocClientStatusFailed, api.AllocClientStatusLost:
+		return false
+	case api.AllocClientStatusPending:
+		return a.DesiredStatus == api.AllocDesiredStatusRun || len(a.TaskStates) > 0
+	}
+	return true
+}
+
+// Forget removes all that Nomad knows of the groups of a job. None of them may run.
+func (l *Launcher) Forget(ctx context.Context, job scheduler.JobID, roles ...string) error {
+	for _, role := range roles {
+		id := launch.GroupID{Job: job, Role: role}
+		if _, _, err := l.client.Jobs().Deregister(l.name(id), true, write(ctx)); err != nil &&
+			code(err) != http.StatusNotFound {
+			return fail(ctx, "nomad.Forget", id, err)
+		}
+		for _, path := range []string{l.secrets(id), l.numbers(id)} {
+			if _, err := l.client.Variables().Delete(path, write(ctx)); err != nil {
+				return fail(ctx, "nomad.Forget", id, err)
+			}
+		}
+	}
+	return nil
+}
+
+// job is a group as Nomad wants it.
+func (l *Launcher) job(g launch.Group) *api.Job {
+	role := g.ID.Role
+	env := map[string]string{}
+	maps.Copy(env, g.Env)
+	mode, delay := "fail", restartDelay(g.Restart)
+	interval := max(g.Restart.Healthy, 5*time.Second, 2*time.Duration(g.Restart.Attempts)*delay)
+	if g.Restart.Healthy == 0 {
+		interval = 24 * time.Hour
+	}
+	kill := cmp.Or(g.Grace, launch.DefaultGrace)
+	task := api.NewTask(role, "raw_exec")
+	task.Config = map[string]any{
+		"command": "/bin/sh", "args": append([]string{"-c", script, role, g.LogDir}, g.Command...),
+	}
+	task.Env, task.KillTimeout, task.KillSignal = env, &kill, "SIGTERM"
+	task.Resources = &api.Resources{
+		CPU: ptr(max(1, g.Resources.CPU) * l.cpu), MemoryMB: ptr(max(minMemory, int(g.Resources.Memory>>20))),
+	}
+	task.LogConfig = &api.LogConfig{MaxFiles: ptr(1), MaxFileSizeMB: ptr(1)} // what is said goes to LogDir
+	task.Templates = append(task.Templates, envTemplate("numbers", numberTemplate(l.numbers(g.ID))))
+	if len(g.Secrets) > 0 {
+		task.Templates = append(task.Templates, envTemplate("secrets", secretTemplate(l.secrets(g.ID))))
+	}
+	group := api.NewTaskGroup(role, g.Count).AddTask(task)
+	group.EphemeralDisk = &api.EphemeralDisk{SizeMB: ptr(16)}
+	group.RestartPolicy = &api.RestartPolicy{
+		Attempts: &g.Restart.Attempts, Delay: &delay, Interval: &interval, Mode: &mode, RenderTemplates: ptr(false),
+	}
+	group.ReschedulePolicy = &api.ReschedulePolicy{Attempts: ptr(0), Unlimited: ptr(false)}
+	job := api.NewBatchJob(l.name(g.ID), l.name(g.ID), "", api.JobDefaultPriority).AddTaskGroup(group)
+	job.Region, job.Datacenters = nil, []string{"*"}
+	return job
+}
+
+// minMemory is the least that Nomad gives a task, in MiB.
+const minMemory = 10
+
+func ptr[T any](v T) *T { return &v }
+
+// restartDelay is the one delay that Nomad knows, for one that doubles up to a limit: their geometric mean.
+func restartDelay(r launch.Restart) time.Duration {
+	return max(r.Delay, time.Duration(math.Sqrt(float64(r.Delay)*float64(r.MaxDelay))))
+}
+
+// script is what Nomad starts: it names the container, sends what it says to its log, and becomes its command.
+//
+//	$0 the role   $1 the log directory or ""   $2... the command
+//
+// Nomad takes a dollar and a brace for its own.
+const script = `umask 077
+n=0
+if [ -f "$NOMAD_TASK_DIR/runs" ]; then read -r n < "$NOMAD_TASK_DIR/runs"; fi
+echo $((n + 1)) > "$NOMAD_TASK_DIR/runs"
+export ` + launch.ContainerEnv + `="$0-$NOMAD_ALLOC_INDEX.$((` + generationEnv + ` * 1000 + n))"
+unset ` + generationEnv + `
+log=$1
+shift
+if [ -n "$log" ]; then
+	mkdir -p "$log" && exec >> "$log/$0-$NOMAD_ALLOC_INDEX.log" 2>&1
+	case $` + launch.ContainerEnv + ` in *.0) ;; *) echo "--- $` + launch.ContainerEnv + `" ;; esac
+fi
+exec "$@"`
+
+const (
+	generationEnv = "RUNNER_GENERATION"
+	generation    = 1000 // restart numbers for each allocation of an index
+)
+
+func envTemplate(name, text string) *api.Template {
+	return &api.Template{
+		EmbeddedTmpl: &text, DestPath: ptr("secrets/" + name), Envvars: ptr(true), ChangeMode: ptr("noop"),
+		Perms: ptr("0600"), Once: ptr(true),
+	}
+}
+
+func secretTemplate(path string) string {
+	return `{{ with nomadVar "` + path + `" }}{{ range $k, $v := . }}{{ $k }}={{ $v.Value | toJSON }}
+{{ end }}{{ end }}`
+}
+
+func numberTemplate(path string) string {
+	return `{{ with nomadVar "` + path + `" }}{{ range $k, $v := . }}{{ if eq $k (env "NOMAD_ALLOC_INDEX") }}` +
+		generationEnv + `={{ $v.Value }}
+{{ end }}{{ end }}{{ end }}`
+}
+
+// number writes down how many allocations of each index have begun, which is what the next one is to be called.
+func (l *Launcher) number(ctx context.Context, id launch.GroupID) error {
+	allocs, _, err := l.client.Jobs().Allocations(l.name(id), true, query(ctx))
+	if err != nil && code(err) != http.StatusNotFound {
+		return err
+	}
+	return l.writeNumbers(ctx, id, count(allocs))
+}
+
+// count says how many allocations of each index have begun. One that waits to begin has not read its number yet.
+func count(allocs []*api.AllocationListStub) map[int]int {
+	had := map[int]int{}
+	for _, a := range allocs {
+		if i, ok := index(a); ok && begun(a) {
+			had[i]++
+		}
+	}
+	return had
+}
+
+// begun reports whether a process of the allocation was started.
+func begun(a *api.AllocationListStub) bool {
+	for _, task := range a.TaskStates {
+		if !task.StartedAt.IsZero() || task.Restarts > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// index is the index of an allocation in its group: "7k2f-wordcount-executor.executor[3]".
+func index(a *api.AllocationListStub) (int, bool) {
+	_, text, _ := strings.Cut(a.Name, "[")
+	i, err := strconv.Atoi(strings.TrimSuffix(text, "]"))
+	return i, err == nil
+}
+
+// writeNumbers raises the numbers to what was had. They never go back, though Nomad forgets old allocations.
+func (l *Launcher) writeNumbers(ctx context.Context, id launch.GroupID, had map[int]int) error {
+	for {
+		v, _, err := l.client.Variables().Peek(l.numbers(id), query(ctx))
+		if err != nil {
+			return err
+		}
+		changed := v == nil
+		if v == nil {
+			v = &api.Variable{Path: l.numbers(id), Items: api.VariableItems{"role": id.Role}} // it may not be empty
+		}
+		for i, n := range had {
+			if now, _ := strconv.Atoi(v.Items[strconv.Itoa(i)]); now < n { // absent is 0
+				v.Items[strconv.Itoa(i)], changed = strconv.Itoa(n), true
+			}
+		}
+		if !changed {
+			return nil
+		}
+		var raced api.ErrCASConflict
+		if _, _, err = l.client.Variables().CheckedUpdate(v, write(ctx)); !errors.As(err, &raced) {
+			return err
+		}
+	}
+}

@@ -1,0 +1,158 @@
+package nomad
+
+import (
+	"cmp"
+	"context"
+	"iter"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/hashicorp/nomad/api"
+
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/scheduler/launch"
+)
+
+// wait bounds one blocking query.
+const wait = time.Minute
+
+// nextIndex is what to wait behind; an index that went backwards begins anew.
+func nextIndex(before uint64, meta *api.QueryMeta) uint64 {
+	if meta.LastIndex < before {
+		return 0
+	}
+	return max(1, meta.LastIndex)
+}
+
+// Watch implements launch.Launcher.
+func (l *Launcher) Watch(ctx context.Context, id launch.GroupID) iter.Seq2[launch.Event, error] {
+	return func(yield func(launch.Event, error) bool) {
+		told := map[int]launch.Event{}
+		var had map[int]int
+		q := query(ctx)
+		for {
+			allocs, meta, err := l.client.Jobs().Allocations(l.name(id), true, q)
+			if err != nil && code(err) != http.StatusNotFound {
+				yield(launch.Event{}, fail(ctx, "nomad.Watch", id, err))
+				return
+			}
+			if now := count(allocs); !maps.Equal(now, had) {
+				if err := l.writeNumbers(ctx, id, now); err != nil {
+					yield(launch.Event{}, fail(ctx, "nomad.Watch", id, err))
+					return
+				}
+				had = now
+			}
+			for _, e := range events(id, allocs) {
+				if e == told[e.Container.Index] {
+					continue
+				}
+				told[e.Container.Index] = e
+				if !yield(e, nil) {
+					return
+				}
+			}
+			if ctx.Err() != nil {
+				yield(launch.Event{}, errs.E("nomad.Watch", errs.Canceled, id, ctx.Err()))
+				return
+			}
+			q.WaitIndex, q.WaitTime = nextIndex(q.WaitIndex, meta), wait
+		}
+	}
+}
+
+// events returns the latest event of each container, in the order of their indexes.
+func events(id launch.GroupID, allocs []*api.AllocationListStub) []launch.Event {
+	slices.SortFunc(allocs, func(a, b *api.AllocationListStub) int { return cmp.Compare(a.CreateIndex, b.CreateIndex) })
+	latest, had := map[int]launch.Event{}, map[int]int{}
+	for _, a := range allocs {
+		i, ok := index(a)
+		if !ok {
+			continue
+		}
+		e, ok := event(a, launch.Container{Role: id.Role, Index: i, Restart: had[i] * generation})
+		if begun(a) {
+			had[i]++
+		}
+		if ok {
+			latest[i] = e
+		}
+	}
+	return slices.SortedFunc(maps.Values(latest), func(a, b launch.Event) int {
+		return cmp.Compare(a.Container.Index, b.Container.Index)
+	})
+}
+
+// event says how an allocation stands, whose first run is c; ok is false if nothing has happened yet.
+func event(a *api.AllocationListStub, c launch.Container) (e launch.Event, ok bool) {
+	e = launch.Event{Container: c}
+	task := a.TaskStates[c.Role]
+	if task != nil {
+		e.Container.Restart += int(task.Restarts)
+	}
+	replaced := a.NextAllocation != "" || a.DesiredStatus == api.AllocDesiredStatusEvict
+	switch a.ClientStatus {
+	case api.AllocClientStatusRunning:
+		e.State = launch.Running
+	case api.AllocClientStatusComplete:
+		e.State, e.Exit = launch.Done, exit(task)
+		if replaced { // its machine was drained, or another job was more important
+			e.State = launch.Exited
+		}
+	case api.AllocClientStatusFailed:
+		e.State, e.Exit = launch.Failed, exit(task)
+		if replaced {
+			e.State = launch.Exited
+		}
+		if e.Exit.OK() {
+			e.Exit = launch.Exit{Code: -1, Error: cmp.Or(lastMessage(task), a.ClientDescription)}
+		}
+	case api.AllocClientStatusLost, api.AllocClientStatusUnknown:
+		e.State, e.Exit = launch.Exited, launch.Exit{Code: -1, Error: "its machine was lost"}
+	default: // pending: it begins, or waits for its restart
+		if task == nil || task.Restarts == 0 {
+			return e, false
+		}
+		e.State, e.Exit = launch.Exited, exit(task)
+		e.Container.Restart--
+	}
+	return e, true
+}
+
+// exit says how the latest run of a task has ended.
+func exit(task *api.TaskState) launch.Exit {
+	if task == nil {
+		return launch.Exit{}
+	}
+	for _, e := range slices.Backward(task.Events) {
+		if e.Type != api.TaskTerminated {
+			continue
+		}
+		if n, _ := strconv.Atoi(e.Details["signal"]); n != 0 { // a number, or absent
+			return launch.Exit{Code: -1, Signal: signalName(n)}
+		}
+		status, _ := strconv.Atoi(e.Details["exit_code"]) // a number, or absent
+		return launch.Exit{Code: status}
+	}
+	return launch.Exit{}
+}
+
+// lastMessage is why a task could not be started: the last that was said of it, before that it is not tried again.
+func lastMessage(task *api.TaskState) string {
+	if task == nil {
+		return ""
+	}
+	for _, e := range slices.Backward(task.Events) {
+		if e.Type != api.TaskNotRestarting && e.Type != api.TaskKilling && e.Type != api.TaskKilled {
+			return e.DisplayMessage
+		}
+	}
+	return ""
+}
+
+// signalName is a signal as Go calls it: "killed".
+func signalName(n int) string { return syscall.Signal(n).String() }
