@@ -167,11 +167,11 @@ func (t *Tree) describe(slot uint32) string {
 		kind = "d"
 	}
 	return fmt.Sprintf("inode=\"%s\":%s:%s:%s%s", t.pathOf(slot), t.people.name(n.owner), t.people.name(n.group), kind,
-		permText(n.perm))
+		PermText(n.perm))
 }
 
-// permText writes permission bits as ls does.
-func permText(perm uint16) string {
+// PermText writes permission bits as ls does: "rwxr-xr-t".
+func PermText(perm uint16) string {
 	s := Access(perm>>6&7).String() + Access(perm>>3&7).String() + Access(perm&7).String()
 	switch {
 	case perm&sticky == 0:
