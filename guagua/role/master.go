@@ -261,7 +261,7 @@ func (m *master) begin(b superstep.Begin) {
 		Scratch: m.job.Scratch, Patient: m.job.Config.MinRatio == 1,
 	}
 	m.turn.Store(&turn{b.Position, b.Iteration, fold.New(m.job.Program.Reducer(), m.pool, o)})
-	m.stats.begin()
+	m.stats.begin(b.Position)
 }
 
 // announce sends an order, the master result if the worker does not have it, and to two workers the master's state.

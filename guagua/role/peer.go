@@ -15,6 +15,7 @@ import (
 type peer struct {
 	link   link.Link
 	member superstep.Member
+	sent   func(outgoing) // called when a message has been sent
 	wake   chan struct{}
 	given  int // up to which iteration it was given lines; for the master's loop
 
@@ -30,8 +31,8 @@ type outgoing struct {
 	payload *payload // message is this one's; released when it was sent
 }
 
-func newPeer(l link.Link, m superstep.Member) *peer {
-	return &peer{link: l, member: m, wake: make(chan struct{}, 1)}
+func newPeer(l link.Link, m superstep.Member, sent func(outgoing)) *peer {
+	return &peer{link: l, member: m, sent: sent, wake: make(chan struct{}, 1)}
 }
 
 // send queues messages. An announce replaces those that still wait.
@@ -83,6 +84,7 @@ func (p *peer) write(ctx context.Context) {
 				p.link.Close() // the reader notices
 				return
 			}
+			p.sent(o)
 		}
 		if ending {
 			p.link.Close()

@@ -58,7 +58,7 @@ func (m *master) greet(l link.Link) *peer {
 			return nil
 		}
 	}
-	p := newPeer(l, j.From)
+	p := newPeer(l, j.From, m.sent)
 	if old := m.peers[j.From.Index]; old != nil {
 		old.end()
 	}
@@ -67,6 +67,13 @@ func (m *master) greet(l link.Link) *peer {
 	m.mu.Unlock()
 	m.signal()
 	return p
+}
+
+// sent notes when a worker has been given its order.
+func (m *master) sent(o outgoing) {
+	if o.head.Kind == wire.Announce {
+		m.stats.sent(o.head.Member.Index, o.head.Position)
+	}
 }
 
 // listen takes what a worker says until its link breaks.

@@ -2,6 +2,7 @@ package role
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -9,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/seed3322913c/runner/guagua"
 	"github.com/seed3322913c/runner/guagua/superstep"
@@ -213,6 +216,40 @@ func TestPartialCompletion(t *testing.T) {
 		}
 		if y.summary.Workers[2].Missing < 1 || y.summary.Partial < 1 || y.summary.Workers[1].Missing != 0 {
 			t.Errorf("%+v", y.summary)
+		}
+		if y.counters["Guagua/MISSING_RESULTS"] < 1 {
+			t.Error(y.counters)
+		}
+	})
+}
+
+// TestTimesOfEachWorker: worker i computes for i+1 seconds, and waits for the slowest.
+func TestTimesOfEachWorker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &descent{size: 2, kind: guagua.Vectors}
+		y := newYard(t, d.app(), 3, 4)
+		d.before = func(ctx context.Context, s *guagua.Step) error {
+			return wait(ctx, time.Duration(1+s.Env.Worker)*time.Second) // nothing on the master
+		}
+		y.startAll()
+		y.finished()
+		var line struct {
+			Seconds, Compute, Wait float64
+			Workers                map[string][]float64
+		}
+		text, _, _ := strings.Cut(y.output("metrics.jsonl"), "\n")
+		if err := json.Unmarshal([]byte(text), &line); err != nil {
+			t.Fatal(err)
+		}
+		want := map[string][]float64{"compute": {1, 2, 3}, "wait": {2, 1, 0}, "broadcast": {0, 0, 0}, "transfer": {0, 0, 0}}
+		if diff := cmp.Diff(want, line.Workers); diff != "" {
+			t.Error(diff)
+		}
+		if line.Seconds != 3 || line.Compute != 2 || line.Wait != 1 {
+			t.Errorf("%+v", line)
+		}
+		if w := y.summary.Workers; w[0].Wait != 8 || w[2].Compute != 12 || w[2].Wait != 0 {
+			t.Errorf("%+v", w)
 		}
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/seed3322913c/runner/guagua"
+	"github.com/seed3322913c/runner/guagua/superstep"
 )
 
 // Summary is what a master's attempt leaves for people.
@@ -24,14 +25,17 @@ type Summary struct {
 	Last       float64  `json:"last,omitempty"` // the last "loss" recorded
 }
 
-// Worker is what became of one worker's time.
+// Worker is what became of one worker's time, in seconds.
 type Worker struct {
-	Compute float64 `json:"compute"` // seconds of computing
-	Late    float64 `json:"late"`    // seconds that its results came after the median
-	Missing int     `json:"missing"` // iterations that went on without it
+	Compute   float64 `json:"compute"`   // computing
+	Broadcast float64 `json:"broadcast"` // from the start of the iteration until the master result had been sent to it
+	Transfer  float64 `json:"transfer"`  // the rest of the time until its result was there: mostly data on its way
+	Wait      float64 `json:"wait"`      // from then until the last result was there
+	Late      float64 `json:"late"`      // what its results came after the median
+	Missing   int     `json:"missing"`   // iterations that went on without it
 }
 
-// stats measures a master's iterations. result and dropped are for readers, the rest for the loop.
+// stats measures a master's iterations. result and dropped are for readers, sent for writers, the rest for the loop.
 type stats struct {
 	begun    time.Time // the master
 	since    time.Time // its first turn
@@ -42,35 +46,46 @@ type stats struct {
 	partial  int
 	last     float64
 
-	mu       sync.Mutex      // guards what follows
-	turn     time.Time       // when the turn began
-	arrivals []time.Duration // of this turn, by worker, below 0 if nothing has come
-	compute  []time.Duration
+	mu    sync.Mutex // guards what follows
+	turn  time.Time  // when the turn began
+	at    superstep.Position
+	times []times // of this turn, by worker
+}
+
+// times are those of a worker in one turn.
+type times struct {
+	came    bool
+	sent    time.Duration // until the order, and the master result with it, had been sent to it
+	arrival time.Duration // until its result was there
+	compute time.Duration
 }
 
 func newStats(workers int) *stats {
 	now := time.Now()
-	s := &stats{begun: now, turn: now, workers: make([]Worker, workers)}
-	s.arrivals, s.compute = make([]time.Duration, workers), make([]time.Duration, workers)
-	return s
+	return &stats{begun: now, turn: now, workers: make([]Worker, workers), times: make([]times, workers)}
 }
 
-func (s *stats) begin() {
+func (s *stats) begin(at superstep.Position) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.turn = time.Now()
-	if s.since.IsZero() {
-		s.since = s.turn
-	}
-	for i := range s.arrivals {
-		s.arrivals[i] = -1
+	s.turn, s.at = time.Now(), at
+	clear(s.times)
+}
+
+// sent says that a worker has been sent the order of a turn.
+func (s *stats) sent(index int, at superstep.Position) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if at == s.at {
+		s.times[index].sent = time.Since(s.turn)
 	}
 }
 
 func (s *stats) result(index int, compute time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.arrivals[index], s.compute[index] = time.Since(s.turn), compute
+	t := &s.times[index]
+	t.came, t.arrival, t.compute = true, time.Since(s.turn), compute
 }
 
 func (s *stats) dropped() { s.late.Add(1) }
@@ -78,38 +93,67 @@ func (s *stats) dropped() { s.late.Add(1) }
 func (s *stats) arrived() { s.gathered = time.Now() }
 
 // computed closes an iteration and returns its times in seconds: all of it, the median worker's computing, waiting for
-// those slower than the median, the master's own part, and what remains, which is mostly data on its way.
+// those slower than the median, the master's own part, and what remains, which is mostly data on its way. If there are
+// not too many workers, the times of each are there too.
 func (s *stats) computed(step *guagua.Step) map[string]any {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
 	var arrivals, compute []time.Duration
-	for i, a := range s.arrivals {
-		if a >= 0 {
-			arrivals, compute = append(arrivals, a), append(compute, s.compute[i])
-		} else {
-			s.workers[i].Missing++
+	for _, t := range s.times {
+		if t.came {
+			arrivals, compute = append(arrivals, t.arrival), append(compute, t.compute)
 		}
 	}
 	slices.Sort(arrivals)
 	slices.Sort(compute)
-	middle := arrivals[len(arrivals)/2]
-	for i, a := range s.arrivals {
-		if a >= 0 {
-			s.workers[i].Compute += s.compute[i].Seconds()
-			s.workers[i].Late += max(0, a-middle).Seconds()
-		}
-	}
+	middle, last := arrivals[len(arrivals)/2], arrivals[len(arrivals)-1]
 	s.done++
 	if len(step.Missing) > 0 {
 		s.partial++
 	}
 	all, own := now.Sub(s.turn), now.Sub(s.gathered)
-	work, wait := compute[len(compute)/2], arrivals[len(arrivals)-1]-middle
+	work, wait := compute[len(compute)/2], last-middle
 	return map[string]any{
 		"seconds": seconds(all), "compute": seconds(work), "wait": seconds(wait), "aggregate": seconds(own),
-		"transfer": seconds(max(0, all-work-wait-own)),
+		"transfer": seconds(max(0, all-work-wait-own)), "workers": s.eachLocked(middle, last),
 	}
+}
+
+// maxListed is how many workers a line tells the times of; of more workers the sums in the summary must do.
+const maxListed = 64
+
+// eachLocked adds to the workers' sums, and returns their times of this turn for the line, null for who is missing.
+func (s *stats) eachLocked(middle, last time.Duration) map[string][]any {
+	line := map[string][]any{}
+	for i, t := range s.times {
+		w := &s.workers[i]
+		if !t.came {
+			w.Missing++
+		} else {
+			w.Late += max(0, t.arrival-middle).Seconds()
+		}
+		for _, part := range []struct {
+			name string
+			sum  *float64
+			took time.Duration
+		}{
+			{"compute", &w.Compute, t.compute}, {"broadcast", &w.Broadcast, t.sent},
+			{"transfer", &w.Transfer, max(0, t.arrival-t.sent-t.compute)}, {"wait", &w.Wait, last - t.arrival},
+		} {
+			switch {
+			case t.came:
+				*part.sum += part.took.Seconds()
+				line[part.name] = append(line[part.name], seconds(part.took))
+			default:
+				line[part.name] = append(line[part.name], nil)
+			}
+		}
+	}
+	if len(s.times) > maxListed {
+		return nil
+	}
+	return line
 }
 
 // seconds rounds to a millionth.

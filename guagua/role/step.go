@@ -59,6 +59,10 @@ func (m *master) adopt(at superstep.Point, data []byte) {
 // record makes the line of an iteration, and shows it.
 func (m *master) record(step *guagua.Step) error {
 	times := m.stats.computed(step)
+	if n := len(step.Missing); n > 0 {
+		m.env.Logf("%s goes on without workers %v", iteration(step.Iteration), step.Missing)
+		m.job.News.Count("Guagua", "MISSING_RESULTS", int64(n))
+	}
 	r := step.Recorded()
 	if r == nil {
 		return nil
