@@ -7,6 +7,7 @@ import (
 
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/mapreduce/commit"
+	"github.com/seed3322913c/runner/mapreduce/merge"
 	"github.com/seed3322913c/runner/scheduler"
 )
 
@@ -83,6 +84,8 @@ type reduceResult struct {
 	Segments int64       `json:"segments"` // partitions of maps that were read with the right checksum
 	Records  int64       `json:"records"`
 	Groups   int64       `json:"groups"`
+	Stored   int64       `json:"stored"`        // bytes of the segments
+	Hot      []merge.Hot `json:"hot,omitempty"` // keys with the most records
 	Part     writtenPart `json:"part"`
 }
 

@@ -17,12 +17,13 @@ type Summary struct {
 	Parts    int          `json:"parts"`
 	Finished time.Time    `json:"finished"`
 	Totals   proof.Totals `json:"totals"`
+	Skew     *Skew        `json:"skew,omitempty"` // nil: the job is map-only
 }
 
 // Commit implements scheduler.Engine. It first proves that nothing was lost and nothing counted twice.
 func (e *Engine) Commit(ctx context.Context, in scheduler.Outputs, _ scheduler.Counters) (json.RawMessage, error) {
 	const op = "mapreduce.Commit"
-	m, parts, err := e.prove(ctx, in)
+	l, err := e.prove(ctx, in)
 	if err != nil {
 		return nil, errs.E(op, errs.Other, nil, err)
 	}
@@ -30,29 +31,35 @@ func (e *Engine) Commit(ctx context.Context, in scheduler.Outputs, _ scheduler.C
 	if err != nil {
 		return nil, err
 	}
-	if m, err = out.Commit(ctx, parts, m); err != nil {
+	m, err := out.Commit(ctx, l.parts, l.manifest)
+	if err != nil {
 		return nil, err
 	}
-	return encode(Summary{Output: e.job.Output, Parts: len(m.Parts), Finished: m.Finished, Totals: m.Totals})
+	s := Summary{Output: e.job.Output, Parts: len(m.Parts), Finished: m.Finished, Totals: m.Totals}
+	if m.Totals.Reduces > 0 {
+		skew := l.skew.settled()
+		s.Skew = &skew
+	}
+	return encode(s)
 }
 
-// prove makes the manifest of the job from the results that were taken, and checks that it balances.
-func (e *Engine) prove(ctx context.Context, in scheduler.Outputs) (proof.Manifest, []commit.Part, error) {
+// prove adds up the results that were taken to the manifest of the job, and checks that it balances.
+func (e *Engine) prove(ctx context.Context, in scheduler.Outputs) (*ledger, error) {
 	if err := e.load(ctx); err != nil {
-		return proof.Manifest{}, nil, err
+		return nil, err
 	}
 	digest, err := proof.Digest(e.job)
 	if err != nil {
-		return proof.Manifest{}, nil, err
+		return nil, err
 	}
-	l := ledger{manifest: proof.Manifest{
+	l := &ledger{manifest: proof.Manifest{
 		Job: e.job.ID, Name: e.job.Name, Spec: digest, Finished: e.opts.Now().UTC(), Parts: []proof.Part{},
 	}}
 	t := &l.manifest.Totals
 	t.SplitsPlanned, t.BytesPlanned = int64(len(e.splits)), e.plan.Bytes
 	opts, err := optionsOf(e.job)
 	if err != nil {
-		return proof.Manifest{}, nil, err
+		return nil, err
 	}
 	for i, m := range in[mapStage] {
 		if givenUp(m) && t.SplitsGivenUp < int64(opts.mayFail(len(e.splits))) {
@@ -61,25 +68,26 @@ func (e *Engine) prove(ctx context.Context, in scheduler.Outputs) (proof.Manifes
 			continue
 		}
 		if err := l.addMap(i, m, e); err != nil {
-			return proof.Manifest{}, nil, err
+			return nil, err
 		}
 	}
 	for i, r := range in[reduceStage] {
 		if err := l.addReduce(i, r); err != nil {
-			return proof.Manifest{}, nil, err
+			return nil, err
 		}
 	}
 	if e.plan.Shuffle.Partitions > 0 {
 		t.Reduces = int64(len(in[reduceStage]))
 		t.SegmentsPlanned = (t.SplitsPlanned - t.SplitsGivenUp) * int64(e.plan.Shuffle.Partitions)
 	}
-	return l.manifest, l.parts, t.Check()
+	return l, t.Check()
 }
 
 // ledger adds up results.
 type ledger struct {
 	manifest proof.Manifest
 	parts    []commit.Part
+	skew     Skew
 }
 
 // taken fails unless o is the output of task number index of a stage.
@@ -129,6 +137,7 @@ func (l *ledger) addReduce(i int, o scheduler.Output) error {
 	t.SegmentsRead += r.Segments
 	t.ReduceInputRecords += r.Records
 	t.ReduceInputGroups += r.Groups
+	l.skew.add(o.Attempt.Task, r)
 	l.addPart(r.Part)
 	return nil
 }

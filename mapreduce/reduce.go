@@ -24,7 +24,8 @@ func (t *task) runReduce(ctx context.Context) (reduceResult, error) {
 		return reduceResult{}, err
 	}
 	t.count("SHUFFLED_MAPS", int64(len(p.Maps)))
-	t.count("REDUCE_SHUFFLE_BYTES", in.sum(func(x segment.Index) int64 { _, n := x.Span(); return n }))
+	stored := in.sum(func(x segment.Index) int64 { _, n := x.Span(); return n })
+	t.count("REDUCE_SHUFFLE_BYTES", stored)
 	t.in.values, _ = functions.ParseValueKind(p.Values) // an unknown name is bytes
 	reducer, err := t.roles().reducer(ctx, t.in)
 	if err != nil {
@@ -50,23 +51,27 @@ func (t *task) runReduce(ctx context.Context) (reduceResult, error) {
 	t.count("SPILLED_RECORDS", stats.Spilled)
 	t.countWritten(part.Bytes)
 	segments := in.sum(func(x segment.Index) int64 { return int64(len(x.Parts)) })
-	return reduceResult{Segments: segments, Records: stats.Records, Groups: stats.Groups, Part: part}, nil
+	return reduceResult{
+		Segments: segments, Records: stats.Records, Groups: stats.Groups, Stored: stored, Hot: stats.Hot, Part: part,
+	}, nil
 }
 
 // reduce groups what was gathered and calls the reducer for each group.
 func (t *task) reduce(ctx context.Context, in *segments, r functions.Reducer, out *textOutput) (group.Stats, error) {
 	opts := group.Options{Scratch: t.Scratch, Budget: t.pool.Budget(t.memory - in.budget.Limit()), Values: t.in.values}
 	defer opts.Budget.Close()
+	var groups group.Groups
+	total := max(in.sum(segment.Index.Records), 1)
+	opts.Alive = func() {
+		done := float64(groups.Stats().Records) / float64(total)
+		t.r.Progress(int64(float64(in.payload.Bytes) * (1 + done) / 2))
+	}
 	groups, each, err := t.group(ctx, in, r, opts)
 	if err != nil {
 		return group.Stats{}, err
 	}
 	defer groups.Close()
-	total := max(in.sum(segment.Index.Records), 1)
-	out.flushed = func() {
-		done := float64(groups.Stats().Records) / float64(total)
-		t.r.Progress(int64(float64(in.payload.Bytes) * (1 + done) / 2))
-	}
+	out.flushed = opts.Alive
 	if each != nil {
 		err = each.Each(ctx, out.EmitInt64)
 	} else {

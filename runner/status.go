@@ -81,6 +81,9 @@ func describe(job scheduler.Job, s embedded.Status) string {
 			facts = append(facts, rate)
 		}
 		fmt.Fprintf(&b, "  %s\n  %s", strings.Join(facts, "   "), outputLine(job.Output, m, nil))
+		if line := skewLine(m); line != "" {
+			fmt.Fprintf(&b, "  %s", line)
+		}
 	}
 	if line := slowest(s.Report); line != "" {
 		fmt.Fprintf(&b, "  %s      runner logs %s --task %s\n", line, short(job.ID), s.Slowest[0].ID.Task)

@@ -91,7 +91,19 @@ func success(job scheduler.Job, r am.Report, names []string) string {
 	}
 	line += fmt.Sprintf(" %s in, %s out.\n", format.Plural(m.Totals.InputRecords, "record"),
 		format.Count(m.Totals.OutputRecords))
-	return line + proofLine(m.Totals) + outputLine(job.Output, m, names)
+	return line + proofLine(m.Totals) + skewLine(m) + outputLine(job.Output, m, names)
+}
+
+// skewLine says what is worth knowing about how the work was divided, if anything.
+func skewLine(m mapreduce.Summary) string {
+	if m.Skew == nil {
+		return ""
+	}
+	sentence := m.Skew.Sentence(m.Totals.ReduceInputRecords)
+	if sentence == "" {
+		return ""
+	}
+	return "Skew: " + sentence + ".\n"
 }
 
 // proofLine says what was checked before the output was published.

@@ -36,7 +36,13 @@ func someJob(t *testing.T) (scheduler.Job, am.Report) {
 		SplitsRead: 824, BytesRead: 102_400_000_000, InputRecords: 893412, Reduces: 16, ReduceInputRecords: 1000,
 		OutputRecords: 41284, OutputBytes: 1_300_000_000, SegmentBytes: 9_800_000_000,
 	}
-	result, err := json.Marshal(mapreduce.Summary{Output: "file:///elsewhere", Parts: 2, Totals: totals})
+	task := func(i int) scheduler.TaskID { return scheduler.TaskID{Stage: "reduce", Index: i} }
+	skew := mapreduce.Skew{
+		Mean: 100_000, Largest: []mapreduce.Load{{Task: task(3), Records: 800_000}, {Task: task(1), Records: 10}},
+		Hot: []mapreduce.HotKey{{Key: "the", Records: 500_000, Task: task(3)}},
+	}
+	totals.ReduceInputRecords = 1_000_000
+	result, err := json.Marshal(mapreduce.Summary{Output: "file:///elsewhere", Parts: 2, Totals: totals, Skew: &skew})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +69,8 @@ func someJob(t *testing.T) (scheduler.Job, am.Report) {
 func TestSuccess(t *testing.T) {
 	job, r := someJob(t)
 	want := `Done in 1m02s. 893,412 records in, 41,284 out.
-Proof: 824 splits of 102.4 GB read once, 1,000 records out of maps = into reduces, every block's checksum seen.
+Proof: 824 splits of 102.4 GB read once, 1,000,000 records out of maps = into reduces, every block's checksum seen.
+Skew: reduce-3 had 80% of all records, 50% the key "the" alone; a combiner would fold it, more reducers would not help.
 Output: out/words/part-r-00000, part-r-00001, _SUCCESS
 `
 	if diff := cmp.Diff(want, success(job, r, []string{"part-r-00000", "part-r-00001"})); diff != "" {
@@ -76,6 +83,7 @@ func TestDescribe(t *testing.T) {
 	want := `7k2f-wordcount  SUCCEEDED  1m02s  824 maps (3 tried again: 2 lost, 1 failed)  16 reduces
   in 102.4 GB   out 1.3 GB   shuffled 9.8 GB   1.7 GB/s
   Output: out/words (2 parts, 1.3 GB)
+  Skew: reduce-3 had 80% of all records, 50% the key "the" alone; a combiner would fold it, more reducers would not help.
   slowest: map-311 on executor-5.0, 14.0 s (median 3.0 s)      runner logs 7k2f --task map-311
 `
 	if diff := cmp.Diff(want, describe(job, embedded.Status{Report: r})); diff != "" {

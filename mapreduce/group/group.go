@@ -20,20 +20,23 @@ import (
 
 	"github.com/seed3322913c/runner/functions"
 	"github.com/seed3322913c/runner/mapreduce/arena"
+	"github.com/seed3322913c/runner/mapreduce/merge"
 )
 
 // Options are what both ways of grouping need to know.
 type Options struct {
 	Scratch string              // where runs go that memory does not hold
 	Budget  *arena.Budget       // bounds the memory, beside what the ranges hold
+	Alive   func()              // called now and then while Reduce reads records; may be nil
 	Values  functions.ValueKind // what a reducer's values are; but for ValueBytes they also are Int64Values
 }
 
 // Stats counts what went through.
 type Stats struct {
-	Records int64 // of the maps, read so far: all of them when Reduce is done, a Fold has read them before
-	Groups  int64 // handed to the reducer so far
-	Spilled int64 // records written to scratch files
+	Records int64       // of the maps, read so far: all of them when Reduce is done, a Fold has read them before
+	Groups  int64       // handed to the reducer so far
+	Spilled int64       // records written to scratch files
+	Hot     []merge.Hot // the groups of the most records, when Reduce is done; a Fold has none, since it leaves one of each key
 }
 
 // Groups is what a reducer works through, once. It is used by one goroutine.

@@ -21,7 +21,7 @@ type MergeOptions struct {
 type Merge struct {
 	merger *merge.Merger
 	by     merge.Grouping
-	groups int64
+	groups merge.Groups
 }
 
 var _ Groups = (*Merge)(nil)
@@ -29,7 +29,7 @@ var _ Groups = (*Merge)(nil)
 // NewMerge opens the ranges, every partition of each as a sorted stream, and merges until so few streams are left that
 // the rest can be done while reducing. Values of a key come in the order of the ranges.
 func NewMerge(ctx context.Context, in []*segment.Range, opts MergeOptions) (*Merge, error) {
-	m := &Merge{by: merge.Grouping{Compare: opts.Group, Values: opts.Values}}
+	m := &Merge{by: merge.Grouping{Compare: opts.Group, Values: opts.Values, Alive: opts.Alive}}
 	if opts.Group == nil {
 		m.by.Compare = opts.Compare
 	}
@@ -55,14 +55,14 @@ func NewMerge(ctx context.Context, in []*segment.Range, opts MergeOptions) (*Mer
 
 // Reduce implements Groups.
 func (m *Merge) Reduce(ctx context.Context, r functions.Reducer, out functions.Emitter) error {
-	n, err := merge.Reduce(ctx, m.merger, m.by, r, out)
-	m.groups += n
+	var err error
+	m.groups, err = merge.Reduce(ctx, m.merger, m.by, r, out)
 	return err
 }
 
 // Stats implements Groups.
 func (m *Merge) Stats() Stats {
-	return Stats{Records: m.merger.Read(), Groups: m.groups, Spilled: m.merger.Spilled()}
+	return Stats{Records: m.merger.Read(), Groups: m.groups.Count, Spilled: m.merger.Spilled(), Hot: m.groups.Hot}
 }
 
 // Close implements Groups.

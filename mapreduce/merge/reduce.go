@@ -21,19 +21,24 @@ type Iterator interface {
 type Grouping struct {
 	Compare func(a, b []byte) int // 0: the same group; nil: only equal keys
 	Values  functions.ValueKind   // what the values are; but for ValueBytes they can be had as int64 too
+	Alive   func()                // called after some thousand records, if not nil
 }
 
-// Reduce calls r for each group of it, and returns how many there were. Values that r leaves unread are skipped. An
+// Reduce calls r for each group of it, and returns what they were. Values that r leaves unread are skipped. An
 // error of it, or a value that is not the number that r takes it for, ends it even if r does not notice.
-func Reduce(ctx context.Context, it Iterator, by Grouping, r functions.Reducer, out functions.Emitter) (int64, error) {
+func Reduce(ctx context.Context, it Iterator, by Grouping, r functions.Reducer, out functions.Emitter) (Groups, error) {
+	var groups Groups
 	v := &values{stopped: ctx.Err, it: it, compare: by.Compare}
+	if by.Alive != nil {
+		v.stopped = func() error { by.Alive(); return ctx.Err() }
+	}
 	var given functions.Values = v
 	if by.Values != functions.ValueBytes {
 		given = &int64Values{v, by.Values}
 	}
-	groups := int64(0)
 	for it.Record() != nil {
 		v.begin()
+		before := v.seen
 		err := r.Reduce(v.key, given, out)
 		if v.err != nil {
 			return groups, v.err
@@ -46,7 +51,7 @@ func Reduce(ctx context.Context, it Iterator, by Grouping, r functions.Reducer, 
 		if v.err != nil {
 			return groups, v.err
 		}
-		groups++
+		groups.add(v.key, v.seen-before)
 	}
 	return groups, nil
 }
@@ -59,7 +64,7 @@ type values struct {
 	key     []byte // the group's first, with slack
 	fresh   bool   // the current record was not yet handed out
 	ended   bool
-	seen    uint
+	seen    int64 // records that were left behind
 	err     error
 }
 
