@@ -2,7 +2,6 @@ package mapreduce
 
 import (
 	"context"
-	"slices"
 	"strings"
 
 	"github.com/seed3322913c/runner/infra/errs"
@@ -33,23 +32,19 @@ func CheckBefore(
 
 // checked is what Check has found out.
 type checked struct {
-	opts  Options
-	files []split.File
+	opts Options
+	ways []reading
 }
 
 func check(
 	ctx context.Context, job scheduler.Job, resolve store.Resolve, made func(input string) bool,
 ) (checked, error) {
-	const op = "mapreduce.Check"
 	opts, err := optionsOf(job)
+	if err == nil {
+		err = opts.checkPlaces(job)
+	}
 	if err != nil {
 		return checked{}, err
-	}
-	switch {
-	case len(job.Input) == 0:
-		return checked{}, errs.Errorf(op, errs.Invalid, nil, "the job has no input; say --input FILE, FOLDER or GLOB")
-	case job.Output == "":
-		return checked{}, errs.Errorf(op, errs.Invalid, nil, "the job has no output; say --output FOLDER")
 	}
 	if err := (roles{job, opts}).check(ctx); err != nil {
 		return checked{}, err
@@ -58,17 +53,19 @@ func check(
 	if err != nil {
 		return checked{}, err
 	}
-	files, err := split.List(ctx, resolve, slices.DeleteFunc(slices.Clone(job.Input), made))
-	if err != nil {
+	c := checked{opts: opts}
+	if c.ways, err = opts.list(ctx, job, resolve, made); err != nil {
 		return checked{}, err
 	}
-	if err := apart(job, files); err != nil {
-		return checked{}, err
+	for _, way := range c.ways {
+		if err := apart(job, way.files); err != nil {
+			return checked{}, err
+		}
 	}
 	if err := out.Check(ctx); err != nil {
 		return checked{}, err
 	}
-	return checked{opts, files}, nil
+	return c, nil
 }
 
 // apart fails if the next run of the job would read what this one writes, or if this one would replace what it reads.

@@ -40,6 +40,7 @@ type Engine struct {
 // plan is the head of jobs/<id>/splits.
 type plan struct {
 	Bytes   int64     `json:"bytes"` // of input
+	Ends    []int     `json:"ends"`  // for each way to read, the number of the first map after those of it
 	Shuffle shuffling `json:"shuffle"`
 }
 
@@ -118,13 +119,15 @@ func (e *Engine) compile(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	splits, err := e.split(ctx, c)
-	if err != nil {
-		return err
-	}
-	var p plan
-	for _, f := range c.files {
-		p.Bytes += f.Size
+	p := plan{Bytes: c.bytes()}
+	splits := make([]split.Split, c.opts.Maps)
+	for _, way := range c.ways {
+		more, err := e.split(ctx, way)
+		if err != nil {
+			return err
+		}
+		splits = append(splits, more...)
+		p.Ends = append(p.Ends, len(splits))
 	}
 	if !c.opts.MapOnly() {
 		if p.Shuffle, err = e.divide(ctx, c, p.Bytes); err != nil {
@@ -268,7 +271,9 @@ func (e *Engine) Payload(ctx context.Context, task scheduler.TaskID, in schedule
 	}
 	switch {
 	case task.Stage == mapStage && task.Index < len(e.splits):
-		return encode(mapPayload{Split: e.splits[task.Index].Append(nil), Shuffle: e.plan.Shuffle})
+		return encode(mapPayload{
+			Split: e.splits[task.Index].Append(nil), Way: wayOf(e.plan.Ends, task.Index), Shuffle: e.plan.Shuffle,
+		})
 	case task.Stage == reduceStage:
 		if err := e.loadCut(ctx); err != nil {
 			return nil, errs.E(op, errs.Other, task, err)

@@ -24,12 +24,16 @@ type roles struct {
 
 // check fails, in one sentence, if one of the functions does not exist or cannot run with the job's parameters.
 func (f roles) check(ctx context.Context) error {
-	r := builtin.Roles{Mapper: f.opts.Mapper, Combiner: f.opts.Combiner, Reducer: f.opts.Reducer}
-	if err := r.Check(f.opts.OutputFormat.Others(f.opts.Format.Others(f.opts.Set))); err != nil {
-		return err
+	mappers := f.opts.mappers()
+	for i := range mappers {
+		way := f.opts.way(i)
+		r := builtin.Roles{Mapper: way.Mapper, Combiner: way.Combiner, Reducer: way.Reducer, Others: mappers}
+		if err := r.Check(f.opts.ownParams(way.Set)); err != nil {
+			return err
+		}
 	}
 	var pkg functions.Package
-	for _, ref := range []functions.Ref{f.opts.Mapper, f.opts.Combiner, f.opts.Reducer} {
+	for _, ref := range append(mappers, f.opts.Combiner, f.opts.Reducer) {
 		switch {
 		case ref.Exec != "":
 			if err := f.checkFolder(); err != nil {
@@ -47,6 +51,38 @@ func (f roles) check(ctx context.Context) error {
 		}
 		if _, err := pkg.Find(ref.Go); err != nil {
 			return err
+		}
+	}
+	return f.checkValues(pkg, mappers)
+}
+
+// checkValues fails unless all mappers put out values of one kind, since they meet in the reducers.
+func (f roles) checkValues(pkg functions.Package, mappers []functions.Ref) error {
+	if f.opts.MapOnly() {
+		return nil
+	}
+	var first functions.ValueKind
+	for i, ref := range mappers {
+		kind := functions.ValueText // of programs
+		if ref.Builtin != "" {
+			m, err := builtin.Mapper(ref.Builtin, f.opts.way(i).Set)
+			if err != nil {
+				return err
+			}
+			kind = functions.ValueKindOf(m)
+		} else if ref.Go != "" {
+			d, err := pkg.Find(ref.Go)
+			if err != nil {
+				return err
+			}
+			kind, _ = functions.ParseValueKind(d.Values) // an unknown name is bytes
+		}
+		if i == 0 {
+			first = kind
+		} else if kind != first {
+			return errs.Errorf("mapreduce.Check", errs.Invalid, nil,
+				"the mappers %s and %s cannot share a reducer: values of one are %s, of the other %s",
+				mappers[0], ref, first, kind)
 		}
 	}
 	return nil

@@ -2,8 +2,10 @@ package mapreduce
 
 import (
 	"context"
+	"strconv"
 
 	"github.com/seed3322913c/runner/functions"
+	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/mapreduce/arena"
 	"github.com/seed3322913c/runner/mapreduce/collect"
 	"github.com/seed3322913c/runner/mapreduce/segment"
@@ -22,6 +24,12 @@ func (t *task) runMap(ctx context.Context) (mapResult, error) {
 		return mapResult{}, err
 	}
 	t.r.Status(s.String())
+	if p.Way >= t.opts.ways() {
+		return mapResult{}, errs.Errorf("mapreduce.Map", errs.Corrupt, t.ID, "there is no input %d", p.Way)
+	}
+	generate := t.opts.Maps > 0
+	t.opts = t.opts.way(p.Way)
+	t.in.env = attemptEnv{t.r, t.ID, t.opts.Set}
 	mapper, err := t.roles().mapper(ctx, t.in)
 	if err != nil {
 		return mapResult{}, failed("mapreduce.Map", t.in.id, err)
@@ -30,6 +38,9 @@ func (t *task) runMap(ctx context.Context) (mapResult, error) {
 	budget := t.pool.Budget(t.memory)
 	defer budget.Close()
 	in := newInput(split.NewSource(t.resolve, s), mapper, text.Options{Budget: budget})
+	if generate {
+		in.lines, in.framed = &generated{number: strconv.Itoa(t.ID.Task.Index)}, true
+	}
 	defer in.Close()
 
 	var result mapResult

@@ -13,8 +13,8 @@ import (
 // maxLineMaps is how many maps format.NLine makes at most: what is planned is kept in memory.
 const maxLineMaps = 100_000
 
-// split divides the input among maps.
-func (e *Engine) split(ctx context.Context, c checked) ([]split.Split, error) {
+// split divides what is read in one way among maps.
+func (e *Engine) split(ctx context.Context, c reading) ([]split.Split, error) {
 	if c.opts.Format == format.NLine {
 		return e.splitLines(ctx, c)
 	}
@@ -25,7 +25,7 @@ func (e *Engine) split(ctx context.Context, c checked) ([]split.Split, error) {
 
 // splitLines gives each map the same number of lines of one file. It reads all files that are not compressed; of those
 // that are each is a split.
-func (e *Engine) splitLines(ctx context.Context, c checked) ([]split.Split, error) {
+func (e *Engine) splitLines(ctx context.Context, c reading) ([]split.Split, error) {
 	n, err := c.opts.Format.Number(c.opts.Set)
 	if err != nil {
 		return nil, err
@@ -34,6 +34,8 @@ func (e *Engine) splitLines(ctx context.Context, c checked) ([]split.Split, erro
 	for _, f := range c.files {
 		switch {
 		case f.Size == 0:
+		case f.Compressed() && len(splits) >= maxLineMaps:
+			return nil, tooManyMaps(n)
 		case f.Compressed():
 			splits = append(splits, split.Split{{File: f, Length: f.Size}})
 		default:
@@ -65,12 +67,16 @@ func (e *Engine) appendLines(ctx context.Context, to []split.Split, f split.File
 			return nil, errs.E(op, errs.Other, f.URI, err)
 		case bytes == 0:
 			return nil, errs.Errorf(op, errs.Invalid, nil, "input %s was changed while the job was planned", f.URI)
-		case len(to) == maxLineMaps:
-			return nil, errs.Errorf(op, errs.Invalid, nil, "%d lines for each map makes more than %d maps; set %s higher",
-				n, maxLineMaps, format.LinesPerMap)
+		case len(to) >= maxLineMaps:
+			return nil, tooManyMaps(n)
 		}
 		to = append(to, split.Split{{File: f, Offset: at, Length: bytes}})
 		at += bytes
 	}
 	return to, nil
+}
+
+func tooManyMaps(lines int) error {
+	return errs.Errorf("mapreduce.Plan", errs.Invalid, nil, "%d lines for each map makes more than %d maps; set %s higher",
+		lines, maxLineMaps, format.LinesPerMap)
 }

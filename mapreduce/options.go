@@ -19,8 +19,14 @@ const Kind = "mapreduce"
 
 // Options is what a specification says under "mapreduce:", and what Job.Engine holds as JSON.
 type Options struct {
-	// Mapper is applied to every input record. Required.
+	// Mapper is applied to every input record. Required, unless all Inputs have their own.
 	Mapper functions.Ref `json:"mapper,omitzero"`
+
+	// Inputs are parts of the input with mappers or formats of their own: together they are the whole input.
+	Inputs []Input `json:"inputs,omitempty"`
+
+	// Maps is how many maps a job without input has. Each is given one record, its number from 0.
+	Maps int `json:"maps,omitempty"`
 
 	// Combiner folds records of one key on the map side, any number of times, also never.
 	Combiner functions.Ref `json:"combiner,omitzero"`
@@ -137,7 +143,7 @@ func (o Options) backups() bool { return o.Speculative == nil || *o.Speculative 
 
 // inChildren reports whether functions of the job run in processes of their own.
 func (o Options) inChildren() bool {
-	return slices.ContainsFunc([]functions.Ref{o.Mapper, o.Combiner, o.Reducer}, func(r functions.Ref) bool {
+	return slices.ContainsFunc(append(o.mappers(), o.Combiner, o.Reducer), func(r functions.Ref) bool {
 		return r.Go != "" || r.Exec != ""
 	})
 }
@@ -147,8 +153,6 @@ func (o Options) Validate() error {
 	const op = "mapreduce.Options"
 	n, fixed := o.Reducers.Exact()
 	switch {
-	case o.Mapper.IsZero():
-		return errs.Errorf(op, errs.Invalid, nil, "the job has no mapper; name one, as in mapper: {builtin: wordcount}")
 	case fixed && (n < 0 || n > MaxReducers):
 		return errs.Errorf(op, errs.Invalid, nil, "reducers is %d; say auto, or a number from 0 to %d", n, MaxReducers)
 	case n > 0 && o.Reducer.IsZero():
@@ -162,7 +166,7 @@ func (o Options) Validate() error {
 	case o.MaxFailedPercent < 0 || o.MaxFailedPercent > 100:
 		return errs.Errorf(op, errs.Invalid, nil, "maxFailedPercent is %d; say a number from 0 to 100", o.MaxFailedPercent)
 	}
-	if err := o.checkFormats(); err != nil {
+	if err := o.checkInputs(); err != nil {
 		return err
 	}
 	if err := o.Key.Validate(); err != nil {
@@ -171,7 +175,7 @@ func (o Options) Validate() error {
 	for _, f := range []struct {
 		role string
 		ref  functions.Ref
-	}{{"mapper", o.Mapper}, {"combiner", o.Combiner}, {"reducer", o.Reducer}} {
+	}{{"combiner", o.Combiner}, {"reducer", o.Reducer}} {
 		if err := checkRef(f.role, f.ref); err != nil {
 			return err
 		}
@@ -179,7 +183,15 @@ func (o Options) Validate() error {
 	return nil
 }
 
-func (o Options) checkFormats() error {
+// checkWay checks what may differ between inputs.
+func (o Options) checkWay() error {
+	if o.Mapper.IsZero() {
+		return errs.Errorf("mapreduce.Options", errs.Invalid, nil,
+			"the job has no mapper; name one, as in mapper: {builtin: wordcount}")
+	}
+	if err := checkRef("mapper", o.Mapper); err != nil {
+		return err
+	}
 	if err := o.Format.Check("format", format.Inputs()); err != nil {
 		return err
 	}

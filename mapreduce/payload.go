@@ -28,7 +28,8 @@ type shuffling struct {
 
 // mapPayload is what a map attempt is told.
 type mapPayload struct {
-	Split   []byte    `json:"split"` // split.Split, encoded
+	Split   []byte    `json:"split"`         // split.Split, encoded
+	Way     int       `json:"way,omitempty"` // which of Options.Inputs it is of
 	Shuffle shuffling `json:"shuffle"`
 }
 

@@ -27,33 +27,49 @@ const (
 // cuts returns the first keys of all but the first of about n ranges that the keys of the job fall into evenly: it runs
 // the mapper over lines from many places of the input. The same job gives the same cuts.
 func (e *Engine) cuts(ctx context.Context, c checked, n int) ([][]byte, error) {
+	var keys keyCollector
+	total := max(c.bytes(), 1)
+	var done int64
+	for _, way := range c.ways {
+		first := keys.limit
+		for _, f := range way.files {
+			done += f.Size
+		}
+		share := int(float64(sampleKeys)*float64(done)/float64(total)) - first
+		if err := e.sample(ctx, way, &keys, share); err != nil {
+			return nil, err
+		}
+	}
+	return evenCuts(keys.keys, n, orderOf(c.opts.Key)), nil
+}
+
+// sample adds about so many keys of what is read in one way.
+func (e *Engine) sample(ctx context.Context, c reading, keys *keyCollector, share int) error {
 	budget := arena.New(arena.Options{}).Budget(sampleMemory)
 	defer budget.Close()
+	first := keys.limit
 	id := scheduler.AttemptID{Task: scheduler.TaskID{Stage: "sample"}}
 	env := attemptEnv{silent{}, id, c.opts.Set}
 	m, err := (roles{e.job, c.opts}).mapper(ctx, instance{id: id, env: env})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer closeFunction(m)
-	var keys keyCollector
 	pieces := places(e.job.ID, c.files)
 	for i, p := range pieces {
-		keys.limit = sampleKeys * (i + 1) / len(pieces)
+		keys.limit = first + share*(i+1)/len(pieces)
 		o := text.Options{Budget: budget, Buffer: 2 * sampleLength}
 		in := newInput(split.NewSource(e.resolve, split.Split{p}), m, o)
-		err := in.feed(ctx, m, &keys, keys.enough)
+		err := in.feed(ctx, m, keys, keys.enough)
 		if err != nil && !errors.Is(err, errEnough) {
-			return nil, errors.Join(in.blame(ctx, err), in.Close())
+			return errors.Join(in.blame(ctx, err), in.Close())
 		}
 		if err := in.Close(); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	if err := cleanup(m, &keys); err != nil { // also hands out what a child process still has
-		return nil, failed("mapreduce.Plan", nil, err)
-	}
-	return evenCuts(keys.keys, n, orderOf(c.opts.Key)), nil
+	keys.limit = first + share
+	return failed("mapreduce.Plan", nil, cleanup(m, keys)) // which also hands out what a child process still has
 }
 
 // places returns pieces of files at random places.

@@ -101,6 +101,9 @@ type Roles struct {
 	Mapper   functions.Ref `json:"mapper"`
 	Combiner functions.Ref `json:"combiner,omitzero"`
 	Reducer  functions.Ref `json:"reducer,omitzero"`
+
+	// Others are mappers of other inputs of the same job: parameters may be theirs.
+	Others []functions.Ref `json:"-"`
 }
 
 // Check reports what is wrong with the built-ins among the roles and with their parameters: a name that there is not,
@@ -117,7 +120,7 @@ func (r Roles) Check(params functions.Params) error {
 			return err
 		}
 	}
-	for _, ref := range []functions.Ref{r.Mapper, r.Combiner, r.Reducer} {
+	for _, ref := range r.all() {
 		if ref.Builtin == "" && !ref.IsZero() {
 			return nil
 		}
@@ -125,12 +128,16 @@ func (r Roles) Check(params functions.Params) error {
 	return params.CheckKnown(r.Params())
 }
 
+func (r Roles) all() []functions.Ref {
+	return append(slices.Clone(r.Others), r.Mapper, r.Combiner, r.Reducer)
+}
+
 // Params returns the parameters that the built-ins among the roles declare.
 func (r Roles) Params() []functions.Param {
 	var all []functions.Param
 	seen := map[string]bool{}
 	for _, f := range table() {
-		if f.Name != r.Mapper.Builtin && f.Name != r.Combiner.Builtin && f.Name != r.Reducer.Builtin {
+		if !slices.ContainsFunc(r.all(), func(ref functions.Ref) bool { return ref.Builtin == f.Name }) {
 			continue
 		}
 		for _, p := range f.Params {

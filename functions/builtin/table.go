@@ -91,7 +91,7 @@ func Jobs() []JobTemplate {
 	return []JobTemplate{
 		{
 			Name: "aggregate", Doc: "sum, min, max, mean or count of the numbers of each key in key<TAB>number lines",
-			Roles: Roles{builtin("aggregate"), builtin("aggregate"), builtin("aggregate")},
+			Roles: Roles{Mapper: builtin("aggregate"), Combiner: builtin("aggregate"), Reducer: builtin("aggregate")},
 			Examples: []string{
 				"runner run aggregate --input sales.tsv --output out/sales",
 				"runner run aggregate --input temperatures/ --output out/mean --set op=mean --set type=float",
@@ -99,7 +99,7 @@ func Jobs() []JobTemplate {
 		},
 		{
 			Name: "grep", Doc: "counts each different match of a regular expression",
-			Roles: Roles{builtin("grep"), builtin("sum"), builtin("sum")},
+			Roles: Roles{Mapper: builtin("grep"), Combiner: builtin("sum"), Reducer: builtin("sum")},
 			Examples: []string{
 				`runner run grep --input logs/ --output out/errors --set 'pattern=ERROR [a-z]+'`,
 				`runner run grep --input logs/ --output out/users --set 'pattern=user=(\w+)' --set group=1`,
@@ -128,12 +128,12 @@ func Jobs() []JobTemplate {
 		},
 		{
 			Name: "wordcount", Doc: "counts each different word",
-			Roles:    Roles{builtin("wordcount"), builtin("sum"), builtin("sum")},
+			Roles:    Roles{Mapper: builtin("wordcount"), Combiner: builtin("sum"), Reducer: builtin("sum")},
 			Examples: []string{"runner run wordcount --input books/ --output out/words"},
 		},
 		{
 			Name: "wordmean", Doc: "counts words and their characters, and gives the mean length of a word",
-			Roles: Roles{builtin("wordmean"), builtin("wordmean"), builtin("wordmean")}, Reducers: 1,
+			Roles: Roles{Mapper: builtin("wordmean"), Combiner: builtin("wordmean"), Reducer: builtin("wordmean")}, Reducers: 1,
 			Examples: []string{"runner run wordmean --input books/ --output out/mean"},
 		},
 	}
