@@ -18,6 +18,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/seed3322913c/runner/hdfsgw/gateway"
+	"github.com/seed3322913c/runner/hdfsgw/namespace"
+	"github.com/seed3322913c/runner/hdfsgw/rpc"
 	"github.com/seed3322913c/runner/hdfsgw/webhdfs"
 	"github.com/seed3322913c/runner/infra/coord"
 	"github.com/seed3322913c/runner/infra/coord/consul"
@@ -32,6 +34,7 @@ import (
 type gatewayOptions struct {
 	store     string
 	http      string
+	rpc       string
 	auth      string
 	tokens    string
 	external  string
@@ -45,6 +48,7 @@ func (o *gatewayOptions) AddFlags(flags *pflag.FlagSet) {
 	grouped(flags, "What it serves", func(f *pflag.FlagSet) {
 		f.StringVar(&o.store, "store", "", "`URI` where files and their names are kept: file:///DIR, s3://BUCKET or s3://BUCKET/PREFIX")
 		f.StringVar(&o.http, "http", "127.0.0.1:9870", "`ADDRESS` to serve WebHDFS on; 127.0.0.1:9870 by default")
+		f.StringVar(&o.rpc, "rpc", "", "`ADDRESS` to serve hdfs:// on, names and data; Hadoop's own port is 8020")
 		f.StringVar(&o.external, "external", "", "`URL` under which clients reach this gateway; what they ask for by default")
 		f.StringVar(&o.coord, "coord", "", "`WHERE` gateways of one store agree who leads, the others stand by: a FOLDER, or consul")
 	})
@@ -62,9 +66,9 @@ func newGateway(p *program) *cobra.Command {
 	var o gatewayOptions
 	cmd := verb{
 		use:  "gateway --store URI [flags]",
-		does: "Serves a store as an HDFS that webhdfs:// clients can use.",
+		does: "Serves a store as an HDFS that webhdfs:// and hdfs:// clients can use.",
 		more: "Names, permissions, snapshots and the like are kept in a journal in the store, beside the bytes.",
-		examples: []string{"runner gateway --store file:///srv/data", "runner gateway --store s3://bucket/files --auth token --tokens f",
+		examples: []string{"runner gateway --store file:///srv/data --rpc 127.0.0.1:8020", "runner gateway --store s3://bucket/files --auth token --tokens f",
 			"runner gateway --store file:///srv/data --http 127.0.0.1:9871 --coord /srv/coord"},
 	}.command(func(cmd *cobra.Command, args []string) error {
 		if err := wantArgs(cmd, args, 0, "no argument"); err != nil {
@@ -90,9 +94,17 @@ func (p *program) gateway(ctx context.Context, o gatewayOptions) error {
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", o.http)
+	listener, err := listen(o.http)
 	if err != nil {
-		return say.Errorf(errs.Unavailable, "%s cannot be served: %s", o.http, errs.Cause(err))
+		return err
+	}
+	at := addresses{HTTP: listener.Addr().String()}
+	var native net.Listener
+	if o.rpc != "" {
+		if native, err = listen(o.rpc); err != nil {
+			return err
+		}
+		at.RPC = native.Addr().String()
 	}
 	g := gateway.New(st, gateway.Options{Web: web, Coord: c, OnError: func(err error) { fmt.Fprintln(p.err, err) }})
 	server := &http.Server{Handler: g, ReadHeaderTimeout: 30 * time.Second, MaxHeaderBytes: 64 << 10}
@@ -109,7 +121,11 @@ func (p *program) gateway(ctx context.Context, o gatewayOptions) error {
 		<-ctx.Done()
 		return server.Close()
 	})
-	all.Go(func() error { return p.tellTurns(ctx, g, listener.Addr(), o.json) })
+	if native != nil {
+		realm := namespace.Realm{Superuser: web.Superuser, Groups: web.Groups}
+		all.Go(func() error { return rpc.New(st, g.Names, rpc.Options{Realm: realm}).Serve(ctx, native) })
+	}
+	all.Go(func() error { return p.tellTurns(ctx, g, at, o.json) })
 	err = all.Wait()
 	if cause := interrupted(); cause != nil {
 		return toldError{errs.E("gateway", errs.Canceled, o.http, cause)} // who has ended it knows
@@ -117,26 +133,47 @@ func (p *program) gateway(ctx context.Context, o gatewayOptions) error {
 	return err
 }
 
+func listen(address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, say.Errorf(errs.Unavailable, "%s cannot be served: %s", address, errs.Cause(err))
+	}
+	return l, nil
+}
+
+// addresses are where a gateway serves.
+type addresses struct {
+	HTTP string `json:"http"`
+	RPC  string `json:"rpc,omitempty"`
+}
+
+func (a addresses) String() string {
+	if a.RPC == "" {
+		return "webhdfs://" + a.HTTP
+	}
+	return "webhdfs://" + a.HTTP + " and hdfs://" + a.RPC
+}
+
 // turn is told when the gateway begins or ends to lead.
 type turn struct {
-	Event  string `json:"event"` // "turn"
-	HTTP   string `json:"http"`
-	Leader bool   `json:"leader"`
+	Event string `json:"event"` // "turn"
+	addresses
+	Leader bool `json:"leader"`
 }
 
 // tellTurns says at first, and at each change, whether the gateway leads.
-func (p *program) tellTurns(ctx context.Context, g *gateway.Gateway, at net.Addr, asJSON bool) error {
+func (p *program) tellTurns(ctx context.Context, g *gateway.Gateway, at addresses, asJSON bool) error {
 	leads := false
 	for {
 		switch {
 		case asJSON:
-			if err := writeJSON(p.out, turn{"turn", at.String(), leads}); err != nil {
+			if err := writeJSON(p.out, turn{"turn", at, leads}); err != nil {
 				return err
 			}
 		case leads:
-			fmt.Fprintf(p.err, "webhdfs://%s serves.\n", at)
+			fmt.Fprintf(p.err, "%s: serving.\n", at)
 		default:
-			fmt.Fprintf(p.err, "webhdfs://%s is on standby.\n", at)
+			fmt.Fprintf(p.err, "%s: on standby.\n", at)
 		}
 		select {
 		case <-ctx.Done():
@@ -188,15 +225,22 @@ func (o *gatewayOptions) web() (webhdfs.Options, error) {
 		}
 		w.Superuser = me.Username
 	}
-	host, _, err := net.SplitHostPort(o.http)
-	if err != nil {
-		return w, say.Errorf(errs.Invalid, "--http %s is not HOST:PORT", o.http)
+	loopback, err := onLoopback("--http", o.http)
+	if err == nil && o.rpc != "" {
+		var too bool
+		too, err = onLoopback("--rpc", o.rpc)
+		loopback = loopback && too
 	}
-	ip := net.ParseIP(host)
-	loopback := host == "localhost" || ip != nil && ip.IsLoopback()
 	switch {
+	case err != nil:
+		return w, err
 	case o.auth == "simple", o.auth == "" && o.tokens == "" && loopback:
 		return w, nil
+	case o.rpc != "" && loopback:
+		return w, say.Errorf(errs.Unsupported, "--rpc takes no tokens: hdfs:// clients are who they say (--auth simple)")
+	case o.rpc != "":
+		return w, say.Errorf(errs.Invalid, "--rpc %s or --http %s can be reached from other machines, and hdfs:// clients are"+
+			" who they say: say --auth simple if everybody there may be", o.rpc, o.http)
 	case o.auth == "" && o.tokens == "":
 		return w, say.Errorf(errs.Invalid, "%s can be reached from other machines: say --auth token, or --auth simple if"+
 			" everybody there may be whoever he says", o.http)
@@ -205,6 +249,16 @@ func (o *gatewayOptions) web() (webhdfs.Options, error) {
 	}
 	w.Tokens, err = readTokens(o.tokens)
 	return w, err
+}
+
+// onLoopback reports whether only this machine can reach an address.
+func onLoopback(flag, address string) (bool, error) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false, say.Errorf(errs.Invalid, "%s %s is not HOST:PORT", flag, address)
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback(), nil
 }
 
 // readTokens reads lines of a token and its user.

@@ -13,9 +13,9 @@ func TestGatewayTrusts(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
-		http, auth, tokens string
-		fails              bool
-		proven             int // how many tokens are known
+		http, rpc, auth, tokens string
+		fails                   bool
+		proven                  int // how many tokens are known
 	}{
 		{http: "127.0.0.1:1"}, {http: "[::1]:1"}, {http: "localhost:1"},
 		{http: "0.0.0.0:1", fails: true}, {http: ":1", fails: true}, {http: "10.0.0.1:1", fails: true},
@@ -25,8 +25,13 @@ func TestGatewayTrusts(t *testing.T) {
 		{http: "127.0.0.1:1", auth: "token", fails: true},
 		{http: "127.0.0.1:1", auth: "kerberos", tokens: tokens, fails: true},
 		{http: "nonsense", fails: true},
+		{http: "127.0.0.1:1", rpc: "localhost:2"},
+		{http: "127.0.0.1:1", rpc: "10.0.0.1:2", fails: true},
+		{http: "0.0.0.0:1", rpc: "127.0.0.1:2", fails: true},
+		{http: "0.0.0.0:1", rpc: "0.0.0.0:2", auth: "simple"},
+		{http: "127.0.0.1:1", rpc: "127.0.0.1:2", tokens: tokens, fails: true},
 	} {
-		o := gatewayOptions{http: c.http, auth: c.auth, tokens: c.tokens, superuser: "hdfs"}
+		o := gatewayOptions{http: c.http, rpc: c.rpc, auth: c.auth, tokens: c.tokens, superuser: "hdfs"}
 		w, err := o.web()
 		if (err != nil) != c.fails || len(w.Tokens) != c.proven {
 			t.Errorf("%+v: %d tokens, %v", c, len(w.Tokens), err)

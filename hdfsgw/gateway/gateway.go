@@ -110,16 +110,29 @@ func (g *Gateway) turn(l *leadership) {
 
 // ServeHTTP implements http.Handler.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	l := g.role.Load()
-	if l == nil {
-		webhdfs.Refuse(w, standby())
-		return
-	}
-	if err := l.certain(r.Context()); err != nil {
+	l, err := g.leadership(r.Context())
+	if err != nil {
 		webhdfs.Refuse(w, err)
 		return
 	}
 	l.web.ServeHTTP(w, r)
+}
+
+// Names returns the namespace while this gateway leads, and else the refusal that clients know.
+func (g *Gateway) Names(ctx context.Context) (*namespace.Service, error) {
+	l, err := g.leadership(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return l.Service, nil
+}
+
+func (g *Gateway) leadership(ctx context.Context) (*leadership, error) {
+	l := g.role.Load()
+	if l == nil {
+		return nil, standby()
+	}
+	return l, l.certain(ctx)
 }
 
 func standby() error {

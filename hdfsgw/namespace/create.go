@@ -17,6 +17,11 @@ func ordinary(p *place) error {
 	return nil
 }
 
+// noParent refuses to make directories above what is asked for.
+func noParent(r *Request) error {
+	return Refuse(FileNotFound, "Parent directory doesn't exist: %s", r.Path[:strings.LastIndexByte(r.Path, '/')])
+}
+
 func (t *Tree) mkdirs(r *Request) (Result, error) {
 	p, err := t.changeable(&r.Caller, r.Path)
 	switch {
@@ -31,6 +36,9 @@ func (t *Tree) mkdirs(r *Request) (Result, error) {
 	}
 	if err := t.allow(&r.Caller, p.parent, write); err != nil {
 		return Result{}, err
+	}
+	if r.NoParents && len(p.missing) > 1 {
+		return Result{}, noParent(r)
 	}
 	if err := ordinary(&p); err != nil {
 		return Result{}, err
@@ -119,7 +127,7 @@ func (t *Tree) creatable(p *place, r *Request) error {
 		}
 		return Refuse(FileAlreadyExists, "%s for client %s already exists", r.Path, r.Client)
 	case p.slot == none && r.NoParents && len(p.missing) > 1:
-		return Refuse(FileNotFound, "Parent directory doesn't exist: %s", r.Path[:strings.LastIndexByte(r.Path, '/')])
+		return noParent(r)
 	}
 	return ordinary(p)
 }

@@ -8,7 +8,7 @@ type Op uint8
 // The operations. Beside each: the fields of Request that it reads, apart from Path.
 const (
 	opNone             Op = iota
-	OpMkdirs              // Perm
+	OpMkdirs              // Perm, NoParents
 	OpCreate              // Perm, Replication, BlockSize, Overwrite, NoParents, Holder, Blocks, Close
 	OpAppend              // Holder, Blocks, Close
 	OpAddBlocks           // Holder, Blocks, Close: goes on with a file that OpCreate or OpAppend opened

@@ -1,0 +1,195 @@
+package rpc
+
+import (
+	"google.golang.org/protobuf/proto"
+
+	"github.com/seed3322913c/runner/hdfsgw/datatransfer"
+	"github.com/seed3322913c/runner/hdfsgw/namespace"
+	"github.com/seed3322913c/runner/hdfsgw/rpc/hadoop"
+)
+
+// Writing a file is a conversation:
+//
+//	create or append       the file is open, under a lease in the client's name
+//	addBlock               a ticket for a block; the bytes go to package datatransfer
+//	addBlock, with the block before, and so on; fsync after a flush
+//	complete               with the last block: all that was written is durable, and the file is closed
+//
+// A block that is being written has the number of the file's bytes in front of it as its generation stamp. A client
+// hands that back with the block's length, so it can be told, by whichever gateway, whether the namespace has all that
+// the client believes to have written.
+
+func ticketFor(b namespace.Block) datatransfer.Ticket {
+	return datatransfer.Ticket{Block: b.ID, Length: b.Length, MD5: b.MD5[:]}
+}
+
+// stamp is the generation stamp of a block that begins at an offset. Small numbers are stamps of blocks that are not
+// being written.
+func stamp(offset int64) uint64 { return uint64(offset) + generation + 1 }
+
+// end is where a block ends in its file, as its writer has it; 0 for none.
+func end(b *hadoop.ExtendedBlock) int64 {
+	if b == nil {
+		return 0
+	}
+	return int64(b.GetGenerationStamp()-generation-1) + int64(b.GetNumBytes())
+}
+
+func (c *call) create(q *hadoop.CreateRequest) (proto.Message, error) {
+	const overwrite = 2
+	r := namespace.Request{Op: namespace.OpCreate, Path: q.GetSrc(), Holder: q.GetClientName(),
+		Perm: uint16(q.GetMasked().GetPerm()), Replication: int16(min(q.GetReplication(), 1<<15-1)),
+		BlockSize: int64(min(q.GetBlockSize(), 1<<50)), NoParents: !q.GetCreateParent(),
+		Overwrite: q.GetCreateFlag()&overwrite != 0}
+	result, err := c.change(r)
+	if err != nil {
+		return nil, err
+	}
+	return &hadoop.StatusResponse{Fs: c.opened(q.GetSrc(), result, r)}, nil
+}
+
+// opened describes a file that was opened; if somebody has taken it away since, as it was.
+func (c *call) opened(text string, result namespace.Result, r namespace.Request) *hadoop.FileStatus {
+	s, _, err := c.status(text)
+	if err != nil || s.ID != result.FileID {
+		s = namespace.Status{ID: result.FileID, Length: result.Length, Perm: r.Perm, Owner: c.who.User,
+			Replication: r.Replication, BlockSize: r.BlockSize, Modified: c.names.Now()}
+	}
+	return fileStatus(s)
+}
+
+func (c *call) append(q *hadoop.AppendRequest) (proto.Message, error) {
+	r := namespace.Request{Op: namespace.OpAppend, Path: q.GetSrc(), Holder: q.GetClientName(), BlockSize: c.o.BlockSize}
+	result, err := c.change(r)
+	if err != nil {
+		return nil, err
+	}
+	// No block is told, as if the last one was full: the client begins a new one.
+	return &hadoop.AppendResponse{Stat: c.opened(q.GetSrc(), result, r)}, nil
+}
+
+// writing returns the file that a call is about, which the client must have open.
+func (c *call) writing(text, holder string) (string, namespace.Status, error) {
+	p, err := path(text)
+	if err != nil {
+		return p, namespace.Status{}, err
+	}
+	s, err := c.names.OpenFor(c.who, p, holder)
+	return p, s, err
+}
+
+func (c *call) addBlock(q *hadoop.AddBlockRequest) (proto.Message, error) {
+	p, s, err := c.writing(q.GetSrc(), q.GetClientName())
+	if err != nil {
+		return nil, err
+	}
+	// What is durable by now is entered, so that a crash costs no more than the last blocks.
+	w := datatransfer.Writer{File: s.ID, Holder: q.GetClientName()}
+	err = c.data.Settle(c.ctx, w, false, func(blocks []namespace.Block) error {
+		if len(blocks) == 0 {
+			return nil
+		}
+		_, err := c.names.Do(c.ctx, c.addBlocks(p, w, blocks))
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	offset := s.Length
+	if q.GetPrevious() != nil {
+		offset = end(q.GetPrevious())
+	}
+	return c.newBlock(c.names.NewBlock(), offset, datatransfer.Ticket{Path: p, File: s.ID, Holder: w.Holder,
+		Caller: c.who, Limit: s.BlockSize}), nil
+}
+
+func (c *call) addBlocks(p string, w datatransfer.Writer, blocks []namespace.Block) namespace.Request {
+	return namespace.Request{Op: namespace.OpAddBlocks, Caller: c.who, Path: p, Holder: w.Holder, Blocks: blocks}
+}
+
+// newBlock describes a block that begins at an offset, with the ticket to write it.
+func (c *call) newBlock(id uint64, offset int64, t datatransfer.Ticket) *hadoop.LocatedBlockResponse {
+	l := c.located(id, stamp(offset), 0, offset)
+	t.Block = id
+	l.Token = c.data.Issue(t)
+	return &hadoop.LocatedBlockResponse{Block: l}
+}
+
+// complete closes a file. Its client believes that it ends where the last block does.
+func (c *call) complete(q *hadoop.CompleteRequest) (proto.Message, error) {
+	done := &hadoop.BoolResponse{Result: proto.Bool(true)}
+	if _, err, known := c.names.Outcome(c.id); known {
+		return done, err
+	}
+	p, s, err := c.writing(q.GetSrc(), q.GetClientName())
+	if err != nil {
+		return nil, err
+	}
+	w := datatransfer.Writer{File: s.ID, Holder: q.GetClientName()}
+	err = c.data.Settle(c.ctx, w, true, func(blocks []namespace.Block) error {
+		s, err := c.names.OpenFor(c.who, p, w.Holder) // it may have got blocks while we waited
+		if err != nil {
+			return err
+		}
+		length := s.Length
+		for _, b := range blocks {
+			length += b.Length
+		}
+		if last := q.GetLast(); last != nil && end(last) != length {
+			return namespace.Refuse(namespace.IOException, "File %s has %d bytes where its writer has %d: some were lost"+
+				" with the gateway that had them", p, length, end(last))
+		}
+		r := c.addBlocks(p, w, blocks)
+		r.Close = true
+		_, err = c.change(r)
+		return err
+	})
+	return done, err
+}
+
+// fsync enters in the namespace what was written.
+func (c *call) fsync(q *hadoop.FsyncRequest) (proto.Message, error) {
+	_, s, err := c.writing(q.GetSrc(), q.GetClient())
+	if err == nil {
+		err = c.data.Flush(c.ctx, s.ID)
+	}
+	return &hadoop.Empty{}, err
+}
+
+// abandonBlock is called for a block that no data node took, so there is nothing to undo.
+func (c *call) abandonBlock(q *hadoop.AbandonBlockRequest) (proto.Message, error) {
+	_, _, err := c.writing(q.GetSrc(), q.GetHolder())
+	return &hadoop.Empty{}, err
+}
+
+// blockForPipeline answers clients that ask for it when a block is done, or when a data node has failed. There is none
+// to take over what was begun, so there is no ticket.
+func (c *call) blockForPipeline(q *hadoop.BlockForPipelineRequest) (proto.Message, error) {
+	b := q.GetBlock()
+	l := c.located(b.GetBlockId(), b.GetGenerationStamp(), int64(b.GetNumBytes()), 0)
+	return &hadoop.LocatedBlockResponse{Block: l}, nil
+}
+
+// renewAfter is how old a lease must be to be renewed, in ms: some clients ask each second, and it costs an entry in
+// the journal.
+const renewAfter = namespace.SoftLimit / 6
+
+func (c *call) renewLease(q *hadoop.RenewLeaseRequest) (proto.Message, error) {
+	at, known := c.names.Heard(q.GetClientName())
+	if !known || c.names.Now()-at < renewAfter {
+		return &hadoop.Empty{}, nil
+	}
+	return c.done(namespace.Request{Op: namespace.OpRenewLease, Holder: q.GetClientName()})
+}
+
+// recoverLease closes a file that somebody else may have open, with all that has arrived of it.
+func (c *call) recoverLease(q *hadoop.RecoverLeaseRequest) (proto.Message, error) {
+	s, _, err := c.status(q.GetSrc())
+	if err == nil {
+		err = c.data.Flush(c.ctx, s.ID)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c.changed(namespace.Request{Op: namespace.OpRecoverLease, Path: q.GetSrc()})
+}

@@ -1,0 +1,77 @@
+package rpc
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync/atomic"
+	"testing"
+
+	"github.com/colinmarc/hdfs/v2"
+
+	"github.com/seed3322913c/runner/hdfsgw/namespace"
+	"github.com/seed3322913c/runner/infra/journal"
+	"github.com/seed3322913c/runner/infra/store/mem"
+)
+
+// cluster is a namespace in memory that is served.
+type cluster struct {
+	address string
+	tree    *namespace.Tree
+	standby atomic.Bool
+}
+
+func newCluster(t testing.TB, o Options) *cluster {
+	t.Helper()
+	st := mem.New()
+	c := &cluster{tree: namespace.New(namespace.Options{})}
+	leader, err := journal.Lead(t.Context(), st, "namespace", c.tree, journal.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	service := namespace.NewService(c.tree, leader, nil)
+	names := func(context.Context) (*namespace.Service, error) {
+		if c.standby.Load() {
+			return nil, namespace.Refuse(namespace.Standby, "not here")
+		}
+		return service, nil
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.address = l.Addr().String()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- New(st, names, o).Serve(ctx, l) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if err := leader.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
+// client connects the Go client.
+func (c *cluster) client(t testing.TB, user string) *hdfs.Client {
+	t.Helper()
+	cl, err := hdfs.NewClient(hdfs.ClientOptions{Addresses: []string{c.address}, User: user})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cl.Close() })
+	return cl
+}
+
+// text is bytes that differ everywhere.
+func text(n int) []byte {
+	b := make([]byte, 0, n+16)
+	for i := 0; len(b) < n; i++ {
+		b = fmt.Appendf(b, "line %d\n", i)
+	}
+	return b[:n]
+}
