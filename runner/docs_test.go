@@ -27,6 +27,9 @@ func cliReference() string {
 	for _, c := range contents {
 		for _, v := range c.verbs {
 			fmt.Fprintf(&b, "\n## runner %s\n```\n%s```\n", v.Name(), help(v))
+			for _, c := range v.Commands() {
+				fmt.Fprintf(&b, "\n### runner %s %s\n```\n%s```\n", v.Name(), c.Name(), help(c))
+			}
 		}
 	}
 	return b.String()

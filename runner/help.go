@@ -27,7 +27,7 @@ func grouped(flags *pflag.FlagSet, title string, add func(*pflag.FlagSet)) {
 // help is the text of `runner help VERB`.
 func help(cmd *cobra.Command) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n\n  runner %s\n", cmd.Short, cmd.Use)
+	fmt.Fprintf(&b, "%s\n\n  runner %s\n", cmd.Short, form(cmd))
 	if cmd.Long != "" {
 		fmt.Fprintf(&b, "\n%s\n", cmd.Long)
 	}
@@ -40,6 +40,14 @@ func help(cmd *cobra.Command) string {
 	writeFlags(&b, cmd.LocalFlags())
 	fmt.Fprintf(&b, "\nExit codes\n  %s\n", say.ExitCodes)
 	return b.String()
+}
+
+// form is how a verb is typed, with the verb that it is a command of.
+func form(cmd *cobra.Command) string {
+	if up := cmd.Parent(); up != nil && up.Name() != "runner" {
+		return up.Name() + " " + cmd.Use
+	}
+	return cmd.Use
 }
 
 // writeFlags lists flags by group, in the order in which they were defined.
@@ -58,7 +66,11 @@ func writeFlags(b *strings.Builder, flags *pflag.FlagSet) {
 		if value != "" {
 			value = " " + value
 		}
-		fmt.Fprintf(b, "  %-20s %s\n", "--"+f.Name+value, usage)
+		name := "--" + f.Name + value
+		if f.Shorthand != "" {
+			name = "-" + f.Shorthand + ", " + name
+		}
+		fmt.Fprintf(b, "  %-20s %s\n", name, usage)
 	})
 }
 

@@ -24,7 +24,7 @@ func main() {
 // run is the whole program but for what belongs to the process, and returns its exit code.
 func run(ctx context.Context, p program, args []string) int {
 	root := newRoot(&p)
-	root.SetArgs(spreadWords(args, "--input"))
+	root.SetArgs(asHadoop(spreadWords(args, "--input")))
 	err := root.ExecuteContext(ctx)
 	if text := sentenceFor(err); text != "" {
 		fmt.Fprintln(p.err, "runner:", text)

@@ -94,7 +94,7 @@ func chapters(p *program) []chapter {
 		{"Jobs", []*cobra.Command{
 			newRun(p), newJobs(p), newStatus(p), newLogs(p), newKill(p), newResume(p), newVerify(p), newUI(p),
 		}},
-		{"Files", []*cobra.Command{newGateway(p)}},
+		{"Files", []*cobra.Command{newFS(p), newGateway(p)}},
 		{"This program", []*cobra.Command{newVersion(p)}},
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -68,12 +69,39 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits": exits, "unprivileged": unprivileged, "interrupts": interrupts, "expand": expand, "mkfifo": mkfifo,
-			"open": openFIFO, "killrole": killRole, "jobid": jobID, "awaitdone": awaitDone, "gone": gone, "quiet": quiet,
+			"startgateway": startGateway, "open": openFIFO, "killrole": killRole, "jobid": jobID, "awaitdone": awaitDone, "gone": gone, "quiet": quiet,
 		},
 		Deadline:            time.Now().Add(3 * time.Minute),
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 	})
+}
+
+// startGateway NAME starts a gateway to an empty folder until the end of the script, and sets NAME to its address.
+func startGateway(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: startgateway NAME")
+	}
+	cmd := exec.Command(filepath.Join(ts.Getenv("BIN"), "runner"), "gateway", "--json", "--http", "127.0.0.1:0",
+		"--superuser", "tester", "--store", "file://"+ts.MkAbs(".gateway"))
+	out, err := cmd.StdoutPipe()
+	ts.Check(err)
+	ts.Check(cmd.Start())
+	ts.Defer(func() {
+		ts.Check(cmd.Process.Kill())
+		_ = cmd.Wait() // killed, as it was meant
+	})
+	for lines := json.NewDecoder(out); ; {
+		var turn struct {
+			HTTP   string
+			Leader bool
+		}
+		ts.Check(lines.Decode(&turn))
+		if turn.Leader {
+			ts.Setenv(args[0], turn.HTTP)
+			return
+		}
+	}
 }
 
 // exits CODE COMMAND... runs a command that must end with this exit code.
