@@ -20,6 +20,7 @@ var tables = []table{
 	{"supersteps", "One iteration, every worker a process (ratios against the yardstick)", asking(supersteps)},
 	{"gradient", "One iteration of logistic regression on 60,000 x 784 (ratios against the yardstick)", asking(gradient)},
 	{"fan-in", "Memory of the master of a thousand workers (ratio against what they send)", asking(fanIn)},
+	{"queue", "Simulated fleets whose queues are full (parts of 1: cores at work, guarantees met, Jain's index of equals)", queue},
 }
 
 func wordcount(ctx context.Context, s settings) ([]row, error) {
