@@ -39,7 +39,6 @@ type state struct {
 	users   map[string]Resources
 	waiting waiting // jobs of a leaf that may get more
 	open    []*node // children that may get more
-	dry     bool    // nothing below may get more
 }
 
 // job is a Job in a round.
