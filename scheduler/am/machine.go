@@ -277,13 +277,16 @@ func (m *machine) plan(p scheduler.Plan, err error, now int64) {
 	}
 	r := plan{Stages: []planStage{}}
 	var pieces []record
-	most := 0
+	most, atOnce := 0, 0 // tasks of one stage, of all stages that start with the job
 	for _, s := range p.Stages {
 		n := len(s.Tasks)
 		if s.Tasks == nil && len(s.Needs) > 0 {
 			n = open
 		}
-		most = max(most, n)
+		if len(s.Needs) == 0 {
+			atOnce += n
+		}
+		most = max(most, n, atOnce)
 		r.Stages = append(r.Stages, planStage{s.Name, s.Needs, n, s.MayFail, s.Backup})
 		for piece := range tasksRecords(s.Name, s.Tasks) {
 			pieces = append(pieces, piece)

@@ -181,7 +181,21 @@ const maxFailures = 3
 // shunned reports whether e should get nothing because there is a better one. The last one that is left is never
 // shunned, nor is anybody when all are bad: then it is the job that fails everywhere.
 func (m *machine) shunned(e *executor) bool {
-	return m.bad(e) && slices.ContainsFunc(m.executors, func(other *executor) bool { return !m.bad(other) })
+	return m.bad(e) && slices.ContainsFunc(m.executors, func(other *executor) bool {
+		return !m.bad(other) && m.worthWaiting(other)
+	})
+}
+
+// worthWaiting reports whether it makes sense to wait for an executor that may be busy. Where several stages start with
+// the job, their tasks need each other: whoever is busy stays so until all of them are done.
+func (m *machine) worthWaiting(e *executor) bool {
+	roots := 0
+	for _, s := range m.stages {
+		if len(s.needs) == 0 {
+			roots++
+		}
+	}
+	return roots <= 1 || e.free() > 0
 }
 
 // bad reports whether e fails what it is given, or its node does. Failures on a node are also held against what it has
@@ -244,7 +258,7 @@ func (m *machine) avoids(s *stage, i int, e *executor) bool {
 		return false
 	}
 	for _, other := range m.executors {
-		if !failedOn(other.id) && !m.shunned(other) {
+		if !failedOn(other.id) && !m.shunned(other) && m.worthWaiting(other) {
 			return true
 		}
 	}
