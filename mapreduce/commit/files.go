@@ -109,7 +109,7 @@ func (f *files) Check(context.Context) error {
 	case s == foreign && !f.over:
 		return exists(f.uri, owner)
 	case s == foreign:
-		if err := f.replaceable(); err != nil {
+		if err := f.replaceable(owner); err != nil {
 			return err
 		}
 	}
@@ -138,7 +138,7 @@ func (f *files) writable() error {
 
 // replaceable fails unless the existing output has nothing in it but what jobs write: to overwrite somebody's home
 // would be too high a price for a typing error.
-func (f *files) replaceable() error {
+func (f *files) replaceable(owner *proof.Manifest) error {
 	const op = "commit.Check"
 	entries, err := os.ReadDir(f.output)
 	if errors.Is(err, unix.ENOTDIR) {
@@ -148,7 +148,7 @@ func (f *files) replaceable() error {
 		return errs.Errorf(op, errs.KindOf(err), nil, "output %s cannot be looked at: %v", f.output, err)
 	}
 	for _, e := range entries {
-		if !written(e.Name()) || e.IsDir() {
+		if !written(e.Name(), owner) || e.IsDir() {
 			return strange(f.uri, e.Name())
 		}
 	}
@@ -183,7 +183,7 @@ func (f *files) Commit(_ context.Context, parts []Part, m proof.Manifest) (proof
 	case s == foreign && !f.over:
 		return m, exists(f.uri, owner)
 	case s == foreign:
-		err = f.replaceable()
+		err = f.replaceable(owner)
 	}
 	if s != ours && err == nil {
 		err = f.publish(parts, m, s == foreign)

@@ -77,19 +77,19 @@ func (n *names) Check(ctx context.Context) error {
 	case s == foreign && !n.over:
 		return exists(n.uri, owner)
 	case s == foreign:
-		return n.replaceable(others)
+		return n.replaceable(owner, others)
 	}
 	return nil
 }
 
 // replaceable fails unless there is nothing but what jobs write.
-func (n *names) replaceable(others []namespace.Status) error {
+func (n *names) replaceable(owner *proof.Manifest, others []namespace.Status) error {
 	for _, entry := range others {
 		if entry.Name == "" {
 			return errs.Errorf("commit.Check", errs.Exist, nil, "%s is a file, which no job overwrites; choose another output",
 				n.uri)
 		}
-		if entry.Dir || !written(entry.Name) {
+		if entry.Dir || !written(entry.Name, owner) {
 			return strange(n.uri, entry.Name)
 		}
 	}
@@ -139,7 +139,7 @@ func (n *names) Commit(ctx context.Context, parts []Part, m proof.Manifest) (pro
 	case s == foreign && !n.over:
 		return m, exists(n.uri, owner)
 	case s == foreign:
-		err = n.replaceable(others)
+		err = n.replaceable(owner, others)
 	}
 	if s != ours && err == nil {
 		err = n.publish(ctx, parts, m)

@@ -3,6 +3,7 @@ package commit
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -76,15 +77,15 @@ func (o *objects) Check(ctx context.Context) error {
 	case s == foreign && !o.over:
 		return exists(o.uri, owner)
 	case s == foreign:
-		return o.replaceable(others)
+		return o.replaceable(owner, others)
 	}
 	return nil
 }
 
 // replaceable fails unless there is nothing but what jobs write.
-func (o *objects) replaceable(others []store.Info) error {
+func (o *objects) replaceable(owner *proof.Manifest, others []store.Info) error {
 	for _, info := range others {
-		if rest := string(info.Name)[len(o.prefix()):]; !written(rest) {
+		if rest := string(info.Name)[len(o.prefix()):]; !written(rest, owner) {
 			return strange(o.uri, rest)
 		}
 	}
@@ -161,7 +162,7 @@ func (o *objects) makeRoom(ctx context.Context, owner *proof.Manifest, others []
 		}
 		return nil
 	}
-	if err := o.replaceable(others); err != nil {
+	if err := o.replaceable(owner, others); err != nil {
 		return err
 	}
 	if err := o.st.Delete(ctx, o.name.Join(proof.Success)); err != nil {
@@ -229,8 +230,11 @@ func (o *objects) Abort(ctx context.Context) error {
 	return nil
 }
 
-// written reports whether name, of something in an output, is one that jobs write.
-func written(name string) bool {
+// written reports whether name, of something in an output, is one that jobs write, or that the output's manifest has.
+func written(name string, owner *proof.Manifest) bool {
+	if owner != nil && slices.ContainsFunc(owner.Parts, func(p proof.Part) bool { return p.Name == name }) {
+		return true
+	}
 	return !strings.Contains(name, "/") && (strings.HasPrefix(name, "part-") || name[0] == '_' || name[0] == '.')
 }
 

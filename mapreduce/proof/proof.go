@@ -38,6 +38,7 @@ const format = 1
 // Manifest describes a published output.
 type Manifest struct {
 	Format   int             `json:"format"`
+	Kind     string          `json:"kind,omitempty"` // of the job; empty: mapreduce
 	Job      scheduler.JobID `json:"job"`
 	Name     string          `json:"name"`
 	Spec     string          `json:"spec"`     // digest of the job as it was submitted
