@@ -105,6 +105,9 @@ type App[MR, WR any] struct {
 	// Check refuses a job's parameters before anything starts. Nil accepts none at all.
 	Check func(p Params) error
 
+	// Files names the parameters that are files to be read, as init=old/model.json. Nil: there are none.
+	Files func(p Params) []string
+
 	// Whole says which files of the input must be read by one worker. Nil: those that are compressed, by their name.
 	Whole func(p Params, uri string) bool
 

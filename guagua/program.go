@@ -27,6 +27,7 @@ type Program interface {
 type Plan struct {
 	Total int                   // iterations of the engine at most
 	Whole func(uri string) bool // which files must be read by one worker
+	Files []string              // names of parameters that are files to be read
 }
 
 // Reduction is a way in which worker results reach the master.
@@ -94,6 +95,9 @@ func (p *program[MR, WR]) Plan(params Params, iterations int) (Plan, error) {
 	plan := Plan{Total: iterations, Whole: compressed}
 	if p.app.Total != nil {
 		plan.Total = p.app.Total(params, iterations)
+	}
+	if p.app.Files != nil {
+		plan.Files = p.app.Files(params)
 	}
 	if p.app.Whole != nil {
 		plan.Whole = func(uri string) bool { return p.app.Whole(params, uri) }

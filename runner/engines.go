@@ -6,40 +6,71 @@ import (
 	"errors"
 	"runtime"
 
+	"github.com/seed3322913c/runner/guagua/engine"
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/mapreduce"
 	"github.com/seed3322913c/runner/runner/say"
+	"github.com/seed3322913c/runner/runner/training"
 	"github.com/seed3322913c/runner/scheduler"
 )
 
-// The three functions below are all that ties a job's kind to its engine.
+// The four functions below are all that ties a job's kind to its engine.
 
 // checkJob finds what is wrong with a job before anything is created.
 func checkJob(ctx context.Context, job scheduler.Job, resolve store.Resolve) error {
-	if job.Kind != mapreduce.Kind {
-		return noEngine(job)
+	switch job.Kind {
+	case mapreduce.Kind:
+		return mapreduce.Check(ctx, job, resolve)
+	case engine.Kind:
+		return engine.New(job, nil, training.Surroundings(job, resolve), slotsOf(job)).Check(ctx)
 	}
-	return mapreduce.Check(ctx, job, resolve)
+	return noEngine(job)
 }
 
 // newEngine returns the half of an engine that works in the application master.
 func newEngine(r role) (scheduler.Engine, error) {
-	if r.job.Kind != mapreduce.Kind {
-		return nil, noEngine(r.job)
+	resolve := newResolver("")
+	switch r.job.Kind {
+	case mapreduce.Kind:
+		return mapreduce.NewEngine(r.job, r.home.Store, resolve, mapreduce.EngineOptions{Slots: slotsOf(r.job)}), nil
+	case engine.Kind:
+		return engine.New(r.job, r.home.Store, training.Surroundings(r.job, resolve), slotsOf(r.job)), nil
 	}
-	slots := executorsOf(r.job) * r.job.Resources.CPU
-	return mapreduce.NewEngine(r.job, r.home.Store, newResolver(""), mapreduce.EngineOptions{Slots: slots}), nil
+	return nil, noEngine(r.job)
 }
 
 // newBody returns the half of an engine that works in executors, and what ends it.
 func newBody(r role) (body scheduler.Body, end func(), err error) {
-	if r.job.Kind != mapreduce.Kind {
-		return nil, nil, noEngine(r.job)
+	resolve := newResolver("")
+	switch r.job.Kind {
+	case mapreduce.Kind:
+		b := mapreduce.NewBody(resolve, mapreduce.BodyOptions{})
+		return telling{b}, b.Close, nil
+	case engine.Kind:
+		with := training.Surroundings(r.job, resolve)
+		return telling{engine.NewBody(r.home.Store, r.home.Coord, with, engine.BodyOptions{})}, func() {}, nil
 	}
-	b := mapreduce.NewBody(newResolver(""), mapreduce.BodyOptions{})
-	return telling{b}, b.Close, nil
+	return nil, nil, noEngine(r.job)
 }
+
+// executorsOf is how many executors a job has on this machine: as many as were asked for; else as many as have room for
+// all that must run at the same time, or as there are cores for. A job's master in training has next to nothing to do
+// while its workers compute, so it has no core of its own.
+func executorsOf(job scheduler.Job) int {
+	cores, cpu := runtime.NumCPU(), job.Resources.CPU
+	if job.Kind == engine.Kind {
+		places, err := engine.Places(job)
+		if err != nil || places == 0 { // checkJob tells what is wrong
+			places = cores + 1
+		}
+		cores = places + cpu - 1 // rounded up
+	}
+	return cmp.Or(job.Resources.Executors, max(1, cores/cpu))
+}
+
+// slotsOf is how many attempts of a job run at the same time.
+func slotsOf(job scheduler.Job) int { return executorsOf(job) * job.Resources.CPU }
 
 // telling is a Body whose errors people can read: what failed where and why, without the way through the program.
 type telling struct{ scheduler.Body }
@@ -54,9 +85,4 @@ func (t telling) Run(ctx context.Context, a scheduler.Attempt, r scheduler.Repor
 
 func noEngine(job scheduler.Job) error {
 	return errs.Errorf("engine", errs.Unsupported, job.ID, "jobs of kind %q are not supported by this version", job.Kind)
-}
-
-// executorsOf is how many executors a job has on this machine: as many as were asked for, or as there are cores for.
-func executorsOf(job scheduler.Job) int {
-	return cmp.Or(job.Resources.Executors, max(1, runtime.NumCPU()/job.Resources.CPU))
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/seed3322913c/runner/functions/builtin"
+	"github.com/seed3322913c/runner/guagua/algo"
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/say"
@@ -62,6 +63,7 @@ func newRun(p *program) *cobra.Command {
 		does: "Runs a job and waits for it.",
 		more: "JOB.yaml is a specification (`runner help spec`); a flag wins over its key. It may have several jobs.\n" +
 			"NAME is a job that comes with the program:\n" + builtinJobs() +
+			"or trains and applies models (docs/guagua.md has their parameters):\n" + builtinPrograms() +
 			"./binary is a program of yours that calls functions.Main.\n" +
 			"Interrupting it ends the job and leaves nothing behind. A job that was cut off goes on with `runner resume`.",
 		examples: []string{
@@ -83,6 +85,14 @@ func builtinJobs() string {
 	var b strings.Builder
 	for _, j := range builtin.Jobs() {
 		fmt.Fprintf(&b, "  %-12s %s\n", j.Name, j.Doc)
+	}
+	return b.String()
+}
+
+func builtinPrograms() string {
+	var b strings.Builder
+	for _, d := range algo.Descriptions() {
+		fmt.Fprintf(&b, "  %-19s %s\n", d.Name, d.Does)
 	}
 	return b.String()
 }

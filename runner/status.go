@@ -57,12 +57,12 @@ func (p *program) status(ctx context.Context, o statusOptions, home *embedded.Ho
 	if o.json {
 		return writeJSON(p.out, s)
 	}
-	_, err = fmt.Fprint(p.out, describe(job, s))
+	_, err = fmt.Fprint(p.out, describe(job, s, metricsOf(ctx, job, s.Report)))
 	return err
 }
 
-// describe is a job in a few lines.
-func describe(job scheduler.Job, s embedded.Status) string {
+// describe is a job in a few lines. metrics is what training came to, if it was that.
+func describe(job scheduler.Job, s embedded.Status, metrics string) string {
 	var b strings.Builder
 	head := []string{string(s.Job), s.Word(), duration(s)}
 	for _, stage := range s.Stages {
@@ -72,7 +72,9 @@ func describe(job scheduler.Job, s embedded.Status) string {
 	if s.Message != "" {
 		fmt.Fprintf(&b, "  %s\n", say.Shorten(s.Message))
 	}
-	if m, ok := summaryOf(s.Report); ok {
+	if t, ok := trainingOf(job, s.Report); ok {
+		fmt.Fprintf(&b, "  %s\n  %s", metrics, filesLine(job.Output, t))
+	} else if m, ok := summaryOf(s.Report); ok {
 		facts := []string{
 			"in " + format.Bytes(m.Totals.BytesRead), "out " + format.Bytes(m.Totals.OutputBytes),
 			"shuffled " + format.Bytes(m.Totals.SegmentBytes),

@@ -63,7 +63,11 @@ func (p *program) tell(ctx context.Context, job scheduler.Job, r am.Report, o wa
 		fmt.Fprint(p.err, failure(job, r))
 		return verdict
 	}
-	_, err := fmt.Fprint(p.out, success(job, r, partNames(ctx, r)))
+	answer := success(job, r, partNames(ctx, r))
+	if t, ok := trainingOf(job, r); ok {
+		answer = trained(ctx, job, r, t)
+	}
+	_, err := fmt.Fprint(p.out, answer)
 	return err
 }
 
@@ -108,6 +112,15 @@ func skewLine(m mapreduce.Summary) string {
 
 // proofLine says what was checked before the output was published.
 func proofLine(t proof.Totals) string {
+	line := readOnce(t)
+	if t.Reduces > 0 {
+		return line + fmt.Sprintf(", %s out of maps = into reduces, every block's checksum seen.\n",
+			format.Plural(t.ReduceInputRecords, "record"))
+	}
+	return line + fmt.Sprintf(", %s out of maps = written.\n", format.Plural(t.OutputRecords, "record"))
+}
+
+func readOnce(t proof.Totals) string {
 	read := format.Plural(t.SplitsRead, "split")
 	if t.SplitsGivenUp > 0 {
 		read = fmt.Sprintf("%s of %s", format.Count(t.SplitsRead), format.Plural(t.SplitsPlanned, "split"))
@@ -116,11 +129,7 @@ func proofLine(t proof.Totals) string {
 	if t.SplitsGivenUp > 0 {
 		line += fmt.Sprintf(" (%s of %s given up)", format.Count(t.SplitsGivenUp), format.Bytes(t.BytesGivenUp))
 	}
-	if t.Reduces > 0 {
-		return line + fmt.Sprintf(", %s out of maps = into reduces, every block's checksum seen.\n",
-			format.Plural(t.ReduceInputRecords, "record"))
-	}
-	return line + fmt.Sprintf(", %s out of maps = written.\n", format.Plural(t.OutputRecords, "record"))
+	return line
 }
 
 // outputLine says where the output lies, in words that can be pasted.

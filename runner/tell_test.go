@@ -86,7 +86,7 @@ func TestDescribe(t *testing.T) {
   Skew: reduce-3 had 80% of all records, 50% the key "the" alone; a combiner would fold it, more reducers would not help.
   slowest: map-311 on executor-5.0, 14.0 s (median 3.0 s)      runner logs 7k2f --task map-311
 `
-	if diff := cmp.Diff(want, describe(job, embedded.Status{Report: r})); diff != "" {
+	if diff := cmp.Diff(want, describe(job, embedded.Status{Report: r}, "")); diff != "" {
 		t.Error(diff)
 	}
 	cut := am.Report{
@@ -96,7 +96,7 @@ func TestDescribe(t *testing.T) {
 	want = `7k2f-wordcount  INTERRUPTED  -  1 of 824 maps  reduce open
   It was cut off; finished tasks are kept. To go on: runner resume 7k2f
 `
-	if diff := cmp.Diff(want, describe(job, embedded.Status{Report: cut, Interrupted: true})); diff != "" {
+	if diff := cmp.Diff(want, describe(job, embedded.Status{Report: cut, Interrupted: true}, "")); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/seed3322913c/runner/guagua/engine"
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/mapreduce/proof"
 	"github.com/seed3322913c/runner/runner/format"
@@ -54,8 +55,12 @@ func (p *program) verify(ctx context.Context, o verifyOptions, output string) er
 	if o.json {
 		return writeJSON(p.out, m)
 	}
+	noun, why := "part", proofLine(m.Totals)
+	if m.Kind == engine.Kind {
+		noun, why = "file", readOnce(m.Totals)+".\n"
+	}
 	_, err = fmt.Fprintf(p.out, "%s is whole: %s, %s, as job %s wrote it on %s.\n%s", say.Path(uri),
-		format.Plural(int64(len(m.Parts)), "part"), format.Bytes(m.Totals.OutputBytes), m.Job,
-		m.Finished.Local().Format("2006-01-02 15:04:05"), proofLine(m.Totals))
+		format.Plural(int64(len(m.Parts)), noun), format.Bytes(m.Totals.OutputBytes), m.Job,
+		m.Finished.Local().Format("2006-01-02 15:04:05"), why)
 	return err
 }

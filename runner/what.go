@@ -6,10 +6,15 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
+	"github.com/seed3322913c/runner/functions"
 	"github.com/seed3322913c/runner/functions/builtin"
 	"github.com/seed3322913c/runner/functions/child"
+	"github.com/seed3322913c/runner/guagua"
+	"github.com/seed3322913c/runner/guagua/algo"
+	"github.com/seed3322913c/runner/guagua/engine"
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/mapreduce"
 	"github.com/seed3322913c/runner/runner/say"
@@ -31,6 +36,10 @@ func specsOf(ctx context.Context, what, function string) ([]spec.Spec, error) {
 
 // specOfBuiltin is a job that comes with the program.
 func specOfBuiltin(what string) (spec.Spec, error) {
+	if slices.ContainsFunc(algo.Builtins(), func(p guagua.Program) bool { return p.Name() == what }) {
+		ref := functions.Ref{Builtin: what}
+		return spec.Spec{Kind: engine.Kind, Name: what, Guagua: engine.Options{Master: ref, Worker: ref}}, nil
+	}
 	template, ok := builtin.Job(what)
 	if !ok {
 		return spec.Spec{}, unknownJob(what)
@@ -70,6 +79,9 @@ func unknownJob(what string) error {
 	var names []string
 	for _, j := range builtin.Jobs() {
 		names = append(names, j.Name)
+	}
+	for _, p := range algo.Builtins() {
+		names = append(names, p.Name())
 	}
 	return say.Errorf(errs.Invalid, "there is no job %q.%s `runner help run` lists what there is", what,
 		say.DidYouMean(what, names))

@@ -205,6 +205,11 @@ func (e *Engine) compile(ctx context.Context) (*plan, error) {
 	case e.job.Output == "":
 		return nil, errs.Errorf(op, errs.Invalid, nil, "the job has no output; say --output FOLDER")
 	}
+	for _, name := range facts.Files {
+		if err := e.lookAt(ctx, name, s.Params[name]); err != nil {
+			return nil, err
+		}
+	}
 	files, err := e.with.List(ctx, e.job.Input)
 	if err != nil {
 		return nil, err
@@ -228,6 +233,19 @@ func (e *Engine) compile(ctx context.Context) (*plan, error) {
 		p.shrink()
 	}
 	return p, nil
+}
+
+// lookAt fails if a parameter names a file that is not there.
+func (e *Engine) lookAt(ctx context.Context, param, uri string) error {
+	const op = "guagua.Check"
+	st, name, err := e.with.Resolve(ctx, uri)
+	if err != nil {
+		return errs.E(op, errs.Other, nil, err)
+	}
+	if _, err = st.Stat(ctx, name); errs.KindOf(err) == errs.NotFound {
+		return errs.Errorf(op, errs.NotFound, nil, "%s: there is no file %s", param, strings.TrimPrefix(uri, "file://"))
+	}
+	return err
 }
 
 // leastShare is how many bytes of input make a worker worth while, when nobody says how many there are to be.

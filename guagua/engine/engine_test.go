@@ -134,7 +134,7 @@ func TestTrainAndPredict(t *testing.T) {
 	}
 	extra := s.write(t, map[string]string{"model.json": string(trained.files[model.FileName])})
 	for uri := range extra {
-		set = guagua.Params{"model": strings.TrimPrefix(uri, "file://")}
+		set = guagua.Params{"model": uri}
 	}
 	out, summary, _ := run(t, s, newJob(t, "predict", builtin("predict", 2, 0, set)), files)
 	if len(out.files) != 3 || summary.Last <= 0 || summary.Last > 0.69 {
@@ -209,13 +209,15 @@ func TestMistakes(t *testing.T) {
 		{"ratio", nil, builtin("sum", 1, 1, guagua.Params{"min-workers-ratio": "2"}), errs.Invalid, "from 0 to 1"},
 		{"policy", nil, builtin("sum", 1, 1, guagua.Params{"stragglers": "exclude"}), errs.Invalid, "below 1"},
 		{"room", nil, builtin("sum", 9, 1, nil), errs.Invalid, "9 workers and the master need 10 places"},
+		{"no model", nil, builtin("predict", 1, 1, guagua.Params{"model": "file:///none/m.json"}), errs.NotFound,
+			"model: there is no file /none/m.json"},
 		{"no input", func(j *scheduler.Job, _ *Surroundings) { j.Input = nil }, ok, errs.Invalid, "no input"},
 		{"no output", func(j *scheduler.Job, _ *Surroundings) { j.Output = "" }, ok, errs.Invalid, "no output"},
 		{"empty", func(_ *scheduler.Job, s *Surroundings) { s.List = inputs(nil) }, ok, errs.Invalid, "the input is empty"},
 		{"exists", func(_ *scheduler.Job, s *Surroundings) { s.Publisher = &shelf{taken: true} }, ok, errs.Exist, "exists"},
 	} {
 		job := newJob(t, "bad", c.options)
-		with := Surroundings{Programs: algo.Builtins(), List: inputs(sumFiles), Publisher: &shelf{}}
+		with := Surroundings{Programs: algo.Builtins(), Resolve: resolve, List: inputs(sumFiles), Publisher: &shelf{}}
 		if c.change != nil {
 			c.change(&job, &with)
 		}

@@ -126,6 +126,37 @@ func seconds(r *guagua.Reader, name string, otherwise time.Duration) time.Durati
 	return time.Duration(r.Float(name, otherwise.Seconds(), 0, 1e9) * float64(time.Second))
 }
 
+// WithURIs returns o with those parameters made absolute by uri that name files.
+func (o Options) WithURIs(programs []guagua.Program, uri func(text string) (string, error)) (Options, error) {
+	name, err := o.program()
+	if err != nil {
+		return o, err
+	}
+	program, err := find(programs, name)
+	if err != nil {
+		return o, err
+	}
+	data, err := json.Marshal(o)
+	if err != nil {
+		return o, errs.E("guagua.Options", errs.Internal, nil, err)
+	}
+	s, err := settingsOf(scheduler.Job{Engine: data})
+	if err != nil {
+		return o, err
+	}
+	plan, err := program.Plan(s.Params, s.Iterations)
+	if err != nil {
+		return o, err
+	}
+	o.Set = maps.Clone(o.Set)
+	for _, name := range plan.Files {
+		if o.Set[name], err = uri(o.Set[name]); err != nil {
+			return o, err
+		}
+	}
+	return o, nil
+}
+
 // program returns the program's name.
 func (o Options) program() (string, error) {
 	const op = "guagua.Options"

@@ -2,10 +2,11 @@ package spec
 
 import (
 	"cmp"
+	"maps"
 	"strconv"
 	"strings"
 
-	"github.com/seed3322913c/runner/functions"
+	"github.com/seed3322913c/runner/guagua/engine"
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/mapreduce"
 	"github.com/seed3322913c/runner/runner/say"
@@ -41,6 +42,18 @@ func (f Flags) Apply(s *Spec) error {
 	if err := f.applyResources(s); err != nil {
 		return err
 	}
+	set, err := f.params()
+	if err != nil {
+		return err
+	}
+	if s.Kind == engine.Kind {
+		s.Guagua.Set = overlay(s.Guagua.Set, set)
+	} else {
+		s.MapReduce.Set = overlay(s.MapReduce.Set, set)
+	}
+	if f.Reducers != "" && s.Kind == engine.Kind {
+		return say.Errorf(errs.Invalid, "--reducers is for jobs of kind mapreduce; say --set workers=N")
+	}
 	if f.Reducers != "" {
 		n, err := mapreduce.ParseReducers(f.Reducers)
 		if err != nil {
@@ -51,17 +64,29 @@ func (f Flags) Apply(s *Spec) error {
 	if err := f.applyFaults(s); err != nil {
 		return err
 	}
+	return nil
+}
+
+// params returns what --set says.
+func (f Flags) params() (map[string]string, error) {
+	all := map[string]string{}
 	for _, pair := range f.Set {
 		key, value, ok := strings.Cut(pair, "=")
 		if !ok || key == "" {
-			return say.Errorf(errs.Invalid, "--set %s says nothing; write --set KEY=VALUE", pair)
+			return nil, say.Errorf(errs.Invalid, "--set %s says nothing; write --set KEY=VALUE", pair)
 		}
-		if s.MapReduce.Set == nil {
-			s.MapReduce.Set = functions.Params{}
-		}
-		s.MapReduce.Set[key] = value
+		all[key] = value
 	}
-	return nil
+	return all, nil
+}
+
+// overlay returns params with those of over instead of its own.
+func overlay[P ~map[string]string](params P, over map[string]string) P {
+	if params == nil && len(over) > 0 {
+		params = P{}
+	}
+	maps.Copy(params, over)
+	return params
 }
 
 // applyFaults overlays what is said about attempts that fail or are slow.

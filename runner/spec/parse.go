@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -13,7 +14,9 @@ import (
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
 
+	"github.com/seed3322913c/runner/guagua/engine"
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/mapreduce"
 	"github.com/seed3322913c/runner/runner/say"
 )
 
@@ -184,12 +187,20 @@ func plainText(node ast.Node) string {
 	return ""
 }
 
+// kinds are the kinds of jobs; what a job of a kind computes stands under the key of that name.
+var kinds = []string{mapreduce.Kind, engine.Kind}
+
 // checkKind tells a kind that will come from one that is a slip of the pen.
 func (d document) checkKind(tree map[string]any) error {
 	switch kind := tree["kind"]; kind {
-	case "guagua", "task":
-		return say.Errorf(errs.Unsupported, "%s line %d: jobs of kind %s are not supported by this version; it has mapreduce",
-			d.file, d.spots["/kind"].line, kind)
+	case "task":
+		return say.Errorf(errs.Unsupported, "%s line %d: jobs of kind %s are not supported by this version; it has %s",
+			d.file, d.spots["/kind"].line, kind, strings.Join(kinds, " and "))
+	}
+	for _, other := range kinds {
+		if kind := tree["kind"]; other != kind && slices.Contains(kinds, fmt.Sprint(kind)) && tree[other] != nil {
+			return d.errorf([]string{other}, "a job of kind %v has no %q", kind, other)
+		}
 	}
 	return nil
 }
@@ -227,10 +238,13 @@ func (d document) normalize(tree map[string]any) error {
 		}
 		retry["timeout"] = timeout
 	}
-	set, _ := options["set"].(map[string]any)
-	for name, value := range set {
-		if _, isText := value.(string); !isText {
-			set[name] = d.spots[pointer([]string{"mapreduce", "set", name})].text
+	for _, kind := range kinds {
+		options, _ := tree[kind].(map[string]any)
+		set, _ := options["set"].(map[string]any)
+		for name, value := range set {
+			if _, isText := value.(string); !isText {
+				set[name] = d.spots[pointer([]string{kind, "set", name})].text
+			}
 		}
 	}
 	return nil

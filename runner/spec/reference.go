@@ -33,7 +33,7 @@ func Reference() string {
 		}
 	}
 	function := root.Defs["function"]
-	fmt.Fprintf(&b, "\n## Functions\nA mapper, combiner or reducer is %s.\n\n", function.Want)
+	fmt.Fprintf(&b, "\n## Functions\nA mapper, combiner, reducer, master or worker is %s.\n\n", function.Want)
 	writeTable(&b, root, "", function)
 	return b.String()
 }

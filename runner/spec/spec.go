@@ -9,12 +9,15 @@
 package spec
 
 import (
+	"cmp"
 	"encoding/json"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
 
+	"github.com/seed3322913c/runner/guagua/algo"
+	"github.com/seed3322913c/runner/guagua/engine"
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/mapreduce"
 	"github.com/seed3322913c/runner/runner/say"
@@ -23,7 +26,7 @@ import (
 
 // Spec is one job as people write it. Its zero fields are what they left open.
 type Spec struct {
-	Kind         string              `json:"kind"`
+	Kind         string              `json:"kind"` // empty: mapreduce
 	Name         string              `json:"name"`
 	Input        []string            `json:"input"`
 	Output       string              `json:"output"`
@@ -31,6 +34,7 @@ type Spec struct {
 	Needs        []string            `json:"needs"` // names of other jobs of the file
 	Intermediate bool                `json:"intermediate"`
 	MapReduce    mapreduce.Options   `json:"mapreduce"`
+	Guagua       engine.Options      `json:"guagua"`
 	Package      string              `json:"package"`
 	Resources    scheduler.Resources `json:"resources"` // Executors is 0 for auto
 	Queue        string              `json:"queue"`
@@ -58,16 +62,13 @@ func (s Spec) Job(dir string) (scheduler.Job, error) {
 	if len(s.Input) == 0 {
 		return scheduler.Job{}, say.Errorf(errs.Invalid, "the job has no input; say --input PATH")
 	}
-	if err := s.MapReduce.Validate(); err != nil {
+	options, err := s.options(dir)
+	if err != nil {
 		return scheduler.Job{}, err
 	}
-	engine, err := json.Marshal(s.MapReduce)
-	if err != nil {
-		return scheduler.Job{}, errs.E("spec.Job", errs.Internal, nil, err)
-	}
 	job := scheduler.Job{
-		Kind: mapreduce.Kind, Name: CleanName(s.Name), Overwrite: s.Overwrite, Resources: s.Resources, Queue: s.Queue,
-		Retry: s.Retry, Engine: engine,
+		Kind: cmp.Or(s.Kind, mapreduce.Kind), Name: CleanName(s.Name), Overwrite: s.Overwrite, Resources: s.Resources,
+		Queue: s.Queue, Retry: s.Retry, Engine: options,
 	}
 	for _, in := range s.Input {
 		uri, err := URI(in, dir)
@@ -86,6 +87,25 @@ func (s Spec) Job(dir string) (scheduler.Job, error) {
 	}
 	fill(&job)
 	return job, nil
+}
+
+// options returns the engine's part of the job.
+func (s Spec) options(dir string) (json.RawMessage, error) {
+	var options any = s.MapReduce
+	if s.Kind == engine.Kind {
+		absolute, err := s.Guagua.WithURIs(algo.Builtins(), func(text string) (string, error) { return URI(text, dir) })
+		if err != nil {
+			return nil, err
+		}
+		options = absolute
+	} else if err := s.MapReduce.Validate(); err != nil {
+		return nil, err
+	}
+	data, err := json.Marshal(options)
+	if err != nil {
+		return nil, errs.E("spec.Job", errs.Internal, nil, err)
+	}
+	return data, nil
 }
 
 // fill puts the defaults in for what is zero.

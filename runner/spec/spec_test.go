@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/seed3322913c/runner/functions"
+	"github.com/seed3322913c/runner/guagua/engine"
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/mapreduce"
 	"github.com/seed3322913c/runner/runner/say"
@@ -131,10 +132,10 @@ func TestMistakes(t *testing.T) {
 		{head + "resources:\n  memory: 99999999999TB\n",
 			`job.yaml line 5: memory in resources: "99999999999TB" is not a size; write it as in 256MiB, 1GiB or 1GB`},
 		{"kind: mapreduce\ninput:\n  - a\n  - 3\n", `job.yaml line 4: 1 is "3" in input; want a path`},
-		{"kind: guagua\nguagua: {}\n",
-			"job.yaml line 1: jobs of kind guagua are not supported by this version; it has mapreduce"},
-		{"# c\nkind: mapred\n", `job.yaml line 2: kind is "mapred"; want mapreduce`},
-		{"input: a\n", `job.yaml: "kind" is missing; want mapreduce`},
+		{"kind: task\n",
+			"job.yaml line 1: jobs of kind task are not supported by this version; it has mapreduce and guagua"},
+		{"# c\nkind: mapred\n", `job.yaml line 2: kind is "mapred"; want mapreduce or guagua`},
+		{"input: a\n", `job.yaml: "kind" is missing; want mapreduce or guagua`},
 		{head + "name: a\nname: b\n", `job.yaml line 5: mapping key "name" already defined at [4:1]`},
 		{"kind: [mapreduce\noutput: b\n", "job.yaml line 2: ',' or ']' must be specified"},
 		{"", `job.yaml is not a job; a job is a mapping that begins with "kind: mapreduce"`},
@@ -160,6 +161,7 @@ func TestMistakes(t *testing.T) {
 func TestSchemaKnowsEveryOption(t *testing.T) {
 	for path, fields := range map[string]reflect.Type{
 		"": reflect.TypeFor[Spec](), "mapreduce": reflect.TypeFor[mapreduce.Options](),
+		"guagua":    reflect.TypeFor[engine.Options](),
 		"retry":     reflect.TypeFor[scheduler.Retry](),
 		"resources": reflect.TypeFor[scheduler.Resources](), "mapreduce/mapper": reflect.TypeFor[functions.Ref](),
 	} {

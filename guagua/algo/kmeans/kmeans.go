@@ -79,6 +79,12 @@ func Program() guagua.Program {
 			return 1 + o.rounds() + iterations + 1
 		},
 		Check: func(p guagua.Params) error { _, err := read(p); return err },
+		Files: func(p guagua.Params) []string {
+			if o, _ := read(p); o.rounds() == 0 {
+				return []string{"init"}
+			}
+			return nil
+		},
 		Whole: func(p guagua.Params, uri string) bool {
 			o, err := read(p)
 			return err != nil || !o.data.Splittable(uri)

@@ -40,7 +40,7 @@ func Program() guagua.Program {
 		r.Check(spec.Batch == 0 || spec.Optimizer.Method != "lbfgs", "lbfgs needs all rows in every step: batch=0")
 		n := objective{
 			hidden: model.Activation(r.OneOf("activation", "relu", "tanh", "sigmoid", "identity")),
-			init:   r.String("init", "random"),
+			init:   r.String(train.Init, train.Random),
 			seed:   uint64(r.Int("seed", 1, 0, math.MaxInt)),
 		}
 		n.readLayers(r)
@@ -138,7 +138,7 @@ func (n objective) Size(columns int) (int, error) {
 
 // Start implements train.Objective.
 func (n objective) Start(ctx context.Context, env *guagua.Env, _ int) ([]float64, error) {
-	if n.init != "random" {
+	if n.init != train.Random {
 		return n.resume(ctx, env)
 	}
 	r := rand.New(rand.NewPCG(n.seed, 0x6e65742e))

@@ -51,6 +51,7 @@ func Program() guagua.Program {
 			return &worker{env: env, o: o, model: m}, err
 		},
 		Total: func(guagua.Params, int) int { return 1 },
+		Files: func(guagua.Params) []string { return []string{"model"} },
 		Check: func(p guagua.Params) error { _, err := read(p); return err },
 		Whole: func(p guagua.Params, uri string) bool {
 			o, err := read(p)

@@ -34,6 +34,12 @@ type Spec struct {
 	Kernel32 func(columns int) Kernel[float32]
 }
 
+// Init is the parameter that says where to begin, in problems that have it: Random, or the URI of a model.json.
+const (
+	Init   = "init"
+	Random = "random"
+)
+
 // Options are what all training problems have.
 type Options struct {
 	Data      data.Options
@@ -99,6 +105,12 @@ func App(title string, read func(p guagua.Params) (Spec, error)) guagua.Program 
 		},
 		Total: func(_ guagua.Params, iterations int) int { return iterations + 2 },
 		Check: func(p guagua.Params) error { _, err := read(p); return err },
+		Files: func(p guagua.Params) []string {
+			if _, told := p[Init]; told && p[Init] != Random {
+				return []string{Init}
+			}
+			return nil
+		},
 		Whole: func(p guagua.Params, uri string) bool {
 			spec, err := read(p)
 			return err != nil || !spec.Data.Splittable(uri)
