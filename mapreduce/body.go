@@ -12,6 +12,7 @@ import (
 	"github.com/seed3322913c/runner/mapreduce/codec"
 	"github.com/seed3322913c/runner/mapreduce/commit"
 	"github.com/seed3322913c/runner/mapreduce/format"
+	"github.com/seed3322913c/runner/mapreduce/segment"
 	"github.com/seed3322913c/runner/mapreduce/shuffle"
 	"github.com/seed3322913c/runner/scheduler"
 )
@@ -19,6 +20,7 @@ import (
 // BodyOptions may all be left zero.
 type BodyOptions struct {
 	Shuffle shuffle.Options
+	Store   store.Store // the system's own, for jobs whose map output goes there
 	Fetches int  // segments fetched at a time by one reducer; 8
 	NoLocal bool // fetch through the node's server also what lies on the disk of this very node
 }
@@ -71,6 +73,9 @@ func (b *Body) Run(ctx context.Context, a scheduler.Attempt, r scheduler.Reporte
 		return nil, err
 	}
 	defer b.cpu.begin(func(millis int64) { r.Count(taskCounters, "CPU_MILLISECONDS", millis) })()
+	if opts.Shuffle == StoreShuffle && b.opts.Store == nil {
+		return nil, errs.Errorf(op, errs.Internal, a.ID, "there is no store for map output")
+	}
 	t := &task{Body: b, Attempt: a, r: r, opts: opts, pool: b.memory(a), memory: a.Memory}
 	if opts.inChildren() {
 		t.memory /= 2 // the rest is for the children
@@ -103,6 +108,27 @@ type task struct {
 	in     instance
 	pool   *arena.Pool
 	memory int64 // bytes of it that this attempt may use
+}
+
+// fetcher gets map output to this machine.
+type fetcher interface {
+	Fetch(ctx context.Context, src shuffle.Source, into segment.ReceiveOptions) (*segment.Range, error)
+}
+
+// depot is where the job's map output goes; nil: it stays on its node.
+func (t *task) depot() *shuffle.Depot {
+	if t.opts.Shuffle != StoreShuffle {
+		return nil
+	}
+	return shuffle.NewDepot(t.Body.opts.Store, t.Body.opts.Shuffle)
+}
+
+// fetcher returns what gets the job's map output.
+func (t *task) fetcher() fetcher {
+	if d := t.depot(); d != nil {
+		return d
+	}
+	return t.client
 }
 
 func (t *task) roles() roles { return roles{t.Job, t.opts} }

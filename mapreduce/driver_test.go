@@ -72,6 +72,7 @@ func newCluster(t testing.TB, o BodyOptions) *cluster {
 	if o.Shuffle.Patience == 0 {
 		o.Shuffle.Patience = 2 * time.Second
 	}
+	o.Store = c.store
 	c.body = NewBody(c.resolve, o)
 	t.Cleanup(c.body.Close)
 	for i := range c.nodes {

@@ -3,12 +3,14 @@ package mapreduce
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/seed3322913c/runner/functions"
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/mapreduce/commit"
+	"github.com/seed3322913c/runner/mapreduce/shuffle"
 	"github.com/seed3322913c/runner/mapreduce/split"
 	"github.com/seed3322913c/runner/scheduler"
 )
@@ -322,5 +324,14 @@ func (e *Engine) Abort(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return out.Abort(ctx)
+	return errors.Join(out.Abort(ctx), e.drop(ctx))
+}
+
+// drop removes map output that is in the store.
+func (e *Engine) drop(ctx context.Context) error {
+	opts, err := optionsOf(e.job)
+	if err != nil || opts.Shuffle != StoreShuffle {
+		return err
+	}
+	return shuffle.NewDepot(e.store, shuffle.Options{}).Drop(ctx, e.job.ID)
 }

@@ -66,16 +66,22 @@ func TestSegmentLost(t *testing.T) {
 		},
 	} {
 		for _, combiner := range []string{"sum", ""} {
-			for _, remote := range []bool{false, true} {
+			for _, way := range []string{"disk", "network", "store"} {
 				job, want := wordJob(t)
 				o := builtins("wordcount", combiner, "sum")
 				o.SplitSize, o.Reducers = 4000, ExactReducers(2)
+				if way == "store" {
+					o.Shuffle = StoreShuffle
+				}
 				job.Engine, _ = json.Marshal(o)
-				c := newCluster(t, BodyOptions{NoLocal: remote})
+				c := newCluster(t, BodyOptions{NoLocal: way != "disk"})
 				c.after = func(a scheduler.Attempt, data []byte) []byte {
 					if a.ID.String() == "map-2.0" {
 						if err := spoil(a.Dir); err != nil {
 							t.Fatal(err)
+						}
+						if way == "store" {
+							c.replaceKept(a)
 						}
 					}
 					return data
@@ -84,9 +90,43 @@ func TestSegmentLost(t *testing.T) {
 					t.Errorf("%s: %s", name, d)
 				}
 				if len(c.lost) != 1 || c.lost[0].Attempt.String() != "map-2.0" || !c.lost[0].Sure {
-					t.Errorf("%s, by network %v, combiner %q: lost %v", name, remote, combiner, c.lost)
+					t.Errorf("%s, by %s, combiner %q: lost %v", name, way, combiner, c.lost)
+				}
+				if _, left := c.keptIn(job.ID); left > 0 {
+					t.Errorf("%d objects are left of the shuffle", left)
 				}
 			}
+		}
+	}
+}
+
+// keptIn returns the folder of a job's map output in the store, and how many objects it has.
+func (c *cluster) keptIn(job scheduler.JobID) (folder store.Name, objects int) {
+	c.t.Helper()
+	folder = store.Name("jobs").Join(string(job)).Join("shuffle")
+	for _, err := range c.store.List(c.t.Context(), string(folder)+"/") {
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		objects++
+	}
+	return folder, objects
+}
+
+// replaceKept makes an attempt's output in the store what it is in its directory.
+func (c *cluster) replaceKept(a scheduler.Attempt) {
+	c.t.Helper()
+	folder, _ := c.keptIn(a.Job.ID)
+	for _, name := range []string{segment.DataName, segment.IndexName} {
+		object := folder.Join(a.ID.String()).Join(name)
+		data, err := os.ReadFile(filepath.Join(a.Dir, name))
+		if os.IsNotExist(err) {
+			err = c.store.Delete(c.t.Context(), object)
+		} else if err == nil {
+			err = store.Put(c.t.Context(), c.store, object, data)
+		}
+		if err != nil {
+			c.t.Fatal(err)
 		}
 	}
 }

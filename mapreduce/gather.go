@@ -48,11 +48,12 @@ func (s *segments) gather(ctx context.Context) error {
 	s.budget = s.task.pool.Budget(min(want, s.task.memory/2))
 	into := segment.ReceiveOptions{Budget: s.budget, Dir: s.task.Scratch}
 	var fetched atomic.Int64
+	from := s.task.fetcher()
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(s.task.Body.opts.Fetches)
 	for _, i := range remote {
 		g.Go(func() error {
-			r, err := s.task.client.Fetch(ctx, s.source(i), into)
+			r, err := from.Fetch(ctx, s.source(i), into)
 			if err == nil {
 				s.ranges[i] = r
 				s.task.r.Progress(fetched.Add(r.Index().Raw()) / 2)

@@ -115,6 +115,11 @@ func (t *task) mapToSegment(ctx context.Context, in *input, m functions.Mapper, 
 	if err != nil {
 		return mapResult{}, failed("mapreduce.Map", in.place(ctx, 0), err)
 	}
+	if d := t.depot(); d != nil {
+		if err := d.Keep(ctx, t.Job.ID, t.ID, t.Dir); err != nil {
+			return mapResult{}, err
+		}
+	}
 	stats := out.Stats()
 	_, stored := index.Span()
 	t.countCollected(stats, stored)

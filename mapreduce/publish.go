@@ -35,6 +35,9 @@ func (e *Engine) Commit(ctx context.Context, in scheduler.Outputs, _ scheduler.C
 	if err != nil {
 		return nil, err
 	}
+	if err := e.drop(ctx); errs.Retryable(err) { // any other trouble leaves garbage behind, and the output is published
+		return nil, err
+	}
 	s := Summary{Output: e.job.Output, Parts: len(m.Parts), Finished: m.Finished, Totals: m.Totals}
 	if m.Totals.Reduces > 0 {
 		skew := l.skew.settled()

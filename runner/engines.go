@@ -45,7 +45,7 @@ func newBody(r role) (body scheduler.Body, end func(), err error) {
 	resolve := newResolver("")
 	switch r.job.Kind {
 	case mapreduce.Kind:
-		b := mapreduce.NewBody(resolve, mapreduce.BodyOptions{})
+		b := mapreduce.NewBody(resolve, mapreduce.BodyOptions{Store: r.home.Store})
 		return telling{b}, b.Close, nil
 	case engine.Kind:
 		with := training.Surroundings(r.job, resolve)

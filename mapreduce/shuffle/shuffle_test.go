@@ -20,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/mapreduce/arena"
 	"github.com/seed3322913c/runner/mapreduce/segment"
 	"github.com/seed3322913c/runner/scheduler"
@@ -135,22 +136,57 @@ func lost(t *testing.T, err error, sure bool) {
 	}
 }
 
+// place is somewhere that segments are fetched from.
+type place struct {
+	files string // the attempt's, where they can be spoiled
+	fetch func(lo, hi int, into segment.ReceiveOptions) (*segment.Range, error)
+}
+
+// places are all of them, with the segment of node in dir.
+func places(t testing.TB, dir string) map[string]place {
+	t.Helper()
+	addr := start(t, serverOf(dir))
+	root := t.TempDir()
+	depot := depotIn(t, root, func(st store.Store) store.Store { return st })
+	files := filepath.Join(dir, string(job), attempt.String())
+	if err := depot.Keep(t.Context(), job, attempt, files); err != nil {
+		t.Fatal(err)
+	}
+	return map[string]place{
+		"server": {files, func(lo, hi int, into segment.ReceiveOptions) (*segment.Range, error) {
+			return fetchFrom(t, addr, lo, hi, into)
+		}},
+		"depot": {
+			filepath.Join(root, "jobs", string(job), "shuffle", attempt.String()),
+			func(lo, hi int, into segment.ReceiveOptions) (*segment.Range, error) {
+				return depot.Fetch(t.Context(), Source{Job: job, Attempt: attempt, Lo: lo, Hi: hi}, into)
+			},
+		},
+	}
+}
+
 func TestFetch(t *testing.T) {
 	dir := node(t, 3000)
-	addr := start(t, serverOf(dir))
 	noMemory := segment.ReceiveOptions{Budget: arena.New(arena.Options{}).Budget(0), Dir: t.TempDir()}
-	for _, into := range []segment.ReceiveOptions{memory(t), noMemory} {
-		for _, c := range [][2]int{{0, parts}, {0, 1}, {3, 4}, {1, 2}, {5, 17}, {parts - 1, parts}, {7, 7}} {
-			r, err := fetchFrom(t, addr, c[0], c[1], into)
-			if err != nil {
-				t.Fatal(c, err)
-			}
-			if content(t, r) != want(t, dir, c[0], c[1]) {
-				t.Errorf("%v: other bytes", c)
-			}
-			if err := r.Close(); err != nil {
-				t.Error(err)
-			}
+	for name, p := range places(t, dir) {
+		t.Run(name, func(t *testing.T) {
+			testFetch(t, dir, p, memory(t))
+			testFetch(t, dir, p, noMemory)
+		})
+	}
+}
+
+func testFetch(t *testing.T, dir string, p place, into segment.ReceiveOptions) {
+	for _, c := range [][2]int{{0, parts}, {0, 1}, {3, 4}, {1, 2}, {5, 17}, {parts - 1, parts}, {7, 7}} {
+		r, err := p.fetch(c[0], c[1], into)
+		if err != nil {
+			t.Fatal(c, err)
+		}
+		if content(t, r) != want(t, dir, c[0], c[1]) {
+			t.Errorf("%v: other bytes", c)
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
 		}
 	}
 }
@@ -252,12 +288,13 @@ func TestFetchLostForSure(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir := node(t, 3000)
-			if err := spoil(filepath.Join(dir, string(job), attempt.String())); err != nil {
-				t.Fatal(err)
+			for _, p := range places(t, node(t, 3000)) {
+				if err := spoil(p.files); err != nil {
+					t.Fatal(err)
+				}
+				_, err := p.fetch(0, parts, memory(t))
+				lost(t, err, true)
 			}
-			_, err := fetchFrom(t, start(t, serverOf(dir)), 0, parts, memory(t))
-			lost(t, err, true)
 		})
 	}
 }

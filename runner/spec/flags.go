@@ -28,6 +28,7 @@ type Flags struct {
 	TaskTimeout      string
 	MaxFailedPercent int
 	Speculative      string // true or false
+	Shuffle          string
 }
 
 // Apply overlays s. Lists replace lists, and each --set replaces one parameter. Errors are of kind Invalid.
@@ -98,6 +99,7 @@ func (f Flags) applyFaults(s *Spec) error {
 		}
 		s.Retry.Timeout = timeout
 	}
+	s.MapReduce.Shuffle = cmp.Or(mapreduce.Shuffle(f.Shuffle), s.MapReduce.Shuffle)
 	s.MapReduce.MaxFailedPercent = cmp.Or(f.MaxFailedPercent, s.MapReduce.MaxFailedPercent)
 	if f.Speculative != "" {
 		yes, err := strconv.ParseBool(f.Speculative)
