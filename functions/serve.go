@@ -17,6 +17,7 @@ import (
 func serve(in io.Reader, out, log io.Writer, fns []Raw) error {
 	s := &server{in: bufio.NewReader(in), out: out, log: log, news: counters{}}
 	s.batch.Reset(nil)
+	s.named.Reset(nil)
 	err := Protect(func() error { return s.converse(fns) })
 	if err == nil {
 		return nil
@@ -44,6 +45,7 @@ type server struct {
 	frame    []byte     // the payload that was read last; reused
 	unread   wire.Type  // of that frame, if it is to be read again
 	batch    wire.Batch // records to be sent
+	named    wire.Batch // records to be sent to named outputs
 	done     wire.Done
 	record   int64 // the line, record or key that the user's function is at, from 1
 	news     counters
@@ -111,6 +113,9 @@ func (s *server) catchUp(rest func() error) error {
 		return err
 	}
 	if err := s.sendBatch(); err != nil {
+		return err
+	}
+	if err := s.sendNamed(); err != nil {
 		return err
 	}
 	return s.report()
@@ -217,11 +222,14 @@ func (s *server) sendJSON(t wire.Type, v any) error {
 	return s.send(frame)
 }
 
-func (s *server) sendBatch() error {
-	if s.batch.Empty() {
+func (s *server) sendBatch() error { return s.sendRecords(wire.Records, &s.batch) }
+func (s *server) sendNamed() error { return s.sendRecords(wire.Named, &s.named) }
+
+func (s *server) sendRecords(t wire.Type, b *wire.Batch) error {
+	if b.Empty() {
 		return nil
 	}
-	frame, err := s.batch.Frame(wire.Records)
+	frame, err := b.Frame(t)
 	if err != nil {
 		return err
 	}
@@ -229,7 +237,7 @@ func (s *server) sendBatch() error {
 	if cap(frame) > 2*wire.MaxControl {
 		frame = nil
 	}
-	s.batch.Reset(frame)
+	b.Reset(frame)
 	return err
 }
 
@@ -285,6 +293,20 @@ func (e env) Attempt() string { return e.s.attempt }
 func (e env) Param(name string) (string, bool) {
 	value, ok := e.s.params[name]
 	return value, ok
+}
+
+// EmitTo implements Outputs.
+func (e env) EmitTo(output string, key, value []byte) error {
+	b := &e.s.named
+	if !b.Fits(len(output) + len(key) + len(value)) {
+		if err := e.s.sendNamed(); err != nil {
+			return err
+		}
+	}
+	e.s.done.Named++
+	b.Record([]byte(output), nil)
+	b.Record(key, value)
+	return nil
 }
 
 func (e env) Count(group, name string, delta int64) {

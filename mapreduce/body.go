@@ -135,32 +135,35 @@ func (t *task) roles() roles { return roles{t.Job, t.opts} }
 
 // create starts this attempt's part of the output, in the form that the function asks for which puts it out.
 func (t *task) create(ctx context.Context, kind string, function any) (*textOutput, error) {
+	o := newTextOutput(function)
+	return o, t.start(ctx, partName(kind, t.ID.Task.Index), t.opts.main(), o)
+}
+
+// start starts a file of the output.
+func (t *task) start(ctx context.Context, name string, form NamedOutput, o *textOutput) error {
 	out, err := commit.New(ctx, t.Job, t.resolve)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	name := partName(kind, t.ID.Task.Index)
-	o := newTextOutput(function)
-	form := t.opts.OutputFormat
-	if form != format.Text {
+	if form.Format != format.Text {
 		var head []byte
-		o.form, head, err = form.NewAppender(format.Output{
-			Name: string(t.Job.ID) + "/" + name, Compress: t.opts.Compress, Int64s: o.int64s, Set: t.opts.Set,
+		o.form, head, err = form.Format.NewAppender(format.Output{
+			Name: string(t.Job.ID) + "/" + name, Compress: form.Compress, Int64s: o.int64s, Set: form.Set,
 		})
 		if err != nil {
-			return nil, err
+			return err
 		}
 		o.buf = append(o.buf, head...)
 	}
-	z := t.opts.Compress
-	if form.Compresses() {
+	z := form.Compress
+	if form.Format.Compresses() {
 		z = codec.None
 	}
-	part, err := out.Create(ctx, t.ID, name+form.Ext()+z.Ext())
+	part, err := out.Create(ctx, t.ID, name+form.Format.Ext()+z.Ext())
 	if err == nil {
 		o.part, err = compressed(part, z)
 	}
-	return o, err
+	return err
 }
 
 // failed classifies what a function of the user's has returned.

@@ -15,6 +15,7 @@ const (
 	taskCounters   = "org.apache.hadoop.mapreduce.TaskCounter"
 	fileCounters   = "org.apache.hadoop.mapreduce.FileSystemCounter"
 	inputCounters  = "org.apache.hadoop.mapreduce.lib.input.FileInputFormatCounter"
+	namedCounters  = "org.apache.hadoop.mapreduce.lib.output.MultipleOutputs"
 	outputCounters = "org.apache.hadoop.mapreduce.lib.output.FileOutputFormatCounter"
 )
 

@@ -358,6 +358,7 @@ func testFunctions() []functions.Function {
 		return nil
 	}
 	return []functions.Function{
+		sorts(),
 		functions.MapReduce[string, int64]{
 			Name: "words",
 			Setup: func(functions.Env) error {

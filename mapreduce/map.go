@@ -30,7 +30,9 @@ func (t *task) runMap(ctx context.Context) (mapResult, error) {
 	generate := t.opts.Maps > 0
 	t.opts = t.opts.way(p.Way)
 	t.in.env = attemptEnv{t.r, t.ID, t.opts.Set}
-	mapper, err := t.roles().mapper(ctx, t.in)
+	others := t.named(ctx, "m")
+	defer others.abort(ctx)
+	mapper, err := t.roles().mapper(ctx, t.in.with(others))
 	if err != nil {
 		return mapResult{}, failed("mapreduce.Map", t.in.id, err)
 	}
@@ -50,6 +52,9 @@ func (t *task) runMap(ctx context.Context) (mapResult, error) {
 		result, err = t.mapToSegment(ctx, in, mapper, collecting{p.Shuffle, budget})
 	}
 	if err != nil {
+		return mapResult{}, err
+	}
+	if result.Named, err = t.commitNamed(ctx, others); err != nil {
 		return mapResult{}, err
 	}
 	result.Bytes, result.Records = in.done(), in.records

@@ -17,8 +17,15 @@ const (
 	reduceStage = "reduce"
 )
 
+// partBase begins the names of the files of the output, but for those of named outputs.
+const partBase = "part"
+
 // partName returns the name of a file of output, as Hadoop has it: kind is m for maps, r for reduces.
-func partName(kind string, index int) string { return fmt.Sprintf("part-%s-%05d", kind, index) }
+func partName(kind string, index int) string { return namedPart(partBase, kind, index) }
+
+func namedPart(base, kind string, index int) string {
+	return fmt.Sprintf("%s-%s-%05d", base, kind, index)
+}
 
 // shuffling says how a map divides its output.
 type shuffling struct {
@@ -49,6 +56,8 @@ type mapResult struct {
 
 	// Without:
 	Part *writtenPart `json:"part,omitempty"`
+
+	Named []writtenPart `json:"named,omitempty"` // of named outputs
 }
 
 // writtenPart is a file of the output that waits for its commit.
@@ -88,6 +97,8 @@ type reduceResult struct {
 	Stored   int64       `json:"stored"`        // bytes of the segments
 	Hot      []merge.Hot `json:"hot,omitempty"` // keys with the most records
 	Part     writtenPart `json:"part"`
+
+	Named []writtenPart `json:"named,omitempty"` // of named outputs
 }
 
 // maxBins bounds the sizes in a mapResult: 4 bytes for each are 16 KiB.

@@ -125,6 +125,7 @@ func (l *ledger) addMap(i int, o scheduler.Output, e *Engine) error {
 	if r.Part != nil {
 		l.addPart(*r.Part)
 	}
+	l.addNamed(r.Named)
 	return nil
 }
 
@@ -142,7 +143,16 @@ func (l *ledger) addReduce(i int, o scheduler.Output) error {
 	t.ReduceInputGroups += r.Groups
 	l.skew.add(o.Attempt.Task, r)
 	l.addPart(r.Part)
+	l.addNamed(r.Named)
 	return nil
+}
+
+// addNamed adds files of named outputs.
+func (l *ledger) addNamed(parts []writtenPart) {
+	for _, p := range parts {
+		l.manifest.Totals.NamedRecords += p.Records
+		l.addPart(p)
+	}
 }
 
 func (l *ledger) addPart(p writtenPart) {

@@ -27,7 +27,9 @@ func (t *task) runReduce(ctx context.Context) (reduceResult, error) {
 	stored := in.sum(func(x segment.Index) int64 { _, n := x.Span(); return n })
 	t.count("REDUCE_SHUFFLE_BYTES", stored)
 	t.in.values, _ = functions.ParseValueKind(p.Values) // an unknown name is bytes
-	reducer, err := t.roles().reducer(ctx, t.in)
+	others := t.named(ctx, "r")
+	defer others.abort(ctx)
+	reducer, err := t.roles().reducer(ctx, t.in.with(others))
 	if err != nil {
 		return reduceResult{}, failed("mapreduce.Reduce", t.ID, err)
 	}
@@ -45,6 +47,10 @@ func (t *task) runReduce(ctx context.Context) (reduceResult, error) {
 	if err != nil {
 		return reduceResult{}, err
 	}
+	more, err := t.commitNamed(ctx, others)
+	if err != nil {
+		return reduceResult{}, err
+	}
 	t.count("REDUCE_INPUT_RECORDS", stats.Records)
 	t.count("REDUCE_INPUT_GROUPS", stats.Groups)
 	t.count("REDUCE_OUTPUT_RECORDS", part.Records)
@@ -53,6 +59,7 @@ func (t *task) runReduce(ctx context.Context) (reduceResult, error) {
 	segments := in.sum(func(x segment.Index) int64 { return int64(len(x.Parts)) })
 	return reduceResult{
 		Segments: segments, Records: stats.Records, Groups: stats.Groups, Stored: stored, Hot: stats.Hot, Part: part,
+		Named: more,
 	}, nil
 }
 

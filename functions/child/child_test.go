@@ -24,6 +24,12 @@ type collector struct {
 	sums     map[string]int64 // of int64 records
 	counters map[string]int64
 	status   []string
+	named    []string // records of named outputs
+}
+
+func (c *collector) EmitTo(output string, key, value []byte) error {
+	c.named = append(c.named, output+":"+text(key)+"="+text(value))
+	return nil
 }
 
 func newCollector() *collector {
@@ -390,5 +396,22 @@ func TestStartedByHandSaysHowToUseIt(t *testing.T) {
 		if !strings.Contains(said.String(), want) {
 			t.Errorf("it does not say %q:\n%s", want, said.String())
 		}
+	}
+}
+
+// TestNamedOutputs lets more records than fit a frame go to named outputs, absent parts among them.
+func TestNamedOutputs(t *testing.T) {
+	out := newCollector()
+	m := newMapper(t, "names", child.Task{})
+	check(t, m.Setup(out))
+	line := strings.Repeat("x", 1000)
+	for range 600 {
+		if _, err := m.MapBatch(run(line+"\n"), out); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check(t, m.Cleanup(out))
+	if len(out.named) != 1200 || out.named[0] != "long:"+line+"=-" || out.named[1] != "count:-=1000" || len(out.records) != 0 {
+		t.Errorf("%d named records, %d others", len(out.named), len(out.records))
 	}
 }

@@ -41,7 +41,7 @@ func programs() map[string]func() {
 	return map[string]func(){
 		"functions": func() {
 			functions.Main(wordCount(), bytesWordCount(), rawWordCount(), fails(), crashes(), longest(), mean(), keyed(),
-				lazy(), talks(), upper())
+				lazy(), talks(), upper(), names())
 		},
 		"garbage":  func() { fmt.Println("Hello, I am not what you think.") },
 		"exit":     func() { fmt.Fprintln(os.Stderr, "no disk\nno fun"); os.Exit(3) },
@@ -304,4 +304,23 @@ type reducerFunc func(key []byte, values functions.Values, out functions.Emitter
 
 func (f reducerFunc) Reduce(key []byte, values functions.Values, out functions.Emitter) error {
 	return f(key, values, out)
+}
+
+// names puts out each line and its length to named outputs.
+func names() functions.Function {
+	var env functions.Env
+	var count func(struct{}, int) error
+	return functions.MapReduce[string, string]{
+		Name: "names",
+		Setup: func(e functions.Env) error {
+			env, count = e, functions.To[struct{}, int](e, "count")
+			return nil
+		},
+		Map: func(line []byte, _ func(string, string)) error {
+			if err := functions.EmitTo(env, "long", line, nil); err != nil {
+				return err
+			}
+			return count(struct{}{}, len(line))
+		},
+	}
 }

@@ -36,6 +36,7 @@ type session struct {
 	kind      wire.Type // what is in the batch
 	handed    int64     // lines, records or values handed over
 	delivered int64     // records that came back
+	named     int64     // and went to named outputs
 	done      bool      // the child said so, and its counts are ours
 	err       error     // the first error: the answer to all further calls
 }
@@ -172,9 +173,9 @@ func (s *session) Cleanup(out functions.Emitter) error {
 	if err := wire.ParseJSON(last, &d); err != nil {
 		return s.fail(err)
 	}
-	if d != (wire.Done{In: s.handed, Out: s.delivered}) {
+	if d != (wire.Done{In: s.handed, Out: s.delivered, Named: s.named}) {
 		return s.fail(errs.Errorf("", errs.Failed, nil, "it counted %d in and %d out, but %d went in and %d came out",
-			d.In, d.Out, s.handed, s.delivered))
+			d.In, d.Out+d.Named, s.handed, s.delivered+s.named))
 	}
 	s.done = true
 	return nil
@@ -309,6 +310,10 @@ func (s *session) deliver(f frame, ok bool, out functions.Emitter) {
 		if err := s.emit(f.payload, out); err != nil && s.err == nil {
 			s.err = err // of the Emitter: told as it is
 		}
+	case f.kind == wire.Named && s.env != nil:
+		if err := s.emitNamed(f.payload); err != nil && s.err == nil {
+			s.err = err
+		}
 	case f.kind == wire.Counters:
 		s.count(f.payload)
 	case f.kind == wire.Status:
@@ -349,6 +354,26 @@ func (s *session) emit(payload []byte, out functions.Emitter) error {
 			return s.fail(err)
 		}
 		if err := ints.EmitInt64(key, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// emitNamed puts out the records of a frame to the outputs that they name.
+func (s *session) emitNamed(payload []byte) error {
+	for len(payload) > 0 {
+		output, _, rest, err := wire.CutRecord(payload)
+		if err != nil {
+			return s.fail(err)
+		}
+		key, value, rest, err := wire.CutRecord(rest)
+		if err != nil {
+			return s.fail(err)
+		}
+		payload = rest
+		s.named++
+		if err := functions.EmitTo(s.env, string(output), key, value); err != nil {
 			return err
 		}
 	}

@@ -34,6 +34,9 @@ import (
 // Counters are what a function counts, by group and name.
 type Counters map[string]map[string]int64
 
+// Outputs are what a function puts out to named outputs (functions.EmitTo): lines, by the names of the outputs.
+type Outputs map[string]string
+
 // MapDriver tests a mapper. K and V are the types that it emits: for a raw function that emits int64 values V is
 // int64, for others K and V are string.
 type MapDriver[K, V any] struct {
@@ -45,6 +48,7 @@ type MapDriver[K, V any] struct {
 
 	Want         string   // what is emitted, in that order, as lines: key, TAB, value
 	WantCounters Counters // compared if not nil
+	WantOutputs  Outputs  // likewise
 	WantError    string   // a part of the error; if not empty, Want is not looked at
 }
 
@@ -75,7 +79,7 @@ func (d MapDriver[K, V]) Run(t testing.TB) {
 			got = appendText[K, V](t, got, r)
 		}
 		compareLines(t, how, d.Want, string(got))
-		m.checkCounters(how, d.WantCounters)
+		m.check(how, d.WantCounters, d.WantOutputs)
 	}
 }
 
@@ -101,6 +105,7 @@ type ReduceDriver[K, V any] struct {
 
 	Want         string   // lines of the output: key, TAB, value
 	WantCounters Counters // compared if not nil
+	WantOutputs  Outputs  // likewise
 	WantError    string   // a part of the error; if not empty, Want is not looked at
 }
 
@@ -119,7 +124,7 @@ func (d ReduceDriver[K, V]) Run(t testing.TB) {
 	out, err := m.reduceAll(raw.Reducer, groups, functions.ValueCodec[V]().Kind == functions.ValueInt64)
 	if m.checkError("reduce", err, d.WantError) {
 		compareLines(t, "reduce", d.Want, out.text(t))
-		m.checkCounters("reduce", d.WantCounters)
+		m.check("reduce", d.WantCounters, d.WantOutputs)
 	}
 }
 
@@ -132,6 +137,7 @@ type MapReduceDriver struct {
 
 	Want         string   // lines of the output: key, TAB, value; keys in the order of their bytes between map and reduce
 	WantCounters Counters // compared if not nil
+	WantOutputs  Outputs  // likewise
 	WantError    string   // a part of the error; if not empty, Want is not looked at
 }
 
@@ -158,7 +164,7 @@ func (d MapReduceDriver) Run(t testing.TB) {
 		text, err := m.job(lines(d.Input), how.combine)
 		if m.checkError(how.name, err, d.WantError) {
 			compareLines(t, how.name, d.Want, text)
-			m.checkCounters(how.name, d.WantCounters)
+			m.check(how.name, d.WantCounters, d.WantOutputs)
 		}
 	}
 }
@@ -179,10 +185,14 @@ func (m *machine) checkError(how string, err error, want string) bool {
 	return false
 }
 
-func (m *machine) checkCounters(how string, want Counters) {
+// check compares what a function did beside its records.
+func (m *machine) check(how string, counters Counters, outputs Outputs) {
 	m.t.Helper()
-	if diff := cmp.Diff(want, m.counters); want != nil && diff != "" {
+	if diff := cmp.Diff(counters, m.counters); counters != nil && diff != "" {
 		m.t.Errorf("%s, counters (-want +got):\n%s", how, diff)
+	}
+	if diff := cmp.Diff(map[string]string(outputs), m.outputs); outputs != nil && diff != "" {
+		m.t.Errorf("%s, named outputs (-want +got):\n%s", how, diff)
 	}
 }
 

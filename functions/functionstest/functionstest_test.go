@@ -215,3 +215,26 @@ func TestWhatIsNotThereIsSaid(t *testing.T) {
 		}
 	}
 }
+
+// TestNamedOutputs shows what goes beside the records.
+func TestNamedOutputs(t *testing.T) {
+	var bad func(string, int64) error
+	f := functions.MapReduce[string, string]{
+		Setup: func(env functions.Env) error { bad = functions.To[string, int64](env, "bad"); return nil },
+		Map: func(line []byte, emit func(string, string)) error {
+			if len(line) > 3 {
+				return bad(string(line), int64(len(line)))
+			}
+			emit(string(line), "ok")
+			return nil
+		},
+	}
+	d := functionstest.MapDriver[string, string]{
+		Function: f, Input: "a\ntoo long\n", Want: "a\tok\n", WantOutputs: functionstest.Outputs{"bad": "too long\t8\n"},
+	}
+	d.Run(t)
+	d.WantOutputs = functionstest.Outputs{}
+	if said := reports(t, func(t testing.TB) { d.Run(t) }); !strings.Contains(said, "named outputs") {
+		t.Error(said)
+	}
+}

@@ -19,6 +19,7 @@ type machine struct {
 	raw      functions.Raw
 	params   functions.Params
 	counters Counters
+	outputs  map[string]string
 }
 
 func newMachine(t testing.TB, raw functions.Raw, params functions.Params) *machine {
@@ -27,7 +28,7 @@ func newMachine(t testing.TB, raw functions.Raw, params functions.Params) *machi
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &machine{t, raw, all, Counters{}}
+	return &machine{t, raw, all, Counters{}, map[string]string{}}
 }
 
 // Param, Count, Status, Logf and Attempt make the machine the Env of the function.
@@ -41,6 +42,16 @@ func (m *machine) Count(group, name string, delta int64) {
 		m.counters[group] = map[string]int64{}
 	}
 	m.counters[group][name] += delta
+}
+
+// EmitTo implements functions.Outputs.
+func (m *machine) EmitTo(name string, key, value []byte) error {
+	line := string(key)
+	if key != nil && value != nil {
+		line += "\t"
+	}
+	m.outputs[name] += line + string(value) + "\n"
+	return nil
 }
 
 func (m *machine) Status(line string)              { m.t.Logf("status: %s", line) }

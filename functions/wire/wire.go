@@ -8,7 +8,7 @@
 // serves one role of one attempt, in one conversation:
 //
 //	executor ── H O  ── L|R|G ...  ── F ── L|R|G ...  ── E ──▶ child
-//	child    ── H A  ── R|C|S ...  ── R.. F ── R|C|S ... ── D (or X at any time) ──▶ executor
+//	child    ── H A  ── R|N|C|S .. ── R.. F ── R|N|C|S . ── D (or X at any time) ──▶ executor
 //
 // The child exits with status 0 after D, with another after X; it ends too when its standard input does. Both ends may
 // write before the other has read: the executor reads at all times, so a child may simply read, work and write.
@@ -20,7 +20,7 @@
 //
 //	| type 1 B | length 4 B | payload: length bytes |
 //
-// The payload of R, L and G is at most 1 GiB, of all others 1 MiB. Senders of data aim at 256 KiB: a frame is only
+// The payload of R, N, L and G is at most 1 GiB, of all others 1 MiB. Senders of data aim at 256 KiB: a frame is only
 // longer when one record alone is.
 //
 //	type        from      payload
@@ -32,6 +32,7 @@
 //	G groups    executor  keys, each with its values, see below
 //	F flush     executor  empty: put out all that follows from what came so far, then answer
 //	F flushed   child     empty
+//	N named     child     pairs of records: one whose key is the name of an output, and one that goes there
 //	C counters  child     JSON: {group: {name: what to add}}
 //	S status    child     text, one line
 //	E end       executor  empty: there is no more; put out the rest, then answer
@@ -93,6 +94,7 @@ const (
 	Lines    Type = 'L'
 	Records  Type = 'R'
 	Groups   Type = 'G'
+	Named    Type = 'N'
 	Flush    Type = 'F'
 	Counters Type = 'C'
 	Status   Type = 'S'
@@ -113,7 +115,7 @@ const (
 // limit returns how long a payload may be; 0 and false for a type that there is not.
 func (t Type) limit() (int, bool) {
 	switch t {
-	case Lines, Records, Groups:
+	case Lines, Records, Groups, Named:
 		return MaxData, true
 	case Hello, Opening, Accept, Flush, Counters, Status, End, Finished, Failed:
 		return MaxControl, true
@@ -151,6 +153,8 @@ type Accepted struct {
 type Done struct {
 	In  int64 `json:"in"`  // lines or records read, in the other roles values
 	Out int64 `json:"out"` // records put out
+
+	Named int64 `json:"named,omitempty"` // records put out to named outputs
 }
 
 // Failure is why a child gives up. It is an error.

@@ -26,7 +26,8 @@ type Totals struct {
 	ReduceInputRecords int64 `json:"reduceInputRecords"`
 	ReduceInputGroups  int64 `json:"reduceInputGroups"`
 
-	OutputRecords int64 `json:"outputRecords"` // emitted by reducers, or by mappers if the job is map-only
+	OutputRecords int64 `json:"outputRecords"`          // in all files of the output
+	NamedRecords  int64 `json:"namedRecords,omitempty"` // of these in named outputs
 	OutputBytes   int64 `json:"outputBytes"`
 }
 
@@ -38,7 +39,7 @@ type Totals struct {
 //	records in segments      = records into reduces
 //	segments planned         = segments read with the right checksum      (planned: of the splits that were read)
 //
-// and for a job without reducers, instead of the last three: maps out = output.
+// and for a job without reducers, instead of the last three: maps out + records for named outputs = output.
 func (t Totals) Check() error {
 	type equation struct {
 		left, right         int64
@@ -50,7 +51,7 @@ func (t Totals) Check() error {
 	}
 	if t.Reduces == 0 {
 		equations = append(equations,
-			equation{t.MapOutputRecords, t.OutputRecords, "records out of maps", "records in the output"})
+			equation{t.MapOutputRecords + t.NamedRecords, t.OutputRecords, "records out of maps", "records in the output"})
 	} else {
 		equations = append(equations,
 			equation{t.MapOutputRecords - t.CombineInputRecords + t.CombineOutputRecords, t.SegmentRecords,

@@ -3,6 +3,7 @@ package proof
 import (
 	"context"
 	"io"
+	"regexp"
 	"runtime"
 	"strings"
 
@@ -55,15 +56,23 @@ func Verify(ctx context.Context, resolve store.Resolve, uri string) (Manifest, e
 	return m, nil
 }
 
+// partName is what the files of an output are called, those of named outputs among them.
+var partName = regexp.MustCompile(`^(part-.*|[A-Za-z0-9]+-[mr]-[0-9]{5,}(\.[a-z0-9.]+)?)$`)
+
+// IsPart reports whether a name in an output is that of a part.
+func IsPart(name string) bool { return !strings.Contains(name, "/") && partName.MatchString(name) }
+
 // parts returns the names of the part files below an output.
 func parts(ctx context.Context, st store.Store, output store.Name) ([]string, error) {
 	var names []string
 	folder := string(output) + "/"
-	for info, err := range st.List(ctx, folder+"part-") {
+	for info, err := range st.List(ctx, folder) {
 		if err != nil {
 			return nil, err
 		}
-		names = append(names, string(info.Name)[len(folder):])
+		if name := string(info.Name)[len(folder):]; IsPart(name) {
+			names = append(names, name)
+		}
 	}
 	return names, nil
 }
