@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"iter"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 
+	"github.com/seed3322913c/runner/hdfsgw/fsck"
 	"github.com/seed3322913c/runner/hdfsgw/namespace"
 	"github.com/seed3322913c/runner/hdfsgw/webhdfs"
 	"github.com/seed3322913c/runner/infra/errs"
@@ -229,6 +231,42 @@ func (c *Client) JobCommit(ctx context.Context, path string, j webhdfs.JobCommit
 		return errs.E("hdfs.COMMITJOB", errs.Internal, path, err)
 	}
 	return c.do(ctx, request{method: http.MethodPost, op: "COMMITJOB", path: path, id: newID(), body: body}, nil)
+}
+
+// FsckOptions are those of Fsck.
+type FsckOptions struct {
+	Verify, Delete bool
+	Rate           int64             // bytes a second at most, 0: as fast as it goes
+	Progress       func(fsck.Report) // is told how far it is; nil: not
+}
+
+// Fsck has the gateway compare the files at and below a path with its store. It needs the superuser.
+func (c *Client) Fsck(ctx context.Context, path string, o FsckOptions) (report fsck.Report, err error) {
+	r := request{method: http.MethodGet, op: "FSCK", path: path, query: query{"verify", strconv.FormatBool(o.Verify),
+		"delete", strconv.FormatBool(o.Delete), "rate", number(o.Rate)}}
+	err = c.again(ctx, func(base *url.URL) error {
+		resp, err := c.send(ctx, base, r.method, c.target(base, r), "", nil)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		for lines := json.NewDecoder(resp.Body); ; {
+			var l webhdfs.FsckLine
+			if err := lines.Decode(&l); err != nil {
+				return passing(err)
+			}
+			switch {
+			case l.Error != "":
+				return errs.Errorf("client.Fsck", errs.Other, nil, "%s", l.Error)
+			case l.Report != nil:
+				report = *l.Report
+				return nil
+			case l.Progress != nil && o.Progress != nil:
+				o.Progress(*l.Progress)
+			}
+		}
+	})
+	return report, c.told(r, err)
 }
 
 // classOf returns the class of a refusal.

@@ -17,10 +17,12 @@ import (
 	"crypto/rand"
 	"errors"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/seed3322913c/runner/hdfsgw/block"
+	"github.com/seed3322913c/runner/hdfsgw/fsck"
 	"github.com/seed3322913c/runner/hdfsgw/namespace"
 	"github.com/seed3322913c/runner/hdfsgw/webhdfs"
 	"github.com/seed3322913c/runner/infra/coord"
@@ -49,6 +51,10 @@ type Options struct {
 	LeaseLimit time.Duration
 	// Every is how often the leader keeps house; 0 means 30 s.
 	Every time.Duration
+	// CheckEvery is how often the leader compares all files with the store and deletes orphans; 0 means 24 h.
+	CheckEvery time.Duration
+	// Scrub is how many bytes a second are compared with their checksums then; 0: none.
+	Scrub int64
 	// OnError is told what went wrong while keeping house; it is tried again. It must not block. nil ignores.
 	OnError func(error)
 }
@@ -61,7 +67,7 @@ func (o Options) withDefaults() Options {
 		field *time.Duration
 		value time.Duration
 	}{{&o.TTL, 8 * time.Second}, {&o.Grace, 10 * time.Minute}, {&o.LeaseLimit, 20 * time.Minute},
-		{&o.Every, 30 * time.Second}} {
+		{&o.Every, 30 * time.Second}, {&o.CheckEvery, 24 * time.Hour}} {
 		if *d.field == 0 {
 			*d.field = d.value
 		}
@@ -196,8 +202,13 @@ func (g *Gateway) round(ctx context.Context) error {
 		web: webhdfs.New(tree, service, g.store, web)}
 	l.seen.Store(time.Now().UnixMilli())
 	g.turn(l)
+	leading, end := context.WithCancel(ctx)
+	var checks sync.WaitGroup
+	checks.Go(func() { g.check(leading, l) })
 	g.lead(ctx, l, lost)
 	g.turn(nil)
+	end()
+	checks.Wait()
 	if err := leader.Close(); err != nil {
 		return err
 	}
@@ -276,6 +287,28 @@ func (g *Gateway) lead(ctx context.Context, l *leadership, lost <-chan struct{})
 			default:
 				l.seen.Store(time.Now().UnixMilli())
 			}
+		}
+	}
+}
+
+// check compares files with the store again and again.
+func (g *Gateway) check(ctx context.Context, l *leadership) {
+	again := time.NewTicker(g.o.CheckEvery)
+	defer again.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-again.C:
+		}
+		o := fsck.Options{Delete: true, Verify: g.o.Scrub > 0, Rate: g.o.Scrub}
+		r, err := fsck.Check(ctx, g.store, l.Tree, l.Epoch(), o)
+		if err == nil && !r.Healthy() {
+			err = errs.Errorf("gateway.check", errs.Corrupt, r.Problems[0].Path, "%d blocks are missing and %d corrupt, the first"+
+				" of them here: %s", r.Missing, r.Corrupt, r.Problems[0].Why)
+		}
+		if err != nil && ctx.Err() == nil {
+			g.o.OnError(err)
 		}
 	}
 }

@@ -4,9 +4,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
+	"time"
 
 	"github.com/seed3322913c/runner/hdfsgw/block"
+	"github.com/seed3322913c/runner/hdfsgw/fsck"
 	"github.com/seed3322913c/runner/hdfsgw/namespace"
+	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/store"
 )
 
@@ -14,6 +18,7 @@ import (
 //
 //	GET  LOCATEOBJECTS    which objects of which store a file consists of, for who may read the store itself
 //	POST COMMITJOB        publishes all files of a job in one step; the body is a JobCommit
+//	GET  FSCK             compares files with the store: one FsckLine after the other, the last one with the report
 //
 // A request may have a header that names the operation, so that who got no answer asks again and nothing is done twice.
 
@@ -109,4 +114,55 @@ func (c *call) short(r namespace.Request, data []byte) error {
 		return err
 	}
 	return c.ok(object{"boolean": result.OK})
+}
+
+// FsckLine is a line of the answer to FSCK.
+type FsckLine struct {
+	Progress *fsck.Report `json:"progress,omitempty"`
+	Report   *fsck.Report `json:"report,omitempty"` // the last line has it, or an error
+	Error    string       `json:"error,omitempty"`
+}
+
+// fsck needs the superuser, as at a NameNode. Its parameters are verify, delete, and rate in bytes a second.
+func (c *call) fsck() error {
+	if !c.who.Super {
+		return namespace.Refuse(namespace.AccessControl, "Access denied for user %s. Superuser privilege is required",
+			c.who.User)
+	}
+	o := fsck.Options{Path: c.path}
+	var err error
+	if o.Verify, err = c.p.flag("verify", false); err != nil {
+		return err
+	}
+	if o.Delete, err = c.p.flag("delete", false); err != nil {
+		return err
+	}
+	if o.Rate, err = c.p.long("rate", 0, 0); err != nil {
+		return err
+	}
+	if _, err := c.tree.Status(c.who, c.path); err != nil {
+		return err
+	}
+	c.w.Header().Set("Content-Type", "application/x-ndjson")
+	out := json.NewEncoder(c.w)
+	tell := func(l FsckLine) {
+		_ = out.Encode(l) // whoever has gone ends the context, and with it the check
+		_ = http.NewResponseController(c.w).Flush()
+	}
+	tell(FsckLine{Progress: &fsck.Report{}})
+	last := time.Now()
+	o.Progress = func(r fsck.Report) {
+		if now := time.Now(); now.Sub(last) > time.Second {
+			last = now
+			r.Problems, r.Lost = nil, nil
+			tell(FsckLine{Progress: &r})
+		}
+	}
+	report, err := fsck.Check(c.r.Context(), c.store, c.tree, c.names.Epoch(), o)
+	if err != nil {
+		tell(FsckLine{Error: errs.Cause(err)})
+		return nil
+	}
+	tell(FsckLine{Report: &report})
+	return nil
 }

@@ -27,6 +27,7 @@ type Names interface {
 	Do(ctx context.Context, r namespace.Request) (namespace.Result, error)
 	NewBlock() uint64
 	Now() int64 // ms since 1970
+	Epoch() uint64
 }
 
 // Options of a Server. The zero Options are for a trusted caller on loopback.
