@@ -58,6 +58,9 @@ type Options struct {
 	// Outputs are further outputs, by their names.
 	Outputs map[string]NamedOutput `json:"outputs,omitempty"`
 
+	// Shuffle says where maps leave what reducers fetch: local (the default) or store.
+	Shuffle Shuffle `json:"shuffle,omitempty"`
+
 	// MaxFailedPercent is how many of a hundred maps may fail for good while the job goes on without what they would have
 	// read. The proof counts them.
 	MaxFailedPercent int `json:"maxFailedPercent,omitempty"`
@@ -83,6 +86,15 @@ type Partitioner string
 const (
 	HashPartitioner       Partitioner = "hash"
 	TotalOrderPartitioner Partitioner = "total-order"
+)
+
+// Shuffle names a way of map output to reducers.
+type Shuffle string
+
+// The ways. An empty Shuffle is LocalShuffle.
+const (
+	LocalShuffle Shuffle = "local" // it stays on the map's node, whose server serves it
+	StoreShuffle Shuffle = "store" // it is also copied to the system's store, and outlives the node
 )
 
 // Reducers is a number of reducers, or the wish that the engine chooses it by the size of what the maps put out: the
@@ -163,6 +175,9 @@ func (o Options) Validate() error {
 	case o.Partitioner != "" && o.Partitioner != HashPartitioner && o.Partitioner != TotalOrderPartitioner:
 		return errs.Errorf(op, errs.Invalid, nil, "there is no partitioner %q; say %s or %s",
 			o.Partitioner, HashPartitioner, TotalOrderPartitioner)
+	case o.Shuffle != "" && o.Shuffle != LocalShuffle && o.Shuffle != StoreShuffle:
+		return errs.Errorf(op, errs.Invalid, nil, "there is no shuffle %q; say %s or %s",
+			o.Shuffle, LocalShuffle, StoreShuffle)
 	case o.SplitSize < 0 || o.SplitSize > MaxSplitSize:
 		return errs.Errorf(op, errs.Invalid, nil, "splitSize is %d; say a number of bytes up to %d",
 			o.SplitSize, int64(MaxSplitSize))
