@@ -323,7 +323,7 @@ func (w *worker) work(ctx context.Context, a superstep.Work) error {
 }
 
 func (w *worker) send(a superstep.Send) {
-	r := superstep.Result{Position: a.Position, From: w.me, Halt: w.halt}
+	r := superstep.Result{Position: a.Position, From: w.me, Halt: w.halt, Older: a.Older}
 	m, part := w.conn.master, w.part
 	deliver := func(ctx context.Context) error {
 		if !m.machine.Partial(r) {

@@ -258,7 +258,7 @@ func (m *master) begin(b superstep.Begin) {
 	}
 	o := fold.Options{
 		Workers: m.job.Config.Workers, Piece: wire.Chunk, Memory: m.job.Memory, Largest: m.job.Largest,
-		Scratch: m.job.Scratch, Patient: m.job.Config.MinRatio == 1,
+		Scratch: m.job.Scratch, Patient: m.job.Config.Whole(),
 	}
 	m.turn.Store(&turn{b.Position, b.Iteration, fold.New(m.job.Program.Reducer(), m.pool, o)})
 	m.stats.begin(b.Position)
@@ -266,11 +266,14 @@ func (m *master) begin(b superstep.Begin) {
 
 // announce sends an order, the master result if the worker does not have it, and to two workers the master's state.
 func (m *master) announce(a superstep.Announce) error {
-	h := wire.Header{Kind: wire.Announce, Position: a.Position, Member: a.To}
+	h := wire.Header{Kind: wire.Announce, Position: a.Position, Member: a.To, Counted: a.Counted}
 	h.SetPoint(a.At)
 	out := []outgoing{{head: h, message: empty}}
 	if a.Content {
 		out[0].head.Flags |= wire.Content
+	}
+	if a.Older {
+		out[0].head.Flags |= wire.Older
 	}
 	if a.Content && m.now != nil {
 		out[0].payload = m.now.hold()

@@ -111,7 +111,9 @@ func (m *master) lost(p *peer) {
 // result merges a piece of a worker's result, if it is wanted. The error is the link's.
 func (m *master) result(p *peer, h wire.Header) error {
 	t := m.turn.Load()
-	r := superstep.Result{Position: h.Position, From: h.Member, Halt: h.Flags&wire.Halt != 0}
+	r := superstep.Result{
+		Position: h.Position, From: h.Member, Halt: h.Flags&wire.Halt != 0, Older: h.Flags&wire.Older != 0,
+	}
 	if t == nil || h.Position != t.at || h.Offset == 0 && !m.wanted(r) {
 		m.stats.dropped()
 		return nil

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -219,6 +220,40 @@ func TestPartialCompletion(t *testing.T) {
 		}
 		if y.counters["Guagua/MISSING_RESULTS"] < 1 {
 			t.Error(y.counters)
+		}
+	})
+}
+
+// TestStaleness: a worker that is slow is left behind by so many iterations and no more, and what it computes counts.
+func TestStaleness(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const total, staleness = 12, 2
+		d := &descent{size: 2, kind: guagua.Vectors}
+		y := newYard(t, d.app(), 3, total)
+		y.job.Config.Staleness, y.job.Config.MinRatio = staleness, 0.6
+		var computed atomic.Int64
+		d.before = func(ctx context.Context, s *guagua.Step) error {
+			if s.Env.Worker == 2 {
+				computed.Add(1)
+				return wait(ctx, time.Second)
+			}
+			return wait(ctx, 10*time.Millisecond)
+		}
+		y.startAll()
+		y.finished()
+		counted, behind := 0, 0
+		for i, line := range strings.Split(strings.TrimSpace(y.output("metrics.jsonl")), "\n") {
+			missing := strings.Contains(line, `"missing":[2]`)
+			if behind++; !missing {
+				counted, behind = counted+1, 0
+			}
+			if missing && (i == 0 || i == total-1 || behind > staleness) || strings.Contains(line, `"missing":[0`) {
+				t.Errorf("line %d: %s", i, line)
+			}
+		}
+		// What it has when the last iteration begins is not wanted there.
+		if n := int(computed.Load()); n > counted+1 || n > total/2 {
+			t.Errorf("the slow worker computed %d results, %d counted", n, counted)
 		}
 	})
 }

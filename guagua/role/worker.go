@@ -180,7 +180,10 @@ func (w *worker) hear(ctx context.Context, f frame) (acts []superstep.WorkerActi
 	}
 	switch f.head.Kind {
 	case wire.Announce:
-		a := superstep.Announce{Position: f.head.Position, To: f.head.Member, At: f.head.Point()}
+		a := superstep.Announce{
+			Position: f.head.Position, To: f.head.Member, At: f.head.Point(),
+			Older: f.head.Flags&wire.Older != 0, Counted: f.head.Counted,
+		}
 		if a.Content = f.content != nil; a.Content {
 			w.pending.release()
 			w.pending = f.content
@@ -251,6 +254,9 @@ func (w *worker) send(ctx context.Context, s superstep.Send) {
 	h.Iteration++
 	if w.mine.halt {
 		h.Flags |= wire.Halt
+	}
+	if s.Older {
+		h.Flags |= wire.Older
 	}
 	if err := w.link.Send(ctx, h, wire.NewMessage(w.mine.data)); err != nil {
 		w.link.Close() // the reader notices

@@ -30,6 +30,11 @@ type Config struct {
 	MinRatio   float64       // share of the workers whose results must be there, above 0 up to 1
 	MinTimeout time.Duration // how long to wait for more than MinRatio
 
+	// Staleness is how many iterations behind a worker may be. Above 0 an iteration waits for nobody once MinRatio of the
+	// results are there (with a MinRatio of 1: a single one), unless a worker that is missing would fall further behind;
+	// who has missed iterations sends what it has computed meanwhile. The first and the last iteration have all results.
+	Staleness int
+
 	Stragglers Policy
 	Factor     float64       // how many times the median makes a straggler, above 1
 	Least      time.Duration // nobody faster than this is one
@@ -59,13 +64,21 @@ func (c *Config) Validate() error {
 		return errs.Errorf(op, errs.Invalid, nil, "stragglers %q: must be report, exclude or replace", c.Stragglers)
 	case !(c.Factor > 1):
 		return errs.Errorf(op, errs.Invalid, nil, "straggler factor %g: must be above 1", c.Factor)
+	case c.Staleness < 0:
+		return errs.Errorf(op, errs.Invalid, nil, "staleness %d: can't be below 0", c.Staleness)
 	case c.Stragglers == Exclude && c.MinRatio == 1:
 		return errs.Errorf(op, errs.Invalid, nil, "stragglers=exclude needs a min-workers-ratio below 1")
 	}
 	return nil
 }
 
+// Whole reports whether every iteration has the results of all workers.
+func (c *Config) Whole() bool { return c.MinRatio == 1 && c.Staleness == 0 }
+
 // needed returns how many results an iteration must have.
 func (c *Config) needed() int {
+	if c.Staleness > 0 && c.MinRatio == 1 {
+		return 1
+	}
 	return max(1, int(math.Ceil(c.MinRatio*float64(c.Workers)-1e-9)))
 }

@@ -78,6 +78,8 @@ func TestEveryInterleaving(t *testing.T) {
 		{workers: 2, total: 1, masters: 1, crashes: 1, resets: 0},
 		{workers: 2, total: 2, masters: 1, crashes: 0, resets: 1},
 		{workers: 2, total: 1, masters: 2, crashes: 0, resets: 0},
+		{workers: 2, total: 4, masters: 1, staleness: 1},
+		{workers: 2, total: 4, masters: 1, staleness: 2},
 	}
 	if !testing.Short() {
 		sizes = append(sizes, size{workers: 2, total: 2, masters: 2})
@@ -102,6 +104,8 @@ func TestEachRuleMatters(t *testing.T) {
 		"anyposition": {workers: 1, total: 2, masters: 1, resets: 1},
 		"keepold":     {workers: 1, total: 2, masters: 1},
 		"oldorder":    {workers: 2, total: 2, masters: 1, crashes: 1},
+		"twice":       {workers: 2, total: 5, masters: 1, staleness: 2},
+		"anylag":      {workers: 2, total: 5, masters: 1, staleness: 1},
 	} {
 		states, verdict := explore(s, bug, 1_000_000)
 		t.Logf("%s: %s after %d states", bug, verdict, states)
@@ -115,7 +119,7 @@ func TestEachRuleMatters(t *testing.T) {
 func TestRandomWalks(t *testing.T) {
 	for seed := range uint64(3000) {
 		r := rand.New(rand.NewPCG(seed, 5))
-		w := newWorld(size{1 + r.IntN(4), 1 + r.IntN(4), 1 + r.IntN(4), r.IntN(4), r.IntN(5)}, "")
+		w := newWorld(size{1 + r.IntN(4), 1 + r.IntN(6), 1 + r.IntN(4), r.IntN(4), r.IntN(5), r.IntN(3)}, "")
 		var trace []string
 		for n := 0; !w.over(); n++ {
 			steps := w.steps()

@@ -61,7 +61,9 @@ type member struct {
 	flagged bool // told to be a straggler
 	took    time.Duration
 
-	strikes int // turns in a row in which it was a straggler
+	strikes int    // turns in a row in which it was a straggler
+	behind  int    // iterations in a row that went on without it
+	counted uint64 // the turn in which its last result counted
 }
 
 // none stands for the attempt of a member when there is none.
@@ -170,7 +172,7 @@ func (m *Master) Join(now time.Time, j Join) []Action {
 	}
 	torn := w.partial != none && w.partial != j.From.Attempt
 	if j.From.Attempt > w.attempt {
-		w.strikes, w.fresh = 0, true
+		w.strikes, w.fresh, w.counted = 0, true, 0
 	}
 	w.attempt, w.serial, w.online, w.have, w.held = j.From.Attempt, j.Serial, true, j.Have, j.Held
 	switch m.phase {
@@ -265,14 +267,14 @@ func (m *Master) again(now time.Time) []Action {
 
 func (m *Master) tell(index int) Action {
 	w := m.members[index]
-	return Tell{Announce{m.Position(), Member{index, w.attempt}, m.at, w.have != m.at}}
+	return Tell{Announce{m.Position(), Member{index, w.attempt}, m.at, w.have != m.at, m.lenient(), w.counted}}
 }
 
 // Partial says that a member's result has begun to arrive, and reports whether it is wanted; only then may it be merged
 // with others. From now on the turn waits for the rest of it, or is begun again.
 func (m *Master) Partial(r Result) bool {
 	w := m.member(r.From)
-	if w == nil || m.phase != Running || r.Position != m.Position() || w.got {
+	if w == nil || m.phase != Running || r.Position != m.Position() || w.got || r.Older && !m.lenient() {
 		return false
 	}
 	w.partial = w.attempt
@@ -282,14 +284,26 @@ func (m *Master) Partial(r Result) bool {
 // Result says that a member's result is there, whole.
 func (m *Master) Result(now time.Time, r Result) []Action {
 	w := m.member(r.From)
-	if w == nil || m.phase != Running || r.Position != m.Position() || w.got {
+	if w == nil || m.phase != Running || r.Position != m.Position() || w.got || r.Older && !m.lenient() {
 		return nil
 	}
-	w.got, w.partial, w.halt, w.took, w.have = true, none, r.Halt, now.Sub(m.begun), m.at
+	w.got, w.partial, w.halt, w.took = true, none, r.Halt, now.Sub(m.begun)
+	if !r.Older {
+		w.have = m.at
+	}
 	if m.missing() == nil {
 		return m.compute()
 	}
+	if m.lenient() {
+		return m.giveUp(now)
+	}
 	return nil
+}
+
+// lenient reports whether this iteration may go on without workers that are behind: the first one, in which the master
+// gets to know its workers, and the last one may not.
+func (m *Master) lenient() bool {
+	return m.cfg.Staleness > 0 && m.at.Iteration > 0 && m.at.Iteration+1 < m.cfg.Total
 }
 
 func (m *Master) missing() (out []int) {
@@ -308,6 +322,9 @@ func (m *Master) compute() []Action {
 		w := &m.members[i]
 		halt = halt && (w.halt || !w.got)
 		w.fresh = false
+		if w.behind++; w.got {
+			w.behind, w.counted = 0, m.turn
+		}
 		if !w.flagged {
 			w.strikes = 0
 		}

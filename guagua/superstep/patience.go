@@ -75,10 +75,10 @@ func (m *Master) judge(now time.Time) (out []Action) {
 }
 
 // giveUp computes without those whose results are missing, if enough are there: after MinTimeout, or at once if all
-// that are missing are stragglers to be excluded. A member whose result has begun to arrive is waited for while it is
+// that are missing are stragglers to be excluded, or may be further behind. A member whose result has begun to arrive is waited for while it is
 // online; if it is gone, what was merged of it must be undone by another turn.
 func (m *Master) giveUp(now time.Time) []Action {
-	done, torn, excused := 0, false, true
+	done, torn, excused, behind := 0, false, true, 0
 	for _, w := range m.members {
 		switch {
 		case w.got:
@@ -88,9 +88,10 @@ func (m *Master) giveUp(now time.Time) []Action {
 		default:
 			torn = torn || w.partial != none
 			excused = excused && w.flagged
+			behind = max(behind, w.behind)
 		}
 	}
-	excused = excused && m.cfg.Stragglers == Exclude
+	excused = excused && m.cfg.Stragglers == Exclude || m.lenient() && behind < m.cfg.Staleness
 	if done < m.cfg.needed() || !excused && (m.cfg.MinRatio == 1 || now.Sub(m.begun) < m.cfg.MinTimeout) {
 		return nil
 	}

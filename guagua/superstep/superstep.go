@@ -15,6 +15,11 @@
 // Nothing that was sent is known to have arrived. A worker keeps its result until it obeys an announce of another
 // point; after any trouble it joins again and says what it has, and the master answers with an announce.
 //
+// A job may allow workers to be some iterations behind. Then the master goes on without them, and announces that older
+// results will do: a worker that has been overtaken sends the result that it has under the newest position, and then
+// waits for the next announce like the others. An announce says when a result of its receiver counted last, so that none
+// counts twice. Who would fall too far behind is waited for.
+//
 // The end is a checkpoint marked final in the ledger. Only then are workers told to leave; and a master that finds the
 // mark when it starts waits for nobody.
 //
@@ -80,7 +85,9 @@ type Announce struct {
 	Position
 	To      Member
 	At      Point
-	Content bool // the master result comes with it; otherwise the worker has said that it has it
+	Content bool   // the master result comes with it; otherwise the worker has said that it has it
+	Older   bool   // a result that was computed from an older master result, and has not counted, will do
+	Counted uint64 // the turn in which the worker's last result counted, 0 if none has under this epoch
 }
 
 // Result is a worker's result, as far as the protocol is concerned.
@@ -88,4 +95,5 @@ type Result struct {
 	Position // of the announce that asked for it
 	From     Member
 	Halt     bool // the worker votes for the end
+	Older    bool // it was computed from an older master result than the announce's
 }

@@ -8,7 +8,8 @@ type Worker struct {
 	order     Announce // the newest one obeyed
 	at        Point    // the master result that was adopted
 	joins     uint64
-	kept      bool // there is a result computed from at
+	kept      bool     // there is a result computed from at
+	sent      Position // under which it was sent last; zero if it was not
 	computing bool
 }
 
@@ -25,7 +26,10 @@ type (
 	// Work computes a result from the master result adopted; Computed says when it is done.
 	Work struct{ At Point }
 	// Send sends the kept result under this position.
-	Send struct{ Position }
+	Send struct {
+		Position
+		Older bool // than what the position's announce asks for
+	}
 	// Rejoin breaks the connection and joins again: the master was mistaken about what this worker has.
 	Rejoin struct{}
 )
@@ -72,8 +76,9 @@ func (w *Worker) Computed() []WorkerAction {
 }
 
 func (w *Worker) obey() []WorkerAction {
-	if w.at == w.order.At && w.kept {
-		return []WorkerAction{Send{w.order.Position}}
+	if w.kept && (w.at == w.order.At || w.mayBeOlder()) {
+		w.sent = w.order.Position
+		return []WorkerAction{Send{w.order.Position, w.at != w.order.At}}
 	}
 	if w.at == w.order.At {
 		w.computing = true
@@ -82,8 +87,17 @@ func (w *Worker) obey() []WorkerAction {
 	if !w.order.Content {
 		return []WorkerAction{Rejoin{}}
 	}
-	w.at, w.kept, w.computing = w.order.At, false, true
+	w.at, w.kept, w.computing, w.sent = w.order.At, false, true, Position{}
 	return []WorkerAction{Adopt{w.at}, Work{w.at}}
+}
+
+// mayBeOlder reports whether the kept result, computed from an older master result than the order's, is to be sent
+// nevertheless: it must not have counted, nor come from what another master has computed.
+func (w *Worker) mayBeOlder() bool {
+	if !w.order.Older || w.at.Epoch != w.order.At.Epoch {
+		return false
+	}
+	return w.sent == Position{} || w.sent.Epoch == w.order.Epoch && w.sent.Turn != w.order.Counted
 }
 
 // Dismissed reports whether the worker is to leave, having been told so by a master of this epoch.

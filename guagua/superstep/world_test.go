@@ -10,7 +10,7 @@ import (
 
 // This file is the world that the tests explore: processes, ledger, connections, and everything that can happen next.
 
-type size struct{ workers, total, masters, crashes, resets int }
+type size struct{ workers, total, masters, crashes, resets, staleness int }
 
 // world is everything: the processes, the ledger, the key that publishes the master, and what is under way.
 type world struct {
@@ -37,13 +37,18 @@ type mnode struct {
 	conn []int // the current connection of each index
 	save []Save
 	part []int // the attempt of which some is merged in this turn, or none
+	used []use // the last result of each worker that counted
 }
+
+// use is a result and the iteration in which it counted.
+type use struct{ attempt, work, iteration int }
 
 type wnode struct {
 	*Worker
 	conn int   // to the master of the highest epoch heard of; 0 when there is none
 	held Point // with the master's own state
 	from Point // what the kept result was computed from
+	work int   // counts what it has begun to compute
 	left bool
 }
 
@@ -58,6 +63,7 @@ type wire struct {
 	result   Result
 	begun    bool  // result: some of it has been merged
 	at       Point // holding: what is handed over; result: what it was computed from
+	work     int   // result: which of its worker's
 }
 
 func newWorld(s size, bug string) *world {
@@ -74,7 +80,8 @@ func (w *world) clone() *world {
 	for i, m := range c.masters {
 		copied := *m.Master
 		copied.members = slices.Clone(m.members)
-		c.masters[i] = mnode{&copied, m.dead, slices.Clone(m.conn), slices.Clone(m.save), slices.Clone(m.part)}
+		c.masters[i] = mnode{&copied, m.dead, slices.Clone(m.conn), slices.Clone(m.save), slices.Clone(m.part),
+			slices.Clone(m.used)}
 	}
 	c.workers = slices.Clone(w.workers)
 	for i, n := range c.workers {
@@ -169,9 +176,9 @@ func (w *world) newMaster() {
 		from.Final = false
 	}
 	cfg := Defaults(w.size.workers, w.total)
-	cfg.SaveEvery = 0
+	cfg.SaveEvery, cfg.Staleness = 0, w.staleness
 	w.masters = append(w.masters, mnode{Master: NewMaster(cfg, w.sealed, from), conn: make([]int, w.size.workers),
-		part: slices.Repeat([]int{none}, w.size.workers)})
+		part: slices.Repeat([]int{none}, w.size.workers), used: make([]use, w.size.workers)})
 	w.key.epoch, w.key.done = w.sealed, w.ledger.Final && w.bug != "waitall"
 	w.masterActs(len(w.masters)-1, w.masters[len(w.masters)-1].Start(time.Time{}))
 }
@@ -250,6 +257,7 @@ func (x wire) sort() string {
 	b := append([]byte(x.kind), byte(x.epoch), byte(x.conn), byte(x.who.Index), byte(x.who.Attempt))
 	b = append(b, byte(x.announce.Turn), byte(x.announce.At.Iteration), byte(x.announce.At.Epoch), bit(x.announce.Content))
 	b = append(b, byte(x.result.Epoch), byte(x.result.Turn), byte(x.at.Iteration), byte(x.at.Epoch))
+	b = append(b, bit(x.announce.Older), byte(x.announce.Counted), bit(x.result.Older), byte(x.work))
 	return string(append(b, byte(x.join.Have.Iteration), byte(x.join.Have.Epoch), byte(x.join.Held.Iteration),
 		byte(x.join.Held.Epoch), byte(x.join.Serial), bit(x.begun)))
 }
@@ -289,14 +297,19 @@ func (w *world) arrives(i int) {
 	case "holding":
 		w.masterActs(int(x.epoch)-1, m.Fetched(time.Time{}, x.who, x.at))
 	case "result":
-		if w.bug == "anyposition" {
+		switch w.bug {
+		case "anyposition":
 			x.result.Position = m.Position()
+		case "anylag":
+			for j := range m.members {
+				m.members[j].behind = 0
+			}
 		}
 		before, at := m.members[x.who.Index].got, m.at
 		acts := m.Result(time.Time{}, x.result)
 		counted := !before && (m.members[x.who.Index].got || len(acts) > 0)
-		if counted && x.at != at && w.broken == "" {
-			w.broken = fmt.Sprintf("a result computed from %v was counted in an iteration from %v", x.at, at)
+		if counted {
+			w.counts(int(x.epoch)-1, x, at)
 		}
 		if part := m.part[x.who.Index]; counted && part != none && part != x.who.Attempt && w.broken == "" {
 			w.broken = fmt.Sprintf("half of attempt %d was counted with half of attempt %d", part, x.who.Attempt)
@@ -308,8 +321,11 @@ func (w *world) arrives(i int) {
 		}
 		switch x.kind {
 		case "announce":
-			if w.bug == "oldorder" {
+			switch w.bug {
+			case "oldorder":
 				n.order = Announce{}
+			case "twice":
+				x.announce.Counted = 0
 			}
 			w.workerActs(x.who.Index, n.Announced(x.announce))
 		case "fetch":
@@ -317,6 +333,24 @@ func (w *world) arrives(i int) {
 		case "dismiss":
 			w.leaves(x.who.Index, x.epoch)
 		}
+	}
+}
+
+// counts checks a result that a master has counted in the iteration that starts from at.
+func (w *world) counts(i int, x wire, at Point) {
+	m := &w.masters[i]
+	last := &m.used[x.who.Index]
+	this := use{x.who.Attempt, x.work, at.Iteration + 1}
+	lag := at.Iteration - x.at.Iteration
+	switch {
+	case w.broken != "":
+	case lag > 0 && (lag > w.staleness || x.at.Epoch != at.Epoch), lag <= 0 && x.at != at:
+		w.broken = fmt.Sprintf("a result computed from %v was counted in an iteration from %v", x.at, at)
+	case last.attempt == this.attempt && last.work == this.work && last.iteration != this.iteration && last.work > 0:
+		w.broken = fmt.Sprintf("a result was counted in iterations %d and %d", last.iteration, this.iteration)
+	}
+	if w.staleness > 0 {
+		*last = this
 	}
 }
 
@@ -330,15 +364,18 @@ func (w *world) workerActs(i int, acts []WorkerAction) {
 			}
 			if w.bug == "keepold" && a.At.Iteration > 0 {
 				n.kept, n.computing = true, false
-				w.workerActs(i, []WorkerAction{Send{n.order.Position}})
+				w.workerActs(i, []WorkerAction{Send{Position: n.order.Position}})
 				return
 			}
 		case Work:
 			n.from = a.At
+			if w.staleness > 0 {
+				n.work++
+			}
 		case Send:
 			if n.conn != 0 {
-				r := Result{Position: a.Position, From: n.me}
-				w.post(wire{kind: "result", epoch: n.epoch, conn: n.conn, who: n.me, result: r, at: n.from})
+				r := Result{Position: a.Position, From: n.me, Older: a.Older}
+				w.post(wire{kind: "result", epoch: n.epoch, conn: n.conn, who: n.me, result: r, at: n.from, work: n.work})
 			}
 		case Rejoin:
 			w.reset(i, false)
@@ -349,8 +386,13 @@ func (w *world) workerActs(i int, acts []WorkerAction) {
 func (w *world) masterActs(i int, acts []Action) {
 	for _, a := range acts {
 		m := &w.masters[i]
-		if _, is := a.(Begin); is {
+		if b, is := a.(Begin); is {
 			m.part = slices.Repeat([]int{none}, w.size.workers)
+			for j := range m.used { // what counted in a turn that is begun again has not counted
+				if m.used[j].iteration == b.Iteration {
+					m.used[j] = use{}
+				}
+			}
 		}
 		down := func(kind string, to Member, ann Announce) {
 			if m.conn[to.Index] != 0 {
@@ -430,6 +472,10 @@ func (w *world) id() string {
 		point(m.durable)
 		for j, x := range m.members {
 			put(names[m.conn[j]], x.attempt, int(x.serial), int(bit(x.online)), int(bit(x.got)), x.partial, m.part[j])
+			if w.staleness > 0 {
+				put(x.behind, int(x.counted))
+			}
+			put(m.used[j].attempt, m.used[j].work, m.used[j].iteration)
 			point(x.have)
 			point(x.held)
 		}
@@ -441,7 +487,10 @@ func (w *world) id() string {
 	for _, n := range w.workers {
 		put(n.me.Attempt, int(n.joins), names[n.conn], int(n.epoch))
 		put(int(bit(n.left)), int(bit(n.kept)), int(bit(n.computing)))
-		put(int(n.order.Epoch), int(n.order.Turn), int(bit(n.order.Content)))
+		put(int(n.order.Epoch), int(n.order.Turn), int(bit(n.order.Content)), int(bit(n.order.Older)))
+		if w.staleness > 0 { // otherwise it makes no difference
+			put(int(n.sent.Epoch), int(n.sent.Turn), int(n.order.Counted), n.work)
+		}
 		point(n.order.At)
 		point(n.at)
 		point(n.held)

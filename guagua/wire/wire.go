@@ -11,8 +11,9 @@
 //	40  total length of the message's body     8
 //	48  offset of this frame in it             8
 //	56  extra: its meaning depends on kind     8
-//	64  CRC32C of the body, of bytes 0 to 67   4 each
-//	72  body
+//	64  counted, of an announce                8
+//	72  CRC32C of the body, of bytes 0 to 75   4 each
+//	80  body
 //
 // Whoever connects first proves that it knows the job's secret, and has it proved to it (see Dial and Accept); nothing
 // is encrypted. A frame that is damaged or too long ends the connection. No type of the program is ever chosen by what
@@ -58,6 +59,7 @@ type Flags uint32
 const (
 	Halt    Flags = 1 << iota // on a result: the worker votes for the end
 	Content                   // on an announce: the body is there; without it the worker has the master result already
+	Older                     // on an announce: a result computed from an older master result will do; on a result: it is one
 )
 
 // Header is the part of a frame before its body.
@@ -70,13 +72,14 @@ type Header struct {
 	Total     int64            // bytes of the whole message's body
 	Offset    int64            // of this frame's body in it
 	Extra     uint64
-	Length    int // bytes of this frame's body
+	Counted   uint64 // on an announce: the turn in which the worker's last result counted
+	Length    int    // bytes of this frame's body
 	crc       uint32
 }
 
 // Limits. A body's frames are Chunk bytes long, but for the last.
 const (
-	HeaderLen = 72
+	HeaderLen = 80
 	Chunk     = 1 << 20
 	MaxTotal  = 1 << 40 // of a message; receivers have their own, lower limits
 )
@@ -85,7 +88,7 @@ const op = "guagua.wire"
 
 func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) } // cached by the library
 
-// append adds the 72 bytes of the header; h.crc and h.Length are those of the body.
+// append adds the bytes of the header; h.crc and h.Length are those of the body.
 func (h *Header) append(b []byte) []byte {
 	at := len(b)
 	b = append(b, 'G', 'G', 1, byte(h.Kind))
@@ -100,6 +103,7 @@ func (h *Header) append(b []byte) []byte {
 	b = le.AppendUint64(b, uint64(h.Total))
 	b = le.AppendUint64(b, uint64(h.Offset))
 	b = le.AppendUint64(b, h.Extra)
+	b = le.AppendUint64(b, h.Counted)
 	b = le.AppendUint32(b, h.crc)
 	return le.AppendUint32(b, crc32.Checksum(b[at:], castagnoli()))
 }
@@ -110,7 +114,7 @@ func parse(b []byte) (Header, error) {
 	if b[0] != 'G' || b[1] != 'G' || b[2] != 1 {
 		return Header{}, errs.Errorf(op, errs.Corrupt, nil, "this is no frame of version 1: %x", b[:4])
 	}
-	if crc32.Checksum(b[:68], castagnoli()) != le.Uint32(b[68:]) {
+	if crc32.Checksum(b[:76], castagnoli()) != le.Uint32(b[76:]) {
 		return Header{}, errs.Errorf(op, errs.Corrupt, nil, "the checksum of a header differs")
 	}
 	h := Header{
@@ -120,7 +124,7 @@ func parse(b []byte) (Header, error) {
 		Member:    superstep.Member{Index: int(le.Uint32(b[28:])), Attempt: int(le.Uint32(b[32:]))},
 		Flags:     Flags(le.Uint32(b[36:])),
 		Total:     int64(le.Uint64(b[40:])), Offset: int64(le.Uint64(b[48:])), Extra: le.Uint64(b[56:]),
-		crc: le.Uint32(b[64:]),
+		Counted: le.Uint64(b[64:]), crc: le.Uint32(b[72:]),
 	}
 	switch {
 	case h.Kind < Ping || h.Kind >= kinds:

@@ -219,7 +219,7 @@ func FuzzFrames(f *testing.F) {
 		if len(data) >= HeaderLen { // let its first checksum be right, so that more than the checksum is tried
 			data = slices.Clone(data)
 			copy(data, "GG\x01")
-			binary.LittleEndian.PutUint32(data[68:], crc32.Checksum(data[:68], castagnoli()))
+			binary.LittleEndian.PutUint32(data[76:], crc32.Checksum(data[:76], castagnoli()))
 		}
 		c := recorded(data)
 		rest := data
