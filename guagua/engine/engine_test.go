@@ -206,6 +206,7 @@ func TestMistakes(t *testing.T) {
 		{"unknown program", nil, builtin("summ", 1, 1, nil), errs.Invalid, `there is no program "summ"; there are logistic`},
 		{"user code", nil, Options{Master: functions.Ref{Go: "x"}}, errs.Unsupported, "go:x"},
 		{"parameter", nil, builtin("sum", 1, 1, guagua.Params{"hatl-above": "3"}), errs.Invalid, `mean "halt-above"?`},
+		{"staleness", nil, builtin("sum", 1, 1, guagua.Params{"staleness": "-1"}), errs.Invalid, "staleness"},
 		{"ratio", nil, builtin("sum", 1, 1, guagua.Params{"min-workers-ratio": "2"}), errs.Invalid, "from 0 to 1"},
 		{"policy", nil, builtin("sum", 1, 1, guagua.Params{"stragglers": "exclude"}), errs.Invalid, "below 1"},
 		{"room", nil, builtin("sum", 9, 1, nil), errs.Invalid, "9 workers and the master need 10 places"},

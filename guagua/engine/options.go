@@ -36,6 +36,9 @@ type Options struct {
 	//	                                            through the coordinator's keys, polled or watched, for small results
 	//	min-workers-ratio=1  min-workers-timeout=60 share of the workers that an iteration must have, and how many seconds
 	//	                                            it waits for the others; not in the first iteration
+	//	staleness=0                                 iterations that a worker may be behind: above 0 nobody waits for the
+	//	                                            slowest once min-workers-ratio of the results are there (one result, if
+	//	                                            the ratio is 1); with batch=N this is asynchronous mini-batch training
 	//	stragglers=report                           or exclude, replace: what becomes of workers that take more than
 	//	straggler-factor=3  straggler-seconds=1     so many times the median, and so many seconds; replace does it after
 	//	straggler-strikes=3                         so many iterations in a row
@@ -107,6 +110,7 @@ func (s *settings) read(r *guagua.Reader, o Options) {
 	c.Durable = r.OneOf("checkpoint", "background", "every") == "every"
 	c.MinRatio = r.Float("min-workers-ratio", c.MinRatio, 0, 1)
 	c.MinTimeout = seconds(r, "min-workers-timeout", c.MinTimeout)
+	c.Staleness = r.Int("staleness", 0, 0, 1<<30)
 	c.Stragglers = superstep.Policy(r.OneOf("stragglers",
 		string(superstep.Report), string(superstep.Exclude), string(superstep.Replace)))
 	c.Factor = r.Float("straggler-factor", c.Factor, 1, 1e6)

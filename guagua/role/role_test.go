@@ -280,6 +280,9 @@ func TestTimesOfEachWorker(t *testing.T) {
 		if diff := cmp.Diff(want, line.Workers); diff != "" {
 			t.Error(diff)
 		}
+		if last := y.status[len(y.status)-1]; !strings.Contains(last, "0.333 iterations/s") {
+			t.Error(last)
+		}
 		if line.Seconds != 3 || line.Compute != 2 || line.Wait != 1 {
 			t.Errorf("%+v", line)
 		}

@@ -69,6 +69,9 @@ func (s *stats) begin(at superstep.Position) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.turn, s.at = time.Now(), at
+	if s.since.IsZero() {
+		s.since = s.turn
+	}
 	clear(s.times)
 }
 
