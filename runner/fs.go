@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 	"strings"
 	"time"
@@ -9,6 +10,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/seed3322913c/runner/hdfsgw/client"
+	"github.com/seed3322913c/runner/hdfsgw/namespace"
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/runner/say"
 	"github.com/seed3322913c/runner/runner/shell"
@@ -49,7 +52,16 @@ func (p *program) shell(o fsOptions) (*shell.Shell, error) {
 		place = ""
 	}
 	return shell.New(openSystem, shell.Options{Out: p.out, Err: p.err, In: os.Stdin, Default: place, User: hadoopUser(),
-		Dir: dir, JSON: o.json, Quiet: o.quiet, Tell: say.Sentence}), nil
+		Dir: dir, JSON: o.json, Quiet: o.quiet,
+		Tell: func(err error) string { return say.Sentence(inHadoopsWords(err)) }}), nil
+}
+
+// inHadoopsWords leaves of a namespace's refusal what it said.
+func inHadoopsWords(err error) error {
+	if refusal, ok := errors.AsType[*namespace.Error](err); ok {
+		return say.Errorf(errs.KindOf(err), "%s", refusal.Message)
+	}
+	return err
 }
 
 // openSystem opens the file system of a scheme and authority.
@@ -115,7 +127,7 @@ func newFS(p *program) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.run(cmd.Context(), sh, args)
+			return inHadoopsWords(c.run(cmd.Context(), sh, args))
 		})
 		if c.flags != nil {
 			grouped(sub.Flags(), "How", c.flags)
@@ -131,6 +143,7 @@ func fsReading() []fsCommand {
 	var ls shell.ListOptions
 	var du shell.DiskUsageOptions
 	var count shell.CountOptions
+	var fsck client.FsckOptions
 	var human bool
 	var format string
 	return []fsCommand{{
@@ -180,6 +193,16 @@ func fsReading() []fsCommand {
 	}, {
 		verb: verb{use: "checksum PATH... [flags]", does: "Tells files' checksums as HDFS has them."}, least: 1, most: -1,
 		run: func(ctx context.Context, sh *shell.Shell, args []string) error { return sh.Checksum(ctx, args) },
+	}, {
+		verb: verb{use: "fsck [PATH] [flags]", does: "Compares a gateway's files with the store that has their bytes.",
+			more: "Exit code 5 says that bytes are missing or not what was written. Orphans, which no file has, are harmless."},
+		most: 1,
+		flags: func(f *pflag.FlagSet) {
+			f.BoolVar(&fsck.Verify, "verify", false, "read all bytes and compare their checksums, too")
+			f.Int64Var(&fsck.Rate, "rate", 0, "`BYTES` a second at most when reading")
+			f.BoolVar(&fsck.Delete, "delete", false, "delete orphans that are a day old and whose writers are gone for sure")
+		},
+		run: func(ctx context.Context, sh *shell.Shell, args []string) error { return sh.Fsck(ctx, args, fsck) },
 	}}
 }
 

@@ -40,6 +40,7 @@ type gatewayOptions struct {
 	external  string
 	superuser string
 	coord     string
+	scrub     int64
 	json      bool
 }
 
@@ -51,6 +52,9 @@ func (o *gatewayOptions) AddFlags(flags *pflag.FlagSet) {
 		f.StringVar(&o.rpc, "rpc", "", "`ADDRESS` to serve hdfs:// on, names and data; Hadoop's own port is 8020")
 		f.StringVar(&o.external, "external", "", "`URL` under which clients reach this gateway; what they ask for by default")
 		f.StringVar(&o.coord, "coord", "", "`WHERE` gateways of one store agree who leads, the others stand by: a FOLDER, or consul")
+	})
+	grouped(flags, "How it watches over its files", func(f *pflag.FlagSet) {
+		f.Int64Var(&o.scrub, "scrub", 0, "`BYTES` a second to compare with their checksums, once a day; 0: none")
 	})
 	grouped(flags, "Whom it believes", func(f *pflag.FlagSet) {
 		f.StringVar(&o.auth, "auth", "", "`HOW` callers are known: token, or simple (who they say; the default on loopback)")
@@ -106,7 +110,8 @@ func (p *program) gateway(ctx context.Context, o gatewayOptions) error {
 		}
 		at.RPC = native.Addr().String()
 	}
-	g := gateway.New(st, gateway.Options{Web: web, Coord: c, OnError: func(err error) { fmt.Fprintln(p.err, err) }})
+	g := gateway.New(st, gateway.Options{Web: web, Coord: c, Scrub: o.scrub,
+		OnError: func(err error) { fmt.Fprintln(p.err, err) }})
 	server := &http.Server{Handler: g, ReadHeaderTimeout: 30 * time.Second, MaxHeaderBytes: 64 << 10}
 	interrupted := ctx.Err
 	all, ctx := errgroup.WithContext(ctx)
