@@ -2,6 +2,7 @@ package mapreduce
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -13,6 +14,29 @@ import (
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/mapreduce/codec"
 )
+
+// TestShuffleCompresses: what maps leave is smaller, and what reducers make of it the same.
+func TestShuffleCompresses(t *testing.T) {
+	var stored []int64
+	for _, codec := range []string{"none", "s2", "zstd"} {
+		job, want := wordJob(t)
+		o := builtins("wordcount", "", "sum")
+		o.ShuffleCompress = codec
+		job.Engine, _ = json.Marshal(o)
+		c := newCluster(t, BodyOptions{NoLocal: true})
+		sum, err := c.run(job)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(want, merged(t, c.parts(strings.TrimPrefix(job.Output, "file://")))); d != "" {
+			t.Errorf("%s: %s", codec, d)
+		}
+		stored = append(stored, sum.Totals.SegmentBytes)
+	}
+	if stored[1]*3 > stored[0] || stored[2]*3 > stored[0] {
+		t.Errorf("bytes stored without and with compression: %d", stored)
+	}
+}
 
 // TestCompress writes output with each codec, and reads it as the input of a word count.
 func TestCompress(t *testing.T) {

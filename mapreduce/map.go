@@ -138,7 +138,13 @@ func (t *task) mapToSegment(ctx context.Context, in *input, m functions.Mapper, 
 func (t *task) collector(
 	combiner functions.Reducer, values functions.ValueKind, c collecting,
 ) (collect.Collector, error) {
-	opts := collect.Options{Dir: t.Dir, Scratch: t.Scratch, Budget: c.budget, Partitions: c.Partitions}
+	codec, err := t.opts.segmentCodec()
+	if err != nil {
+		return nil, err
+	}
+	opts := collect.Options{
+		Dir: t.Dir, Scratch: t.Scratch, Budget: c.budget, Partitions: c.Partitions, Codec: codec,
+	}
 	order := t.opts.Key
 	var partition func(key []byte) int
 	switch {

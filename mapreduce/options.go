@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed3322913c/runner/functions"
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/record"
 	"github.com/seed3322913c/runner/mapreduce/codec"
 	"github.com/seed3322913c/runner/mapreduce/format"
 	"github.com/seed3322913c/runner/scheduler"
@@ -60,6 +61,10 @@ type Options struct {
 
 	// Shuffle says where maps leave what reducers fetch: local (the default) or store.
 	Shuffle Shuffle `json:"shuffle,omitempty"`
+
+	// ShuffleCompress is how map output is compressed, block by block where it pays: none, s2 or zstd. Empty is none for
+	// LocalShuffle and s2 for StoreShuffle.
+	ShuffleCompress string `json:"shuffleCompress,omitempty"`
 
 	// MaxFailedPercent is how many of a hundred maps may fail for good while the job goes on without what they would have
 	// read. The proof counts them.
@@ -150,6 +155,22 @@ func (o Options) MapOnly() bool {
 	return o.Reducer.IsZero() || o.Reducers == ExactReducers(0)
 }
 
+// segmentCodec is how map output is compressed.
+func (o Options) segmentCodec() (record.Codec, error) {
+	switch {
+	case o.ShuffleCompress == "" && o.Shuffle == StoreShuffle:
+		return record.S2, nil
+	case o.ShuffleCompress == "":
+		return record.None, nil
+	}
+	c, err := record.ParseCodec(o.ShuffleCompress)
+	if err != nil {
+		return c, errs.Errorf("mapreduce.Options", errs.Invalid, nil,
+			"there is no shuffleCompress %q; say none, s2 or zstd", o.ShuffleCompress)
+	}
+	return c, nil
+}
+
 // mayFail returns how many of so many maps may fail for good.
 func (o Options) mayFail(maps int) int { return maps * o.MaxFailedPercent / 100 }
 
@@ -191,6 +212,9 @@ func (o Options) Validate() error {
 		return err
 	}
 	if err := o.Key.Validate(); err != nil {
+		return err
+	}
+	if _, err := o.segmentCodec(); err != nil {
 		return err
 	}
 	for _, f := range []struct {

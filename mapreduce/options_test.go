@@ -62,6 +62,10 @@ func TestOptionsValidate(t *testing.T) {
 		{Options{Mapper: m, Reducers: ExactReducers(2)}, "no reducer"},
 		{Options{Mapper: m, Reducer: r, Partitioner: "modulo"}, `no partitioner "modulo"`},
 		{Options{Mapper: m, SplitSize: -1}, "splitSize is -1"},
+		{Options{Mapper: m, Shuffle: StoreShuffle, ShuffleCompress: "none", MaxFailedPercent: 100}, ""},
+		{Options{Mapper: m, Shuffle: "air"}, `no shuffle "air"`},
+		{Options{Mapper: m, ShuffleCompress: "gzip"}, `no shuffleCompress "gzip"`},
+		{Options{Mapper: m, MaxFailedPercent: 101}, "maxFailedPercent is 101"},
 		{Options{Mapper: functions.Ref{Builtin: "a", Exec: "b"}}, "named more than once"},
 	} {
 		err := c.o.Validate()

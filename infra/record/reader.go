@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/zstd"
@@ -27,9 +28,8 @@ type Reader struct {
 	offset int64 // where it begins
 	err    error
 
-	zstd *zstd.Decoder // made at the first use
-	raw  []byte        // the payload, when it was compressed
-	rest []byte        // what Read has not handed out of the current payload
+	raw  []byte // the payload, when it was compressed
+	rest []byte // what Read has not handed out of the current payload
 }
 
 // source hands out consecutive bytes of the input.
@@ -178,10 +178,7 @@ func (r *Reader) decompress(h header, stored []byte) ([]byte, error) {
 		}
 		out, err = s2.Decode(r.raw[:h.raw], stored)
 	case Zstd:
-		if r.zstd == nil {
-			r.zstd = newZstdDecoder()
-		}
-		out, err = r.zstd.DecodeAll(stored, r.raw[:0:h.raw]) // never more than the capacity, see newZstdDecoder
+		out, err = zstdDecoder().DecodeAll(stored, r.raw[:0:h.raw]) // never more than the capacity, see newZstdDecoder
 	}
 	if err != nil {
 		return nil, damage("%v: %w", h.codec, err)
@@ -192,8 +189,12 @@ func (r *Reader) decompress(h header, stored []byte) ([]byte, error) {
 	return out, nil
 }
 
+// zstdDecoder returns the one decoder of all Readers: a merge has thousands of them, and only as many blocks are decoded
+// at a time as there are cores.
+var zstdDecoder = sync.OnceValue(newZstdDecoder)
+
 func newZstdDecoder() *zstd.Decoder {
-	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderLowmem(true),
 		zstd.WithDecoderMaxMemory(MaxBlock), zstd.WithDecodeAllCapLimit(true))
 	if err != nil {
 		panic(err) // only a wrong option can fail, and these are constant

@@ -9,7 +9,8 @@
 //	crc32c    Castagnoli, of the header before it and of the stored bytes: a flipped bit anywhere is seen
 //
 // A block stands for itself: it can be cut out, sent, and read elsewhere. Compression that does not pay (less than 15
-// %) is dropped and the block stored as it is, so a reader never works for nothing.
+// %) is dropped and the block stored as it is, so a reader never works for nothing; and an Encoder that meets such blocks
+// tries fewer and fewer of those that follow.
 //
 // Write with a Writer and Flush, or with Append where the blocks are one's own; read with a Reader until io.EOF.
 // Inside a block, lists of byte strings are kept as AppendBytes writes them: a uvarint length, then the bytes.
@@ -84,7 +85,12 @@ type Encoder struct {
 	codec Codec
 	zstd  *zstd.Encoder // made at the first use: its tables are large
 	buf   []byte        // the compressed payload
+	rest  int           // blocks that are stored as they are before compression is tried again
+	pause int           // how many those were the last time; 0: the last try paid
 }
+
+// maxPause bounds the blocks of which one is tried while compression does not pay.
+const maxPause = 32
 
 // NewEncoder returns an Encoder whose blocks use codec where it pays.
 func NewEncoder(codec Codec) *Encoder { return &Encoder{codec: codec} }
@@ -94,10 +100,7 @@ func (e *Encoder) Append(dst, payload []byte) []byte {
 	if len(payload) > MaxBlock {
 		panic(fmt.Sprintf("record: a payload of %d bytes, %d allowed", len(payload), MaxBlock))
 	}
-	codec, stored := e.codec, e.compress(payload)
-	if len(payload)*100 < len(stored)*115 {
-		codec, stored = None, payload
-	}
+	codec, stored := e.choose(payload)
 	start := len(dst)
 	dst = append(dst, tagBase|byte(codec))
 	dst = binary.AppendUvarint(dst, uint64(len(payload)))
@@ -105,6 +108,22 @@ func (e *Encoder) Append(dst, payload []byte) []byte {
 	sum := checksum(dst[start:], stored)
 	dst = binary.LittleEndian.AppendUint32(dst, sum)
 	return append(dst, stored...)
+}
+
+// choose returns how payload is stored.
+func (e *Encoder) choose(payload []byte) (Codec, []byte) {
+	if e.codec == None || e.rest > 0 {
+		e.rest = max(e.rest-1, 0)
+		return None, payload
+	}
+	stored := e.compress(payload)
+	if len(payload)*100 >= len(stored)*115 {
+		e.pause = 0
+		return e.codec, stored
+	}
+	e.rest = e.pause
+	e.pause = min(2*e.pause+1, maxPause)
+	return None, payload
 }
 
 // compress returns payload as the codec stores it, valid until the next call.
@@ -121,7 +140,7 @@ func (e *Encoder) compress(payload []byte) []byte {
 		}
 		e.buf = e.zstd.EncodeAll(payload, e.buf[:0])
 		return e.buf
-	default:
+	default: // there is no other
 		return payload
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -81,6 +82,27 @@ func TestCompressionThatDoesNotPayIsDropped(t *testing.T) {
 }
 
 // TestWriterKeepsChunksTogether checks that a chunk is cut only if it is longer than a block.
+// TestCompressionThatDoesNotPayIsTriedSeldom: behind many blocks of noise the first that would compress is not tried, but
+// one that follows soon, and then all.
+func TestCompressionThatDoesNotPayIsTriedSeldom(t *testing.T) {
+	noise, text := make([]byte, 1000), bytes.Repeat([]byte("text"), 250)
+	random := rand.NewChaCha8([32]byte{1})
+	random.Read(noise)
+	for _, codec := range []record.Codec{record.S2, record.Zstd} {
+		e := record.NewEncoder(codec)
+		for range 1000 {
+			e.Append(nil, noise)
+		}
+		n := 0
+		for len(e.Append(nil, text)) > 500 && n < 1000 {
+			n++
+		}
+		if n == 0 || n > 32 || len(e.Append(nil, text)) > 500 {
+			t.Errorf("%v: text is compressed after %d blocks", codec, n)
+		}
+	}
+}
+
 func TestWriterKeepsChunksTogether(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		limit := rapid.IntRange(1, 64).Draw(t, "block")
