@@ -21,8 +21,8 @@ import (
 type BodyOptions struct {
 	Shuffle shuffle.Options
 	Store   store.Store // the system's own, for jobs whose map output goes there
-	Fetches int  // segments fetched at a time by one reducer; 8
-	NoLocal bool // fetch through the node's server also what lies on the disk of this very node
+	Fetches int         // segments fetched at a time by one reducer; 8
+	NoLocal bool        // fetch through the node's server also what lies on the disk of this very node
 }
 
 // Body is the half of the engine that runs in executors. It keeps memory and connections from one attempt to the next.
