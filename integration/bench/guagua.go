@@ -9,7 +9,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 )
 
@@ -72,7 +71,7 @@ func gradient(ctx context.Context, s settings) (figures, error) {
 	ours := func(workers int) asked {
 		out := filepath.Join(s.work, "model")
 		return asked{argv: []string{s.runner, "run", "logistic-regression", "--quiet", "--overwrite", "--output", out,
-			"--executors", strconv.Itoa(workers + 1), "--memory", "1GiB", "--input", filepath.Join(in, "train.csv"),
+			"--memory", "1GiB", "--input", filepath.Join(in, "train.csv"),
 			"--set", "workers=" + strconv.Itoa(workers), "--set", "iterations=" + steps, "--set", "positive=0",
 			"--set", "scale=255", "--set", "learning-rate=0.1"},
 			env: []string{s.home()}, number: func([]byte) (float64, error) {
@@ -86,7 +85,7 @@ func gradient(ctx context.Context, s settings) (figures, error) {
 	}
 	return figures{unit: "ms", programs: []string{"yardstick", "runner", "numpy", "scikit-learn"}, cases: []instance{
 		{"2 threads, or 2 workers", []asked{yard(2), ours(2),
-			{argv: script("gradient_numpy.py"), number: same(after(`median ([0-9.]+) s/iter`, 1000))},
+			{argv: script("gradient_numpy.py"), number: same(after(`mean ([0-9.]+) s/iter`, 1000))},
 			{argv: script("gradient_sklearn.py"), number: after(`mean ([0-9.]+) s/iter`, 1000)}}},
 		{"1 thread, or 1 worker", []asked{yard(1), ours(1)}},
 	}}, nil
@@ -114,24 +113,23 @@ func sameLoss(pattern string) func(number func([]byte) (float64, error)) func([]
 	}
 }
 
-// readMetrics returns the median of the iterations' seconds and the loss at the end.
+// readMetrics returns the mean of the iterations' seconds, as the yardstick does, and the loss at the end.
 func readMetrics(name string) (seconds, loss float64, err error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return 0, 0, err
 	}
 	defer f.Close()
-	var all []float64
+	var sum, n float64
 	for lines := bufio.NewScanner(f); lines.Scan(); {
 		var line struct{ Seconds, Loss float64 }
 		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
 			return 0, 0, err
 		}
-		all, loss = append(all, line.Seconds), line.Loss
+		sum, n, loss = sum+line.Seconds, n+1, line.Loss
 	}
-	if len(all) == 0 {
+	if n == 0 {
 		return 0, 0, errors.New(name + " is empty")
 	}
-	slices.Sort(all)
-	return middle(all), loss, nil
+	return sum / n, loss, nil
 }
