@@ -280,14 +280,19 @@ func refusal(resp *http.Response) error {
 	return &namespace.Error{Class: class, Message: message}
 }
 
-// dataURL asks where the data part of an operation is: the answer to a request without a body is a redirect, and it must
-// lead to the same file.
+// dataURL tells where the data part of an operation is.
 // The gateway is both parts in one; once that is known it is not asked any more.
 func (c *Client) dataURL(ctx context.Context, base *url.URL, r request) (*url.URL, error) {
 	if c.short.Load() {
 		r.query = append(r.query[:len(r.query):len(r.query)], dataPart, base.Host)
 		return c.target(base, r), nil
 	}
+	return c.redirected(ctx, base, r)
+}
+
+// redirected asks where the data part of an operation is: the answer to a request without a body is a redirect, and it
+// must lead to the same file.
+func (c *Client) redirected(ctx context.Context, base *url.URL, r request) (*url.URL, error) {
 	resp, err := c.send(ctx, base, r.method, c.target(base, r), "", nil)
 	if err != nil {
 		return nil, err

@@ -182,7 +182,7 @@ func (c *Client) write(ctx context.Context, r request) *Writer {
 		var base, to *url.URL
 		err := c.again(ctx, func(b *url.URL) (err error) {
 			base = b
-			to, err = c.dataURL(ctx, b, r)
+			to, err = c.redirected(ctx, b, r) // what is sent once should go to one that leads
 			return err
 		})
 		if err != nil {
