@@ -125,3 +125,23 @@ func Curve(values []float64, width int) string {
 	}
 	return b.String()
 }
+
+// Trend draws a curve between the first and the last of its numbers: "0.6931 ▇▅▃▂▁ 0.241".
+func Trend(values []float64, width int) string {
+	switch n := len(values); n {
+	case 0:
+		return ""
+	case 1:
+		return Significant(values[0])
+	default:
+		return Significant(values[0]) + " " + Curve(values, width) + " " + Significant(values[n-1])
+	}
+}
+
+// Significant writes a number with four digits that matter, or all before its point.
+func Significant(v float64) string {
+	if a := math.Abs(v); a >= 1000 && a < 1e15 {
+		return Count(int64(math.Round(v)))
+	}
+	return fmt.Sprintf("%.4g", v)
+}

@@ -79,3 +79,13 @@ func TestCurve(t *testing.T) {
 		}
 	}
 }
+
+func TestTrend(t *testing.T) {
+	for want, values := range map[string][]float64{
+		"": nil, "0.5": {0.5}, "0.6931 ▇▄▁ 0.1": {0.69314718, 0.4, 0.1}, "1e+20 ▇▁ -12,346": {1e20, -12345.6},
+	} {
+		if got := Trend(values, 16); got != want {
+			t.Errorf("%v: %q, want %q", values, got, want)
+		}
+	}
+}

@@ -27,6 +27,7 @@ type bars struct {
 	out     io.Writer
 	options Options
 	cores   int
+	seen    training
 	latest  am.Report
 	held    bool      // latest is not on the screen yet
 	drawn   int       // lines on the screen that are ours
@@ -45,6 +46,7 @@ func (b *bars) Say(line string) {
 
 func (b *bars) Show(r am.Report) {
 	b.cores = max(b.cores, cores(r))
+	b.seen.note(r)
 	b.latest, b.held = r, true
 	if b.options.Now().Sub(b.at) >= frame {
 		b.draw()
@@ -63,11 +65,12 @@ func (b *bars) draw() {
 	if b.drawn > 0 {
 		fmt.Fprintf(&screen, up+"\r"+clearEnd, b.drawn)
 	}
-	for _, s := range b.latest.Stages {
-		screen.WriteString(bar(s, b.options.Width(), fields(s, b.cores, b.at)))
+	lines := rows(b.latest, b.cores, &b.seen, b.at)
+	for _, l := range lines {
+		screen.WriteString(bar(l.StageReport, b.options.Width(), l.texts))
 		screen.WriteByte('\n')
 	}
-	b.drawn = len(b.latest.Stages)
+	b.drawn = len(lines)
 	io.WriteString(b.out, screen.String()) // in one piece, or it flickers; nobody may be watching any more
 }
 

@@ -24,6 +24,7 @@ type Events struct {
 	message  string
 	stages   map[string]am.StageReport
 	attempts map[scheduler.AttemptID]scheduler.AttemptState
+	seen     training
 }
 
 // NewEvents returns a view that writes events to out.
@@ -58,6 +59,15 @@ type attemptEvent struct {
 	am.AttemptReport
 }
 
+// iterationEvent is what a training job has come to. Not every iteration has one.
+type iterationEvent struct {
+	head
+	Iteration  int                `json:"iteration"`
+	Iterations int                `json:"iterations"`
+	Values     map[string]float64 `json:"values"` // as in {"loss": 0.24}
+	Rate       float64            `json:"perSecond"`
+}
+
 type messageEvent struct {
 	head
 	Text string `json:"text"`
@@ -82,6 +92,14 @@ func (e *Events) Show(r am.Report) {
 			e.attempts[a.ID] = a.State
 			e.write(attemptEvent{e.head("attempt", r.Job), a})
 		}
+	}
+	if e.seen.note(r) {
+		now := e.seen.last
+		event := iterationEvent{e.head("iteration", r.Job), now.Iteration, now.Iterations, map[string]float64{}, now.Rate}
+		if now.Name != "" {
+			event.Values[now.Name] = now.Value
+		}
+		e.write(event)
 	}
 	for _, s := range r.Stages {
 		if e.stages[s.Name] != s {

@@ -19,14 +19,16 @@ type lines struct {
 	cores    int
 	last     time.Time       // of the latest line
 	finished map[string]bool // stages that had their last line
+	seen     training
 }
 
 func (l *lines) Say(line string) { fmt.Fprintln(l.out, line) }
 
 func (l *lines) Show(r am.Report) {
 	l.cores = max(l.cores, cores(r))
+	l.seen.note(r)
 	now := l.now()
-	for _, s := range r.Stages {
+	for _, s := range rows(r, l.cores, &l.seen, now) {
 		switch {
 		case s.Open || s.Started.IsZero() || l.finished[s.Name]:
 			continue
@@ -36,7 +38,7 @@ func (l *lines) Show(r am.Report) {
 			continue
 		}
 		l.last = now
-		fmt.Fprintf(l.out, "  %-7s %s\n", s.Name, strings.Join(fields(s, l.cores, now), "   "))
+		fmt.Fprintf(l.out, "  %-7s %s\n", s.Name, strings.Join(s.texts, "   "))
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"maps"
 	"math"
@@ -90,9 +89,6 @@ func (m *Metrics) add(text []byte) error {
 	return nil
 }
 
-// curveWidth is how many cells a curve has at most.
-const curveWidth = 16
-
 // String says how a job went: "60 iterations   loss 0.693 ▇▅▃▂▁ 0.241   accuracy 0.93".
 func (m Metrics) String() string {
 	var parts []string
@@ -100,7 +96,7 @@ func (m Metrics) String() string {
 		parts = append(parts, format.Plural(int64(m.Iterations), "iteration"))
 	}
 	if len(m.Losses) > 0 {
-		parts = append(parts, "loss "+LossCurve(m.Losses))
+		parts = append(parts, "loss "+format.Trend(m.Losses, 16))
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.Last)) {
 		if name != "loss" {
@@ -115,14 +111,5 @@ func number(v float64) string {
 	if v == math.Trunc(v) && math.Abs(v) < 1<<53 {
 		return format.Count(int64(v))
 	}
-	return fmt.Sprintf("%.4g", v)
-}
-
-// LossCurve draws losses between the first and the last of them.
-func LossCurve(losses []float64) string {
-	first, last := losses[0], losses[len(losses)-1]
-	if len(losses) == 1 {
-		return fmt.Sprintf("%.4g", last)
-	}
-	return fmt.Sprintf("%.4g %s %.4g", first, format.Curve(losses, curveWidth), last)
+	return format.Significant(v)
 }
