@@ -1,0 +1,215 @@
+package integration
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/seed3322913c/runner/runner/embedded/embeddedtest"
+	"github.com/seed3322913c/runner/scheduler"
+	"github.com/seed3322913c/runner/scheduler/launch"
+)
+
+// steps is how many iterations of the engine the training jobs of this file take.
+const steps = 202
+
+// newTraining writes rows, and a specification that learns from them with three workers.
+func newTraining(t *testing.T, chance *rand.Rand) *trial {
+	t.Helper()
+	tr := &trial{t: t, dir: t.TempDir(), chance: chance}
+	tr.home = filepath.Join(tr.dir, "home")
+	var rows bytes.Buffer
+	for range 20_000 {
+		a, b := chance.NormFloat64(), chance.NormFloat64()
+		label := 0
+		if a+b/2+chance.NormFloat64()/2 > 0 {
+			label = 1
+		}
+		fmt.Fprintf(&rows, "%d,%.4f,%.4f,%.4f\n", label, a, b, chance.NormFloat64())
+	}
+	spec := fmt.Sprintf(`kind: guagua
+name: train
+input: rows.csv
+guagua:
+  master: {builtin: logistic-regression}
+  workers: 3
+  iterations: %d
+  set: {optimizer: momentum, trace: true}
+`, steps-2)
+	for name, text := range map[string][]byte{"rows.csv": rows.Bytes(), "train.yaml": []byte(spec)} {
+		if err := os.WriteFile(filepath.Join(tr.dir, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() {
+		if left := embeddedtest.Leftovers(tr.home); len(left) > 0 {
+			t.Errorf("left behind: %q", left)
+		}
+	})
+	return tr
+}
+
+// trained is what a training job has left: its model, and iteration and loss of every line of its metrics.
+func (tr *trial) trained(output string) (model string, losses []string) {
+	tr.t.Helper()
+	read := func(name string) []byte {
+		text, err := os.ReadFile(filepath.Join(tr.dir, output, name))
+		if err != nil {
+			tr.t.Fatal(err)
+		}
+		return text
+	}
+	for line := range bytes.Lines(read("metrics.jsonl")) {
+		var l struct {
+			Iteration int
+			Loss      json.Number
+			Final     bool
+		}
+		if err := json.Unmarshal(line, &l); err != nil {
+			tr.t.Fatalf("%q: %v", line, err)
+		}
+		losses = append(losses, fmt.Sprint(l.Iteration, " ", l.Loss, " ", l.Final))
+	}
+	return string(read("model.json")), losses
+}
+
+// crew are the processes of a running training job, by task.
+type crew struct {
+	job scheduler.JobID
+	at  map[scheduler.TaskID]string // containers
+}
+
+// gather waits until all tasks have an executor.
+func (w *watched) gather(tasks int) crew {
+	w.t.Helper()
+	c := crew{at: map[scheduler.TaskID]string{}}
+	for len(c.at) < tasks {
+		w.until(func(e event) bool { return e.Event == "attempt" })
+		var a struct {
+			Job      scheduler.JobID
+			ID       scheduler.AttemptID
+			Executor string
+		}
+		if err := json.Unmarshal(w.events.Bytes(), &a); err != nil {
+			w.t.Fatal(err)
+		}
+		c.job = a.Job
+		c.at[a.ID.Task] = a.Executor
+	}
+	return c
+}
+
+// reached waits until the master begins an iteration, as the log of its first attempt says.
+func (tr *trial) reached(job scheduler.JobID, iteration int) {
+	tr.t.Helper()
+	log := filepath.Join(tr.home, "logs", string(job), "master-0.0.log")
+	want := fmt.Sprintf("master: iteration %d of %d begins", iteration, steps)
+	look := time.NewTicker(time.Millisecond) // a file tells nobody that it has grown
+	defer look.Stop()
+	late := time.After(30 * time.Second)
+	for {
+		text, err := os.ReadFile(log)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			tr.t.Fatal(err)
+		}
+		if strings.Contains(string(text), want) {
+			return
+		}
+		select {
+		case <-look.C:
+		case <-late:
+			tr.t.Fatalf("no %q in %s:\n%s", want, log, text)
+		}
+	}
+}
+
+// killContainer ends (SIGKILL) the process of a container, if it is still there.
+func (tr *trial) killContainer(name string) {
+	tr.t.Helper()
+	for _, p := range embeddedtest.Processes(tr.home) {
+		env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", p.PID))
+		if err != nil || !slices.Contains(strings.Split(string(env), "\x00"), launch.ContainerEnv+"="+name) {
+			continue // it has ended, or is another
+		}
+		tr.t.Logf("kill %s, process %d", name, p.PID)
+		if err := syscall.Kill(p.PID, syscall.SIGKILL); err != nil && err != syscall.ESRCH {
+			tr.t.Fatal(err)
+		}
+	}
+}
+
+// TestTrainingKilled kills a worker, the master, the application master or everything in the first, a middle and the
+// last iteration: the model and every loss on the way are those of an undisturbed run, to the bit.
+func TestTrainingKilled(t *testing.T) {
+	chance := seed(t)
+	tr := newTraining(t, chance)
+	tr.start("run", "train.yaml", "--output", "calm").end()
+	model, losses := tr.trained("calm")
+	if len(losses) != steps-1 || !strings.HasSuffix(losses[steps-2], "true") {
+		t.Fatalf("%d lines of metrics, the last %q", len(losses), losses[len(losses)-1])
+	}
+	whom := []string{"worker", "master", "am", "everything"}
+	type moment struct {
+		iteration  int
+		checkpoint string
+	}
+	middle := 2 + chance.IntN(steps-3)
+	moments := []moment{{middle, "background"}, {1, "background"}, {steps, "background"}, {middle, "every"}}
+	if testing.Short() {
+		whom, moments = whom[1:2], moments[:1]
+	}
+	for _, victim := range whom {
+		for _, m := range moments {
+			output := fmt.Sprintf("%s-%d-%s", victim, m.iteration, m.checkpoint)
+			t.Run(output, func(t *testing.T) {
+				one := *tr
+				one.t = t
+				w := one.start("run", "train.yaml", "--output", output, "--set", "checkpoint="+m.checkpoint)
+				one.disturb(w, victim, m.iteration)
+				gotModel, gotLosses := one.trained(output)
+				if gotModel != model {
+					t.Errorf("the model is\n%s, undisturbed\n%s", gotModel, model)
+				}
+				if !slices.Equal(gotLosses, losses) {
+					t.Errorf("the losses are %q, undisturbed %q", gotLosses, losses)
+				}
+				if out, err := one.command("verify", output).CombinedOutput(); err != nil {
+					t.Errorf("verify: %v\n%s", err, out)
+				}
+			})
+		}
+	}
+}
+
+// disturb kills somebody when the master begins an iteration, and sees the job to its end.
+func (tr *trial) disturb(w *watched, victim string, iteration int) {
+	tr.t.Helper()
+	c := w.gather(4)
+	tr.reached(c.job, iteration)
+	switch victim {
+	case "worker":
+		tr.killContainer(c.at[scheduler.TaskID{Stage: "worker", Index: tr.chance.IntN(3)}])
+	case "master":
+		tr.killContainer(c.at[scheduler.TaskID{Stage: "master"}])
+	case "am":
+		tr.kill("am")
+	case "everything":
+		tr.killEverything(w)
+		w = tr.start("resume", string(c.job))
+		if _, ok := w.next(); !ok { // it was over before it was killed
+			_ = w.cmd.Wait() // which is what resume says
+			return
+		}
+	}
+	w.end()
+}
