@@ -7,10 +7,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/seed3322913c/runner/infra/coord"
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/runner/embedded"
+	"github.com/seed3322913c/runner/runner/fleet"
 	"github.com/seed3322913c/runner/scheduler"
 	"github.com/seed3322913c/runner/scheduler/am"
+	"github.com/seed3322913c/runner/scheduler/executor"
 	"github.com/seed3322913c/runner/scheduler/launch"
 	"github.com/seed3322913c/runner/scheduler/launch/remote"
 )
@@ -26,12 +30,20 @@ func newAM(p *program) *cobra.Command {
 	})
 }
 
-// role is what every process that a supervisor starts finds when it begins.
+// role is what every process of a job finds when it begins: a supervisor on this machine has started it, or a fleet.
 type role struct {
 	session embedded.Session
-	home    *embedded.Home
+	home    grounds
+	member  *fleet.Member // nil on one machine
 	job     scheduler.Job
 	log     *slog.Logger
+}
+
+// grounds are what a role works on.
+type grounds struct {
+	Store store.Store
+	Coord coord.Coordinator
+	Dirs  executor.Dirs
 }
 
 // enter reads what the supervisor has handed over.
@@ -40,17 +52,48 @@ func (p *program) enter(ctx context.Context, id string) (role, error) {
 	if err != nil {
 		return role{}, err
 	}
+	r := role{session: session}
+	if fleet.Inside() {
+		err = r.onFleet(ctx, scheduler.JobID(id))
+	} else {
+		err = r.atHome(scheduler.JobID(id))
+	}
+	if err != nil {
+		return r, err
+	}
+	r.job, err = embedded.Jobs{Store: r.home.Store}.Get(ctx, scheduler.JobID(id))
+	if err != nil {
+		return r, err
+	}
+	r.log = slog.New(slog.NewTextHandler(p.err, nil)).With("container", os.Getenv(launch.ContainerEnv))
+	r.log.Info("started", "job", r.job.ID, "process", os.Getpid(), "build", buildInfo().Revision)
+	return r, nil
+}
+
+// atHome opens the home folder of this machine.
+func (r *role) atHome(id scheduler.JobID) error {
 	home, err := embedded.OpenHome()
 	if err != nil {
-		return role{}, err
+		return err
 	}
-	job, err := home.Jobs().Get(ctx, scheduler.JobID(id))
+	r.home = grounds{home.Store, home.Coord, executor.Dirs{Node: home.Node(id), Scratch: home.Scratch(id), Logs: home.Logs(id)}}
+	return nil
+}
+
+// onFleet joins the fleet. Its machines have a home folder each, of which only the parts on the local disk are used.
+func (r *role) onFleet(ctx context.Context, id scheduler.JobID) (err error) {
+	if r.member, err = fleet.Join(ctx, fleetStore); err != nil {
+		return err
+	}
+	dir, err := embedded.HomeDir()
 	if err != nil {
-		return role{}, err
+		return err
 	}
-	log := slog.New(slog.NewTextHandler(p.err, nil)).With("container", os.Getenv(launch.ContainerEnv))
-	log.Info("started", "job", job.ID, "process", os.Getpid(), "build", buildInfo().Revision)
-	return role{session, home, job, log}, nil
+	home := embedded.Home{Dir: dir}
+	r.home = grounds{r.member.Store, r.member.Coord, executor.Dirs{
+		Node: home.Node(id), Scratch: home.Scratch(id), Logs: home.Logs(id),
+	}}
+	return nil
 }
 
 func (p *program) am(ctx context.Context, id string) error {
@@ -62,20 +105,29 @@ func (p *program) am(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
+	cfg := am.Config{
+		Job: r.job, Engine: engine, Store: r.home.Store, Coord: r.home.Coord, Secret: r.session.Secret,
+		Session: r.session.Name, Options: am.Options{MaxExecutors: executorsOf(r.job), Log: r.log},
+	}
+	if r.member != nil {
+		cfg.Launcher, cfg.Executors = r.member.Launcher, r.member.Executors(r.job.ID, r.session)
+		cfg.Options.Listen, cfg.Options.LeaseTTL = r.member.Listen(), fleet.LeaseTTL
+		err := am.Run(ctx, cfg)
+		if err == nil {
+			err = r.member.Over(ctx, r.job.ID)
+		}
+		return r.leave(ctx, err)
+	}
 	launcher, err := remote.Dial(r.session.Launcher, r.session.Secret)
 	if err != nil {
 		return err
 	}
 	defer launcher.Close()
-	executors, err := executorGroup(r)
-	if err != nil {
+	if cfg.Executors, err = executorGroup(r); err != nil {
 		return err
 	}
-	return r.leave(ctx, am.Run(ctx, am.Config{
-		Job: r.job, Engine: engine, Store: r.home.Store, Coord: r.home.Coord, Launcher: launcher,
-		Executors: executors, Secret: r.session.Secret, Session: r.session.Name,
-		Options: am.Options{MaxExecutors: executorsOf(r.job), Log: r.log},
-	}))
+	cfg.Launcher = launcher
+	return r.leave(ctx, am.Run(ctx, cfg))
 }
 
 // leave is the end of a role. That it was told to end is no news for its log, but still no success: should it not have
@@ -96,6 +148,6 @@ func executorGroup(r role) (launch.Group, error) {
 	}
 	return launch.Group{
 		Command: []string{program, "executor", string(r.job.ID)}, Env: r.session.Env(), Secrets: r.session.Secrets(),
-		LogDir: r.home.Logs(r.job.ID),
+		LogDir: r.home.Dirs.Logs,
 	}, nil
 }

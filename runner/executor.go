@@ -33,7 +33,6 @@ func (p *program) executor(ctx context.Context, id string) error {
 	defer end()
 	return r.leave(ctx, executor.Run(ctx, executor.Config{
 		Job: r.job, Container: os.Getenv(launch.ContainerEnv), Coord: r.home.Coord, Secret: r.session.Secret, Body: body,
-		Dirs:    executor.Dirs{Node: r.home.Node(r.job.ID), Scratch: r.home.Scratch(r.job.ID), Logs: r.home.Logs(r.job.ID)},
-		Options: executor.Options{Node: r.session.Node, Log: r.log},
+		Dirs: r.home.Dirs, Options: executor.Options{Node: r.session.Node, Log: r.log},
 	}))
 }

@@ -34,21 +34,23 @@ func newJobs(p *program) *cobra.Command {
 		return p.jobs(cmd.Context(), o)
 	})
 	o.AddFlags(cmd.Flags())
+	p.addCluster(cmd.Flags())
 	return cmd
 }
 
 func (p *program) jobs(ctx context.Context, o jobsOptions) error {
-	home, err := embedded.OpenHome()
+	at, end, err := p.open(ctx)
 	if err != nil {
 		return err
 	}
-	all, err := home.Jobs().All(ctx)
+	defer end()
+	all, err := at.Jobs().All(ctx)
 	if err != nil {
 		return err
 	}
 	statuses := []embedded.Status{} // an empty list in JSON, too
 	for _, job := range all {
-		s, err := home.Status(ctx, job)
+		s, err := at.Status(ctx, job)
 		if err != nil {
 			return err
 		}
@@ -66,7 +68,7 @@ func (p *program) jobs(ctx context.Context, o jobsOptions) error {
 	for _, s := range statuses {
 		if s.Chain != "" && !chains[s.Chain] {
 			chains[s.Chain] = true
-			if err := p.chainLine(ctx, home, table, s); err != nil {
+			if err := p.chainLine(ctx, at, table, s); err != nil {
 				return err
 			}
 		}
@@ -85,7 +87,11 @@ func (p *program) jobs(ctx context.Context, o jobsOptions) error {
 }
 
 // chainLine lists the chain of a job, before the newest of its jobs.
-func (p *program) chainLine(ctx context.Context, home *embedded.Home, table io.Writer, job embedded.Status) error {
+func (p *program) chainLine(ctx context.Context, at place, table io.Writer, job embedded.Status) error {
+	home, err := atHome(at, "a chain of jobs")
+	if err != nil {
+		return err
+	}
 	c, err := home.Jobs().GetChain(ctx, scheduler.JobID(job.Chain))
 	if err != nil {
 		return err

@@ -26,8 +26,8 @@ func newKill(p *program) *cobra.Command {
 		does:     "Ends a job; nothing of its output appears.",
 		more:     "A job that is publishing its output already, or is over, is not killed. Of a chain no more jobs are begun.",
 		examples: []string{"runner kill 7k2f", "runner kill 7k2f-wordcount", "runner kill 7k2f --json"},
-	}.ofJobOrChain(func(ctx context.Context, home *embedded.Home, job scheduler.Job) error {
-		return p.kill(ctx, o, home, job)
+	}.ofJobOrChain(p, func(ctx context.Context, at place, job scheduler.Job) error {
+		return p.kill(ctx, o, at, job)
 	}, func(ctx context.Context, home *embedded.Home, chain embedded.Chain) error {
 		return p.killChain(ctx, o, home, chain)
 	})
@@ -35,8 +35,8 @@ func newKill(p *program) *cobra.Command {
 	return cmd
 }
 
-func (p *program) kill(ctx context.Context, o killOptions, home *embedded.Home, job scheduler.Job) error {
-	s, err := home.Kill(ctx, job, killedBy())
+func (p *program) kill(ctx context.Context, o killOptions, at place, job scheduler.Job) error {
+	s, err := at.Kill(ctx, job, killedBy())
 	if err != nil {
 		return err
 	}

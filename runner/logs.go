@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"time"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/runner/embedded"
+	"github.com/seed3322913c/runner/runner/fleet"
 	"github.com/seed3322913c/runner/runner/say"
 	"github.com/seed3322913c/runner/scheduler"
 )
@@ -42,15 +44,19 @@ func newLogs(p *program) *cobra.Command {
 		does:     "Shows what a job's processes and tasks have said.",
 		more:     "Every line begins with its file; the files are in logs/ID of the home folder (~/.runner or $RUNNER_HOME).",
 		examples: []string{"runner logs 7k2f", "runner logs 7k2f --task map-3", "runner logs 7k2f --follow"},
-	}.ofJob(func(ctx context.Context, home *embedded.Home, job scheduler.Job) error {
-		return p.logs(ctx, o, home, job)
+	}.ofJob(p, func(ctx context.Context, at place, job scheduler.Job) error {
+		return p.logs(ctx, o, at, job)
 	})
 	o.AddFlags(cmd.Flags())
 	return cmd
 }
 
-func (p *program) logs(ctx context.Context, o logsOptions, home *embedded.Home, job scheduler.Job) error {
-	t := &tail{dir: home.Logs(job.ID), out: p.out, json: o.json, read: map[string]int64{}}
+func (p *program) logs(ctx context.Context, o logsOptions, at place, job scheduler.Job) error {
+	files, err := logsOf(ctx, at, job)
+	if err != nil {
+		return err
+	}
+	t := &tail{files: files, out: p.out, json: o.json, read: map[string]int64{}}
 	if o.task != "" {
 		var err error
 		if t.prefix, err = taskPrefix(o.task); err != nil {
@@ -58,12 +64,12 @@ func (p *program) logs(ctx context.Context, o logsOptions, home *embedded.Home, 
 		}
 	}
 	for {
-		status, err := home.Status(ctx, job) // before reading, or the last lines might be missed
+		status, err := at.Status(ctx, job) // before reading, or the last lines might be missed
 		if err != nil {
 			return err
 		}
 		last := !o.follow || status.State.Final() || status.Interrupted
-		if err := t.print(last); err != nil {
+		if err := t.print(ctx, last); err != nil {
 			return err
 		}
 		if last {
@@ -96,9 +102,50 @@ func taskPrefix(text string) (string, error) {
 	return task.String() + ".", nil
 }
 
+// logFiles are the logs of a job, wherever they lie.
+type logFiles interface {
+	// List returns the names that there are at the moment, in order.
+	List(ctx context.Context) ([]string, error)
+	// Open reads one, without its first bytes.
+	Open(ctx context.Context, name string, from int64) (io.ReadCloser, error)
+}
+
+func logsOf(ctx context.Context, at place, job scheduler.Job) (logFiles, error) {
+	if f, ok := at.(*fleet.Fleet); ok {
+		return f.Logs(ctx, job.ID)
+	}
+	return logFolder(at.(*embedded.Home).Logs(job.ID)), nil
+}
+
+// logFolder is the logs of a job on this machine.
+type logFolder string
+
+func (dir logFolder) List(context.Context) (names []string, err error) {
+	entries, err := os.ReadDir(string(dir)) // in the order of their names
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, errs.E("logs", errs.Other, string(dir), err)
+	}
+	for _, entry := range entries {
+		names = append(names, entry.Name())
+	}
+	return names, nil
+}
+
+func (dir logFolder) Open(_ context.Context, name string, from int64) (io.ReadCloser, error) {
+	f, err := os.Open(filepath.Join(string(dir), name))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := f.Seek(from, io.SeekStart); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
 // tail prints what is new in the logs of a job.
 type tail struct {
-	dir    string
+	files  logFiles
 	prefix string // of the files' names
 	out    io.Writer
 	json   bool
@@ -114,32 +161,29 @@ type logLine struct {
 
 // print prints what the files have got since the last look. A line that is not whole yet waits, unless this look is the
 // last.
-func (t *tail) print(last bool) error {
-	entries, err := os.ReadDir(t.dir) // in the order of their names
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return errs.E("logs", errs.Other, t.dir, err)
+func (t *tail) print(ctx context.Context, last bool) error {
+	names, err := t.files.List(ctx)
+	if err != nil {
+		return err
 	}
-	for _, entry := range entries {
-		if !strings.HasPrefix(entry.Name(), t.prefix) || !strings.HasSuffix(entry.Name(), ".log") {
+	for _, name := range names {
+		if file := path.Base(name); !strings.HasPrefix(file, t.prefix) || !strings.HasSuffix(file, ".log") {
 			continue
 		}
 		t.found = true
-		if err := t.printFile(entry.Name(), last); err != nil {
-			return errs.E("logs", errs.Other, entry.Name(), err)
+		if err := t.printFile(ctx, name, last); err != nil {
+			return errs.E("logs", errs.Other, name, err)
 		}
 	}
 	return nil
 }
 
-func (t *tail) printFile(name string, last bool) error {
-	f, err := os.Open(filepath.Join(t.dir, name))
+func (t *tail) printFile(ctx context.Context, name string, last bool) error {
+	f, err := t.files.Open(ctx, name, t.read[name])
 	if err != nil {
 		return err
 	}
 	defer f.Close() // nothing was written
-	if _, err := f.Seek(t.read[name], io.SeekStart); err != nil {
-		return err
-	}
 	lines := bufio.NewReader(f)
 	for {
 		line, err := lines.ReadString('\n')
@@ -150,7 +194,7 @@ func (t *tail) printFile(name string, last bool) error {
 			return nil
 		}
 		t.read[name] += int64(len(line))
-		if err := t.printLine(strings.TrimSuffix(name, ".log"), strings.TrimSuffix(line, "\n")); err != nil {
+		if err := t.printLine(strings.TrimSuffix(path.Base(name), ".log"), strings.TrimSuffix(line, "\n")); err != nil {
 			return err
 		}
 	}

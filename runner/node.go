@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/runner/embedded"
+	"github.com/seed3322913c/runner/runner/fleet"
 	"github.com/seed3322913c/runner/runner/progress"
 	"github.com/seed3322913c/runner/runner/say"
 	"github.com/seed3322913c/runner/scheduler"
@@ -21,13 +23,32 @@ import (
 
 func newNode(p *program) *cobra.Command {
 	return verb{
-		use: "node JOB", does: "Supervises one job or chain in the background.", hidden: true,
+		use: "node [JOB]", does: "Supervises one job or chain in the background, or is the node of a fleet's machine.",
+		hidden: true,
 	}.command(func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 && fleet.Inside() {
+			return p.fleetNode(cmd.Context())
+		}
 		if err := wantArgs(cmd, args, 1, "a JOB"); err != nil {
 			return err
 		}
 		return p.node(cmd.Context(), args[0])
 	})
+}
+
+// fleetNode serves what jobs leave on a machine of a fleet, until it is told to end.
+func (p *program) fleetNode(ctx context.Context) error {
+	m, err := fleet.Join(ctx, nil)
+	if err != nil {
+		return err
+	}
+	dir, err := embedded.HomeDir()
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(p.err, nil))
+	log.Info("started", "process", os.Getpid(), "build", buildInfo().Revision)
+	return fleet.NewNode(m, dir, log).Run(ctx)
 }
 
 // nodeLog is the log of a background supervisor, beside those of the job's containers.
@@ -64,6 +85,27 @@ func (p *program) node(ctx context.Context, id string) error {
 // readyLine says that the job is in the hands of its background supervisor.
 const readyLine = "ready"
 
+// leaveTo leaves a job to whoever runs jobs at a place: a fleet does by itself.
+func (p *program) leaveTo(ctx context.Context, at place, job scheduler.Job, o watchOptions) error {
+	f, ok := at.(*fleet.Fleet)
+	if !ok {
+		return p.detach(at.(*embedded.Home), job.ID, o)
+	}
+	if err := f.Submit(ctx, job); err != nil {
+		return err
+	}
+	return p.tellID(job.ID, o)
+}
+
+// tellID is the answer of a verb that does not wait.
+func (p *program) tellID(id scheduler.JobID, o watchOptions) error {
+	if o.json {
+		return writeJSON(p.out, map[string]scheduler.JobID{"job": id})
+	}
+	_, err := fmt.Fprintln(p.out, id)
+	return err
+}
+
 // detach leaves a job, or a chain, to a supervisor of its own, which has its own session and so outlives this terminal.
 func (p *program) detach(home *embedded.Home, id scheduler.JobID, o watchOptions) error {
 	logs := home.Logs(id)
@@ -97,11 +139,7 @@ func (p *program) detach(home *embedded.Home, id scheduler.JobID, o watchOptions
 	if err := cmd.Process.Release(); err != nil {
 		return errs.E("detach", errs.Other, nil, err)
 	}
-	if o.json {
-		return writeJSON(p.out, map[string]scheduler.JobID{"job": id})
-	}
-	_, err = fmt.Fprintln(p.out, id)
-	return err
+	return p.tellID(id, o)
 }
 
 func awaitReady(said io.Reader) error {

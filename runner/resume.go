@@ -32,8 +32,8 @@ func newResume(p *program) *cobra.Command {
 		more: "Tasks that were finished are kept; what was running runs again.\n" +
 			"Of a chain the jobs that have succeeded are kept, and those that have failed are tried again.",
 		examples: []string{"runner resume 7k2f", "runner resume 7k2f --detach", "runner resume 7k2f --json"},
-	}.ofJobOrChain(func(ctx context.Context, home *embedded.Home, job scheduler.Job) error {
-		return p.resume(ctx, o, home, job)
+	}.ofJobOrChain(p, func(ctx context.Context, at place, job scheduler.Job) error {
+		return p.resume(ctx, o, at, job)
 	}, func(ctx context.Context, home *embedded.Home, chain embedded.Chain) error {
 		if o.detach {
 			return p.detach(home, chain.ID, o.watch)
@@ -44,8 +44,8 @@ func newResume(p *program) *cobra.Command {
 	return cmd
 }
 
-func (p *program) resume(ctx context.Context, o resumeOptions, home *embedded.Home, job scheduler.Job) error {
-	s, err := home.Status(ctx, job)
+func (p *program) resume(ctx context.Context, o resumeOptions, at place, job scheduler.Job) error {
+	s, err := at.Status(ctx, job)
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func (p *program) resume(ctx context.Context, o resumeOptions, home *embedded.Ho
 		return say.Errorf(errs.Invalid, "job %s is over: %s. Run it again under a new id with `runner run`", job.ID, s.State)
 	}
 	if o.detach {
-		return p.detach(home, job.ID, o.watch)
+		return p.leaveTo(ctx, at, job, o.watch)
 	}
-	return p.supervise(ctx, home, job, o.watch)
+	return p.supervise(ctx, at, job, o.watch)
 }

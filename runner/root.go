@@ -19,8 +19,9 @@ import (
 
 // program is what verbs use of their surroundings. Standard output is the answer, standard error is the story.
 type program struct {
-	out io.Writer
-	err io.Writer
+	out     io.Writer
+	err     io.Writer
+	cluster string // the fleet that was asked for; "" for what the environment says
 }
 
 // verb describes one verb for people; from it come its help and docs/cli.md.
@@ -44,41 +45,48 @@ func (v verb) command(action func(cmd *cobra.Command, args []string) error) *cob
 
 // onJob and onChain are what a verb does to a job, and to a chain of them.
 type (
-	onJob   func(ctx context.Context, home *embedded.Home, job scheduler.Job) error
+	onJob   func(ctx context.Context, at place, job scheduler.Job) error
 	onChain func(ctx context.Context, home *embedded.Home, chain embedded.Chain) error
 )
 
 // ofJob makes the command of a verb whose one argument is a job's id, or as much of its beginning as no other job has.
-func (v verb) ofJob(action onJob) *cobra.Command {
-	return v.ofJobOrChain(action, func(_ context.Context, _ *embedded.Home, chain embedded.Chain) error {
+func (v verb) ofJob(p *program, action onJob) *cobra.Command {
+	return v.ofJobOrChain(p, action, func(_ context.Context, _ *embedded.Home, chain embedded.Chain) error {
 		return say.Errorf(errs.Invalid, "%s is a chain of %d jobs; say the ID of one of them. "+
 			"`runner status %[1]s` lists them", chain.ID, len(chain.Links))
 	})
 }
 
 // ofJobOrChain is ofJob for a verb that takes a chain's id too.
-func (v verb) ofJobOrChain(job onJob, chain onChain) *cobra.Command {
-	return v.command(func(cmd *cobra.Command, args []string) error {
+func (v verb) ofJobOrChain(p *program, job onJob, chain onChain) *cobra.Command {
+	cmd := v.command(func(cmd *cobra.Command, args []string) error {
 		if err := wantArgs(cmd, args, 1, "the ID of a job"); err != nil {
 			return err
 		}
-		home, err := embedded.OpenHome()
+		at, end, err := p.open(cmd.Context())
 		if err != nil {
 			return err
 		}
-		c, ok, err := home.Jobs().FindChain(cmd.Context(), args[0])
+		defer end()
+		c, ok, err := at.Jobs().FindChain(cmd.Context(), args[0])
 		if err != nil {
 			return err
 		}
 		if ok {
+			home, err := atHome(at, "a chain of jobs")
+			if err != nil {
+				return err
+			}
 			return chain(cmd.Context(), home, c)
 		}
-		j, err := home.Jobs().Find(cmd.Context(), args[0])
+		j, err := at.Jobs().Find(cmd.Context(), args[0])
 		if err != nil {
 			return err
 		}
-		return job(cmd.Context(), home, j)
+		return job(cmd.Context(), at, j)
 	})
+	p.addCluster(cmd.Flags())
+	return cmd
 }
 
 // chapter is a group of verbs on the first page.

@@ -13,7 +13,6 @@ import (
 	"github.com/seed3322913c/runner/functions/builtin"
 	"github.com/seed3322913c/runner/guagua/algo"
 	"github.com/seed3322913c/runner/infra/errs"
-	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/say"
 	"github.com/seed3322913c/runner/runner/spec"
 	"github.com/seed3322913c/runner/scheduler"
@@ -79,6 +78,7 @@ func newRun(p *program) *cobra.Command {
 		return p.run(cmd.Context(), o, args[0])
 	})
 	o.AddFlags(cmd.Flags())
+	p.addCluster(cmd.Flags())
 	return cmd
 }
 
@@ -106,21 +106,22 @@ func (p *program) run(ctx context.Context, o runOptions, what string) error {
 	if len(specs) > 1 {
 		return p.runChain(ctx, o, what, specs)
 	}
+	at, end, err := p.open(ctx) // first, since a cluster says how its store is reached
+	if err != nil {
+		return err
+	}
+	defer end()
 	job, err := prepare(ctx, o.spec, specs[0], what)
 	if err != nil {
 		return err
 	}
-	home, err := embedded.OpenHome()
-	if err != nil {
-		return err
-	}
-	if job, err = home.Jobs().Submit(ctx, job); err != nil {
+	if job, err = submit(ctx, at, job); err != nil {
 		return err
 	}
 	if o.detach {
-		return p.detach(home, job.ID, o.watch)
+		return p.leaveTo(ctx, at, job, o.watch)
 	}
-	return p.supervise(ctx, home, job, o.watch)
+	return p.supervise(ctx, at, job, o.watch)
 }
 
 // prepare makes a job of what was asked for. All that can be known to be wrong is found before anything is created.

@@ -32,8 +32,8 @@ func newStatus(p *program) *cobra.Command {
 		examples: []string{
 			"runner status 7k2f", "runner status 7k2f --json", "runner status 7k2f --json | jq .counters",
 		},
-	}.ofJobOrChain(func(ctx context.Context, home *embedded.Home, job scheduler.Job) error {
-		return p.status(ctx, o, home, job)
+	}.ofJobOrChain(p, func(ctx context.Context, at place, job scheduler.Job) error {
+		return p.status(ctx, o, at, job)
 	}, func(ctx context.Context, home *embedded.Home, chain embedded.Chain) error {
 		s, err := home.ChainStatus(ctx, chain)
 		if err != nil {
@@ -49,8 +49,8 @@ func newStatus(p *program) *cobra.Command {
 	return cmd
 }
 
-func (p *program) status(ctx context.Context, o statusOptions, home *embedded.Home, job scheduler.Job) error {
-	s, err := home.Status(ctx, job)
+func (p *program) status(ctx context.Context, o statusOptions, at place, job scheduler.Job) error {
+	s, err := at.Status(ctx, job)
 	if err != nil {
 		return err
 	}

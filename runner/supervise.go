@@ -19,10 +19,10 @@ import (
 )
 
 // supervise runs a recorded job to its end in this process, shows how it goes, and tells what came of it.
-func (p *program) supervise(ctx context.Context, home *embedded.Home, job scheduler.Job, o watchOptions) error {
+func (p *program) supervise(ctx context.Context, at place, job scheduler.Job, o watchOptions) error {
 	view := p.view(o)
 	view.Say("job " + string(job.ID))
-	report, err := home.Supervise(ctx, job, embedded.Options{Show: view.Show, Say: view.Say})
+	report, err := at.Supervise(ctx, job, embedded.Options{Show: view.Show, Say: view.Say})
 	view.Close()
 	if err != nil {
 		return err

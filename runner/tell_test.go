@@ -204,11 +204,11 @@ func TestTail(t *testing.T) {
 		}
 	}
 	var out strings.Builder
-	logs := &tail{dir: dir, prefix: "map-1.", out: &out, read: map[string]int64{}}
+	logs := &tail{files: logFolder(dir), prefix: "map-1.", out: &out, read: map[string]int64{}}
 	look := func(last bool, want string) {
 		t.Helper()
 		out.Reset()
-		if err := logs.print(last); err != nil {
+		if err := logs.print(t.Context(), last); err != nil {
 			t.Fatal(err)
 		}
 		if out.String() != want {

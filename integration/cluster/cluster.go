@@ -35,6 +35,8 @@ import (
 	consulapi "github.com/hashicorp/consul/api"
 	nomadapi "github.com/hashicorp/nomad/api"
 
+	"github.com/seed3322913c/runner/infra/store"
+	"github.com/seed3322913c/runner/infra/store/mem"
 	"github.com/seed3322913c/runner/runner/fleet"
 )
 
@@ -71,8 +73,11 @@ type secrets struct {
 	S3     string `json:"s3"`
 }
 
-// Bucket is the one bucket that a new cluster has.
-const Bucket = "runner"
+// Bucket is the one bucket that a new cluster has for people. Another one has what is known of jobs.
+const (
+	Bucket     = "runner"
+	jobsBucket = "runner-jobs"
+)
 
 // Up starts a cluster and waits until all of it works. If it fails nothing is left.
 func Up(ctx context.Context, o Options) (c *Cluster, err error) {
@@ -93,7 +98,20 @@ func Up(ctx context.Context, o Options) (c *Cluster, err error) {
 	if err := errors.Join(c.startS3(), c.save()); err != nil {
 		return c, err
 	}
-	return c, c.await(ctx)
+	if err := c.await(ctx); err != nil {
+		return c, err
+	}
+	return c, c.installNodes(ctx)
+}
+
+// installNodes starts a node of the program on every client.
+func (c *Cluster) installNodes(ctx context.Context) error {
+	f, err := fleet.Open(ctx, c.State.Fleet, func(context.Context, string) (store.Store, error) { return mem.New(), nil })
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Install(ctx)
 }
 
 // Open returns a cluster that another process has started.
@@ -122,7 +140,7 @@ func (c *Cluster) LogFile(name string) string { return filepath.Join(c.Dir, "log
 
 // prepare chooses addresses and secrets, and writes all that the servers read.
 func (c *Cluster) prepare(o Options) error {
-	for _, dir := range []string{"logs", "s3/" + Bucket, "bin"} {
+	for _, dir := range []string{"logs", "s3/" + Bucket, "s3/" + jobsBucket, "bin"} {
 		if err := os.MkdirAll(filepath.Join(c.Dir, dir), 0o700); err != nil {
 			return err
 		}
@@ -155,7 +173,7 @@ func (c *Cluster) prepare(o Options) error {
 func (c *Cluster) fleet(name, ca string) fleet.Cluster {
 	token := c.State.Secrets.Token
 	return fleet.Cluster{
-		Name: name, Store: "s3://" + Bucket, CA: ca,
+		Name: name, Store: "s3://" + jobsBucket, CA: ca,
 		Consul: fleet.Service{Addresses: c.addresses(":" + consulHTTPS), Token: token},
 		Nomad:  fleet.Service{Addresses: c.addresses(":" + nomadHTTPS), Token: token},
 		Env: map[string]string{

@@ -68,7 +68,7 @@ func up(home string, o cluster.Options) error {
 		return err
 	}
 	fmt.Printf("Cluster %s is up: %d servers, %d clients.\n", o.Name, o.Servers, o.Clients)
-	fmt.Printf("Try: runner run wordcount --cluster %s --input README.md --output s3://%s/out\n", o.Name, cluster.Bucket)
+	fmt.Printf("Try: runner run wordcount --cluster %s --input s3://%s/in --output s3://%[2]s/out\n", o.Name, cluster.Bucket)
 	return nil
 }
 

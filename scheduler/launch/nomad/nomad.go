@@ -70,8 +70,8 @@ func Open(o Options) (*Launcher, error) {
 // Close gives the connections back. Groups go on.
 func (l *Launcher) Close() { l.client.Close() }
 
-// name is the Nomad job of a group. Variables' paths have no dots; "~" is in no job's id.
-func (l *Launcher) name(id launch.GroupID) string {
+// Name is the Nomad job of a group. Variables' paths have no dots; "~" is in no job's id.
+func (l *Launcher) Name(id launch.GroupID) string {
 	return l.prefix + strings.ReplaceAll(string(id.Job), ".", "~") + "-" + id.Role
 }
 
@@ -113,7 +113,7 @@ func (l *Launcher) Start(ctx context.Context, g launch.Group) error {
 	if g.Restart.Attempts >= generation {
 		return errs.Errorf(op, errs.Invalid, g.ID, "%d restarts, %d allowed", g.Restart.Attempts, generation-1)
 	}
-	name := l.name(g.ID)
+	name := l.Name(g.ID)
 	before, _, err := l.client.Jobs().Info(name, query(ctx))
 	var index uint64
 	switch {
@@ -140,6 +140,28 @@ func (l *Launcher) Start(ctx context.Context, g launch.Group) error {
 	return nil
 }
 
+// Everywhere starts one container of the group on every machine, now and whenever one joins, and again for ever when it
+// ends. Count and Restart.Attempts are of no meaning. A group of that ID is replaced.
+func (l *Launcher) Everywhere(ctx context.Context, g launch.Group) error {
+	const op = "nomad.Everywhere"
+	if err := g.Check(); err != nil {
+		return err
+	}
+	if err := errors.Join(l.number(ctx, g.ID), l.entrust(ctx, g)); err != nil {
+		return fail(ctx, op, g.ID, err)
+	}
+	job := l.job(g)
+	job.Type = ptr(api.JobTypeSystem)
+	group := job.TaskGroups[0]
+	group.Count, group.ReschedulePolicy = ptr(1), nil
+	group.RestartPolicy.Attempts, group.RestartPolicy.Mode = ptr(3), ptr(api.RestartPolicyModeDelay)
+	group.RestartPolicy.Interval = ptr(10 * time.Second)
+	if _, _, err := l.client.Jobs().Register(job, write(ctx)); err != nil {
+		return fail(ctx, op, g.ID, err)
+	}
+	return nil
+}
+
 // entrust writes a group's secrets to where its containers find them. A variable may not be empty.
 func (l *Launcher) entrust(ctx context.Context, g launch.Group) error {
 	items := api.VariableItems{}
@@ -151,9 +173,9 @@ func (l *Launcher) entrust(ctx context.Context, g launch.Group) error {
 	return err
 }
 
-func (l *Launcher) secrets(id launch.GroupID) string { return "nomad/jobs/" + l.name(id) }
+func (l *Launcher) secrets(id launch.GroupID) string { return "nomad/jobs/" + l.Name(id) }
 func (l *Launcher) numbers(id launch.GroupID) string {
-	return "nomad/jobs/" + l.name(id) + "/" + id.Role
+	return "nomad/jobs/" + l.Name(id) + "/" + id.Role
 }
 
 // Scale implements launch.Launcher. Nomad stops those with the highest indexes.
@@ -162,7 +184,7 @@ func (l *Launcher) Scale(ctx context.Context, id launch.GroupID, count int) erro
 	if count < 0 {
 		return errs.Errorf(op, errs.Invalid, id, "%d containers", count)
 	}
-	job, _, err := l.client.Jobs().Info(l.name(id), query(ctx))
+	job, _, err := l.client.Jobs().Info(l.Name(id), query(ctx))
 	if err != nil {
 		return fail(ctx, op, id, err)
 	}
@@ -175,7 +197,7 @@ func (l *Launcher) Scale(ctx context.Context, id launch.GroupID, count int) erro
 	if err := l.number(ctx, id); err != nil {
 		return fail(ctx, op, id, err)
 	}
-	_, _, err = l.client.Jobs().Scale(l.name(id), id.Role, &count, "", false, nil, write(ctx))
+	_, _, err = l.client.Jobs().Scale(l.Name(id), id.Role, &count, "", false, nil, write(ctx))
 	if err != nil {
 		return fail(ctx, op, id, err)
 	}
@@ -185,7 +207,7 @@ func (l *Launcher) Scale(ctx context.Context, id launch.GroupID, count int) erro
 // Stop implements launch.Launcher. What a group was called stays known until Forget, so that no name is used twice.
 func (l *Launcher) Stop(ctx context.Context, id launch.GroupID) error {
 	const op = "nomad.Stop"
-	if _, _, err := l.client.Jobs().Deregister(l.name(id), false, write(ctx)); err != nil {
+	if _, _, err := l.client.Jobs().Deregister(l.Name(id), false, write(ctx)); err != nil {
 		if code(err) == http.StatusNotFound {
 			return nil
 		}
@@ -196,7 +218,7 @@ func (l *Launcher) Stop(ctx context.Context, id launch.GroupID) error {
 	}
 	q := query(ctx)
 	for {
-		allocs, meta, err := l.client.Jobs().Allocations(l.name(id), true, q)
+		allocs, meta, err := l.client.Jobs().Allocations(l.Name(id), true, q)
 		if err != nil {
 			return fail(ctx, op, id, err)
 		}
@@ -218,11 +240,23 @@ func alive(a *api.AllocationListStub) bool {
 	return true
 }
 
+// Alive reports whether any container of a group runs, or will.
+func (l *Launcher) Alive(ctx context.Context, id launch.GroupID) (bool, error) {
+	job, _, err := l.client.Jobs().Info(l.Name(id), query(ctx))
+	if err != nil {
+		if code(err) == http.StatusNotFound {
+			return false, nil
+		}
+		return false, fail(ctx, "nomad.Alive", id, err)
+	}
+	return *job.Status != "dead" && !*job.Stop, nil
+}
+
 // Forget removes all that Nomad knows of the groups of a job. None of them may run.
 func (l *Launcher) Forget(ctx context.Context, job scheduler.JobID, roles ...string) error {
 	for _, role := range roles {
 		id := launch.GroupID{Job: job, Role: role}
-		if _, _, err := l.client.Jobs().Deregister(l.name(id), true, write(ctx)); err != nil &&
+		if _, _, err := l.client.Jobs().Deregister(l.Name(id), true, write(ctx)); err != nil &&
 			code(err) != http.StatusNotFound {
 			return fail(ctx, "nomad.Forget", id, err)
 		}
@@ -265,7 +299,7 @@ func (l *Launcher) job(g launch.Group) *api.Job {
 		Attempts: &g.Restart.Attempts, Delay: &delay, Interval: &interval, Mode: &mode, RenderTemplates: ptr(false),
 	}
 	group.ReschedulePolicy = &api.ReschedulePolicy{Attempts: ptr(0), Unlimited: ptr(false)}
-	job := api.NewBatchJob(l.name(g.ID), l.name(g.ID), "", api.JobDefaultPriority).AddTaskGroup(group)
+	job := api.NewBatchJob(l.Name(g.ID), l.Name(g.ID), "", api.JobDefaultPriority).AddTaskGroup(group)
 	job.Region, job.Datacenters = nil, []string{"*"}
 	return job
 }
@@ -324,7 +358,7 @@ func numberTemplate(path string) string {
 
 // number writes down how many allocations of each index have begun, which is what the next one is to be called.
 func (l *Launcher) number(ctx context.Context, id launch.GroupID) error {
-	allocs, _, err := l.client.Jobs().Allocations(l.name(id), true, query(ctx))
+	allocs, _, err := l.client.Jobs().Allocations(l.Name(id), true, query(ctx))
 	if err != nil && code(err) != http.StatusNotFound {
 		return err
 	}

@@ -35,7 +35,7 @@ func (l *Launcher) Watch(ctx context.Context, id launch.GroupID) iter.Seq2[launc
 		var had map[int]int
 		q := query(ctx)
 		for {
-			allocs, meta, err := l.client.Jobs().Allocations(l.name(id), true, q)
+			allocs, meta, err := l.client.Jobs().Allocations(l.Name(id), true, q)
 			if err != nil && code(err) != http.StatusNotFound {
 				yield(launch.Event{}, fail(ctx, "nomad.Watch", id, err))
 				return

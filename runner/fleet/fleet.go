@@ -1,0 +1,215 @@
+package fleet
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"os"
+	"time"
+
+	consulapi "github.com/hashicorp/consul/api"
+	nomadapi "github.com/hashicorp/nomad/api"
+
+	"github.com/seed3322913c/runner/infra/coord/consul"
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/store"
+	"github.com/seed3322913c/runner/runner/embedded"
+	"github.com/seed3322913c/runner/runner/say"
+	"github.com/seed3322913c/runner/scheduler"
+	"github.com/seed3322913c/runner/scheduler/am"
+	"github.com/seed3322913c/runner/scheduler/amrpc"
+	"github.com/seed3322913c/runner/scheduler/launch"
+	"github.com/seed3322913c/runner/scheduler/launch/nomad"
+)
+
+const (
+	keyPrefix = "runner/"
+	// minTTL is what the agents of a fleet allow (session_ttl_min); an application master that was killed is replaced
+	// in seconds, since all that it does is fenced by its ledger.
+	minTTL = time.Second
+
+	masterRole   = "am"
+	executorRole = "executor"
+	masterMemory = 512 << 20 // bytes
+)
+
+func group(id scheduler.JobID, role string) launch.GroupID {
+	return launch.GroupID{Job: id, Role: role}
+}
+
+// Fleet is a cluster as those see it who submit jobs. Close must be called.
+type Fleet struct {
+	cluster  Cluster
+	store    store.Store
+	coord    *consul.Coordinator
+	launcher *nomad.Launcher
+	consul   *consulapi.Client
+	nomad    *nomadapi.Client
+}
+
+// Open connects to a cluster. What the tools of its store need is added to this process's environment.
+func Open(ctx context.Context, c Cluster, open OpenStore) (*Fleet, error) {
+	for k, v := range c.Env {
+		if err := os.Setenv(k, cmp.Or(os.Getenv(k), v)); err != nil {
+			return nil, errs.E("fleet.Open", errs.Internal, k, err)
+		}
+	}
+	f := &Fleet{cluster: c}
+	var err error
+	if f.store, err = open(ctx, c.Store); err != nil {
+		return nil, err
+	}
+	return f, errors.Join(f.openConsul(), f.openNomad())
+}
+
+func (f *Fleet) openConsul() error {
+	service := f.cluster.Consul
+	client, err := f.cluster.Client(service)
+	if err != nil {
+		return err
+	}
+	address := "https://" + service.Addresses[0]
+	f.coord, err = consul.Open(consul.Options{
+		Address: address, Token: service.Token, Prefix: keyPrefix, MinTTL: minTTL, Client: client,
+	})
+	if err != nil {
+		return err
+	}
+	f.consul, err = consulapi.NewClient(&consulapi.Config{Address: address, Token: service.Token, HttpClient: client})
+	return err
+}
+
+func (f *Fleet) openNomad() error {
+	service := f.cluster.Nomad
+	client, err := f.cluster.Client(service)
+	if err != nil {
+		return err
+	}
+	address := "https://" + service.Addresses[0]
+	if f.launcher, err = nomad.Open(nomad.Options{Address: address, Token: service.Token, Client: client}); err != nil {
+		return err
+	}
+	f.nomad, err = nomadapi.NewClient(&nomadapi.Config{Address: address, SecretID: service.Token, HttpClient: client})
+	return err
+}
+
+// Close gives all connections back. Jobs go on.
+func (f *Fleet) Close() {
+	f.coord.Close()
+	f.launcher.Close()
+	f.nomad.Close()
+}
+
+// Jobs returns the record of the fleet's jobs.
+func (f *Fleet) Jobs() embedded.Jobs { return embedded.Jobs{Store: f.store} }
+
+// Machines is how many machines run containers at the moment.
+func (f *Fleet) Machines(ctx context.Context) (int, error) {
+	nodes, err := f.nodes(ctx)
+	return len(nodes), err
+}
+
+// nodes are the machines that Nomad believes alive.
+func (f *Fleet) nodes(ctx context.Context) ([]*nomadapi.NodeListStub, error) {
+	all, _, err := f.nomad.Nodes().List(new(nomadapi.QueryOptions).WithContext(ctx))
+	if err != nil {
+		return nil, errs.E("fleet.nodes", errs.Unavailable, f.cluster.Name, err)
+	}
+	var ready []*nomadapi.NodeListStub
+	for _, n := range all {
+		if n.Status == nomadapi.NodeStatusReady {
+			ready = append(ready, n)
+		}
+	}
+	return ready, nil
+}
+
+// Submit leaves a recorded job to the fleet, if it is not there already: also one that was cut off, whose finished tasks
+// are kept.
+func (f *Fleet) Submit(ctx context.Context, job scheduler.Job) error {
+	alive, err := f.launcher.Alive(ctx, group(job.ID, masterRole))
+	if err != nil || alive {
+		return err
+	}
+	if err := f.clear(ctx, job.ID); err != nil {
+		return err
+	}
+	v, err := f.coord.Get(ctx, grantKey(job.ID))
+	if err != nil {
+		return err
+	}
+	known, err := parseGrant(v.Data)
+	if err != nil {
+		return err
+	}
+	known.Secret, known.Over, known.Since = cmp.Or(known.Secret, rand.Text()), false, time.Now().UTC()
+	secrets, err := f.entitle(ctx, job.ID, &known)
+	if err != nil {
+		return err
+	}
+	if _, err := f.coord.Swap(ctx, grantKey(job.ID), v.Version, known.encode()); err != nil {
+		return err // somebody else submits it at this moment
+	}
+	session := embedded.Session{Home: dir, Name: rand.Text(), Node: node, Secret: known.Secret}
+	g := containers(f.cluster.Store, job.ID, session, masterRole)
+	for _, vars := range []map[string]string{secrets, f.cluster.Env} {
+		for k, v := range vars {
+			g.Secrets[k] = v
+		}
+	}
+	g.Count, g.Resources = 1, scheduler.Resources{CPU: 1, Memory: masterMemory}
+	g.Restart = launch.Restart{Attempts: job.Retry.Job - 1, Delay: 50 * time.Millisecond, MaxDelay: time.Second}
+	return f.launcher.Start(ctx, g)
+}
+
+// clear removes what an application master that is gone for good has left: its group, and its address, for which nobody
+// shall wait.
+func (f *Fleet) clear(ctx context.Context, id scheduler.JobID) error {
+	if err := f.launcher.Stop(ctx, group(id, masterRole)); err != nil {
+		return err
+	}
+	v, err := f.coord.Get(ctx, amrpc.Key(id))
+	if err != nil || v.Version == 0 {
+		return err
+	}
+	_, err = f.coord.Swap(ctx, amrpc.Key(id), v.Version, nil)
+	return err
+}
+
+// Supervise submits a recorded job, or takes it up where it is, and watches it to its end. When ctx ends, the job is
+// killed, unless it is past the point of no return. Should this process die, the job goes on.
+func (f *Fleet) Supervise(ctx context.Context, job scheduler.Job, o embedded.Options) (am.Report, error) {
+	work := context.WithoutCancel(ctx)
+	if err := f.Submit(work, job); err != nil {
+		return am.Report{}, err
+	}
+	if o.Ready != nil {
+		o.Ready()
+	}
+	report, err := f.follow(work, job, o, ctx.Done())
+	if err != nil {
+		return report, err
+	}
+	if err := f.forget(work, job.ID); err != nil && o.Say != nil { // which does not change what the job has done
+		o.Say("Not all that the job has left could be removed: " + say.Sentence(err))
+	}
+	return report, nil
+}
+
+// forget removes what a job that is over leaves in Nomad and Consul, but for its record, and for the grant that lets
+// people read its logs.
+func (f *Fleet) forget(ctx context.Context, id scheduler.JobID) error {
+	for _, role := range []string{executorRole, masterRole} {
+		if err := f.launcher.Stop(ctx, group(id, role)); err != nil {
+			return err
+		}
+	}
+	var revoked error
+	err := putGrant(ctx, f.coord, id, func(g *grant) {
+		g.Over = true
+		revoked = f.disentitle(ctx, id, g)
+	})
+	return errors.Join(err, revoked, f.removePolicies(ctx, id), f.launcher.Forget(ctx, id, masterRole, executorRole),
+		f.coord.Sweep(ctx, "job/"+string(id)+"/"))
+}

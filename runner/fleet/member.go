@@ -1,0 +1,146 @@
+package fleet
+
+import (
+	"context"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/seed3322913c/runner/infra/coord"
+	"github.com/seed3322913c/runner/infra/coord/consul"
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/store"
+	"github.com/seed3322913c/runner/runner/embedded"
+	"github.com/seed3322913c/runner/scheduler"
+	"github.com/seed3322913c/runner/scheduler/launch"
+	"github.com/seed3322913c/runner/scheduler/launch/nomad"
+)
+
+// nodePort is where `runner node` listens on every machine.
+const nodePort = "7337"
+
+// What every machine says of itself to Nomad (meta of its client), and so to the containers that Nomad starts there.
+const (
+	program = "${meta.runner}"      // path of this program
+	dir     = "${meta.runner_dir}"  // folder on its local disk
+	address = "${meta.runner_addr}" // by which the others reach it
+	caFile  = "${meta.runner_ca}"   // who vouches for the agents
+
+	node = address + ":" + nodePort
+)
+
+// The environment variables of containers, beside those of Consul's, Nomad's and the store's own tools.
+const (
+	storeEnv   = "RUNNER_STORE"
+	addressEnv = "RUNNER_ADDRESS"
+)
+
+// environment is what the containers of a job find, wherever they run: their machine's own agents.
+func environment(uri string) map[string]string {
+	return map[string]string{
+		storeEnv: uri, addressEnv: address, embedded.HomeEnv: dir,
+		"CONSUL_HTTP_ADDR": "https://" + address + ":8501", "CONSUL_CACERT": caFile,
+		"NOMAD_ADDR": "https://" + address + ":4646", "NOMAD_CACERT": caFile,
+	}
+}
+
+// The secrets that a role takes out of its environment, so that no child of it has them.
+const (
+	consulToken = "CONSUL_HTTP_TOKEN"
+	nomadToken  = "NOMAD_TOKEN"
+)
+
+// LeaseTTL is how long after its death an application master's lease may be taken over. What two at a time would do is
+// fenced by the job's ledger, so it may be short.
+const LeaseTTL = 4 * time.Second
+
+// OpenStore gives a URI its meaning.
+type OpenStore func(ctx context.Context, uri string) (store.Store, error)
+
+// Member is what a role finds on a machine of a fleet.
+type Member struct {
+	Store    store.Store
+	Coord    *consul.Coordinator
+	Launcher *nomad.Launcher // its token is for application masters; others can do nothing with it
+	Address  string          // of this machine
+	consul   string          // the token, for executors
+}
+
+// Inside reports whether this process was started by a fleet.
+func Inside() bool { return os.Getenv(storeEnv) != "" }
+
+// Join reads what the fleet has handed over to a role. Without open it has no store.
+func Join(ctx context.Context, open OpenStore) (*Member, error) {
+	const op = "fleet.Join"
+	m := &Member{Address: os.Getenv(addressEnv), consul: os.Getenv(consulToken)}
+	var err error
+	if open != nil {
+		if m.Store, err = open(ctx, os.Getenv(storeEnv)); err != nil {
+			return nil, errs.E(op, errs.Other, nil, err)
+		}
+	}
+	if m.Coord, err = consul.Open(consul.Options{Prefix: keyPrefix, MinTTL: minTTL}); err != nil {
+		return nil, errs.E(op, errs.Other, nil, err)
+	}
+	if m.Launcher, err = nomad.Open(nomad.Options{}); err != nil {
+		return nil, errs.E(op, errs.Other, nil, err)
+	}
+	for _, name := range []string{consulToken, nomadToken} {
+		if err := os.Unsetenv(name); err != nil {
+			return nil, errs.E(op, errs.Internal, name, err)
+		}
+	}
+	return m, nil
+}
+
+// Listen is an address of this machine, with any free port.
+func (m *Member) Listen() string { return net.JoinHostPort(m.Address, "0") }
+
+// containers is what all containers of a job have in common.
+func containers(uri string, id scheduler.JobID, s embedded.Session, verb string) launch.Group {
+	g := launch.Group{
+		ID: launch.GroupID{Job: id, Role: verb}, Command: []string{program, verb, string(id)},
+		Env: s.Env(), Secrets: s.Secrets(), LogDir: dir + "/logs/" + string(id),
+	}
+	for k, v := range environment(uri) {
+		g.Env[k] = v
+	}
+	return g
+}
+
+// Executors says how an application master's executors are started. They get the secrets that it has itself, but for
+// the token that starts containers.
+func (m *Member) Executors(id scheduler.JobID, s embedded.Session) launch.Group {
+	s.Node = node // each on its own machine
+	g := containers(os.Getenv(storeEnv), id, s, executorRole)
+	g.Secrets[consulToken] = m.consul
+	for _, entry := range os.Environ() {
+		if name, value, _ := strings.Cut(entry, "="); strings.HasPrefix(name, "AWS_") {
+			g.Secrets[name] = value
+		}
+	}
+	return g
+}
+
+// Over tells the nodes that a job is over, so that they remove what it has left; its logs stay.
+func (m *Member) Over(ctx context.Context, id scheduler.JobID) error {
+	return putGrant(ctx, m.Coord, id, func(g *grant) { g.Over = true })
+}
+
+func putGrant(ctx context.Context, c coord.Coordinator, id scheduler.JobID, change func(*grant)) error {
+	for {
+		v, err := c.Get(ctx, grantKey(id))
+		if err != nil {
+			return err
+		}
+		g, err := parseGrant(v.Data)
+		if err != nil {
+			return err
+		}
+		change(&g)
+		if _, err = c.Swap(ctx, grantKey(id), v.Version, g.encode()); errs.KindOf(err) != errs.Exist {
+			return err
+		}
+	}
+}

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"os"
+
+	"github.com/spf13/pflag"
+
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/store"
+	"github.com/seed3322913c/runner/runner/embedded"
+	"github.com/seed3322913c/runner/runner/fleet"
+	"github.com/seed3322913c/runner/runner/say"
+	"github.com/seed3322913c/runner/scheduler"
+	"github.com/seed3322913c/runner/scheduler/am"
+)
+
+// place is where jobs are recorded and run: the home folder of this machine, or a fleet. What only one of the two can do
+// is found by assertion.
+type place interface {
+	Jobs() embedded.Jobs
+	Status(ctx context.Context, job scheduler.Job) (embedded.Status, error)
+	Kill(ctx context.Context, job scheduler.Job, reason string) (embedded.Status, error)
+	// Supervise runs a recorded job, or takes it up where it is, and watches it to its end.
+	Supervise(ctx context.Context, job scheduler.Job, o embedded.Options) (am.Report, error)
+}
+
+// clusterEnv names the cluster when no flag does.
+const clusterEnv = "RUNNER_CLUSTER"
+
+const placeGroup = "Where"
+
+func (p *program) addCluster(flags *pflag.FlagSet) {
+	grouped(flags, placeGroup, func(f *pflag.FlagSet) {
+		f.StringVar(&p.cluster, "cluster", "", "`NAME` of the fleet; $RUNNER_CLUSTER by default, this machine without one")
+	})
+}
+
+// open opens the place that was asked for. The returned function gives it back.
+func (p *program) open(ctx context.Context) (place, func(), error) {
+	name := cmp.Or(p.cluster, os.Getenv(clusterEnv))
+	if name == "" {
+		home, err := embedded.OpenHome()
+		return home, func() {}, err
+	}
+	f, err := openFleet(ctx, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	return f, f.Close, nil
+}
+
+func openFleet(ctx context.Context, name string) (*fleet.Fleet, error) {
+	dir, err := embedded.HomeDir()
+	if err != nil {
+		return nil, err
+	}
+	cluster, err := fleet.Load(dir, name)
+	if err != nil {
+		return nil, err
+	}
+	return fleet.Open(ctx, cluster, fleetStore)
+}
+
+// fleetStore opens what a fleet keeps its jobs in: a place of their own.
+func fleetStore(ctx context.Context, uri string) (store.Store, error) {
+	place, name := cut(uri)
+	if name != "" {
+		return nil, say.Errorf(errs.Unsupported, "%s: a fleet keeps its jobs in a bucket, without a prefix", uri)
+	}
+	return openStore(ctx, place, false)
+}
+
+// atHome returns the home folder for what a fleet cannot do.
+func atHome(at place, what string) (*embedded.Home, error) {
+	home, ok := at.(*embedded.Home)
+	if !ok {
+		return nil, say.Errorf(errs.Unsupported, "%s on a cluster is not supported by this version", what)
+	}
+	return home, nil
+}
+
+// forFleet prepares a job for a fleet: files of this machine are not there.
+func forFleet(ctx context.Context, f *fleet.Fleet, job scheduler.Job) (scheduler.Job, error) {
+	for _, uri := range append([]string{job.Output, job.Package}, job.Input...) {
+		if scheme, _ := cut(uri); scheme == "file://" {
+			return job, say.Errorf(errs.Invalid, "%s is on this machine, and the cluster's machines can't see it; "+
+				"say s3://BUCKET/... instead", say.Path(uri))
+		}
+	}
+	if job.Resources.Executors > 0 {
+		return job, nil
+	}
+	machines, err := f.Machines(ctx)
+	if err != nil {
+		return job, err
+	}
+	job.Resources.Executors = max(1, machines)
+	return job, nil
+}
+
+// submit records a job, and prepares it for where it will run.
+func submit(ctx context.Context, at place, job scheduler.Job) (scheduler.Job, error) {
+	if f, ok := at.(*fleet.Fleet); ok {
+		var err error
+		if job, err = forFleet(ctx, f, job); err != nil {
+			return job, err
+		}
+	}
+	return at.Jobs().Submit(ctx, job)
+}
