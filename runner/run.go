@@ -31,11 +31,17 @@ func (o *runOptions) AddFlags(flags *pflag.FlagSet) {
 			"`PATH` of a file, a folder or a glob; several may follow, and it may be repeated")
 		f.StringVar(&o.spec.Output, "output", "", "`FOLDER` that the job makes")
 		f.BoolVar(&o.spec.Overwrite, "overwrite", false, "replace the output if it exists")
+		f.StringVar(&o.spec.Format, "format", "", "`FORMAT` of the input, for what is no text, as in csv or parquet")
+		f.StringVar(&o.spec.OutputFormat, "output-format", "", "`FORMAT` of the output, for what is no text")
+		f.StringVar(&o.spec.Compress, "compress", "", "`CODEC` of the output, as in gzip or zstd")
 	})
 	grouped(flags, "What it computes", func(f *pflag.FlagSet) {
 		f.StringVar(&o.function, "function", "", "`NAME` of the binary's function to run, if it has several")
 		f.StringArrayVar(&o.spec.Set, "set", nil, "`KEY=VALUE` gives the functions a parameter; may be repeated")
 		f.StringVar(&o.spec.Reducers, "reducers", "", "`N` parts of output; auto by default, 0 for maps alone")
+		f.IntVar(&o.spec.Maps, "maps", 0, "`N` maps of a job without input, each of which is given its number")
+		f.StringVar(&o.spec.Partitioner, "partitioner", "", "`WAY` to divide keys among parts: hash, or total-order")
+		f.StringVar(&o.spec.Key, "key", "", "`ORDER` of keys, as in group=1,numeric,reverse,separator=TEXT (a secondary sort)")
 	})
 	grouped(flags, "What it may use", func(f *pflag.FlagSet) {
 		f.StringVar(&o.spec.Executors, "executors", "", "`N` processes; auto by default, one for each core")

@@ -25,6 +25,8 @@ type Flags struct {
 	Set       []string // KEY=VALUE
 	Overwrite bool
 
+	FormFlags
+
 	TaskTimeout      string
 	MaxFailedPercent int
 	Speculative      string // true or false
@@ -62,10 +64,13 @@ func (f Flags) Apply(s *Spec) error {
 		}
 		s.MapReduce.Reducers = n
 	}
-	if err := f.applyFaults(s); err != nil {
+	if f.FormFlags != (FormFlags{}) && s.Kind == engine.Kind {
+		return say.Errorf(errs.Invalid, "--format, --key and the like are for jobs of kind mapreduce")
+	}
+	if err := f.FormFlags.apply(&s.MapReduce); err != nil {
 		return err
 	}
-	return nil
+	return f.applyFaults(s)
 }
 
 // params returns what --set says.

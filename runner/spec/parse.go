@@ -240,12 +240,8 @@ func (d document) normalize(tree map[string]any) error {
 	}
 	for _, kind := range kinds {
 		options, _ := tree[kind].(map[string]any)
-		set, _ := options["set"].(map[string]any)
-		for name, value := range set {
-			if _, isText := value.(string); !isText {
-				set[name] = d.spots[pointer([]string{kind, "set", name})].text
-			}
-		}
+		d.normalizeSet(options, kind)
 	}
+	d.normalizeParts(options)
 	return nil
 }

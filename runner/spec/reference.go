@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 )
@@ -40,6 +41,11 @@ func Reference() string {
 
 func writeTable(b *strings.Builder, root rule, prefix string, of rule) {
 	b.WriteString("| key | flag | default | meaning | value |\n|---|---|---|---|---|\n")
+	writeRows(b, root, prefix, of)
+}
+
+// writeRows writes a row for each key, followed by those of the mappings in it.
+func writeRows(b *strings.Builder, root rule, prefix string, of rule) {
 	for _, p := range of.Properties {
 		r := p.rule.resolve(root)
 		flag := ""
@@ -50,5 +56,15 @@ func writeTable(b *strings.Builder, root rule, prefix string, of rule) {
 			r.Default += " "
 		}
 		fmt.Fprintf(b, "| `%s%s` | %s| %s| %s | %s |\n", prefix, p.key, flag, r.Default, r.Description, r.Want)
+		if prefix == "" || r.Ref != "" || p.rule.Ref != "" {
+			continue // these have tables of their own
+		}
+		var any rule
+		_ = json.Unmarshal(r.Additional, &any) // a schema, or plain false: then there is nothing below
+		writeRows(b, root, prefix+p.key+".", r)
+		writeRows(b, root, prefix+p.key+".NAME.", any)
+		if r.Items != nil {
+			writeRows(b, root, prefix+p.key+"[].", *r.Items)
+		}
 	}
 }

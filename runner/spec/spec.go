@@ -56,10 +56,14 @@ const (
 // Job returns the scheduler's job, without an id and the time of submission, which the submitter adds. Relative paths
 // are meant from dir, an absolute path. Errors are of kind Invalid.
 func (s Spec) Job(dir string) (scheduler.Job, error) {
+	s, err := s.withInputs(dir)
+	if err != nil {
+		return scheduler.Job{}, err
+	}
 	if s.Output == "" {
 		return scheduler.Job{}, say.Errorf(errs.Invalid, "the job has no output; say --output FOLDER")
 	}
-	if len(s.Input) == 0 {
+	if len(s.Input) == 0 && s.MapReduce.Maps == 0 {
 		return scheduler.Job{}, say.Errorf(errs.Invalid, "the job has no input; say --input PATH")
 	}
 	options, err := s.options(dir)
@@ -82,7 +86,7 @@ func (s Spec) Job(dir string) (scheduler.Job, error) {
 	}
 	if s.Package != "" {
 		job.Package = absolute(s.Package, dir)
-	} else if m := s.MapReduce; m.Mapper.Exec+m.Combiner.Exec+m.Reducer.Exec != "" {
+	} else if s.MapReduce.Programs() {
 		job.Package = dir // where people have their programs
 	}
 	fill(&job)

@@ -164,6 +164,8 @@ func TestSchemaKnowsEveryOption(t *testing.T) {
 		"guagua":    reflect.TypeFor[engine.Options](),
 		"retry":     reflect.TypeFor[scheduler.Retry](),
 		"resources": reflect.TypeFor[scheduler.Resources](), "mapreduce/mapper": reflect.TypeFor[functions.Ref](),
+		"mapreduce/key": reflect.TypeFor[functions.KeyOrder](), "mapreduce/inputs/0": reflect.TypeFor[mapreduce.Input](),
+		"mapreduce/outputs/x": reflect.TypeFor[mapreduce.NamedOutput](),
 	} {
 		var want []string
 		for i := range fields.NumField() {
