@@ -60,3 +60,24 @@ type FilePiece struct {
 	URI            string
 	Offset, Length int64 // in bytes
 }
+
+// Files is the ability of an Env to find the files that the job names (files: and archives: in the spec). In a job
+// every Env has it.
+type Files interface {
+	Env
+	// File returns the path of a file, or of the folder with what is in an archive, by the name that the spec gives it.
+	// It may be read and not changed. ok is false if the job has none of that name.
+	File(name string) (path string, ok bool)
+}
+
+// File returns the path of one of the job's files: see Files. That the job has none of that name is an error of kind
+// Invalid.
+func File(env Env, name string) (string, error) {
+	if e, able := env.(Files); able {
+		if path, ok := e.File(name); ok {
+			return path, nil
+		}
+	}
+	return "", errs.Errorf("functions.File", errs.Invalid, nil, "the job has no file %s; name it, as in files: [PATH#%[1]s]",
+		name)
+}

@@ -41,6 +41,7 @@ type server struct {
 	log io.Writer
 
 	params   Params
+	files    map[string]string // paths by name
 	attempt  string
 	frame    []byte     // the payload that was read last; reused
 	unread   wire.Type  // of that frame, if it is to be read again
@@ -145,7 +146,7 @@ func (s *server) open(fns []Raw) (body, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.attempt = o.Attempt
+	s.attempt, s.files = o.Attempt, o.Files
 	if s.params, err = Params(o.Params).Complete(raw.Params); err != nil {
 		return nil, err
 	}
@@ -307,6 +308,12 @@ func (e env) EmitTo(output string, key, value []byte) error {
 	b.Record([]byte(output), nil)
 	b.Record(key, value)
 	return nil
+}
+
+// File implements Files.
+func (e env) File(name string) (string, bool) {
+	path, ok := e.s.files[name]
+	return path, ok
 }
 
 func (e env) Count(group, name string, delta int64) {

@@ -3,6 +3,7 @@ package mapreduce
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"runtime"
 	"sync"
 
@@ -15,12 +16,13 @@ import (
 	"github.com/seed3322913c/runner/mapreduce/segment"
 	"github.com/seed3322913c/runner/mapreduce/shuffle"
 	"github.com/seed3322913c/runner/scheduler"
+	"github.com/seed3322913c/runner/scheduler/cache"
 )
 
 // BodyOptions may all be left zero.
 type BodyOptions struct {
 	Shuffle shuffle.Options
-	Store   store.Store // the system's own, for jobs whose map output goes there
+	Store   store.Store // the system's own, where files of jobs are, and map output if it goes there
 	Fetches int         // segments fetched at a time by one reducer; 8
 	NoLocal bool        // fetch through the node's server also what lies on the disk of this very node
 }
@@ -34,6 +36,9 @@ type Body struct {
 
 	once sync.Once
 	pool *arena.Pool // made for the first attempt
+
+	onceFiles sync.Once
+	files     *cache.Node // likewise
 }
 
 var _ scheduler.Body = (*Body)(nil)
@@ -65,6 +70,15 @@ func (b *Body) memory(a scheduler.Attempt) *arena.Pool {
 	return b.pool
 }
 
+// node returns where the job's files are on this machine: beside what its attempts leave there.
+func (b *Body) node(a scheduler.Attempt) *cache.Node {
+	b.onceFiles.Do(func() {
+		dir := filepath.Join(filepath.Dir(a.Dir), cache.Folder)
+		b.files = cache.NewNode(dir, b.opts.Store, b.resolve, cache.Options{})
+	})
+	return b.files
+}
+
 // Run implements scheduler.Body.
 func (b *Body) Run(ctx context.Context, a scheduler.Attempt, r scheduler.Reporter) ([]byte, error) {
 	const op = "mapreduce.Run"
@@ -80,7 +94,13 @@ func (b *Body) Run(ctx context.Context, a scheduler.Attempt, r scheduler.Reporte
 	if opts.inChildren() {
 		t.memory /= 2 // the rest is for the children
 	}
-	t.in = instance{id: a.ID, dir: a.Scratch, env: attemptEnv{r, a.ID, opts.Set}}
+	files, err := b.node(a).Files(ctx, a.Job)
+	if err != nil {
+		return nil, err
+	}
+	t.in = instance{
+		id: a.ID, dir: a.Scratch, files: files, env: attemptEnv{r, a.ID, opts.Set, files},
+	}
 	var result any
 	switch a.ID.Task.Stage {
 	case mapStage:

@@ -168,7 +168,7 @@ func (e *Engine) folds(ctx context.Context, opts Options) (bool, error) {
 		return false, nil
 	}
 	id := scheduler.AttemptID{Task: scheduler.TaskID{Stage: "plan"}}
-	c, err := roles{e.job, opts}.combiner(ctx, instance{id: id, env: attemptEnv{silent{}, id, opts.Set}})
+	c, err := roles{e.job, opts}.combiner(ctx, instance{id: id, env: attemptEnv{silent{}, id, opts.Set, nil}})
 	if err != nil {
 		return false, err
 	}

@@ -126,7 +126,8 @@ func environment() []string {
 // instance is what a function needs to know about the attempt that it is made for.
 type instance struct {
 	id     scheduler.AttemptID
-	dir    string // where a child process runs
+	dir    string            // where a child process runs
+	files  map[string]string // paths of the job's files by their names
 	env    functions.Env
 	values functions.ValueKind // of the values that a combiner or reducer gets
 }
@@ -134,7 +135,8 @@ type instance struct {
 func (f roles) command(in instance) (child.Command, child.Task, error) {
 	program, err := f.program()
 	cmd := child.Command{Argv: []string{program}, Dir: in.dir, Env: environment(), Stderr: &lineLog{env: in.env}}
-	return cmd, child.Task{Attempt: in.id.String(), Params: f.opts.Set, Combiner: f.opts.Combiner}, err
+	task := child.Task{Attempt: in.id.String(), Params: f.opts.Set, Combiner: f.opts.Combiner, Files: in.files}
+	return cmd, task, err
 }
 
 // mapper returns a mapper that is set up, and takes the input as it is read. The caller closes it.
@@ -261,12 +263,14 @@ func cleanup(f any, out functions.Emitter) error {
 // attemptEnv is the functions.Env of an attempt.
 type attemptEnv struct {
 	scheduler.Reporter
-	id  scheduler.AttemptID
-	set functions.Params
+	id    scheduler.AttemptID
+	set   functions.Params
+	files map[string]string // paths by name
 }
 
 func (e attemptEnv) Param(name string) (string, bool) { v, ok := e.set[name]; return v, ok }
 func (e attemptEnv) Attempt() string                  { return e.id.String() }
+func (e attemptEnv) File(name string) (string, bool)  { path, ok := e.files[name]; return path, ok }
 
 // lineLog hands what a program prints to the attempt's log, line by line.
 type lineLog struct {

@@ -29,7 +29,7 @@ func (t *task) runMap(ctx context.Context) (mapResult, error) {
 	}
 	generate := t.opts.Maps > 0
 	t.opts = t.opts.way(p.Way)
-	t.in.env = attemptEnv{t.r, t.ID, t.opts.Set}
+	t.in.env = attemptEnv{t.r, t.ID, t.opts.Set, t.in.files}
 	others := t.named(ctx, "m")
 	defer others.abort(ctx)
 	mapper, err := t.roles().mapper(ctx, t.in.with(others))

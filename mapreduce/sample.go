@@ -6,13 +6,17 @@ import (
 	"errors"
 	"hash/fnv"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/seed3322913c/runner/functions"
+	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/mapreduce/arena"
 	"github.com/seed3322913c/runner/mapreduce/split"
 	"github.com/seed3322913c/runner/mapreduce/text"
 	"github.com/seed3322913c/runner/scheduler"
+	"github.com/seed3322913c/runner/scheduler/cache"
 )
 
 // How much of the input is looked at to find ranges of keys.
@@ -48,9 +52,12 @@ func (e *Engine) sample(ctx context.Context, c reading, keys *keyCollector, shar
 	budget := arena.New(arena.Options{}).Budget(sampleMemory)
 	defer budget.Close()
 	first := keys.limit
-	id := scheduler.AttemptID{Task: scheduler.TaskID{Stage: "sample"}}
-	env := attemptEnv{silent{}, id, c.opts.Set}
-	m, err := (roles{e.job, c.opts}).mapper(ctx, instance{id: id, env: env})
+	place, end, err := e.sampling(ctx, c.opts)
+	if err != nil {
+		return err
+	}
+	defer end()
+	m, err := (roles{e.job, c.opts}).mapper(ctx, place)
 	if err != nil {
 		return err
 	}
@@ -70,6 +77,27 @@ func (e *Engine) sample(ctx context.Context, c reading, keys *keyCollector, shar
 	}
 	keys.limit = first + share
 	return failed("mapreduce.Plan", nil, cleanup(m, keys)) // which also hands out what a child process still has
+}
+
+// sampling is what the mapper is told that sees the sample, and what ends it. It needs a folder of its own only to find
+// the job's files in.
+func (e *Engine) sampling(ctx context.Context, opts Options) (in instance, end func(), err error) {
+	id := scheduler.AttemptID{Task: scheduler.TaskID{Stage: "sample"}}
+	in = instance{id: id, env: attemptEnv{silent{}, id, opts.Set, nil}}
+	if len(e.job.Files) == 0 {
+		return in, func() {}, nil
+	}
+	if in.dir, err = os.MkdirTemp("", "runner-sample-"); err != nil {
+		return in, nil, errs.E("mapreduce.Plan", errs.Other, nil, err)
+	}
+	end = func() { _ = os.RemoveAll(in.dir) } // what is left is in a folder that the system cleans
+	node := cache.NewNode(filepath.Join(in.dir, cache.Folder), e.store, e.resolve, cache.Options{})
+	if in.files, err = node.Files(ctx, e.job); err != nil {
+		end()
+		return in, nil, err
+	}
+	in.env = attemptEnv{silent{}, id, opts.Set, in.files}
+	return in, end, nil
 }
 
 // places returns pieces of files at random places.

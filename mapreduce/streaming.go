@@ -13,15 +13,15 @@ import (
 	"github.com/seed3322913c/runner/infra/errs"
 )
 
-// streaming says how to run a command line for an attempt: in a folder of its own, where it finds what is in the job's
-// package under the same names.
+// streaming says how to run a command line for an attempt: in a folder of its own, where it finds the job's files and
+// what is in its package under their names.
 func (f roles) streaming(in instance, command string) (streaming.Options, error) {
 	o := streaming.Options{
 		Command: command, Dir: in.dir, Env: append(environment(), f.variables(in)...), Stderr: &lineLog{env: in.env},
 		Params: f.opts.Set, Values: in.values,
 	}
 	err := f.checkFolder()
-	if err != nil || f.job.Package == "" {
+	if err != nil || f.job.Package == "" && len(in.files) == 0 {
 		return o, err
 	}
 	folder := strings.TrimPrefix(f.job.Package, "file://")
@@ -30,6 +30,9 @@ func (f roles) streaming(in instance, command string) (streaming.Options, error)
 		return o, nil
 	}
 	if o.Dir, err = os.MkdirTemp(in.dir, "exec-"); err == nil {
+		err = linkFiles(in.files, o.Dir)
+	}
+	if err == nil && folder != "" {
 		err = linkAll(folder, o.Dir)
 	}
 	if err != nil {
@@ -54,7 +57,17 @@ func (f roles) checkFolder() error {
 	return nil
 }
 
-// linkAll makes links in dir to what is in folder, or to the file of that name.
+// linkFiles makes links in dir to files, by their names.
+func linkFiles(files map[string]string, dir string) error {
+	for name, path := range files {
+		if err := os.Symlink(path, filepath.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// linkAll makes links in dir to what is in folder, or to the file of that name. What is there already stays.
 func linkAll(folder, dir string) error {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
@@ -65,7 +78,8 @@ func linkAll(folder, dir string) error {
 		folder, entries = filepath.Dir(folder), []fs.DirEntry{fs.FileInfoToDirEntry(info)}
 	}
 	for _, e := range entries {
-		if err := os.Symlink(filepath.Join(folder, e.Name()), filepath.Join(dir, e.Name())); err != nil {
+		err := os.Symlink(filepath.Join(folder, e.Name()), filepath.Join(dir, e.Name()))
+		if err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
 	}

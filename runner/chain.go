@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/seed3322913c/runner/infra/errs"
-	"github.com/seed3322913c/runner/mapreduce"
 	"github.com/seed3322913c/runner/mapreduce/commit"
 	"github.com/seed3322913c/runner/mapreduce/split"
 	"github.com/seed3322913c/runner/runner/embedded"
@@ -88,6 +87,10 @@ func checkLink(ctx context.Context, c embedded.Chain, i int) error {
 	made := func(input string) bool { // by a job that has run by then
 		return slices.ContainsFunc(before, func(j int) bool { return reads(input, c.Links[j].Job.Output) })
 	}
+	inputs := slices.Clone(job.Input)
+	for _, f := range job.Files {
+		inputs = append(inputs, f.URI)
+	}
 	for j, other := range c.Links {
 		if i == j {
 			continue
@@ -95,19 +98,13 @@ func checkLink(ctx context.Context, c embedded.Chain, i int) error {
 		if split.Within(other.Job.Output, job.Output) {
 			return say.Errorf(errs.Invalid, "the output %s is also that of %s, or lies in it", job.Output, other.Job.Name)
 		}
-		for _, input := range job.Input {
+		for _, input := range inputs {
 			if reads(input, other.Job.Output) && !slices.Contains(before, j) {
 				return say.Errorf(errs.Invalid, "the input %s is what %s writes; say needs: [%[2]s]", input, other.Job.Name)
 			}
 		}
 	}
-	if !slices.ContainsFunc(job.Input, made) {
-		return say.Usage(checkJob(ctx, job, newResolver(job.Output)))
-	}
-	if job.Kind != mapreduce.Kind {
-		return nil // it is checked when it starts, as all jobs are
-	}
-	return say.Usage(mapreduce.CheckBefore(ctx, job, newResolver(job.Output), made))
+	return say.Usage(checkJob(ctx, job, newResolver(job.Output), made))
 }
 
 // needed returns the places of all that must have run before a job, directly or not.
@@ -142,6 +139,7 @@ func (p *program) superviseChain(ctx context.Context, home *embedded.Home, c emb
 		return err
 	}
 	defer release()
+	home.Resolve = newResolver("")
 	if o.ready != nil {
 		o.ready()
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"slices"
 
 	"github.com/seed3322913c/runner/guagua/engine"
 	"github.com/seed3322913c/runner/infra/errs"
@@ -13,16 +14,27 @@ import (
 	"github.com/seed3322913c/runner/runner/say"
 	"github.com/seed3322913c/runner/runner/training"
 	"github.com/seed3322913c/runner/scheduler"
+	"github.com/seed3322913c/runner/scheduler/cache"
 )
 
 // The four functions below are all that ties a job's kind to its engine.
 
-// checkJob finds what is wrong with a job before anything is created.
-func checkJob(ctx context.Context, job scheduler.Job, resolve store.Resolve) error {
+// checkJob finds what is wrong with a job before anything is created. Other jobs are still to make the inputs and files
+// of which made reports true; that can be nil.
+func checkJob(ctx context.Context, job scheduler.Job, resolve store.Resolve, made func(uri string) bool) error {
+	if made == nil {
+		made = func(string) bool { return false }
+	}
+	if err := cache.Check(ctx, resolve, job, made); err != nil {
+		return err
+	}
 	switch job.Kind {
 	case mapreduce.Kind:
-		return mapreduce.Check(ctx, job, resolve)
+		return mapreduce.CheckBefore(ctx, job, resolve, made)
 	case engine.Kind:
+		if slices.ContainsFunc(job.Input, made) {
+			return nil // it is checked when it starts, as all jobs are
+		}
 		return engine.New(job, nil, training.Surroundings(job, resolve), slotsOf(job)).Check(ctx)
 	}
 	return noEngine(job)

@@ -108,5 +108,7 @@ func submit(ctx context.Context, at place, job scheduler.Job) (scheduler.Job, er
 			return job, err
 		}
 	}
-	return at.Jobs().Submit(ctx, job)
+	jobs := at.Jobs()
+	jobs.Resolve = newResolver("")
+	return jobs.Submit(ctx, job)
 }

@@ -150,7 +150,7 @@ func jobOf(ctx context.Context, s spec.Spec) (scheduler.Job, error) {
 		return scheduler.Job{}, err
 	}
 	job.Submitted, job.User = time.Now().UTC(), os.Getenv("USER")
-	if err := checkJob(ctx, job, newResolver(job.Output)); err != nil {
+	if err := checkJob(ctx, job, newResolver(job.Output), nil); err != nil {
 		return scheduler.Job{}, say.Usage(err)
 	}
 	return job, nil

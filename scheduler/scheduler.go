@@ -140,11 +140,22 @@ type Job struct {
 	Output    string            `json:"output,omitempty"` // an absolute URI
 	Overwrite bool              `json:"overwrite,omitempty"`
 	Package   string            `json:"package,omitempty"` // absolute path or URI of the binary or archive with it
+	Files     []File            `json:"files,omitempty"`   // that all tasks find; see package cache
 	Resources Resources         `json:"resources"`
 	Queue     string            `json:"queue,omitempty"`
 	Retry     Retry             `json:"retry"`
 	Labels    map[string]string `json:"labels,omitempty"`
 	Engine    json.RawMessage   `json:"engine,omitempty"` // the engine's own options, its kind's part of a spec
+}
+
+// File is a file that all tasks of a job find under a name.
+type File struct {
+	Name    string `json:"name"`
+	URI     string `json:"uri"`               // an absolute URI: where it was when the job was submitted
+	Archive bool   `json:"archive,omitempty"` // tasks find a folder with what is in it
+	Size    int64  `json:"size"`              // in bytes
+	SHA256  string `json:"sha256"`            // in hexadecimal digits
+	Object  string `json:"object,omitempty"`  // the name of the job's own copy in the system's store; none: it is at URI
 }
 
 // Resources is what each executor of a job gets.

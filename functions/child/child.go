@@ -53,7 +53,8 @@ type Task struct {
 	Function string // which of the program's functions; the only one if empty
 	Attempt  string
 	Params   functions.Params
-	Combiner functions.Ref // the job's combiner, in the hope that the mapper applies it to what it puts out
+	Combiner functions.Ref     // the job's combiner, in the hope that the mapper applies it to what it puts out
+	Files    map[string]string // paths of the job's files by their names
 }
 
 // Mapper is a mapper in another process: a functions.BatchMapper, Typed, Setup, Flusher and Cleanup, and an io.Closer.

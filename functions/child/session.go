@@ -120,7 +120,7 @@ func reuse(from <-chan []byte) []byte {
 
 // open does the beginning of the conversation.
 func (s *session) open(role wire.Role, task Task) error {
-	o := wire.Open{Role: role, Function: task.Function, Attempt: task.Attempt, Params: task.Params}
+	o := wire.Open{Role: role, Function: task.Function, Attempt: task.Attempt, Params: task.Params, Files: task.Files}
 	if !task.Combiner.IsZero() {
 		o.Combiner = task.Combiner.String()
 	}

@@ -142,6 +142,8 @@ type Open struct {
 	// Combiner names the job's combiner as a specification does: "sum" is a built-in, "go:NAME" a function of the
 	// program, empty means none. A child in the role of map may apply it to what it puts out.
 	Combiner string `json:"combiner,omitempty"`
+	// Files are the paths of the job's files by the names that the specification gives them.
+	Files map[string]string `json:"files,omitempty"`
 }
 
 // Accepted is the answer to Open.

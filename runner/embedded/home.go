@@ -13,6 +13,7 @@
 //	<home>/store/jobs/<id>/        job.json, ledger, history     (package file)
 //	<home>/coord/                  leases and addresses          (package dir)
 //	<home>/node/<id>/<attempt>/    what reducers fetch           removed when the job is over
+//	<home>/node/<id>/cache/        the job's files               (package cache), removed likewise
 //	<home>/scratch/<id>/           what attempts need meanwhile  removed when the job is over
 //	<home>/logs/<id>/              am-0.log executor-3.log map-3.0.log
 package embedded
@@ -26,6 +27,7 @@ import (
 	"github.com/seed3322913c/runner/infra/coord"
 	"github.com/seed3322913c/runner/infra/coord/dir"
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/infra/store/file"
 	"github.com/seed3322913c/runner/runner/say"
 	"github.com/seed3322913c/runner/scheduler"
@@ -39,6 +41,9 @@ type Home struct {
 	Dir   string // absolute
 	Store *file.Store
 	Coord *dir.Coordinator
+
+	// Resolve finds the files of jobs that are submitted, which are taken along; nil if they have none.
+	Resolve store.Resolve
 }
 
 // HomeDir says where the home folder is, or would be.
@@ -73,11 +78,11 @@ func OpenHome() (*Home, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Home{path, st, c}, nil
+	return &Home{Dir: path, Store: st, Coord: c}, nil
 }
 
 // Jobs returns the record of this home's jobs.
-func (h *Home) Jobs() Jobs { return Jobs{Store: h.Store} }
+func (h *Home) Jobs() Jobs { return Jobs{Store: h.Store, Resolve: h.Resolve} }
 
 // NodeRoot holds, for each job, the directories that the node serves.
 func (h *Home) NodeRoot() string { return filepath.Join(h.Dir, "node") }

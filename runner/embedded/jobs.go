@@ -13,6 +13,7 @@ import (
 	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/runner/say"
 	"github.com/seed3322913c/runner/scheduler"
+	"github.com/seed3322913c/runner/scheduler/cache"
 )
 
 // maxJob bounds job.json, in bytes.
@@ -20,8 +21,9 @@ const maxJob = 4 << 20
 
 // Jobs is the record of all jobs that were submitted: jobs/<id>/job.json in a store, written once each.
 type Jobs struct {
-	Store  store.Store
-	Chance io.Reader // where ids come from; nil: crypto/rand
+	Store   store.Store
+	Chance  io.Reader     // where ids come from; nil: crypto/rand
+	Resolve store.Resolve // finds the files of a job; nil if it has none
 }
 
 func jobName(id scheduler.JobID) store.Name { return store.Name("jobs/" + string(id) + "/job.json") }
@@ -65,9 +67,13 @@ func (j Jobs) name(
 	}
 }
 
-// record writes a job that has an id, if there is none of that id.
+// record writes a job that has an id, with its files, if there is none of that id.
 func (j Jobs) record(ctx context.Context, job scheduler.Job) error {
 	if _, err := scheduler.ParseJobID(string(job.ID)); err != nil {
+		return err
+	}
+	job, err := cache.Stage(ctx, j.Resolve, j.Store, job)
+	if err != nil {
 		return err
 	}
 	data, err := json.MarshalIndent(job, "", "  ")

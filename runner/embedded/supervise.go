@@ -15,6 +15,7 @@ import (
 	"github.com/seed3322913c/runner/scheduler"
 	"github.com/seed3322913c/runner/scheduler/am"
 	"github.com/seed3322913c/runner/scheduler/amrpc"
+	"github.com/seed3322913c/runner/scheduler/cache"
 	"github.com/seed3322913c/runner/scheduler/launch"
 	"github.com/seed3322913c/runner/scheduler/launch/local"
 	"github.com/seed3322913c/runner/scheduler/launch/remote"
@@ -62,6 +63,7 @@ func (h *Home) Supervise(ctx context.Context, job scheduler.Job, o Options) (am.
 // killed had begun to write. Nobody of the job may be alive.
 func (h *Home) forget(ctx context.Context, id scheduler.JobID) error {
 	return errors.Join(os.RemoveAll(h.Node(id)), os.RemoveAll(h.Scratch(id)), h.Store.Sweep(ctx, "jobs/"+string(id), 0),
+		cache.Drop(ctx, h.Store, id),
 		h.Coord.Sweep(ctx, "job/"+string(id)+"/"))
 }
 

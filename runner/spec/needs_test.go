@@ -43,18 +43,23 @@ func TestSeveralJobs(t *testing.T) {
 		!all[1].Intermediate || !slices.Equal(all[2].Needs, []string{"words"}) {
 		t.Errorf("%+v", all)
 	}
-	for _, one := range []string{whole, "---\n" + whole, whole + "---\n", "%YAML 1.2\n---\n" + whole + "---\n# no more\n"} {
+	for _, one := range []string{
+		whole, "---\n" + whole, whole + "---\n", "%YAML 1.2\n---\n" + whole + "---\n# no more\n",
+	} {
 		parseOne(t, strings.Replace(one, "Word Count", "wc", 1))
 	}
 }
 
 func TestMistakesAmongJobs(t *testing.T) {
 	for _, c := range []struct{ old, new, want string }{
-		{"name: words\n", "", `line 9: the job that begins here has no name; where a file has several jobs each needs "name"`},
+		{"name: words\n", "",
+			`line 9: the job that begins here has no name; where a file has several jobs each needs "name"`},
 		{"name: lengths", "name: Words", "line 17: the name Words is taken by the job at line 10"},
-		{"needs: words", "needs: wrods", `line 18: needs a job "wrods", which this file does not have; did you mean "words"?`},
+		{"needs: words", "needs: wrods",
+			`line 18: needs a job "wrods", which this file does not have; did you mean "words"?`},
 		{"needs: words", "needs:\n- words\n- lengths", "line 20: the job lengths needs itself"},
-		{"needs: words", "needs: report", "line 4: these jobs need each other in a circle: report needs lengths, lengths needs report"},
+		{"needs: words", "needs: report",
+			"line 4: these jobs need each other in a circle: report needs lengths, lengths needs report"},
 		{"output: out/lengths", "output: out/lengths\nintermediate: yes",
 			`line 21: intermediate is "yes"; want true or false`},
 		{"output: out/report", "output: out/report\nintermediate: true",

@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,6 +23,7 @@ import (
 	"github.com/seed3322913c/runner/mapreduce"
 	"github.com/seed3322913c/runner/runner/say"
 	"github.com/seed3322913c/runner/scheduler"
+	"github.com/seed3322913c/runner/scheduler/cache"
 )
 
 // Spec is one job as people write it. Its zero fields are what they left open.
@@ -35,6 +37,8 @@ type Spec struct {
 	Intermediate bool                `json:"intermediate"`
 	MapReduce    mapreduce.Options   `json:"mapreduce"`
 	Guagua       engine.Options      `json:"guagua"`
+	Files        []string            `json:"files"`
+	Archives     []string            `json:"archives"`
 	Package      string              `json:"package"`
 	Resources    scheduler.Resources `json:"resources"` // Executors is 0 for auto
 	Queue        string              `json:"queue"`
@@ -74,6 +78,9 @@ func (s Spec) Job(dir string) (scheduler.Job, error) {
 		Kind: cmp.Or(s.Kind, mapreduce.Kind), Name: CleanName(s.Name), Overwrite: s.Overwrite, Resources: s.Resources,
 		Queue: s.Queue, Retry: s.Retry, Engine: options,
 	}
+	if job.Files, err = s.files(dir); err != nil {
+		return scheduler.Job{}, err
+	}
 	for _, in := range s.Input {
 		uri, err := URI(in, dir)
 		if err != nil {
@@ -86,11 +93,27 @@ func (s Spec) Job(dir string) (scheduler.Job, error) {
 	}
 	if s.Package != "" {
 		job.Package = absolute(s.Package, dir)
-	} else if s.MapReduce.Programs() {
-		job.Package = dir // where people have their programs
+	} else if s.MapReduce.Programs() && len(job.Files) == 0 {
+		job.Package = dir // where people have their programs, and where they have said of no file what is needed
 	}
 	fill(&job)
 	return job, nil
+}
+
+// files returns what all tasks find.
+func (s Spec) files(dir string) (all []scheduler.File, err error) {
+	for i, text := range slices.Concat(s.Files, s.Archives) {
+		f, err := cache.FileOf(text, func(path string) (string, error) { return URI(path, dir) })
+		if err != nil {
+			return nil, err
+		}
+		f.Archive = i >= len(s.Files)
+		all = append(all, f)
+	}
+	if len(all) > 0 && s.Kind == engine.Kind {
+		return nil, say.Errorf(errs.Unsupported, "files and archives are for jobs of kind %s in this version", mapreduce.Kind)
+	}
+	return all, nil
 }
 
 // options returns the engine's part of the job.

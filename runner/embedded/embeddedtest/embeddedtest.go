@@ -71,7 +71,8 @@ func Leftovers(home string) []string {
 	for _, p := range Processes(home) {
 		left = append(left, fmt.Sprintf("process %d: %s", p.PID, p.Verb))
 	}
-	for _, pattern := range []string{"node/*", "scratch/*", "coord/values/*", ".[!.]*", "store/jobs/*/.runner-tmp*"} {
+	for _, pattern := range []string{"node/*", "scratch/*", "coord/values/*", ".[!.]*", "store/jobs/*/.runner-tmp*",
+		"store/jobs/*/files"} {
 		files, _ := filepath.Glob(filepath.Join(home, pattern)) // the patterns are well formed
 		left = append(left, files...)
 	}

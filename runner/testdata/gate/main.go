@@ -1,6 +1,6 @@
 // Gate is a job for tests of what happens in the middle: a line "fifo PATH" makes its map wait until somebody has opened
 // the named pipe PATH for writing and closed it again, "fail TEXT" makes it fail, "hang" makes a task's first attempt
-// hang, and any other line is counted.
+// hang, "file NAME" counts the lines of that file of the job's, and any other line is counted.
 package main
 
 import (
@@ -30,6 +30,16 @@ func main() {
 				if strings.HasSuffix(env.Attempt(), ".0") {
 					time.Sleep(time.Hour)
 				}
+			case "file":
+				path, err := functions.File(env, rest)
+				if err != nil {
+					return err
+				}
+				text, err := os.ReadFile(path)
+				for line := range strings.Lines(string(text)) {
+					emit(strings.TrimSpace(line), 1)
+				}
+				return err
 			case "fail":
 				env.Logf("about to fail in attempt %s", env.Attempt())
 				return errors.New(rest)
