@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -494,5 +495,50 @@ func BenchmarkCSV(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// TestDamagedParquet: whatever a byte becomes, loading ends with an error or with rows, and takes no more memory than
+// the file justifies.
+func TestDamagedParquet(t *testing.T) {
+	type record struct {
+		X float64 `parquet:"x"`
+		Y int32   `parquet:"y"`
+	}
+	var buf bytes.Buffer
+	w := parquet.NewGenericWriter[record](&buf, parquet.Compression(&parquet.Snappy))
+	for i := range 50 {
+		if _, err := w.Write([]record{{float64(i % 7), int32(i % 2)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	whole := buf.Bytes()
+	damaged := slices.Clone(whole)
+	f := files{"p.parquet": damaged}
+	env, o := f.env(t), options(guagua.Params{"label": "y"})
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	refused := 0
+	for i := range whole {
+		for _, bits := range []byte{0x01, 0x80, 0xff} {
+			damaged[i] ^= bits
+			table, err := Load[float64](t.Context(), env, f.whole("p.parquet"), o)
+			if err == nil {
+				table.Close()
+			} else if k := errs.KindOf(err); k != errs.Corrupt && k != errs.Invalid && k != errs.Unsupported {
+				t.Fatalf("byte %d with %#x: %v: %v", i, bits, k, err)
+			} else {
+				refused++
+			}
+			damaged[i] = whole[i]
+		}
+	}
+	runtime.ReadMemStats(&after)
+	each := (after.TotalAlloc - before.TotalAlloc) / uint64(3*len(whole))
+	if t.Logf("%d of %d refused, %d bytes each", refused, 3*len(whole), each); refused == 0 || each > 8<<20 {
+		t.Errorf("%d refused, %d bytes allocated each", refused, each)
 	}
 }

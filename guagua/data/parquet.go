@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed3322913c/runner/guagua"
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/parquetfile"
 	"github.com/seed3322913c/runner/infra/store"
 )
 
@@ -19,23 +20,13 @@ import (
 const parquetRows = 8192
 
 // parquet loads the row groups that a piece owns: those whose first byte is in it.
-func (l *loader[T]) parquet(ctx context.Context, p guagua.Piece) error {
-	at := readerAt(func(b []byte, off int64) (int, error) {
-		r, err := l.env.Open(ctx, p.URI, store.Range{Offset: off, Length: int64(len(b))})
-		if err != nil {
-			return 0, err
-		}
-		defer r.Close()
-		n, err := io.ReadFull(r, b)
-		if errors.Is(err, io.ErrUnexpectedEOF) {
-			err = io.EOF
-		}
-		return n, err
-	})
-	f, err := parquet.OpenFile(at, p.Size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true),
-		parquet.ReadBufferSize(1<<20))
+func (l *loader[T]) parquet(ctx context.Context, p guagua.Piece) (err error) {
+	defer parquetfile.Recover(&err)
+	f, err := parquetfile.Open(parquetfile.Ranges(func(offset, length int64) (io.ReadCloser, error) {
+		return l.env.Open(ctx, p.URI, store.Range{Offset: offset, Length: length})
+	}), p.Size)
 	if err != nil {
-		return errs.E(op, corrupt(err), p.URI, err)
+		return errs.E(op, errs.Other, p.URI, err)
 	}
 	label, err := l.columns(p.URI, f.Schema().Columns())
 	if err != nil {
@@ -52,19 +43,6 @@ func (l *loader[T]) parquet(ctx context.Context, p guagua.Piece) error {
 		row += group.NumRows()
 	}
 	return nil
-}
-
-// readerAt is an io.ReaderAt from a function.
-type readerAt func(b []byte, off int64) (int, error)
-
-func (f readerAt) ReadAt(b []byte, off int64) (int, error) { return f(b, off) }
-
-// corrupt is the kind of an error of the Parquet library, unless it is the store's.
-func corrupt(err error) errs.Kind {
-	if k := errs.KindOf(err); k != errs.Other {
-		return k
-	}
-	return errs.Corrupt
 }
 
 // columns checks a file's columns and returns which is the label.
@@ -105,7 +83,7 @@ func (l *loader[T]) rowGroup(ctx context.Context, p guagua.Piece, group parquet.
 		n := int(min(left, parquetRows))
 		b, bad, err := l.batch(columns, label, n)
 		if err != nil {
-			return errs.E(op, corrupt(err), p.URI, err)
+			return errs.E(op, errs.Other, p.URI, parquetfile.Damaged(err))
 		}
 		for _, one := range bad {
 			number := func() (int64, error) { return row + one.line + 1, nil }
