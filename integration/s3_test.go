@@ -65,4 +65,5 @@ func TestS3(t *testing.T) {
 		t.Fatal(err)
 	}
 	run(5, "verify", counts)
+	trainsOnS3(t, st, "s3://"+bucket, run)
 }

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -15,6 +17,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+	"github.com/parquet-go/parquet-go"
+
+	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/runner/embedded/embeddedtest"
 	"github.com/seed3322913c/runner/scheduler"
 	"github.com/seed3322913c/runner/scheduler/launch"
@@ -212,4 +219,115 @@ func (tr *trial) disturb(w *watched, victim string, iteration int) {
 		}
 	}
 	w.end()
+}
+
+// forms are the same rows in every form that training reads, and what has to be said about each.
+func forms(t *testing.T, dir string) map[string][]string {
+	t.Helper()
+	type row struct {
+		Label   int32   `parquet:"label"`
+		A, B, C float64 // columns of these names
+	}
+	chance := rand.New(rand.NewPCG(7, 7))
+	var csv, half, tsv, svm, table bytes.Buffer
+	tsv.WriteString("a\tb\tc\tgood\n")
+	rows := parquet.NewGenericWriter[row](&table, parquet.Compression(&parquet.Zstd))
+	for i := range 600 {
+		r := row{int32(i % 2), float64(i%2) + chance.NormFloat64(), chance.NormFloat64(), chance.NormFloat64()}
+		fmt.Fprintf(&csv, "%d,%v,%v,%v\n", r.Label, r.A, r.B, r.C)
+		if i == 299 {
+			half.Write(csv.Bytes())
+		}
+		fmt.Fprintf(&tsv, "%v\t%v\t%v\t%d\n", r.A, r.B, r.C, r.Label)
+		fmt.Fprintf(&svm, "%d 1:%v 2:%v 3:%v\n", r.Label, r.A, r.B, r.C)
+		if _, err := rows.Write([]row{r}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := rows.Close(); err != nil {
+		t.Fatal(err)
+	}
+	packed := func(w io.WriteCloser, to *bytes.Buffer) []byte {
+		_, err := w.Write(csv.Bytes())
+		if err := errors.Join(err, w.Close()); err != nil {
+			t.Fatal(err)
+		}
+		return to.Bytes()
+	}
+	var gz, zst bytes.Buffer
+	encoder, err := zstd.NewWriter(&zst)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range map[string][]byte{
+		"rows.csv": csv.Bytes(), "rows.csv.gz": packed(gzip.NewWriter(&gz), &gz), "rows.csv.zst": packed(encoder, &zst),
+		"rows.tsv": tsv.Bytes(), "rows.libsvm": svm.Bytes(), "rows.parquet": table.Bytes(),
+		"parts/a.csv": half.Bytes(), "parts/b.csv": csv.Bytes()[half.Len():], "parts/_skipped": []byte("x"),
+	} {
+		name = filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return map[string][]string{
+		"rows.csv": nil, "rows.csv.gz": nil, "rows.csv.zst": nil, "parts": nil, "parts/?.csv": nil, "rows.libsvm": nil,
+		"rows.tsv": {"--set", "header=true", "--set", "label=good"}, "rows.parquet": {"--set", "label=label"},
+	}
+}
+
+// TestTrainingForms trains on the same rows in every form: the last loss is the same, but for how sums are rounded.
+func TestTrainingForms(t *testing.T) {
+	tr := &trial{t: t, dir: t.TempDir()}
+	tr.home = filepath.Join(tr.dir, "home")
+	loss := map[string]float64{}
+	for input, set := range forms(t, tr.dir) {
+		output := "out/" + strings.NewReplacer("/", "-", "?", "q").Replace(input)
+		args := append([]string{"run", "logistic-regression", "--input", input, "--output", output, "--set",
+			"iterations=20", "--set", "workers=1", "--quiet"}, set...)
+		if out, err := tr.command(args...).CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", input, err, out)
+		}
+		_, losses := tr.trained(output)
+		var last float64
+		if _, err := fmt.Sscanf(losses[len(losses)-1], "20 %g true", &last); err != nil {
+			t.Fatalf("%s: %q, %v", input, losses, err)
+		}
+		loss[input] = last
+	}
+	want := loss["rows.csv"]
+	for input, got := range loss {
+		if math.Abs(got-want) > 1e-12*want || want > 0.69 {
+			t.Errorf("%s: loss %v, that of rows.csv is %v", input, got, want)
+		}
+	}
+	if out, err := tr.command("run", "predict", "--input", "rows.tsv", "--set", "model=out/rows.csv/model.json", "--set",
+		"header=true", "--set", "label=good", "--output", "out/predictions").CombinedOutput(); err != nil ||
+		!strings.Contains(string(out), "rows 600") {
+		t.Errorf("predict: %v\n%s", err, out)
+	}
+}
+
+// trainsOnS3 trains on rows in a bucket, and applies the model that was written there.
+func trainsOnS3(t *testing.T, st store.Store, bucket string, run func(code int, args ...string) string) {
+	t.Helper()
+	for name, rows := range map[string]string{"rows/a.csv": "1,2,1\n0,0,1\n1,3,0\n", "rows/b.csv": "0,1,1\n0,0,0\n1,3,3\n"} {
+		if err := store.Put(t.Context(), st, store.Name(name), []byte(rows)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rows, output := bucket+"/rows", bucket+"/out/model"
+	train := []string{"run", "logistic-regression", "--input", rows + "/*.csv", "--output", output, "--set", "workers=2"}
+	run(0, train...)
+	if text := run(0, "verify", output); !strings.HasPrefix(text, output+" is whole: 2 files, ") {
+		t.Error(text)
+	}
+	run(2, train...)
+	run(0, append(train, "--overwrite")...)
+	text := run(0, "run", "predict", "--input", rows, "--set", "model="+output+"/model.json", "--output", bucket+"/out/said")
+	if !strings.Contains(text, "rows 6") {
+		t.Error(text)
+	}
 }
