@@ -41,6 +41,11 @@ type Options struct {
 	Prefix  string        // before all keys; "runner/"
 	MinTTL  time.Duration // the least session TTL that the agents allow (session_ttl_min); 10 s, as is usual
 	Client  *http.Client  // nil: one that trusts CONSUL_CACERT
+
+	// Self names this process and those that ran in its place before, of which never two live at a time: a Nomad
+	// allocation, say. A lease that such an earlier one holds is taken over at once, since its holder is dead; "": leases
+	// always last for their time.
+	Self string
 }
 
 // maxTTL is the longest session TTL that Consul takes.
@@ -52,6 +57,7 @@ type Coordinator struct {
 	http   *http.Client
 	prefix string
 	minTTL time.Duration
+	self   string
 }
 
 // Open returns a coordinator that speaks to an agent. It does not try whether there is one. Close must be called.
@@ -75,7 +81,7 @@ func Open(o Options) (*Coordinator, error) {
 	}
 	return &Coordinator{
 		client: client, http: config.HttpClient, prefix: cmp.Or(o.Prefix, "runner/"),
-		minTTL: cmp.Or(o.MinTTL, 10*time.Second),
+		minTTL: cmp.Or(o.MinTTL, 10*time.Second), self: o.Self,
 	}, nil
 }
 

@@ -28,6 +28,7 @@ func TestConsul(t *testing.T) {
 	t.Run("barrier", func(t *testing.T) { meet(t, agent) })
 	t.Run("election", func(t *testing.T) { elect(t, agent) })
 	t.Run("dead holder", func(t *testing.T) { deadHolder(t, agent) })
+	t.Run("successor", func(t *testing.T) { successor(t, agent) })
 	t.Run("restart", func(t *testing.T) { restart(t, agent) }) // last: nobody else may be at it
 }
 
@@ -226,6 +227,41 @@ func deadHolder(t *testing.T, agent *consultest.Agent) {
 	}
 	t.Logf("the lease was free after %v", time.Since(begun))
 	if err := l.Release(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+// successor takes the lease of a process that ran in its place before; nobody else does.
+func successor(t *testing.T, agent *consultest.Agent) {
+	open := func(self string) *consul.Coordinator {
+		c, err := consul.Open(consul.Options{
+			Address: agent.Address, Token: agent.Token, Prefix: "successor/", MinTTL: consultest.MinTTL, Self: self,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(c.Close)
+		return c
+	}
+	ctx := t.Context()
+	first, err := open("allocation 1").Acquire(ctx, "k", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	short, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
+	defer cancel()
+	if _, err := open("allocation 2").Acquire(short, "k", time.Hour); !errors.Is(err, errs.Canceled) {
+		t.Errorf("another one got it: %v", err)
+	}
+	second, err := open("allocation 1").Acquire(ctx, "k", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-first.Done()
+	if second.Token() <= first.Token() {
+		t.Errorf("token %d after %d", second.Token(), first.Token())
+	}
+	if err := errors.Join(first.Release(ctx), second.Release(ctx)); err != nil {
 		t.Error(err)
 	}
 }

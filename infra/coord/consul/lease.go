@@ -67,6 +67,22 @@ func (c *Coordinator) Acquire(ctx context.Context, key coord.Key, ttl time.Durat
 	}
 }
 
+// sessionName tells people, and successors, whose a session is.
+func (c *Coordinator) sessionName(key coord.Key) string { return c.lease(key) + " of " + c.self }
+
+// inherit ends a session if it is of this process's predecessor.
+func (c *Coordinator) inherit(ctx context.Context, key coord.Key, session string) error {
+	if c.self == "" {
+		return nil
+	}
+	entry, _, err := c.client.Session().Info(session, read(ctx))
+	if err != nil || entry == nil || entry.Name != c.sessionName(key) {
+		return err
+	}
+	_, err = c.client.Session().Destroy(session, write(ctx))
+	return err
+}
+
 // free waits until nobody has the lock.
 func (c *Coordinator) free(ctx context.Context, key coord.Key) error {
 	q := read(ctx)
@@ -78,6 +94,9 @@ func (c *Coordinator) free(ctx context.Context, key coord.Key) error {
 		if pair == nil || pair.Session == "" {
 			return nil
 		}
+		if err := c.inherit(ctx, key, pair.Session); err != nil {
+			return err
+		}
 		q.WaitIndex, q.WaitTime = nextIndex(q.WaitIndex, meta), wait
 	}
 }
@@ -86,7 +105,7 @@ func (c *Coordinator) free(ctx context.Context, key coord.Key) error {
 func (c *Coordinator) try(ctx context.Context, key coord.Key, ttl time.Duration) (*lease, error) {
 	begun := time.Now()
 	session, _, err := c.client.Session().CreateNoChecks(&api.SessionEntry{
-		Name: c.lease(key), TTL: ttl.String(), LockDelay: lockDelay, Behavior: api.SessionBehaviorRelease,
+		Name: c.sessionName(key), TTL: ttl.String(), LockDelay: lockDelay, Behavior: api.SessionBehaviorRelease,
 	}, write(ctx))
 	if err != nil {
 		return nil, err
