@@ -50,7 +50,7 @@ func TestUI(t *testing.T) {
 	if !strings.Contains(failed, hostile) || strings.Contains(title, "taken") {
 		t.Errorf("what the script said is shown as %q under the title %q", failed, title)
 	}
-	b.do("its log", chromedp.Click(".logs summary"), chromedp.Click(".names button"), chromedp.WaitVisible(".log"))
+	b.do("its log", chromedp.Click(".logs summary"), chromedp.Click(".logs button:first-child"), chromedp.WaitVisible(".logs pre"))
 	b.do("a job that went well", chromedp.NavigateBack(), chromedp.Click("tbody tr:last-child a"),
 		chromedp.WaitVisible(".block.succeeded"))
 	if blocks := get(b, chromedp.Evaluate[int]("document.querySelectorAll('.block').length")); blocks != 2 {
@@ -71,6 +71,39 @@ func TestUI(t *testing.T) {
 	}
 	b.do("a job that is not there", chromedp.Navigate(b.url+"jobs/zzzz"), chromedp.WaitVisible("[role=alert]"))
 	b.complained("404") // which the browser itself says of an answer
+}
+
+// TestUIOfTraining looks at a job that trains: its curve, and what it has put out.
+func TestUIOfTraining(t *testing.T) {
+	chromium := enginetest.Binary(t, "chromium")
+	tr := &trial{t: t, dir: t.TempDir()}
+	tr.home = filepath.Join(tr.dir, "home")
+	rows := strings.Repeat("1,2,3\n0,1,1\n1,3,4\n0,0,2\n", 25)
+	if err := os.WriteFile(filepath.Join(tr.dir, "rows.csv"), []byte(rows), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	train := tr.command("run", "logistic-regression", "--input", "rows.csv", "--output", "model", "--set", "iterations=20",
+		"--set", "workers=2")
+	if out, err := train.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	b := openBrowser(t, chromium, tr.serveUI())
+	b.do("a training", chromedp.Click("tbody a"), chromedp.WaitVisible(".curve"), chromedp.WaitVisible(".strip li:nth-child(2)"))
+	line := "document.querySelector('.curve').getAttribute('d')"
+	plain := get(b, chromedp.Evaluate[string](line))
+	if points := strings.Count(plain, "L") + 1; points != 20 {
+		t.Errorf("the curve has %d points for 20 iterations", points)
+	}
+	b.do("its losses' logarithms", chromedp.Click(".switches button:first-child"))
+	if get(b, chromedp.Evaluate[string](line)) == plain {
+		t.Error("the logarithmic curve is the plain one")
+	}
+	b.do("its model", chromedp.Click(".output summary"), chromedp.Click(".output button:nth-child(3)"),
+		chromedp.WaitVisible(".output pre"))
+	if model := get(b, chromedp.Text(".output pre")); !strings.Contains(model, "weights") {
+		t.Errorf("the model is shown as %s", model)
+	}
+	b.complained()
 }
 
 // TestUIByKeyboard opens a job without a mouse.

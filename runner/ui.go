@@ -71,7 +71,7 @@ func (p *program) ui(ctx context.Context, o uiOptions) error {
 		return say.Errorf(errs.Unavailable, "%s cannot be served: %s. --http chooses another address", o.http, errs.Cause(err))
 	}
 	server := &http.Server{
-		Handler: ui.New(api.New(homeJobs{home})), ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
+		Handler: ui.New(api.New(homeJobs{home}, newResolver(""))), ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 64 << 10, BaseContext: func(net.Listener) context.Context { return ctx },
 	}
 	defer context.AfterFunc(ctx, func() { _ = server.Close() })() // nothing that is served is worth waiting for

@@ -7,6 +7,8 @@
 //	GET  /v1/jobs/{id}/events                  how a job stands, at each change, as server-sent events
 //	GET  /v1/jobs/{id}/logs                    the names of its logs
 //	GET  /v1/jobs/{id}/logs/{name}?offset=N    text, from a byte on
+//	GET  /v1/jobs/{id}/output                  the names of the files that it has put out
+//	GET  /v1/jobs/{id}/output/{name}?offset=N  such a file, from a byte on
 //	POST /v1/jobs/{id}/kill
 //	GET  /v1/openapi.json                      all of this for machines
 //
@@ -23,6 +25,7 @@ import (
 	"strconv"
 
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/say"
 	"github.com/seed3322913c/runner/scheduler"
@@ -43,13 +46,14 @@ type Jobs interface {
 // server answers requests. It keeps what never changes again.
 type server struct {
 	jobs    Jobs
+	resolve store.Resolve // for outputs
 	settled settled
 	streams chan struct{} // a place for each stream of events
 }
 
-// New returns the handler of everything under /v1/.
-func New(jobs Jobs) http.Handler {
-	s := &server{jobs: jobs, streams: make(chan struct{}, maxStreams)}
+// New returns the handler of everything under /v1/. Outputs are read as resolve says.
+func New(jobs Jobs, resolve store.Resolve) http.Handler {
+	s := &server{jobs: jobs, resolve: resolve, streams: make(chan struct{}, maxStreams)}
 	mux := http.NewServeMux()
 	for pattern, answer := range s.routes() {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
@@ -67,15 +71,17 @@ func New(jobs Jobs) http.Handler {
 // routes lists everything that can be asked; openapi.json describes the same.
 func (s *server) routes() map[string]func(http.ResponseWriter, *http.Request) error {
 	return map[string]func(http.ResponseWriter, *http.Request) error{
-		"GET /v1/jobs":                  s.list,
-		"GET /v1/jobs/{id}":             s.status,
-		"GET /v1/jobs/{id}/spec":        s.spec,
-		"GET /v1/jobs/{id}/attempts":    s.attempts,
-		"GET /v1/jobs/{id}/events":      s.events,
-		"GET /v1/jobs/{id}/logs":        s.logs,
-		"GET /v1/jobs/{id}/logs/{name}": s.log,
-		"POST /v1/jobs/{id}/kill":       s.kill,
-		"GET /v1/openapi.json":          s.openAPI,
+		"GET /v1/jobs":                       s.list,
+		"GET /v1/jobs/{id}":                  s.status,
+		"GET /v1/jobs/{id}/spec":             s.spec,
+		"GET /v1/jobs/{id}/attempts":         s.attempts,
+		"GET /v1/jobs/{id}/events":           s.events,
+		"GET /v1/jobs/{id}/logs":             s.logs,
+		"GET /v1/jobs/{id}/logs/{name}":      s.log,
+		"GET /v1/jobs/{id}/output":           s.output,
+		"GET /v1/jobs/{id}/output/{name...}": s.file,
+		"POST /v1/jobs/{id}/kill":            s.kill,
+		"GET /v1/openapi.json":               s.openAPI,
 	}
 }
 
@@ -100,6 +106,19 @@ func writeJSON(w http.ResponseWriter, doc any) error {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	_, err = w.Write(append(text, '\n'))
+	return gone(err)
+}
+
+// maxPiece is how much of a file is sent at a time, in bytes.
+const maxPiece = 1 << 20
+
+// writePiece answers with a piece of a file, as text: whatever it is, no browser takes it for a page. The header
+// Runner-Next says where to go on.
+func writePiece(w http.ResponseWriter, text []byte, offset int64) error {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Runner-Next", strconv.FormatInt(offset+int64(len(text)), 10))
+	_, err := w.Write(text)
 	return gone(err)
 }
 

@@ -19,6 +19,8 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/store"
+	"github.com/seed3322913c/runner/infra/store/mem"
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/scheduler"
 	"github.com/seed3322913c/runner/scheduler/am"
@@ -93,6 +95,19 @@ func (b *board) Kill(ctx context.Context, job scheduler.Job, reason string) (emb
 
 func (b *board) Logs(scheduler.JobID) fs.FS { return b.files }
 
+// outputs is where the jobs of boards have written.
+func outputs(ctx context.Context, uri string) (store.Store, store.Name, error) {
+	st := mem.New()
+	for name, text := range map[store.Name]string{
+		"out/part-r-00000": "a\t1\n", "out/deep/x": strings.Repeat("x", maxPiece+1), "outer/secret": "secret",
+	} {
+		if err := store.Put(ctx, st, name, []byte(text)); err != nil {
+			return nil, "", err
+		}
+	}
+	return st, store.Name(strings.TrimPrefix(uri, "file:///")), nil
+}
+
 // client asks an API and checks every answer against the document that describes it.
 type client struct {
 	t     *testing.T
@@ -101,7 +116,7 @@ type client struct {
 }
 
 func newClient(t *testing.T, jobs Jobs) *client {
-	c := &client{t, httptest.NewServer(New(jobs)), jsonschema.NewCompiler()}
+	c := &client{t, httptest.NewServer(New(jobs, outputs)), jsonschema.NewCompiler()}
 	t.Cleanup(c.http.Close)
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(openAPI))
 	if err == nil {
@@ -226,7 +241,7 @@ func TestLogs(t *testing.T) {
 	if none := c.ask("GET", "/v1/jobs/7k2a/logs", "", 200, "LogList"); !bytes.Contains(none, []byte(`"logs":[]`)) {
 		t.Errorf("no log at all is told as %s", none)
 	}
-	long := strings.Repeat("0123456789abcde\n", maxLog/16) + "the end\n"
+	long := strings.Repeat("0123456789abcde\n", maxPiece/16) + "the end\n"
 	b.files["am-0.log"] = &fstest.MapFile{Data: []byte(long)}
 	b.files["secret.txt"] = &fstest.MapFile{Data: []byte("secret")}
 	all := parse[logList](t, c.ask("GET", "/v1/jobs/7k2a/logs", "", 200, "LogList"))
@@ -240,6 +255,26 @@ func TestLogs(t *testing.T) {
 	}
 	for _, name := range []string{"executor-0", "secret.txt", "..%2Fam-0", "%2Fetc%2Fpasswd", "am-0%00"} {
 		c.ask("GET", "/v1/jobs/7k2a/logs/"+name, "", 404, "Problem")
+	}
+}
+
+func TestOutput(t *testing.T) {
+	c := newClient(t, newBoard("SUCCEEDED"))
+	all := parse[outputList](t, c.ask("GET", "/v1/jobs/7k2a/output", "", 200, "OutputList"))
+	if len(all.Files) != 2 || all.Files[0] != (outputFile{"deep/x", maxPiece + 1}) || all.Files[1].Name != "part-r-00000" {
+		t.Errorf("the output is %+v", all)
+	}
+	if text := c.ask("GET", "/v1/jobs/7k2a/output/part-r-00000?offset=1", "", 200, ""); string(text) != "\t1\n" {
+		t.Errorf("a part is %q", text)
+	}
+	if text := c.ask("GET", "/v1/jobs/7k2a/output/part-r-00000?offset=99", "", 200, ""); len(text) > 0 {
+		t.Errorf("behind its end is %q", text)
+	}
+	if text := c.ask("GET", "/v1/jobs/7k2a/output/deep/x", "", 200, ""); len(text) != maxPiece {
+		t.Errorf("%d bytes come at once", len(text))
+	}
+	for _, name := range []string{"no", "..%2Fouter%2Fsecret", "deep", "%2Fetc%2Fpasswd"} {
+		c.ask("GET", "/v1/jobs/7k2a/output/"+name, "", 404, "Problem")
 	}
 }
 
@@ -291,6 +326,7 @@ func TestOpenAPI(t *testing.T) {
 		}
 	}
 	for route := range (&server{}).routes() {
+		route = strings.ReplaceAll(route, "...}", "}")
 		if !described[route] {
 			t.Errorf("%s is not described", route)
 		}

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"math"
 	"net/http"
-	"strconv"
 	"strings"
 
 	"github.com/seed3322913c/runner/infra/errs"
@@ -45,10 +44,7 @@ func (s *server) logs(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, all)
 }
 
-// maxLog is how much of a log is sent at a time, in bytes.
-const maxLog = 1 << 20
-
-// log sends a log from an offset on. The header Runner-Next says where to go on.
+// log sends a log from an offset on.
 func (s *server) log(w http.ResponseWriter, r *http.Request) error {
 	offset, err := number(r, "offset", 0, math.MaxInt64)
 	if err != nil {
@@ -75,13 +71,9 @@ func (s *server) log(w http.ResponseWriter, r *http.Request) error {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return errs.E("api.Log", errs.Other, name, err)
 	}
-	text, err := io.ReadAll(io.LimitReader(f, maxLog))
+	text, err := io.ReadAll(io.LimitReader(f, maxPiece))
 	if err != nil {
 		return errs.E("api.Log", errs.Other, name, err)
 	}
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("Runner-Next", strconv.FormatInt(offset+int64(len(text)), 10))
-	_, err = w.Write(text)
-	return gone(err)
+	return writePiece(w, text, offset)
 }

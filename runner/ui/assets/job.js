@@ -2,7 +2,9 @@
 import { h, fill, section, ask, json } from "./dom.js";
 import { bytes, rate, count, duration, final, plural, short, time, took, word } from "./format.js";
 import { facts, stageBar, stateMark } from "./parts.js";
+import { outputPart } from "./output.js";
 import { timeline } from "./timeline.js";
+import { trainingPart } from "./training.js";
 
 const most = 20000; // attempts that are drawn
 const refresh = 2000; // ms between two looks at the attempts of a running job
@@ -16,7 +18,8 @@ export function jobPage(main, id) {
   const counters = h("div");
   const logs = logPart(id);
   const spec = h("div");
-  fill(main, head, stages, proof, attempts, logs.element, counters, spec);
+  const training = trainingPart(id);
+  fill(main, head, stages, training.element, proof, attempts, outputPart(id), logs.element, counters, spec);
 
   let ended = false;
   let looked = 0;
@@ -44,6 +47,7 @@ export function jobPage(main, id) {
     fill(stages, (job.stages || []).map(stageBar));
     fill(proof, resultPart(job));
     fill(counters, countersPart(job.counters || {}));
+    if (job.kind === "guagua") training.show(job);
     attemptsOf(final(job)).catch(() => {}); // the next event asks again
   }
 
@@ -218,7 +222,7 @@ function logPart(id) {
     list().catch(() => {});
   }
 
-  const element = h("details", { class: "logs", ontoggle: () => element.open && list().catch(() => {}) },
+  const element = h("details", { class: "files logs", ontoggle: () => element.open && list().catch(() => {}) },
     h("summary", {}, "Logs"), names, text);
   return { element, end: () => { clearTimeout(timer); shown = null; } };
 }

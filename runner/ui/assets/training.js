@@ -1,0 +1,104 @@
+// A training job: its loss, where its time goes, its workers.
+import { h, fill, section, ask } from "./dom.js";
+import { chart, thin } from "./chart.js";
+import { count, duration, final } from "./format.js";
+
+const times = ["compute", "wait", "aggregate", "transfer"];
+const notShown = new Set([...times, "iteration", "seconds", "final", "workers"]);
+const statusLine = /^iteration (\d+) of \d+ {2}(\S+) (\S+)/; // of the master, while it works
+
+export function trainingPart(id) {
+  const element = h("div");
+  const live = new Map(); // value by iteration, as the master's status told
+  let rows = null; // of metrics.jsonl
+  let log = false;
+  let byTime = false;
+  let job = null;
+  let asked = false;
+
+  async function load() {
+    const all = [];
+    let text = "";
+    for (let offset = 0, more = true; more; ) {
+      const part = await ask(`/v1/jobs/${encodeURIComponent(id)}/output/metrics.jsonl?offset=${offset}`);
+      const next = Number(part.headers.get("Runner-Next"));
+      text += await part.text();
+      more = next > offset;
+      offset = next;
+      const lines = text.split("\n");
+      text = lines.pop();
+      all.push(...lines.filter(Boolean).map((line) => JSON.parse(line)));
+    }
+    rows = all;
+    draw();
+  }
+
+  // show takes how the job stands.
+  function show(next) {
+    job = next;
+    for (const a of job.attempts || []) {
+      const said = (a.status || "").match(statusLine);
+      if (said) live.set(Number(said[1]), [said[2], Number(said[3])]);
+    }
+    if (job.state === "SUCCEEDED" && !asked) {
+      asked = true;
+      load().catch(() => {}); // without metrics there is nothing to draw
+    }
+    draw();
+  }
+
+  function draw() {
+    const width = Math.max(element.clientWidth, 300);
+    fill(element, curvePart(width), timePart(width), workersPart());
+  }
+
+  function curvePart(width) {
+    const points = rows ? rows.filter((r) => typeof r.loss === "number" && !r.final) : [];
+    if (!points.length && live.size < 2) return null;
+    if (!points.length) {
+      const xs = [...live.keys()].sort((a, b) => a - b);
+      const name = live.get(xs[0])[0];
+      return section(`${name}, so far`, chart({ width, height: 260, log, xs, xLabel: "iteration",
+        layers: [{ name, values: xs.map((i) => live.get(i)[1]) }] }));
+    }
+    let clock = 0;
+    const at = points.map((r) => (byTime ? (clock += r.seconds) : r.iteration));
+    const kept = thin(points.map((r, i) => [at[i], r.loss]));
+    const last = rows[rows.length - 1];
+    const others = Object.keys(last).filter((name) => !notShown.has(name) && typeof last[name] === "number");
+    return section("Loss",
+      h("div", { class: "below" },
+        h("p", { class: "note" }, others.map((name) => `${name} ${+last[name].toPrecision(6)}`).join("   ")),
+        h("div", { class: "switches" }, toggle("log scale", log, (v) => { log = v; }), toggle("over time", byTime, (v) => { byTime = v; }))),
+      chart({ width, height: 260, log, xs: kept.map((p) => p[0]), xLabel: byTime ? "seconds" : "iteration",
+        layers: [{ name: "loss", values: kept.map((p) => p[1]) }] }));
+  }
+
+  function timePart(width) {
+    const points = rows ? thin(rows.filter((r) => typeof r.seconds === "number" && r.iteration > 0)) : [];
+    if (points.length < 2) return null;
+    const layers = times.map((name) => ({ name, values: points.map((r) => (r[name] || 0) * 1000) }));
+    return section("Where an iteration's time goes",
+      h("ul", { class: "legend layers" }, times.map((t, n) => h("li", { class: `layer${n}` }, t))),
+      chart({ width, height: 180, stacked: true, unit: " ms", xs: points.map((r) => r.iteration), layers, xLabel: "iteration" }));
+  }
+
+  // workersPart draws each worker as a cell whose colour is how long the others waited for it.
+  function workersPart() {
+    const workers = final(job) && job.result && job.result.workers;
+    if (!workers || !workers.length) return null;
+    const longest = Math.max(...workers.map((w) => w.compute), 1e-9);
+    const cells = workers.map((w, i) => {
+      const late = Math.min(4, Math.floor((5 * w.compute) / longest));
+      const words = `worker ${i}: computed ${duration(w.compute * 1000)}, waited ${duration(w.wait * 1000)}` +
+        (w.missing ? `, missing ${count(w.missing)} times` : "") + (w.late ? `, late ${count(w.late)} times` : "");
+      return h("li", { class: `heat${w.missing ? 5 : late}`, title: words, tabindex: 0, "aria-label": words }, String(i));
+    });
+    return section("Workers, the busiest darkest", h("ol", { class: "strip" }, cells));
+  }
+
+  const toggle = (name, on, set) =>
+    h("button", { type: "button", "aria-pressed": String(on), onclick: () => { set(!on); draw(); } }, name);
+
+  return { element, show };
+}
