@@ -57,9 +57,11 @@ func (s *Service) Do(ctx context.Context, r Request) (Result, error) {
 		return Result{}, errs.E(op, errs.Canceled, r.Path, ctx.Err())
 	}
 	if r.ID == "" {
+		if result, err, known := s.foresee(&r); known {
+			return result, err
+		}
 		r.ID = rand.Text()
-	}
-	if result, err, known := s.Outcome(r.ID); known {
+	} else if result, err, known := s.Outcome(r.ID); known {
 		return result, err
 	}
 	r.Time = s.Now()

@@ -13,28 +13,40 @@ import (
 	"github.com/seed3322913c/runner/hdfsgw/namespace"
 )
 
-// statusJSON is a FileStatus.
-func statusJSON(s namespace.Status) object {
-	o := object{
-		"accessTime": s.Accessed, "blockSize": s.BlockSize, "childrenNum": s.Children, "fileId": s.ID, "group": s.Group,
-		"length": s.Length, "modificationTime": s.Modified, "owner": s.Owner, "pathSuffix": s.Name,
-		"permission": strconv.FormatUint(uint64(s.Perm), 8), "replication": s.Replication, "storagePolicy": s.Policy,
-		"type": "FILE",
-	}
+// fileStatus is a FileStatus. It is no object, since most of what is asked for are these.
+type fileStatus struct {
+	ACLBit           bool   `json:"aclBit,omitempty"`
+	AccessTime       int64  `json:"accessTime"`
+	BlockSize        int64  `json:"blockSize"`
+	ChildrenNum      int64  `json:"childrenNum"`
+	FileID           uint64 `json:"fileId"`
+	Group            string `json:"group"`
+	Length           int64  `json:"length"`
+	ModificationTime int64  `json:"modificationTime"`
+	Owner            string `json:"owner"`
+	PathSuffix       string `json:"pathSuffix"`
+	Permission       string `json:"permission"`
+	Replication      int16  `json:"replication"`
+	SnapshotEnabled  bool   `json:"snapshotEnabled,omitempty"`
+	StoragePolicy    uint8  `json:"storagePolicy"`
+	Type             string `json:"type"`
+}
+
+func statusJSON(s namespace.Status) fileStatus {
+	kind := "FILE"
 	if s.Dir {
-		o["type"] = "DIRECTORY"
+		kind = "DIRECTORY"
 	}
-	if s.HasACL {
-		o["aclBit"] = true
+	return fileStatus{
+		AccessTime: s.Accessed, BlockSize: s.BlockSize, ChildrenNum: s.Children, FileID: s.ID, Group: s.Group,
+		Length: s.Length, ModificationTime: s.Modified, Owner: s.Owner, PathSuffix: s.Name,
+		Permission: strconv.FormatUint(uint64(s.Perm), 8), Replication: s.Replication, StoragePolicy: s.Policy,
+		Type: kind, ACLBit: s.HasACL, SnapshotEnabled: s.Snapshots,
 	}
-	if s.Snapshots {
-		o["snapshotEnabled"] = true
-	}
-	return o
 }
 
 func statusList(list []namespace.Status) object {
-	all := make([]object, len(list))
+	all := make([]fileStatus, len(list))
 	for i, s := range list {
 		all[i] = statusJSON(s)
 	}

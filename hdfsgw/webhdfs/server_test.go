@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -192,4 +193,18 @@ func FuzzRequest(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestIsUser holds that names are those which Hadoop's expression matches.
+func TestIsUser(t *testing.T) {
+	domain := regexp.MustCompile(userDomain)
+	names := []string{"", "$", "a", "_", "A1", "1a", "a.b-c_d$", "a$b", "a$$", "é", "a b", "@", "[", "`", "{", ".a", "-", "z9"}
+	for c := range 256 {
+		names = append(names, string([]byte{byte(c)}), "a"+string([]byte{byte(c)}))
+	}
+	for _, name := range names {
+		if got := name != "" && isUser(name); got != domain.MatchString(name) {
+			t.Errorf("%q: %v", name, got)
+		}
+	}
 }
