@@ -65,6 +65,15 @@ func (p *program) enter(ctx context.Context, id string) (role, error) {
 	if err != nil {
 		return r, err
 	}
+	if r.member != nil {
+		dir, err := embedded.HomeDir()
+		if err != nil {
+			return r, err
+		}
+		if r.job.Package, err = r.member.Fetch(ctx, r.job.Package, dir); err != nil {
+			return r, err
+		}
+	}
 	r.log = slog.New(slog.NewTextHandler(p.err, nil)).With("container", os.Getenv(launch.ContainerEnv))
 	r.log.Info("started", "job", r.job.ID, "process", os.Getpid(), "build", buildInfo().Revision)
 	return r, nil

@@ -81,23 +81,21 @@ func atHome(at place, what string) (*embedded.Home, error) {
 	return home, nil
 }
 
-// forFleet prepares a job for a fleet: files of this machine are not there.
+// forFleet prepares a job for a fleet: files of this machine are not there, but for the job's package, which goes along.
 func forFleet(ctx context.Context, f *fleet.Fleet, job scheduler.Job) (scheduler.Job, error) {
-	for _, uri := range append([]string{job.Output, job.Package}, job.Input...) {
+	for _, uri := range append([]string{job.Output}, job.Input...) {
 		if scheme, _ := cut(uri); scheme == "file://" {
 			return job, say.Errorf(errs.Invalid, "%s is on this machine, and the cluster's machines can't see it; "+
 				"say s3://BUCKET/... instead", say.Path(uri))
 		}
 	}
-	if job.Resources.Executors > 0 {
-		return job, nil
-	}
-	machines, err := f.Machines(ctx)
-	if err != nil {
+	job, err := f.Ship(ctx, job)
+	if err != nil || job.Resources.Executors > 0 {
 		return job, err
 	}
+	machines, err := f.Machines(ctx)
 	job.Resources.Executors = max(1, machines)
-	return job, nil
+	return job, err
 }
 
 // submit records a job, and prepares it for where it will run.

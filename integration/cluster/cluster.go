@@ -30,6 +30,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	consulapi "github.com/hashicorp/consul/api"
@@ -98,7 +99,7 @@ func Up(ctx context.Context, o Options) (c *Cluster, err error) {
 	if err := errors.Join(c.startS3(), c.save()); err != nil {
 		return c, err
 	}
-	if err := c.await(ctx); err != nil {
+	if err := c.Await(ctx); err != nil {
 		return c, err
 	}
 	return c, c.installNodes(ctx)
@@ -296,8 +297,8 @@ func (c *Cluster) Nomad() (*nomadapi.Client, error) {
 	})
 }
 
-// await waits until there are leaders, the tokens are accepted, and all clients are ready.
-func (c *Cluster) await(ctx context.Context) error {
+// Await waits until there are leaders, the tokens are accepted, and all clients are ready.
+func (c *Cluster) Await(ctx context.Context) error {
 	consul, err := c.Consul()
 	if err != nil {
 		return err
@@ -306,7 +307,6 @@ func (c *Cluster) await(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	bootstrapped := false
 	return c.Eventually(ctx, func() error {
 		members, err := consul.Agent().Members(false)
 		if err != nil {
@@ -318,11 +318,9 @@ func (c *Cluster) await(ctx context.Context) error {
 		if _, _, err := consul.KV().Get("ready", &consulapi.QueryOptions{RequireConsistent: true}); err != nil {
 			return err
 		}
-		if !bootstrapped {
-			if _, _, err := nomad.ACLTokens().BootstrapOpts(c.State.Secrets.Token, nil); err != nil {
-				return err
-			}
-			bootstrapped = true
+		_, _, err = nomad.ACLTokens().BootstrapOpts(c.State.Secrets.Token, nil)
+		if err != nil && !strings.Contains(err.Error(), "ACL bootstrap already done") {
+			return err
 		}
 		return c.clientsReady(nomad)
 	})

@@ -122,3 +122,58 @@ const stopTime = 3 * time.Second
 
 // pause is the time between two looks at processes that are nobody's children.
 func pause() { time.Sleep(20 * time.Millisecond) }
+
+// Process is one process of the program: a role of a job, or a node.
+type Process struct {
+	PID     int
+	Machine string
+	Verb    string // am, executor, node
+}
+
+// Program returns the processes of the program that run on the machines.
+func (c *Cluster) Program() []Process {
+	var all []Process
+	for _, pid := range c.alive() {
+		args, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		words := strings.Split(string(args), "\x00")
+		if err != nil || len(words) < 2 || words[0] != c.State.Program {
+			continue // it has ended, or is another one
+		}
+		env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+		for _, m := range c.State.Machines {
+			if err == nil && bytes.Contains(env, []byte("="+m.file("runner")+"\x00")) {
+				all = append(all, Process{pid, m.Name, words[1]})
+			}
+		}
+	}
+	return all
+}
+
+// KillMachine ends everything on a client machine at once, as a power cut would.
+func (c *Cluster) KillMachine(name string) error {
+	m, err := c.machine(name)
+	if err != nil {
+		return err
+	}
+	for _, agent := range []string{"nomad-" + name, "consul-" + name} {
+		if err := c.Kill(agent); err != nil {
+			return err
+		}
+	}
+	for _, pid := range c.alive() {
+		env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+		args, err2 := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		if err != nil || err2 != nil || !bytes.Contains(append(env, args...), []byte(m.Dir+"/")) {
+			continue // it has ended, or is of another machine
+		}
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return err
+		}
+	}
+	return nil
+}
+
+// StartMachine starts the agents of a machine again after KillMachine.
+func (c *Cluster) StartMachine(name string) error {
+	return errors.Join(c.StartConsul(name), c.StartNomad(name))
+}

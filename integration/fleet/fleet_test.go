@@ -30,6 +30,9 @@ var site struct {
 	skip    string // why there is no cluster
 }
 
+// clients is how many machines run containers.
+const clients = 3
+
 // behaveArg makes this test binary a container of the launchers' suite.
 const behaveArg = "-behave"
 
@@ -80,7 +83,9 @@ func setUp(dir string) error {
 		return nil
 	}
 	site.bin, site.home = filepath.Join(dir, "bin"), filepath.Join(dir, "home")
-	if err := embeddedtest.Build(site.bin, map[string]string{"runner": "../../runner"}); err != nil {
+	if err := embeddedtest.Build(site.bin, map[string]string{
+		"runner": "../../runner", "paced": "../testdata/paced",
+	}); err != nil {
 		return err
 	}
 	if up := os.Getenv(upEnv); up != "" {
@@ -96,7 +101,7 @@ func setUp(dir string) error {
 
 func start(dir string, engines map[string]string) (*cluster.Cluster, error) {
 	return cluster.Up(context.Background(), cluster.Options{
-		Name: "local", Dir: filepath.Join(dir, "cluster"), Servers: 3, Clients: 3, Engines: engines,
+		Name: "local", Dir: filepath.Join(dir, "cluster"), Servers: 3, Clients: clients, Engines: engines,
 		Runner: filepath.Join(site.bin, "runner"),
 	})
 }

@@ -51,9 +51,9 @@ const (
 	nomadToken  = "NOMAD_TOKEN"
 )
 
-// LeaseTTL is how long after its death an application master's lease may be taken over. What two at a time would do is
-// fenced by the job's ledger, so it may be short.
-const LeaseTTL = 4 * time.Second
+// LeaseTTL is how long after the loss of its machine an application master's lease may be taken over. It is longer than
+// Consul takes to elect a leader; one that is started again on its machine needs not wait.
+const LeaseTTL = 12 * time.Second
 
 // OpenStore gives a URI its meaning.
 type OpenStore func(ctx context.Context, uri string) (store.Store, error)
@@ -80,7 +80,9 @@ func Join(ctx context.Context, open OpenStore) (*Member, error) {
 			return nil, errs.E(op, errs.Other, nil, err)
 		}
 	}
-	if m.Coord, err = consul.Open(consul.Options{Prefix: keyPrefix, MinTTL: minTTL}); err != nil {
+	if m.Coord, err = consul.Open(consul.Options{
+		Prefix: keyPrefix, MinTTL: minTTL, Self: os.Getenv("NOMAD_ALLOC_ID"),
+	}); err != nil {
 		return nil, errs.E(op, errs.Other, nil, err)
 	}
 	if m.Launcher, err = nomad.Open(nomad.Options{}); err != nil {

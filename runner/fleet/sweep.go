@@ -48,6 +48,12 @@ func (n *Node) sweep() {
 			}
 		}
 	}
+	packages, _ := filepath.Glob(filepath.Join(n.dir, "packages", "*")) // the pattern is well formed
+	for _, dir := range packages {
+		if info, err := os.Stat(dir); err == nil && time.Since(info.ModTime()) > keepLogs {
+			n.remove("packages", dir)
+		}
+	}
 	logs, _ := filepath.Glob(filepath.Join(n.dir, "logs", "*")) // the pattern is well formed
 	for _, dir := range logs {
 		info, err := os.Stat(dir)

@@ -1,0 +1,185 @@
+package fleet_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+
+	nomadapi "github.com/hashicorp/nomad/api"
+
+	"github.com/seed3322913c/runner/integration/cluster"
+)
+
+// kill ends (SIGKILL) one process of a role, wherever it runs.
+func (tr *trial) kill(verb string) cluster.Process {
+	tr.t.Helper()
+	var all []cluster.Process
+	for _, p := range tr.cluster.Program() {
+		if p.Verb == verb {
+			all = append(all, p)
+		}
+	}
+	if len(all) == 0 {
+		tr.t.Fatalf("there is no process %s", verb)
+	}
+	p := all[tr.chance.IntN(len(all))]
+	tr.t.Logf("kill %+v", p)
+	if err := syscall.Kill(p.PID, syscall.SIGKILL); err != nil && err != syscall.ESRCH {
+		tr.t.Fatal(err)
+	}
+	return p
+}
+
+// survive runs a job, lets something happen in the middle of it, and checks that its answer is right.
+func survive(t *testing.T, happen func(tr *trial)) (before, after event) {
+	tr := newTrial(t)
+	w := tr.start("run", "crash.yaml")
+	before = w.progressed(3 + tr.chance.IntN(12))
+	happen(tr)
+	after = w.end()
+	tr.check(after)
+	return before, after
+}
+
+func TestExecutorKilled(t *testing.T) {
+	survive(t, func(tr *trial) { tr.kill("executor") })
+}
+
+// TestNodeKilled ends what serves map output; it is started again, and what it served is still there.
+func TestNodeKilled(t *testing.T) {
+	survive(t, func(tr *trial) { tr.kill("node") })
+}
+
+// TestMasterKilled ends the application master; its successor keeps what was finished.
+func TestMasterKilled(t *testing.T) {
+	before, after := survive(t, func(tr *trial) { tr.kill("am") })
+	if after.Masters != 2 {
+		t.Errorf("%d application masters, not 2", after.Masters)
+	}
+	for _, s := range after.Stages {
+		if s.Name == "map" && s.Lost > 0 {
+			t.Errorf("%d maps were lost with the application master, of %d finished before", s.Lost, before.Done)
+		}
+	}
+}
+
+// TestAgentKilled ends a machine's Nomad agent: its containers live on, and are given up only if it stays away.
+func TestAgentKilled(t *testing.T) {
+	survive(t, func(tr *trial) {
+		machine := tr.kill("executor").Machine
+		tr.must(tr.cluster.Kill("nomad-" + machine))
+		tr.must(tr.cluster.StartNomad(machine))
+	})
+	ready(t)
+}
+
+// TestMachineLost ends everything on a machine at once. Its executors and its map output are replaced.
+func TestMachineLost(t *testing.T) {
+	lost := ""
+	survive(t, func(tr *trial) {
+		for _, p := range tr.cluster.Program() {
+			if p.Verb == "executor" {
+				lost = p.Machine
+			}
+		}
+		tr.t.Log("lose ", lost)
+		tr.must(tr.cluster.KillMachine(lost))
+	})
+	if err := site.cluster.StartMachine(lost); err != nil {
+		t.Fatal(err)
+	}
+	ready(t)
+}
+
+// TestMachineDrained takes a machine out of service, as before it is given back.
+func TestMachineDrained(t *testing.T) {
+	nomad, err := needCluster(t).Nomad()
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := ""
+	survive(t, func(tr *trial) {
+		nodes, _, err := nomad.Nodes().List(nil)
+		tr.must(err)
+		for _, p := range tr.cluster.Program() {
+			for _, n := range nodes {
+				if p.Verb == "executor" && n.Name == p.Machine && n.Status == nomadapi.NodeStatusReady {
+					id = n.ID
+				}
+			}
+		}
+		_, err = nomad.Nodes().UpdateDrain(id, &nomadapi.DrainSpec{Deadline: -1, IgnoreSystemJobs: true}, false, nil)
+		tr.must(err)
+	})
+	if _, err := nomad.Nodes().UpdateDrain(id, nil, true, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestConsulLeaderKilled(t *testing.T) {
+	consul, err := needCluster(t).Consul()
+	if err != nil {
+		t.Fatal(err)
+	}
+	loseLeader(t, "consul-", consul.Status().Leader, func(machine string) error { return site.cluster.StartConsul(machine) })
+}
+
+func TestNomadLeaderKilled(t *testing.T) {
+	nomad, err := needCluster(t).Nomad()
+	if err != nil {
+		t.Fatal(err)
+	}
+	loseLeader(t, "nomad-", nomad.Status().Leader, func(machine string) error { return site.cluster.StartNomad(machine) })
+}
+
+// loseLeader ends a leading server while a job runs, and starts it again afterwards.
+func loseLeader(t *testing.T, server string, leader func() (string, error), start func(machine string) error) {
+	machine := ""
+	survive(t, func(tr *trial) {
+		address, err := leader()
+		tr.must(err)
+		for _, m := range tr.cluster.State.Machines {
+			if strings.HasPrefix(address, m.Address+":") {
+				machine = m.Name
+			}
+		}
+		tr.t.Log("kill ", server, machine)
+		tr.must(tr.cluster.Kill(server + machine))
+	})
+	if err := start(machine); err != nil {
+		t.Fatal(err)
+	}
+	ready(t)
+}
+
+func (tr *trial) must(err error) {
+	tr.t.Helper()
+	if err != nil {
+		tr.t.Fatal(err)
+	}
+}
+
+// ready waits until the cluster is whole again, so that the next test begins with one that is.
+func ready(t *testing.T) {
+	t.Helper()
+	if err := site.cluster.Await(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	err := site.cluster.Eventually(t.Context(), func() error {
+		nodes := 0
+		for _, p := range site.cluster.Program() {
+			if p.Verb == "node" {
+				nodes++
+			}
+		}
+		if nodes != clients {
+			return fmt.Errorf("%d of %d nodes run", nodes, clients)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
