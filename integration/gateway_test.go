@@ -21,7 +21,8 @@ import (
 
 // gateway is a process of `runner gateway`.
 type gateway struct {
-	address string
+	address string // of WebHDFS
+	rpc     string // "" without --rpc
 	cmd     *exec.Cmd
 	turns   chan bool // whether it leads, at first and at each change; closed when the process has ended
 	stderr  strings.Builder
@@ -47,13 +48,13 @@ func startGateway(t *testing.T, env []string, args ...string) *gateway {
 	})
 	lines := bufio.NewScanner(out)
 	var first struct {
-		HTTP   string
-		Leader bool
+		HTTP, RPC string
+		Leader    bool
 	}
 	if !lines.Scan() || json.Unmarshal(lines.Bytes(), &first) != nil {
 		t.Fatalf("the gateway said %q\n%s", lines.Text(), g.stderr.String())
 	}
-	g.address = first.HTTP
+	g.address, g.rpc = first.HTTP, first.RPC
 	go func() {
 		defer close(g.turns)
 		for lines.Scan() {
