@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/seed3322913c/runner/runner/fleet"
 	"github.com/seed3322913c/runner/scheduler"
 	"github.com/seed3322913c/runner/scheduler/am"
+	"github.com/seed3322913c/runner/scheduler/cache"
 	"github.com/seed3322913c/runner/scheduler/executor"
 	"github.com/seed3322913c/runner/scheduler/launch"
 	"github.com/seed3322913c/runner/scheduler/launch/remote"
@@ -123,7 +125,7 @@ func (p *program) am(ctx context.Context, id string) error {
 		cfg.Options.Listen, cfg.Options.LeaseTTL = r.member.Listen(), fleet.LeaseTTL
 		err := am.Run(ctx, cfg)
 		if err == nil {
-			err = r.member.Over(ctx, r.job.ID)
+			err = errors.Join(r.member.Over(ctx, r.job.ID), cache.Drop(ctx, r.home.Store, r.job.ID))
 		}
 		return r.leave(ctx, err)
 	}

@@ -42,6 +42,7 @@ type Outputs map[string]string
 type MapDriver[K, V any] struct {
 	Function functions.Function
 	Params   functions.Params
+	Files    map[string]string // what functions.File finds: texts by name
 
 	Input   string             // lines
 	Records []functions.Record // instead of Input, for raw functions over other things than lines
@@ -65,7 +66,7 @@ func (d MapDriver[K, V]) Run(t testing.TB) {
 		if batch && (!isBatch || d.Records != nil) {
 			continue
 		}
-		m := newMachine(t, raw, d.Params)
+		m := newMachine(t, raw, d.Params, d.Files)
 		out, err := m.mapAll(d.input(), batch)
 		how := "map by line"
 		if batch {
@@ -100,6 +101,7 @@ type Group[K, V any] struct {
 type ReduceDriver[K, V any] struct {
 	Function functions.Function
 	Params   functions.Params
+	Files    map[string]string // what functions.File finds: texts by name
 
 	Input []Group[K, V]
 
@@ -120,7 +122,7 @@ func (d ReduceDriver[K, V]) Run(t testing.TB) {
 	for _, g := range d.Input {
 		groups = append(groups, encoded(t, g))
 	}
-	m := newMachine(t, raw, d.Params)
+	m := newMachine(t, raw, d.Params, d.Files)
 	out, err := m.reduceAll(raw.Reducer, groups, functions.ValueCodec[V]().Kind == functions.ValueInt64)
 	if m.checkError("reduce", err, d.WantError) {
 		compareLines(t, "reduce", d.Want, out.text(t))
@@ -132,6 +134,7 @@ func (d ReduceDriver[K, V]) Run(t testing.TB) {
 type MapReduceDriver struct {
 	Function functions.Function
 	Params   functions.Params
+	Files    map[string]string // what functions.File finds: texts by name
 
 	Input string // lines
 
@@ -160,7 +163,7 @@ func (d MapReduceDriver) Run(t testing.TB) {
 		if how.combine != nil && raw.Combiner == nil {
 			continue
 		}
-		m := newMachine(t, raw, d.Params)
+		m := newMachine(t, raw, d.Params, d.Files)
 		text, err := m.job(lines(d.Input), how.combine)
 		if m.checkError(how.name, err, d.WantError) {
 			compareLines(t, how.name, d.Want, text)

@@ -39,6 +39,7 @@ func Main(m *testing.M, fns ...functions.Function) {
 type JobDriver struct {
 	Function string // the name of one of the functions given to Main; may be empty if there is only one
 	Params   functions.Params
+	Files    map[string]string  // what functions.File finds: texts by name
 	Key      functions.KeyOrder // how keys are sorted and grouped
 
 	Input    map[string]string // files, by their names
@@ -99,12 +100,8 @@ func (d JobDriver) job(t testing.TB, ctx context.Context) scheduler.Job {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	var size int
-	for name, text := range d.Input {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+	dir, size := writeFiles(t, d.Input), 0
+	for _, text := range d.Input {
 		size += len(text)
 	}
 	options := mapreduce.Options{
@@ -115,8 +112,13 @@ func (d JobDriver) job(t testing.TB, ctx context.Context) scheduler.Job {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var found []scheduler.File
+	beside := writeFiles(t, d.Files)
+	for name := range d.Files {
+		found = append(found, scheduler.File{Name: name, URI: "file://" + filepath.Join(beside, name)})
+	}
 	return scheduler.Job{
-		ID: "test-job", Kind: mapreduce.Kind, Name: "job", Input: []string{"file://" + dir},
+		Files: found, ID: "test-job", Kind: mapreduce.Kind, Name: "job", Input: []string{"file://" + dir},
 		Output: "file://" + filepath.Join(t.TempDir(), "out"), Package: program, Engine: engine,
 		Resources: scheduler.Resources{Executors: 2, CPU: 1, Memory: 256 << 20}, Retry: scheduler.Retry{Task: 4, Job: 2},
 	}

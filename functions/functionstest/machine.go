@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"testing"
@@ -18,17 +20,34 @@ type machine struct {
 	t        testing.TB
 	raw      functions.Raw
 	params   functions.Params
+	files    map[string]string // paths by name
 	counters Counters
 	outputs  map[string]string
 }
 
-func newMachine(t testing.TB, raw functions.Raw, params functions.Params) *machine {
+func newMachine(t testing.TB, raw functions.Raw, params functions.Params, texts map[string]string) *machine {
 	t.Helper()
 	all, err := params.Complete(raw.Params)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &machine{t, raw, all, Counters{}, map[string]string{}}
+	paths, dir := map[string]string{}, writeFiles(t, texts)
+	for name := range texts {
+		paths[name] = filepath.Join(dir, name)
+	}
+	return &machine{t, raw, all, paths, Counters{}, map[string]string{}}
+}
+
+// writeFiles writes files, and returns the folder that they are in.
+func writeFiles(t testing.TB, texts map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range texts {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
 }
 
 // Param, Count, Status, Logf and Attempt make the machine the Env of the function.
@@ -43,6 +62,9 @@ func (m *machine) Count(group, name string, delta int64) {
 	}
 	m.counters[group][name] += delta
 }
+
+// File implements functions.Files.
+func (m *machine) File(name string) (string, bool) { path, ok := m.files[name]; return path, ok }
 
 // EmitTo implements functions.Outputs.
 func (m *machine) EmitTo(name string, key, value []byte) error {

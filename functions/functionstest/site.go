@@ -16,6 +16,7 @@ import (
 	"github.com/seed3322913c/runner/mapreduce/shuffle"
 	"github.com/seed3322913c/runner/scheduler"
 	"github.com/seed3322913c/runner/scheduler/am"
+	"github.com/seed3322913c/runner/scheduler/cache"
 	"github.com/seed3322913c/runner/scheduler/executor"
 	"github.com/seed3322913c/runner/scheduler/launch"
 	launchmem "github.com/seed3322913c/runner/scheduler/launch/mem"
@@ -46,6 +47,10 @@ func newSite(t testing.TB, job scheduler.Job, wanted []Fault) *site {
 	s := &site{
 		t: t, job: job, output: strings.TrimPrefix(job.Output, "file://"), dir: t.TempDir(), store: storemem.New(),
 		resolve: files(t), coord: coordmem.New(),
+	}
+	var err error
+	if s.job, err = cache.Stage(t.Context(), s.resolve, s.store, job); err != nil {
+		t.Fatal(err)
 	}
 	s.faults.all, s.faults.mu.done = wanted, map[int]bool{}
 	segments := shuffle.NewServer(s.nodeDir(""), func(scheduler.JobID) (string, bool) { return secret, true })
@@ -97,7 +102,9 @@ func (s *site) container(ctx context.Context, g launch.Group, c launch.Container
 			},
 		})
 	}
-	inner := mapreduce.NewBody(s.resolve, mapreduce.BodyOptions{Shuffle: shuffle.Options{Patience: patience}, NoLocal: true})
+	inner := mapreduce.NewBody(s.resolve, mapreduce.BodyOptions{
+		Shuffle: shuffle.Options{Patience: patience}, NoLocal: true, Store: s.store,
+	})
 	defer inner.Close()
 	return executor.Run(ctx, executor.Config{
 		Job: s.job, Container: c.String(), Coord: s.coord, Secret: secret,
