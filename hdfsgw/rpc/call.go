@@ -19,9 +19,9 @@ const clientProtocol = "org.apache.hadoop.hdfs.protocol.ClientProtocol"
 // call is one request on its way.
 type call struct {
 	*conn
-	ctx   context.Context
-	names *namespace.Service
-	id    string // of the operation, the same when the client asks again
+	ctx    context.Context
+	names  *namespace.Service
+	header *hadoop.RpcRequestHeader
 }
 
 // method answers calls.
@@ -117,18 +117,19 @@ func (c *conn) answer(ctx context.Context, m method, h *hadoop.RpcRequestHeader,
 	if err != nil {
 		return nil, err
 	}
-	return m.answer(&call{conn: c, ctx: ctx, names: names, id: c.operation(h)}, request)
+	return m.answer(&call{conn: c, ctx: ctx, names: names, header: h}, request)
 }
 
 // clientID is how long a client's id is; with another one a client does not ask again.
 const clientID = 16
 
-// operation names what a call asks for, so that it is done once however often it comes. Users can't meet each other's.
-func (c *conn) operation(h *hadoop.RpcRequestHeader) string {
-	if len(h.GetClientId()) != clientID {
+// operation names what the call asks for, so that it is done once however often it comes. Users can't meet each other's.
+func (c *call) operation() string {
+	id := c.header.GetClientId()
+	if len(id) != clientID {
 		return ""
 	}
-	return "rpc/" + c.who.User + "/" + hex.EncodeToString(h.GetClientId()) + "/" + strconv.Itoa(int(h.GetCallId()))
+	return "rpc/" + c.who.User + "/" + hex.EncodeToString(id) + "/" + strconv.Itoa(int(c.header.GetCallId()))
 }
 
 // path reads a path of a request.
@@ -147,7 +148,7 @@ func (c *call) change(r namespace.Request) (namespace.Result, error) {
 			*p = namespace.Clean(*p)
 		}
 	}
-	r.ID, r.Caller = c.id, c.who
+	r.ID, r.Caller = c.operation(), c.who
 	r.Client, _, _ = net.SplitHostPort(c.nc.RemoteAddr().String())
 	return c.names.Do(c.ctx, r)
 }

@@ -118,7 +118,7 @@ func (c *call) newBlock(id uint64, offset int64, t datatransfer.Ticket) *hadoop.
 // complete closes a file. Its client believes that it ends where the last block does.
 func (c *call) complete(q *hadoop.CompleteRequest) (proto.Message, error) {
 	done := &hadoop.BoolResponse{Result: proto.Bool(true)}
-	if _, err, known := c.names.Outcome(c.id); known {
+	if _, err, known := c.names.Outcome(c.operation()); known {
 		return done, err
 	}
 	p, s, err := c.writing(q.GetSrc(), q.GetClientName())
