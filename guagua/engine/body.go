@@ -114,7 +114,7 @@ func (b *Body) job(a scheduler.Attempt, p payload, r scheduler.Reporter) (role.J
 	}
 	job := role.Job{
 		ID: string(a.Job.ID), Program: program, Config: p.Config, Secret: a.Secret, Transport: transport, Coord: b.coord,
-		Memory: a.Memory / 2, Largest: role.DefaultLargest, Scratch: a.Scratch, News: news{r},
+		Group: p.Group, Memory: a.Memory / 2, Largest: role.DefaultLargest, Scratch: a.Scratch, News: news{r},
 		Env: guagua.Env{
 			Params: p.Params, Workers: p.Workers, Iterations: p.Iterations, Total: p.Config.Total, Threads: p.Threads,
 			Memory: a.Memory / 2, Scratch: a.Scratch, Open: b.open, Logf: r.Logf,

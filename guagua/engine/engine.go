@@ -195,6 +195,9 @@ func (e *Engine) compile(ctx context.Context) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.Group > 0 && program.Reducer().Kind != guagua.Vectors {
+		return nil, errs.Errorf(op, errs.Invalid, nil, "group=%d: %s does not add vectors", s.Group, s.Program)
+	}
 	facts, err := program.Plan(s.Params, s.Iterations)
 	if err != nil {
 		return nil, err

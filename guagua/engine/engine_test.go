@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -132,6 +133,11 @@ func TestTrainAndPredict(t *testing.T) {
 	if !strings.Contains(book.log.String(), "master: iteration 32 of 32 done, halts") {
 		t.Errorf("log:\n%s", book.log.String())
 	}
+	set["group"] = "2"
+	grouped, sum, _ := run(t, s, newJob(t, "groups", builtin(model.Logistic, 0, 0, set)), files)
+	if !bytes.Equal(grouped.files[model.FileName], trained.files[model.FileName]) || sum.Grouped == 0 {
+		t.Errorf("groups were used in %d turns, and the model may differ", sum.Grouped)
+	}
 	extra := s.write(t, map[string]string{"model.json": string(trained.files[model.FileName])})
 	for uri := range extra {
 		set = guagua.Params{"model": uri}
@@ -207,6 +213,9 @@ func TestMistakes(t *testing.T) {
 		{"user code", nil, Options{Master: functions.Ref{Go: "x"}}, errs.Unsupported, "go:x"},
 		{"parameter", nil, builtin("sum", 1, 1, guagua.Params{"hatl-above": "3"}), errs.Invalid, `mean "halt-above"?`},
 		{"staleness", nil, builtin("sum", 1, 1, guagua.Params{"staleness": "-1"}), errs.Invalid, "staleness"},
+		{"group", nil, builtin("sum", 1, 1, guagua.Params{"group": "2"}), errs.Invalid, "does not add vectors"},
+		{"width", nil, builtin("kmeans", 1, 1, guagua.Params{"group": "3"}), errs.Invalid, "must be 2, 4, 8"},
+		{"late", nil, builtin("kmeans", 1, 1, guagua.Params{"group": "2", "staleness": "1"}), errs.Invalid, "all results"},
 		{"ratio", nil, builtin("sum", 1, 1, guagua.Params{"min-workers-ratio": "2"}), errs.Invalid, "from 0 to 1"},
 		{"policy", nil, builtin("sum", 1, 1, guagua.Params{"stragglers": "exclude"}), errs.Invalid, "below 1"},
 		{"room", nil, builtin("sum", 9, 1, nil), errs.Invalid, "9 workers and the master need 10 places"},

@@ -39,6 +39,9 @@ type Options struct {
 	//	staleness=0                                 iterations that a worker may be behind: above 0 nobody waits for the
 	//	                                            slowest once min-workers-ratio of the results are there (one result, if
 	//	                                            the ratio is 1); with batch=N this is asynchronous mini-batch training
+	//	group=0                                     so many neighbours among the workers, 2, 4, 8 ..., send one result, and
+	//	                                            the first of them passes the master's on: for long vectors over networks
+	//	                                            in which the master's connection is what is narrow
 	//	stragglers=report                           or exclude, replace: what becomes of workers that take more than
 	//	straggler-factor=3  straggler-seconds=1     so many times the median, and so many seconds; replace does it after
 	//	straggler-strikes=3                         so many iterations in a row
@@ -64,6 +67,7 @@ type settings struct {
 	Coordinator string           `json:"coordinator"`
 	Config      superstep.Config `json:"config"`
 	Threads     int              `json:"threads"`
+	Group       int              `json:"group"`
 	Trace       bool             `json:"trace"`
 }
 
@@ -117,6 +121,10 @@ func (s *settings) read(r *guagua.Reader, o Options) {
 	c.Least = seconds(r, "straggler-seconds", c.Least)
 	c.Strikes = r.Int("straggler-strikes", c.Strikes, 1, 1<<30)
 	c.Register = seconds(r, "register-timeout", c.Register)
+	s.Group = r.Int("group", 0, 0, maxWorkers)
+	r.Check(s.Group&(s.Group-1) == 0, "group=%d: must be 2, 4, 8 ...", s.Group)
+	r.Check(s.Group == 0 || s.Coordinator == Stream && c.Whole(),
+		"group needs coordinator=stream, and iterations that have all results")
 	if s.Coordinator != Stream { // nothing but what the coordinator keeps survives a master there
 		c.Durable = true
 	}

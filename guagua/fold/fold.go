@@ -32,6 +32,7 @@ type Piece struct {
 	Total  int64 // bytes of the whole result
 	Offset int64
 	Length int
+	Level  int // 0, or the sum of all results below From's node of this level, in the shape of the fold; for Vectors
 }
 
 // Status is what became of a piece.
@@ -67,6 +68,9 @@ type Options struct {
 	Memory  int64  // bytes that results which wait may take
 	Largest int64  // bytes that one result may have
 	Scratch string // a directory for what does not fit into memory
+
+	// Within says of which workers the results come within those of others, see Piece.Level; nil: of none.
+	Within []bool
 
 	// Patient says that every worker's result will come. Then workers that run ahead are made to wait when memory is
 	// short; otherwise nobody may be kept waiting by one who never comes, and memory is bounded by the shape alone.

@@ -61,7 +61,7 @@ func (v *vectors) Take(p Piece, read func(dst []byte) error) (Status, error) {
 		return Dropped, nil
 	}
 	defer v.leave()
-	v.climb(v.column(p), node{0, p.From.Index}, buf)
+	v.climb(v.column(p), node{p.Level, p.From.Index >> p.Level}, buf)
 	if p.Offset+int64(p.Length) == p.Total {
 		return Whole, nil
 	}
@@ -108,7 +108,7 @@ func (v *vectors) admit(p Piece) (bool, error) {
 // first worker that it waits for. In this order no more than one piece of each level of the tree has to wait for
 // others.
 func (v *vectors) firstLocked(p Piece) bool {
-	for v.next < len(v.members) && v.members[v.next].taken > v.low {
+	for v.next < len(v.members) && (v.members[v.next].taken > v.low || v.Within != nil && v.Within[v.next]) {
 		v.next++
 	}
 	return v.column(p) == v.low && p.From.Index == v.next

@@ -18,10 +18,11 @@ import (
 // RunMaster does the work of a job's master, from taking the ledger over until every worker has left. book is closed
 // when it returns. The kind Fenced says that another master has taken over.
 func RunMaster(ctx context.Context, job Job, book *ledger.Ledger, attempt int) (Summary, error) {
+	job.settle()
 	ctx, cancel := context.WithCancelCause(ctx)
 	m := &master{
 		job: job, book: book, env: job.env(guagua.MasterIndex, attempt), calls: make(chan func() error, 1),
-		wake: make(chan struct{}, 1), peers: map[int]*peer{}, pool: new(fold.Pool), results: new(payloads),
+		wake: make(chan struct{}, 1), peers: map[int]*peer{}, pool: new(fold.Pool), results: new(payloads), breaks: map[int]int{},
 	}
 	m.machine = superstep.NewMaster(job.Config, book.Epoch(), book.Newest())
 	m.stats = newStats(job.Config.Workers)
@@ -65,6 +66,8 @@ type master struct {
 	todo    []superstep.Action
 	peers   map[int]*peer // the current link of each index
 	failed  error         // by a reader: results do not fit together
+	breaks  map[int]int   // of groups, by leader
+	grouped int           // turns in which groups were used
 }
 
 // turn is a fold and the position whose results it takes.
@@ -72,6 +75,7 @@ type turn struct {
 	at        superstep.Position
 	iteration int
 	fold      fold.Fold
+	groups    map[int]bool // the leaders of those that are used
 }
 
 // handed is what a worker held for a master that is gone.
@@ -96,7 +100,7 @@ func (m *master) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer m.leave(door)
-	m.work.Go(func() { m.admit(ctx, door) })
+	m.work.Go(func() { admit(ctx, &m.work, door, m.greet, m.listen) })
 	n := notice{Epoch: m.book.Epoch(), Address: door.Address(), Done: m.book.Newest().Final}
 	if err := publish(ctx, m.job.Coord, Key(m.job.ID), n); err != nil {
 		return err
@@ -256,11 +260,15 @@ func (m *master) begin(b superstep.Begin) {
 	if old := m.turn.Load(); old != nil {
 		old.fold.Close() //nolint:errcheck // a file without a name; its results have been used
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock() // a worker that comes or goes must find the turn whose groups it was seen in
+	groups, within := m.groupsLocked(b)
 	o := fold.Options{
+		Within:  within,
 		Workers: m.job.Config.Workers, Piece: wire.Chunk, Memory: m.job.Memory, Largest: m.job.Largest,
 		Scratch: m.job.Scratch, Patient: m.job.Config.Whole(),
 	}
-	m.turn.Store(&turn{b.Position, b.Iteration, fold.New(m.job.Program.Reducer(), m.pool, o)})
+	m.turn.Store(&turn{b.Position, b.Iteration, fold.New(m.job.Program.Reducer(), m.pool, o), groups})
 	m.stats.begin(b.Position)
 }
 
@@ -268,16 +276,25 @@ func (m *master) begin(b superstep.Begin) {
 func (m *master) announce(a superstep.Announce) error {
 	h := wire.Header{Kind: wire.Announce, Position: a.Position, Member: a.To, Counted: a.Counted}
 	h.SetPoint(a.At)
-	out := []outgoing{{head: h, message: empty}}
+	first, _ := m.job.group(a.To.Index)
+	t := m.turn.Load()
+	if t != nil && t.at == a.Position && t.groups[first] {
+		h.Flags |= wire.Group
+		a.Content = true // others of the group may need it
+	}
 	if a.Content {
-		out[0].head.Flags |= wire.Content
+		h.Flags |= wire.Content
 	}
 	if a.Older {
-		out[0].head.Flags |= wire.Older
+		h.Flags |= wire.Older
 	}
-	if a.Content && m.now != nil {
-		out[0].payload = m.now.hold()
-		out[0].message = m.now.message
+	var out []outgoing
+	if h.Flags&wire.Group == 0 || a.To.Index == first { // others have it from their leader
+		out = append(out, outgoing{head: h, message: empty})
+		if a.Content && m.now != nil {
+			out[0].payload = m.now.hold()
+			out[0].message = m.now.message
+		}
 	}
 	if a.To.Index < holders && !m.job.Config.Durable && m.stateAt == a.At.Iteration && a.At.Iteration > 0 {
 		state, err := m.companion(a)
@@ -286,7 +303,9 @@ func (m *master) announce(a superstep.Announce) error {
 		}
 		out = append([]outgoing{state}, out...)
 	}
-	m.post(a.To, out...)
+	if len(out) > 0 {
+		m.post(a.To, out...)
+	}
 	return nil
 }
 

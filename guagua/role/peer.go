@@ -19,6 +19,10 @@ type peer struct {
 	wake   chan struct{}
 	given  int // up to which iteration it was given lines; for the master's loop
 
+	// Guarded by the master's lock:
+	door   string // of a leader: where it takes members in, "" if nowhere
+	leader *peer  // of a member: whom it is linked to
+
 	mu     sync.Mutex
 	queue  []outgoing
 	ending bool // close the link when all is sent

@@ -3,6 +3,7 @@ package role
 import (
 	"context"
 	"encoding/binary"
+	"sync"
 	"time"
 
 	"github.com/seed3322913c/runner/guagua/fold"
@@ -14,37 +15,47 @@ import (
 
 // This file is a master's readers: one goroutine for each link.
 
-// admit takes workers in until the door is closed.
-func (m *master) admit(ctx context.Context, door link.Listener) {
+// admit takes workers in until the door is closed: greet decides whether one has a place here, nil if not, and listen
+// takes what it says until its link breaks.
+func admit(ctx context.Context, work *sync.WaitGroup, door link.Listener, greet func(link.Link) *peer,
+	listen func(context.Context, *peer)) {
 	for {
 		l, err := door.Accept()
 		if err != nil {
 			return
 		}
-		m.work.Go(func() {
+		work.Go(func() {
 			defer l.Close()
 			stop := context.AfterFunc(ctx, func() { l.Close() })
 			defer stop()
-			if p := m.greet(l); p != nil {
-				m.work.Go(func() { p.write(ctx) })
-				m.listen(ctx, p)
+			if p := greet(l); p != nil {
+				work.Go(func() { p.write(ctx) })
+				listen(ctx, p)
 				p.end()
 			}
 		})
 	}
 }
 
-// greet reads a worker's join. It returns nil if the worker has no place here.
-func (m *master) greet(l link.Link) *peer {
+// readJoin reads what a worker says first.
+func readJoin(l link.Link) (superstep.Join, error) {
 	h, err := l.Read()
-	if err != nil || h.Kind != wire.Join || !h.Last() {
-		return nil
+	if err != nil {
+		return superstep.Join{}, err
+	}
+	if h.Kind != wire.Join || !h.Last() {
+		return superstep.Join{}, errs.Errorf("guagua.Join", errs.Corrupt, h.Kind, "want a join")
 	}
 	body := make([]byte, h.Length)
 	if err := l.Body(body); err != nil {
-		return nil
+		return superstep.Join{}, err
 	}
-	j, err := wire.ParseJoin(h, body)
+	return wire.ParseJoin(h, body)
+}
+
+// greet reads a worker's join. It returns nil if the worker has no place here.
+func (m *master) greet(l link.Link) *peer {
+	j, err := readJoin(l)
 	if err != nil {
 		return nil
 	}
@@ -64,6 +75,8 @@ func (m *master) greet(l link.Link) *peer {
 	}
 	m.peers[j.From.Index] = p
 	m.todo = append(m.todo, acts...)
+	m.againLocked(j.From.Index)
+	m.routeLocked(p)
 	m.mu.Unlock()
 	m.signal()
 	return p
@@ -90,6 +103,13 @@ func (m *master) listen(ctx context.Context, p *peer) {
 			err = m.result(p, h)
 		case wire.Holding:
 			holding, err = m.holding(ctx, p, h, holding)
+		case wire.Door:
+			address := make([]byte, h.Length)
+			if err = p.link.Body(address); err == nil {
+				m.opened(p, string(address))
+			}
+		case wire.Linked:
+			m.linked(p, h.Extra)
 		}
 		if err != nil {
 			return
@@ -106,6 +126,7 @@ func (m *master) lost(p *peer) {
 	}
 	delete(m.peers, p.member.Index)
 	m.todo = append(m.todo, m.machine.Lost(time.Now(), p.member)...)
+	m.againLocked(p.member.Index)
 }
 
 // result merges a piece of a worker's result, if it is wanted. The error is the link's.
@@ -114,12 +135,17 @@ func (m *master) result(p *peer, h wire.Header) error {
 	r := superstep.Result{
 		Position: h.Position, From: h.Member, Halt: h.Flags&wire.Halt != 0, Older: h.Flags&wire.Older != 0,
 	}
-	if t == nil || h.Position != t.at || h.Offset == 0 && !m.wanted(r) {
+	first, _ := m.job.group(h.Member.Index)
+	grouped := h.Flags&wire.Group != 0
+	if t == nil || h.Position != t.at || grouped != t.groups[first] || h.Offset == 0 && !m.wanted(r) {
 		m.stats.dropped()
 		return nil
 	}
 	var broken error
 	piece := fold.Piece{From: h.Member, Total: h.Total, Offset: h.Offset, Length: h.Length}
+	if grouped {
+		piece.Level = m.job.groupLevel()
+	}
 	status, err := t.fold.Take(piece, func(dst []byte) error {
 		broken = p.link.Body(dst)
 		return broken
@@ -130,13 +156,10 @@ func (m *master) result(p *peer, h wire.Header) error {
 	case err != nil:
 		m.fail(err)
 	case status == fold.Whole:
-		m.stats.result(h.Member.Index, time.Duration(h.Extra))
-		m.mu.Lock()
-		acts := m.machine.Result(time.Now(), r)
-		m.todo = append(m.todo, acts...)
-		m.mu.Unlock()
-		if len(acts) > 0 {
-			m.signal()
+		for _, from := range m.senders(h) {
+			m.stats.result(from.Index, time.Duration(h.Extra))
+			r.From = from
+			m.tell(func(now time.Time) []superstep.Action { return m.machine.Result(now, r) })
 		}
 	}
 	return nil

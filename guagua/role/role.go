@@ -40,6 +40,10 @@ type Job struct {
 	Transport link.Transport
 	Coord     coord.Coordinator
 
+	// Group is how many neighbours among the workers send one result, see group.go: a power of two, or 0 for none. It is
+	// for programs that add vectors, in jobs whose iterations have all results.
+	Group int
+
 	Memory       int64  // bytes for results that wait or have been read ahead
 	Largest      int64  // bytes of one result
 	Scratch      string // a directory for what does not fit into memory
@@ -59,6 +63,13 @@ const (
 	DefaultMemory  = 256 << 20
 	DefaultLargest = 4 << 30
 )
+
+// settle leaves groups out where they can't be.
+func (j *Job) settle() {
+	if j.Program.Reducer().Kind != guagua.Vectors || !j.Config.Whole() {
+		j.Group = 0
+	}
+}
 
 func (j *Job) secret(epoch uint64) wire.Secret {
 	return wire.Secret{Secret: j.Secret, Job: j.ID, Epoch: epoch}

@@ -30,8 +30,8 @@ func TestUndisturbed(t *testing.T) {
 		{1, 5, 3, guagua.Vectors, true},
 		{2, 20, 40, guagua.Vectors, false},
 		{5, 20, 40, guagua.Pairs, true},
-		{7, 9, 2*wire.Chunk/8 + 11, guagua.Vectors, false},
-		{4, 9, wire.Chunk / 8, guagua.Pairs, false},
+		{3, 5, 2*wire.Chunk/8 + 11, guagua.Vectors, false},
+		{4, 4, wire.Chunk / 8, guagua.Pairs, false},
 	} {
 		t.Run(fmt.Sprintf("%+v", c), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -111,11 +111,12 @@ func TestChaos(t *testing.T) {
 
 func chaos(t *testing.T, seed uint64) {
 	r := rand.New(rand.NewPCG(seed, 6))
-	workers, total := 1+r.IntN(5), 1+r.IntN(30)
-	size := []int{3, wire.Chunk/8 + 5}[r.IntN(2)]
+	workers, total := 1+r.IntN(7), 1+r.IntN(30)
+	size := []int{3, 3, 3, wire.Chunk/8 + 5}[r.IntN(4)]
 	d := &descent{size: size, kind: []guagua.Reduction{guagua.Vectors, guagua.Pairs}[r.IntN(2)]}
 	y := newYard(t, d.app(), workers, total)
 	y.job.Largest = 16 << 20
+	y.job.Group = []int{0, 2, 4}[r.IntN(3)]
 	y.job.Config.Durable = r.IntN(3) == 0
 	y.job.Config.SaveEvery = time.Duration(r.IntN(20)) * time.Millisecond
 	pace := rand.New(rand.NewPCG(seed, 7))
@@ -150,6 +151,49 @@ func chaos(t *testing.T, seed uint64) {
 		t.Errorf("%d lines of metrics, want %d", lines, total)
 	}
 }
+
+// TestGroups: leaders add up what their groups send, to the same bit; when one of a group goes, the turn begins again
+// without it, and later the group is used again.
+func TestGroups(t *testing.T) {
+	for _, c := range []struct{ workers, group, size, victim int }{
+		{2, 2, 1, none}, {4, 4, 40, none}, {5, 2, wire.Chunk/8 + 11, none}, {6, 4, wire.Chunk / 8, none},
+		{9, 8, 3, none}, {7, 4, 3, 0}, {7, 4, 3, 1}, {7, 4, 3, 6}, {8, 2, 3, guagua.MasterIndex},
+	} {
+		t.Run(fmt.Sprintf("%+v", c), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				total := 20
+				if c.size > wire.Chunk/16 {
+					total = 6
+				}
+				killed := false
+				d := &descent{size: c.size, kind: guagua.Vectors}
+				y := newYard(t, d.app(), c.workers, total)
+				y.job.Group, y.job.Largest = c.group, 16<<20
+				d.before = func(ctx context.Context, s *guagua.Step) error {
+					if s.Env.Worker == c.victim && s.Iteration == total/2 && !killed {
+						killed = true
+						y.strike(c.victim)
+						return wait(ctx, time.Hour)
+					}
+					return wait(ctx, time.Duration(2+s.Env.Worker)*time.Millisecond)
+				}
+				y.startAll()
+				if y.finished() != reference(c.size, c.workers, total) {
+					t.Error("the outcome differs")
+				}
+				if y.summary.Grouped < total/2-1 || killed == (c.victim == none) {
+					t.Errorf("killed: %v; groups were used in %d turns", killed, y.summary.Grouped)
+				}
+				if d.closed != d.opened {
+					t.Errorf("%d were opened, %d closed", d.opened, d.closed)
+				}
+			})
+		})
+	}
+}
+
+// none is the victim of tests in which nobody dies.
+const none = -2
 
 // TestTwoMastersAtOnce: an old master that does not know that it was replaced is fenced, and changes nothing.
 func TestTwoMastersAtOnce(t *testing.T) {

@@ -20,6 +20,7 @@ type Summary struct {
 	Seconds    float64  `json:"seconds"`
 	Late       int      `json:"late_results"`   // pieces of results that came for another turn
 	Partial    int      `json:"partial"`        // iterations in which somebody was missing
+	Grouped    int      `json:"grouped"`        // turns in which groups of workers sent one result
 	PeakBytes  int64    `json:"peak_bytes"`     // most bytes of results that waited to be added up
 	Workers    []Worker `json:"workers"`        // by index, sums over all iterations of this attempt
 	Last       float64  `json:"last,omitempty"` // the last "loss" recorded
@@ -187,7 +188,7 @@ func (s *stats) status(r *guagua.Record, env *guagua.Env) string {
 func (s *stats) summary(m *master) Summary {
 	return Summary{
 		Iterations: s.done, Seconds: seconds(time.Since(s.begun)), Late: int(s.late.Load()), Partial: s.partial,
-		PeakBytes: m.pool.Peak(), Workers: s.workers, Last: s.last,
+		Grouped: m.grouped, PeakBytes: m.pool.Peak(), Workers: s.workers, Last: s.last,
 	}
 }
 

@@ -16,15 +16,21 @@ import (
 
 // RunWorker does the work of one worker until the job is done. The kind Fenced says that another process has its place.
 func RunWorker(ctx context.Context, job Job, me superstep.Member, in guagua.Split) error {
+	job.settle()
 	ctx, cancel := context.WithCancelCause(ctx)
 	w := &worker{
 		job: job, me: me, env: job.env(me.Index, me.Attempt), machine: superstep.NewWorker(me), results: new(payloads),
 		notices: make(chan notice), links: make(chan dialed), frames: make(chan frame), computed: make(chan part, 1),
+		routed: make(chan uplink),
 		undial: func() {},
 	}
+	w.group = newGroup(job, me, &w.work)
 	err := w.run(ctx, in)
 	cancel(errs.E("guagua.Worker", errs.Canceled, me, nil))
 	w.hangUp()
+	if w.group != nil {
+		w.group.close()
+	}
 	w.work.Wait()
 	return err
 }
@@ -41,8 +47,14 @@ type worker struct {
 
 	address string // of the master of the highest epoch
 	link    link.Link
-	session int    // counts links, so that frames of older ones can be told
+	session int    // of the link; frames of older ones can be told by it
+	count   int    // of all links so far
 	undial  func() // ends the dialling under way
+
+	group *group             // that this worker leads, or nil
+	door  string             // where it takes members in
+	up    uplink             // to the leader of the group that it is a member of
+	via   superstep.Position // the newest order that is for the whole group
 
 	now     *payload // the master result that was adopted
 	pending *payload // the newest that has come
@@ -54,6 +66,7 @@ type worker struct {
 
 	notices  chan notice
 	links    chan dialed
+	routed   chan uplink
 	frames   chan frame
 	tasks    chan task
 	computed chan part
@@ -134,6 +147,10 @@ func (w *worker) compute(ctx context.Context, chain *guagua.Chain, in guagua.Spl
 }
 
 func (w *worker) loop(ctx context.Context) error {
+	var ready chan struct{}
+	if w.group != nil {
+		ready = w.group.ready
+	}
 	for {
 		var acts []superstep.WorkerAction
 		select {
@@ -143,12 +160,21 @@ func (w *worker) loop(ctx context.Context) error {
 			}
 			if w.machine.Heard(n.Epoch) {
 				w.address = n.Address
+				if w.group != nil {
+					w.door = w.group.open(ctx, n.Epoch)
+				}
 				w.redial(ctx)
 			}
 		case d := <-w.links:
 			w.join(ctx, d)
+		case u := <-w.routed:
+			w.linkUp(ctx, u)
+		case <-ready:
+			if err := w.sendSum(ctx, w.group.sum()); err != nil {
+				return err
+			}
 		case f := <-w.frames:
-			if f.session != w.session {
+			if f.session != w.session && f.session != w.up.session {
 				f.content.release()
 				continue
 			}
@@ -175,7 +201,11 @@ func (w *worker) loop(ctx context.Context) error {
 // hear takes a message. It reports whether the work is over.
 func (w *worker) hear(ctx context.Context, f frame) (acts []superstep.WorkerAction, over bool, err error) {
 	if f.err != nil {
-		w.redial(ctx)
+		if f.session == w.session {
+			w.redial(ctx)
+		} else {
+			w.unlink(ctx)
+		}
 		return nil, false, nil
 	}
 	switch f.head.Kind {
@@ -188,6 +218,12 @@ func (w *worker) hear(ctx context.Context, f frame) (acts []superstep.WorkerActi
 			w.pending.release()
 			w.pending = f.content
 		}
+		if f.head.Flags&wire.Group != 0 && w.via.Before(a.Position) {
+			w.via = a.Position
+			if w.group != nil {
+				w.group.begin(f.head, f.content)
+			}
+		}
 		return w.machine.Announced(a), false, nil
 	case wire.State:
 		t, err := parseTrail(f.body)
@@ -199,6 +235,8 @@ func (w *worker) hear(ctx context.Context, f frame) (acts []superstep.WorkerActi
 		if w.trailAt = f.head.Point(); w.now != nil && w.now.at == w.trailAt {
 			w.hold()
 		}
+	case wire.Route:
+		w.route(ctx, string(f.body), f.head.Extra)
 	case wire.Fetch:
 		w.handOver(ctx, f.head.Point())
 	case wire.Dismiss:
@@ -244,7 +282,15 @@ func (w *worker) holds() superstep.Point {
 }
 
 func (w *worker) send(ctx context.Context, s superstep.Send) {
-	if w.link == nil {
+	to := w.link
+	if s.Position == w.via {
+		if w.group != nil {
+			w.group.own(s.Position, w.me, w.mine)
+			return
+		}
+		to = w.up.link
+	}
+	if to == nil {
 		return // it will be asked for again
 	}
 	h := wire.Header{Kind: wire.Result, Position: s.Position, Member: w.me, Extra: uint64(w.mine.took)}
@@ -258,8 +304,8 @@ func (w *worker) send(ctx context.Context, s superstep.Send) {
 	if s.Older {
 		h.Flags |= wire.Older
 	}
-	if err := w.link.Send(ctx, h, wire.NewMessage(w.mine.data)); err != nil {
-		w.link.Close() // the reader notices
+	if err := to.Send(ctx, h, wire.NewMessage(w.mine.data)); err != nil {
+		to.Close() // the reader notices
 	}
 }
 
@@ -289,7 +335,9 @@ func (w *worker) hangUp() {
 		w.link.Close()
 		w.link = nil
 	}
-	w.session++
+	w.session = w.newSession()
+	w.up.close()
+	w.up = uplink{}
 	w.undial()
 }
 
@@ -323,11 +371,14 @@ func (w *worker) join(ctx context.Context, d dialed) {
 		return
 	}
 	w.link = d.link
-	w.session++
+	w.session = w.newSession()
 	session := w.session
 	h, body := wire.JoinMessage(w.machine.Connected(w.holds()))
 	if err := d.link.Send(ctx, h, wire.NewMessage(body)); err != nil {
 		d.link.Close() // the reader notices
+	}
+	if w.door != "" {
+		w.say(ctx, wire.Header{Kind: wire.Door}, []byte(w.door))
 	}
 	w.work.Go(func() { w.listen(ctx, d.link, session) })
 }

@@ -265,6 +265,15 @@ func (m *Master) again(now time.Time) []Action {
 	return out
 }
 
+// Again begins the turn again, if results are waited for: something that was sent on a way of the caller's own may not
+// have arrived.
+func (m *Master) Again(now time.Time) []Action {
+	if m.phase != Running {
+		return nil
+	}
+	return m.again(now)
+}
+
 func (m *Master) tell(index int) Action {
 	w := m.members[index]
 	return Tell{Announce{m.Position(), Member{index, w.attempt}, m.at, w.have != m.at, m.lenient(), w.counted}}

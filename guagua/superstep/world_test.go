@@ -110,6 +110,13 @@ func (w *world) steps() (out []step) {
 		if last := i == w.size.masters-1; !last {
 			out = append(out, step{fmt.Sprintf("master %d crashes", m.epoch), true, func(w *world) { w.killMaster(i) }})
 		}
+		if m.phase == Running && w.resets < w.size.resets {
+			name := fmt.Sprintf("master %d begins again", m.epoch)
+			out = append(out, step{name, true, func(w *world) {
+				w.resets++
+				w.masterActs(i, w.masters[i].Again(time.Time{}))
+			}})
+		}
 		if len(m.save) > 0 {
 			out = append(out, step{fmt.Sprintf("master %d saves", m.epoch), false, func(w *world) { w.saves(i) }})
 		}

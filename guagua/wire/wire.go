@@ -42,6 +42,9 @@ const (
 	Fetch                    // down: send what you hold of (Iteration, Extra)
 	Dismiss                  // down: the job is done
 	Reject                   // down: the body says why you are not wanted
+	Door                     // up, of the leader of a group: the body is the address where it takes members in
+	Route                    // down: the body is the address of your group's leader, Extra its attempt and 1
+	Linked                   // up: I am linked to the leader of attempt Extra-1; 0: to none
 	kinds
 )
 
@@ -49,7 +52,9 @@ func (k Kind) String() string {
 	if k < Ping || k >= kinds {
 		return "unknown"
 	}
-	return [...]string{"ping", "join", "result", "holding", "announce", "state", "fetch", "dismiss", "reject"}[k-1]
+	return [...]string{
+		"ping", "join", "result", "holding", "announce", "state", "fetch", "dismiss", "reject", "door", "route", "linked",
+	}[k-1]
 }
 
 // Flags are small facts about a message.
@@ -59,6 +64,7 @@ type Flags uint32
 const (
 	Halt    Flags = 1 << iota // on a result: the worker votes for the end
 	Content                   // on an announce: the body is there; without it the worker has the master result already
+	Group                     // on an announce: for the whole group, its leader passes it on; on a result: the group's sum
 	Older                     // on an announce: a result computed from an older master result will do; on a result: it is one
 )
 

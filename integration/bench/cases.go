@@ -18,6 +18,7 @@ var tables = []table{
 	{"tiny", "A job of 1 KB, process start included (ratio against starting the program and doing nothing)",
 		commands(tiny)},
 	{"supersteps", "One iteration, every worker a process (ratios against the yardstick)", asking(supersteps)},
+	{"network", "One iteration, each process with a simulated card of 1 Gbit/s (ratios against the star)", asking(overNetwork)},
 	{"gradient", "One iteration of logistic regression on 60,000 x 784 (ratios against the yardstick)", asking(gradient)},
 	{"fan-in", "Memory of the master of a thousand workers (ratio against what they send)", asking(fanIn)},
 	{"queue", "Simulated fleets whose queues are full (parts of 1: cores at work, guarantees met, Jain's index of equals)", queue},

@@ -31,6 +31,20 @@ func supersteps(_ context.Context, s settings) (figures, error) {
 	return f, nil
 }
 
+// overNetwork compares a star with groups of workers, where every process has a network card of 1 Gbit/s.
+func overNetwork(_ context.Context, s settings) (figures, error) {
+	f := figures{unit: "ms", programs: []string{"star", "groups of 2", "groups of 4"}}
+	for _, workers := range []int{4, 16} {
+		c := instance{name: fmt.Sprintf("%d workers, 1000000 floats", workers)}
+		for _, group := range []string{"0", "2", "4"} {
+			argv := []string{s.superstep, "-rate", "125000000", "-group", group, strconv.Itoa(workers), "1000000", "4"}
+			c.asked = append(c.asked, asked{argv: argv, number: after(`p50 ([0-9.]+) ms`, 1)})
+		}
+		f.cases = append(f.cases, c)
+	}
+	return f, nil
+}
+
 // fanIn shows that a master's memory is bounded: a thousand workers, in one other process, send it a megabyte each.
 func fanIn(_ context.Context, s settings) (figures, error) {
 	peak := after(`peak ([0-9.]+) MiB`, 1)

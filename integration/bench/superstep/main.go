@@ -1,11 +1,12 @@
 // Command superstep measures iterations of the guagua engine as the yardstick of the same name measures the plainest
 // star: every worker sends a vector, the master sends the sum back.
 //
-//	superstep [-processes N] [-reduce vectors|list] WORKERS FLOATS ITERATIONS
+//	superstep [-processes N] [-reduce vectors|list] [-group N] [-rate BYTES] WORKERS FLOATS ITERATIONS
 //
 // Each worker is a process of its own, unless -processes says that fewer processes share them: a thousand workers on one
 // machine are simulated by goroutines. With -reduce list the results can't be combined, so that the master keeps all of
-// them, in memory or in a file. Times are the master's, from result to result; the first tenth is for warming up.
+// them, in memory or in a file. With -group so many neighbours send one result; with -rate every process has a network
+// card of its own. Times are the master's, from result to result; the first tenth is for warming up.
 package main
 
 import (
@@ -24,6 +25,7 @@ import (
 
 	"github.com/seed3322913c/runner/guagua"
 	"github.com/seed3322913c/runner/guagua/ledger"
+	"github.com/seed3322913c/runner/guagua/link"
 	"github.com/seed3322913c/runner/guagua/link/stream"
 	"github.com/seed3322913c/runner/guagua/role"
 	"github.com/seed3322913c/runner/guagua/superstep"
@@ -49,6 +51,8 @@ type task struct {
 	processes                   int
 	reduce                      string
 	memory                      int64
+	group                       int
+	rate                        int64  // bytes a second, each way
 	first, beyond               int    // the workers of this process, if it is not the master's
 	coord                       string // a directory
 }
@@ -58,6 +62,8 @@ func run(ctx context.Context) error {
 	flag.IntVar(&t.processes, "processes", 0, "processes of workers; 0: one for each worker")
 	flag.StringVar(&t.reduce, "reduce", "vectors", "vectors: results are added up; list: the master keeps all of them")
 	flag.Int64Var(&t.memory, "memory", role.DefaultMemory, "bytes of results that the master keeps in memory")
+	flag.IntVar(&t.group, "group", 0, "neighbours among the workers that send one result")
+	flag.Int64Var(&t.rate, "rate", 0, "bytes a second that each process may send, and receive; 0: any number")
 	flag.IntVar(&t.first, "first", 0, "for processes of workers: the first worker")
 	flag.IntVar(&t.beyond, "beyond", 0, "for processes of workers: the one after the last worker")
 	flag.StringVar(&t.coord, "coord", "", "for processes of workers: the directory in which to find the master")
@@ -83,9 +89,13 @@ func (t task) job() (role.Job, error) {
 	c, err := dir.Open(t.coord)
 	out := mem.New()
 	total := t.iterations + 1 // in the first one the workers connect
+	var network link.Transport = stream.New(stream.Options{})
+	if t.rate > 0 {
+		network = newNetwork(t.rate)
+	}
 	return role.Job{
 		ID: "7k2f-superstep", Program: t.program(), Config: superstep.Defaults(t.workers, total), Secret: "s3cret",
-		Transport: stream.New(stream.Options{}), Coord: c, Memory: t.memory, Largest: role.DefaultLargest, News: quiet{},
+		Transport: network, Coord: c, Group: t.group, Memory: t.memory, Largest: role.DefaultLargest, News: quiet{},
 		Scratch: os.TempDir(),
 		Env: guagua.Env{
 			Workers: t.workers, Total: total, Iterations: total, Threads: 1, Logf: func(string, ...any) {},
@@ -125,7 +135,7 @@ func (t task) measure(ctx context.Context) (err error) {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	for k := range processes {
-		argv := append([]string{"-reduce", t.reduce, "-coord", t.coord, "-first", strconv.Itoa(t.workers * k / processes),
+		argv := append([]string{"-reduce", t.reduce, "-group", strconv.Itoa(t.group), "-rate", fmt.Sprint(t.rate), "-coord", t.coord, "-first", strconv.Itoa(t.workers * k / processes),
 			"-beyond", strconv.Itoa(t.workers * (k + 1) / processes)}, flag.Args()...)
 		c := exec.CommandContext(ctx, os.Args[0], argv...)
 		c.Stderr = os.Stderr
