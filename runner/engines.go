@@ -66,11 +66,14 @@ func newBody(r role) (body scheduler.Body, end func(), err error) {
 	return nil, nil, noEngine(r.job)
 }
 
-// executorsOf is how many executors a job has on this machine: as many as were asked for; else as many as have room for
-// all that must run at the same time, or as there are cores for. A job's master in training has next to nothing to do
-// while its workers compute, so it has no core of its own.
-func executorsOf(job scheduler.Job) int {
-	cores, cpu := runtime.NumCPU(), job.Resources.CPU
+// executorsOf is how many executors a job has on this machine.
+func executorsOf(job scheduler.Job) int { return executorsFor(job, runtime.NumCPU()) }
+
+// executorsFor is how many executors a job has where there are so many cores for it: as many as were asked for; else as
+// many as have room for all that must run at the same time, or as there are cores for. A job's master in training has
+// next to nothing to do while its workers compute, so it has no core of its own.
+func executorsFor(job scheduler.Job, cores int) int {
+	cpu := job.Resources.CPU
 	if job.Kind == engine.Kind {
 		places, err := engine.Places(job)
 		if err != nil || places == 0 { // checkJob tells what is wrong

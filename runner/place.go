@@ -94,7 +94,7 @@ func forFleet(ctx context.Context, f *fleet.Fleet, job scheduler.Job) (scheduler
 		return job, err
 	}
 	machines, err := f.Machines(ctx)
-	job.Resources.Executors = max(1, machines)
+	job.Resources.Executors = executorsFor(job, machines*job.Resources.CPU) // one on each, or more
 	return job, err
 }
 
