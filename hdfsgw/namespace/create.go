@@ -213,23 +213,20 @@ func (t *Tree) appendTo(r *Request) (Result, error) {
 }
 
 func (t *Tree) addBlocks(r *Request) (Result, error) {
-	p, err := t.changing(&r.Caller, r.Path, noFile)
+	slot, err := t.opened(r)
 	if err != nil {
 		return Result{}, err
 	}
-	if holder, open := t.open[p.slot]; !open || holder != r.Holder {
-		return Result{}, t.notOpen(p.slot, r.Path, r.Holder)
-	}
-	n := t.inodes.get(p.slot)
+	n := t.inodes.get(slot)
 	if err := t.charge(n.parent, 0, lengthOf(r.Blocks)*int64(n.repl)); err != nil {
 		return Result{}, err
 	}
 	t.leases[r.Holder] = r.Time
-	t.addTail(p.slot, r.Blocks)
+	t.addTail(slot, r.Blocks)
 	if r.Close {
-		t.release(p.slot, r.Time)
+		t.release(slot, r.Time)
 	}
-	return Result{OK: true, FileID: t.inodes.get(p.slot).id}, nil
+	return Result{OK: true, FileID: t.inodes.get(slot).id}, nil
 }
 
 func (t *Tree) concat(r *Request) (Result, error) {

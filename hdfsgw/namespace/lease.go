@@ -109,18 +109,36 @@ func (t *Tree) Late(before int64) bool {
 	return false
 }
 
-// OpenFor describes a file that a holder has open, and refuses if it has not.
-func (t *Tree) OpenFor(who Caller, path, holder string) (Status, error) {
+// OpenFor describes a file that a holder has open, and refuses if it has not. file is 0 or the file's id: then it is
+// found wherever it was moved to since it was opened at that path.
+func (t *Tree) OpenFor(who Caller, path, holder string, file uint64) (Status, error) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	p, err := t.existing(&who, path, noFile)
+	slot, err := t.opened(&Request{Caller: who, Path: path, Holder: holder, File: file})
 	if err != nil {
 		return Status{}, err
 	}
-	if has, open := t.open[p.slot]; !open || has != holder {
-		return Status{}, t.notOpen(p.slot, path, holder)
+	return t.status(slot), nil
+}
+
+// opened finds a file that the holder of a request has open.
+func (t *Tree) opened(r *Request) (uint32, error) {
+	p, err := t.changing(&r.Caller, r.Path, noFile)
+	if err == nil && t.open[p.slot] == r.Holder && t.inodes.get(p.slot).is(isOpen) &&
+		(r.File == 0 || t.inodes.get(p.slot).id == r.File) {
+		return p.slot, nil
 	}
-	return t.status(p.slot), nil
+	if r.File != 0 {
+		for slot, holder := range t.open {
+			if holder == r.Holder && t.inodes.get(slot).id == r.File {
+				return slot, nil
+			}
+		}
+	}
+	if err != nil {
+		return none, err
+	}
+	return none, t.notOpen(p.slot, r.Path, r.Holder)
 }
 
 func (t *Tree) notOpen(slot uint32, path, holder string) error {

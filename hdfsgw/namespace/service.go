@@ -15,6 +15,9 @@ import (
 // finds its outcome.
 const maxInFlight = remembered / 4
 
+// maxOpen bounds the files that are being written at once, each of which costs its writer's lease and buffers.
+const maxOpen = 65536
+
 // Service executes operations through the journal, while this process leads it.
 type Service struct {
 	*Tree
@@ -63,6 +66,9 @@ func (s *Service) Do(ctx context.Context, r Request) (Result, error) {
 		r.ID = rand.Text()
 	} else if result, err, known := s.Outcome(r.ID); known {
 		return result, err
+	}
+	if (r.Op == OpCreate || r.Op == OpAppend) && !r.Close && s.Stats().Open >= maxOpen {
+		return Result{}, Refuse(Retriable, "%d files are being written, more are not allowed; ask again", maxOpen)
 	}
 	r.Time = s.Now()
 	record := r.encode()

@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/seed3322913c/runner/hdfsgw/namespace"
 	"github.com/seed3322913c/runner/infra/store"
@@ -46,6 +47,9 @@ type Options struct {
 	Replication int16 // of new files, a number only; 0 means 1
 	ListLimit   int   // entries of one page of LISTSTATUS_BATCH; 0 means 1000
 
+	Transfers int           // data parts of operations served at once, the others wait; 0 means 1024
+	Idle      time.Duration // how long a client may send or take nothing of a body; 0 means 1 min
+
 	StoreURI string // under which clients may reach the store themselves; "" means that they can't
 	Cluster  string // what tells this store from others
 }
@@ -57,6 +61,7 @@ type Server struct {
 	store store.Store
 	o     Options
 	ops   map[string]operation
+	busy  chan struct{} // a token for each data part under way
 }
 
 // operation answers one op. What it returns as an error is told as Java's exception.
@@ -76,7 +81,13 @@ func New(tree *namespace.Tree, names Names, st store.Store, o Options) *Server {
 	if o.ListLimit == 0 {
 		o.ListLimit = 1000
 	}
-	return &Server{tree: tree, names: names, store: st, o: o, ops: operations()}
+	if o.Transfers == 0 {
+		o.Transfers = 1024
+	}
+	if o.Idle == 0 {
+		o.Idle = time.Minute
+	}
+	return &Server{tree: tree, names: names, store: st, o: o, ops: operations(), busy: make(chan struct{}, o.Transfers)}
 }
 
 // prefix of all paths.
@@ -158,6 +169,16 @@ func (c *call) run() (err error) {
 	if err := c.checkPath(); err != nil {
 		return err
 	}
+	if !c.data {
+		return do(c)
+	}
+	select {
+	case c.busy <- struct{}{}:
+		defer func() { <-c.busy }()
+	case <-c.r.Context().Done():
+		return c.r.Context().Err()
+	}
+	c.w, c.r.Body = c.patient()
 	return do(c)
 }
 

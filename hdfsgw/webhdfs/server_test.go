@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -12,6 +13,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 // send follows the redirect of a CREATE or APPEND as clients do.
@@ -205,6 +207,46 @@ func TestIsUser(t *testing.T) {
 	for _, name := range names {
 		if got := name != "" && isUser(name); got != domain.MatchString(name) {
 			t.Errorf("%q: %v", name, got)
+		}
+	}
+}
+
+// TestSlowBodies has clients that stop sending, and that stop taking; both are cut off, and others are served.
+func TestSlowBodies(t *testing.T) {
+	s := newServer(t, Options{Idle: 500 * time.Millisecond, Transfers: 2})
+	h := s.Config.Handler.(*Server)
+	target := prefix + "/f?op=CREATE&overwrite=true&user.name=root&namenoderpcaddress=x"
+	for range 4 { // more than are served at once
+		conn, err := net.Dial("tcp", s.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		fmt.Fprintf(conn, "PUT %s HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nonly this", target)
+		if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := io.ReadAll(conn)
+		if err != nil || !bytes.Contains(answer, []byte("403 Forbidden")) {
+			t.Errorf("%q, %v", answer, err)
+		}
+	}
+	data := strings.Repeat("0123456789abcdef", 1<<20)
+	if status, body := send(t, s, "PUT", prefix+"/f?op=CREATE&overwrite=true&user.name=root",
+		strings.NewReader(data)); status != 201 {
+		t.Fatal(status, body)
+	}
+	for range 2 {
+		conn, err := net.Dial("tcp", s.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		fmt.Fprintf(conn, "GET %s/f?op=OPEN&user.name=root&namenoderpcaddress=x HTTP/1.1\r\nHost: x\r\n\r\n", prefix)
+	}
+	for range h.o.Transfers { // these wait until the others are cut off
+		if fetch(t, s, "/f", "") != data {
+			t.Error("other bytes came back")
 		}
 	}
 }
