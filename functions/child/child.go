@@ -99,6 +99,11 @@ func (m *Mapper) MapBatch(lines []byte, out functions.Emitter) (records int64, e
 		m.batch.Lines(lines[:n])
 		count := functions.CountLines(lines[:n])
 		records, m.handed = records+count, m.handed+count
+		if lines[n-1] != '\n' { // the last line of a file: what follows is not its end
+			if err := m.sendBatch(out); err != nil {
+				return records, err
+			}
+		}
 		lines = lines[n:]
 	}
 	return records, nil

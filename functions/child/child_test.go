@@ -96,10 +96,12 @@ func TestMapLines(t *testing.T) {
 			if n != 3 {
 				t.Errorf("%d lines, want 3", n)
 			}
-			_, err = m.MapBatch(run("c a"), out)
-			check(t, err)
+			for _, unfinished := range []string{"c a", "d", "d\n"} { // a file ends without an end of line, the next begins
+				_, err = m.MapBatch(run(unfinished), out)
+				check(t, err)
+			}
 			check(t, m.Cleanup(out))
-			if diff := cmp.Diff(map[string]int64{"a": 3, "b": 2, "c": 1}, out.sums); diff != "" {
+			if diff := cmp.Diff(map[string]int64{"a": 3, "b": 2, "c": 1, "d": 2}, out.sums); diff != "" {
 				t.Errorf("%s (-want +got):\n%s", function, diff)
 			}
 		}
