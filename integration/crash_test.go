@@ -183,7 +183,7 @@ func (w *watched) until(fits func(event) bool) event {
 	for {
 		e, ok := w.next()
 		if !ok {
-			w.t.Fatalf("the run ended too early: %v\n%s", w.cmd.Wait(), w.stderr.String())
+			w.t.Fatalf("the run ended too early: %v, %s %s\n%s", w.cmd.Wait(), w.last.State, w.last.Message, w.stderr.String())
 		}
 		if fits(e) {
 			return e
@@ -206,7 +206,7 @@ func (w *watched) end() event {
 		}
 	}
 	if err := w.cmd.Wait(); err != nil || w.last.State != scheduler.JobSucceeded {
-		w.t.Fatalf("the job ended %s: %v\n%s", w.last.State, err, w.stderr.String())
+		w.t.Fatalf("the job ended %s %s: %v\n%s", w.last.State, w.last.Message, err, w.stderr.String())
 	}
 	return w.last
 }
