@@ -65,9 +65,10 @@ func (o *runOptions) AddFlags(flags *pflag.FlagSet) {
 func newRun(p *program) *cobra.Command {
 	var o runOptions
 	cmd := verb{
-		use:  "run JOB.yaml | NAME | ./binary [flags]",
+		use:  "run JOB.yaml | - | NAME | ./binary [flags]",
 		does: "Runs a job and waits for it.",
 		more: "JOB.yaml is a specification (`runner help spec`); a flag wins over its key. It may have several jobs.\n" +
+			"- reads it from standard input.\n" +
 			"NAME is a job that comes with the program:\n" + builtinJobs() +
 			"or trains and applies models (docs/guagua.md has their parameters):\n" + builtinPrograms() +
 			"./binary is a program of yours that calls functions.Main.\n" +

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -24,7 +25,7 @@ import (
 // specsOf tells the forms of what to run apart by how they are written. Only a file can have several jobs.
 func specsOf(ctx context.Context, what, function string) ([]spec.Spec, error) {
 	switch ext := filepath.Ext(what); {
-	case ext == ".yaml" || ext == ".yml":
+	case ext == ".yaml" || ext == ".yml" || what == stdin:
 		return specsOfFile(what)
 	case strings.ContainsRune(what, filepath.Separator):
 		s, err := specOfBinary(ctx, what, function)
@@ -90,19 +91,29 @@ func unknownJob(what string) error {
 // maxSpec bounds a specification, in bytes.
 const maxSpec = 1 << 20
 
+// stdin is what people write for a specification that comes by standard input.
+const stdin = "-"
+
 func specsOfFile(file string) ([]spec.Spec, error) {
-	info, err := os.Stat(file)
-	if err == nil && info.Size() > maxSpec {
-		return nil, say.Errorf(errs.Invalid, "%s is longer than any specification", file)
+	in, name := os.Stdin, "standard input"
+	if file != stdin {
+		var err error
+		if in, err = os.Open(file); errors.Is(err, fs.ErrNotExist) {
+			return nil, say.Errorf(errs.Invalid, "there is no file %s", file)
+		} else if err != nil {
+			return nil, say.Errorf(errs.Invalid, "%s cannot be read: %s", file, errs.Cause(err))
+		}
+		defer in.Close() // nothing was written
+		name = file
 	}
-	text, err := os.ReadFile(file)
+	text, err := io.ReadAll(io.LimitReader(in, maxSpec+1)) // one more tells a longer one
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, say.Errorf(errs.Invalid, "there is no file %s", file)
 	case err != nil:
-		return nil, say.Errorf(errs.Invalid, "%s cannot be read: %s", file, errs.Cause(err))
+		return nil, say.Errorf(errs.Invalid, "%s cannot be read: %s", name, errs.Cause(err))
+	case len(text) > maxSpec:
+		return nil, say.Errorf(errs.Invalid, "%s is longer than any specification", name)
 	}
-	specs, err := spec.Parse(file, text)
+	specs, err := spec.Parse(name, text)
 	if len(specs) == 1 && specs[0].Name == "" {
 		specs[0].Name = baseName(file)
 	}

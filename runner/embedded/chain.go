@@ -177,6 +177,11 @@ func (h *Home) Begin(ctx context.Context, c Chain, place int) (job scheduler.Job
 	if err != nil {
 		return scheduler.Job{}, false, err
 	}
+	if tries > 0 && last.State.Final() { // and perhaps its supervisor was killed before it could clean up
+		if err := h.tidy(ctx, last.Job); err != nil {
+			return scheduler.Job{}, false, err
+		}
+	}
 	if tries > 0 && (last.State == scheduler.JobSucceeded || !last.State.Final()) {
 		job, err := h.Jobs().Get(ctx, last.Job)
 		return job, last.State == scheduler.JobSucceeded, err

@@ -67,6 +67,15 @@ func (h *Home) forget(ctx context.Context, id scheduler.JobID) error {
 		h.Coord.Sweep(ctx, "job/"+string(id)+"/"))
 }
 
+// tidy forgets a job that is over and that nobody supervises.
+func (h *Home) tidy(ctx context.Context, id scheduler.JobID) error {
+	lease, err := h.hold(ctx, id, patience)
+	if err != nil {
+		return err
+	}
+	return errors.Join(h.forget(ctx, id), lease.Release(ctx))
+}
+
 // supervisor is one session of one job.
 type supervisor struct {
 	home    *Home
