@@ -229,7 +229,7 @@ func (s *Server) flush(ctx context.Context, u *upload) error {
 		names, err := s.names(ctx)
 		if err == nil {
 			_, err = names.Do(ctx, namespace.Request{Op: namespace.OpAddBlocks, Caller: u.ticket.Caller,
-				Path: u.ticket.Path, Holder: u.ticket.Holder, Blocks: blocks})
+				Path: u.ticket.Path, Holder: u.ticket.Holder, File: u.ticket.File, Blocks: blocks})
 		}
 		return err
 	})

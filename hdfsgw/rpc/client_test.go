@@ -2,10 +2,11 @@ package rpc
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"io/fs"
-	"os"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -224,12 +225,77 @@ func TestSnapshots(t *testing.T) {
 	}
 }
 
-func TestStandbyIsTold(t *testing.T) {
+// TestAWriterFollowsItsFile moves a file while it is written.
+func TestAWriterFollowsItsFile(t *testing.T) {
 	c := newCluster(t, Options{})
 	cl := c.client(t, "root")
-	c.standby.Store(true)
-	_, err := cl.Stat("/")
-	if err == nil || errors.Is(err, os.ErrNotExist) {
-		t.Error(err)
+	if err := cl.Mkdir("/old", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	f, err := cl.CreateFile("/old/f", 1, 1<<20, 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := text(3 << 20)
+	_, err = f.Write(data[:1<<20])
+	err = errors.Join(err, cl.Rename("/old", "/new"), cl.Mkdir("/old", 0o755))
+	write(t, cl, "/old/f", []byte("another"))
+	if err == nil {
+		_, err = f.Write(data[1<<20:])
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(read(t, cl, "/new/f"), data) || string(read(t, cl, "/old/f")) != "another" {
+		t.Error("the bytes went elsewhere")
+	}
+}
+
+// TestAClientGoesToTheLeader connects to a gateway that stands by, and to one that leads.
+func TestAClientGoesToTheLeader(t *testing.T) {
+	c := newCluster(t, Options{})
+	standby, leader := c.serve(t, true), c.serve(t, false)
+	cl, err := hdfs.NewClient(hdfs.ClientOptions{Addresses: []string{standby, leader}, User: "root"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	write(t, cl, "/f", []byte("hello"))
+	if string(read(t, cl, "/f")) != "hello" {
+		t.Error("other bytes")
+	}
+}
+
+// TestNoBytesAreLostInSilence ends a file at another gateway than the one that has its last bytes, as if the first had
+// died after it acknowledged them.
+func TestNoBytesAreLostInSilence(t *testing.T) {
+	c := newCluster(t, Options{})
+	one, two := c.serve(t, false), c.serve(t, false)
+	var first net.Conn
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		nc, err := new(net.Dialer).DialContext(ctx, network, address)
+		if first == nil {
+			first = nc
+		}
+		return nc, err
+	}
+	cl, err := hdfs.NewClient(hdfs.ClientOptions{Addresses: []string{one, two}, User: "root", NamenodeDialFunc: dial})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	f, err := cl.CreateFile("/f", 1, 1<<20, 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write(text(100_000)); err != nil {
+		t.Fatal(err)
+	}
+	first.Close()
+	if err := f.Close(); err == nil || !strings.Contains(err.Error(), "java.io.IOException") {
+		t.Errorf("it was closed without its bytes: %v", err)
+	}
+	if s, err := cl.Stat("/f"); err != nil || s.Size() != 0 {
+		t.Error(s, err)
 	}
 }

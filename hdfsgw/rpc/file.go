@@ -68,18 +68,18 @@ func (c *call) append(q *hadoop.AppendRequest) (proto.Message, error) {
 	return &hadoop.AppendResponse{Stat: c.opened(q.GetSrc(), result, r)}, nil
 }
 
-// writing returns the file that a call is about, which the client must have open.
-func (c *call) writing(text, holder string) (string, namespace.Status, error) {
+// writing returns the file that a call is about, which the client must have open. id is 0 or the file's.
+func (c *call) writing(text, holder string, id uint64) (string, namespace.Status, error) {
 	p, err := path(text)
 	if err != nil {
 		return p, namespace.Status{}, err
 	}
-	s, err := c.names.OpenFor(c.who, p, holder)
+	s, err := c.names.OpenFor(c.who, p, holder, id)
 	return p, s, err
 }
 
 func (c *call) addBlock(q *hadoop.AddBlockRequest) (proto.Message, error) {
-	p, s, err := c.writing(q.GetSrc(), q.GetClientName())
+	p, s, err := c.writing(q.GetSrc(), q.GetClientName(), q.GetFileId())
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +104,8 @@ func (c *call) addBlock(q *hadoop.AddBlockRequest) (proto.Message, error) {
 }
 
 func (c *call) addBlocks(p string, w datatransfer.Writer, blocks []namespace.Block) namespace.Request {
-	return namespace.Request{Op: namespace.OpAddBlocks, Caller: c.who, Path: p, Holder: w.Holder, Blocks: blocks}
+	return namespace.Request{Op: namespace.OpAddBlocks, Caller: c.who, Path: p, Holder: w.Holder,
+		File: w.File, Blocks: blocks}
 }
 
 // newBlock describes a block that begins at an offset, with the ticket to write it.
@@ -121,13 +122,13 @@ func (c *call) complete(q *hadoop.CompleteRequest) (proto.Message, error) {
 	if _, err, known := c.names.Outcome(c.operation()); known {
 		return done, err
 	}
-	p, s, err := c.writing(q.GetSrc(), q.GetClientName())
+	p, s, err := c.writing(q.GetSrc(), q.GetClientName(), q.GetFileId())
 	if err != nil {
 		return nil, err
 	}
 	w := datatransfer.Writer{File: s.ID, Holder: q.GetClientName()}
 	err = c.data.Settle(c.ctx, w, true, func(blocks []namespace.Block) error {
-		s, err := c.names.OpenFor(c.who, p, w.Holder) // it may have got blocks while we waited
+		s, err := c.names.OpenFor(c.who, p, w.Holder, w.File) // it may have got blocks while we waited
 		if err != nil {
 			return err
 		}
@@ -149,7 +150,7 @@ func (c *call) complete(q *hadoop.CompleteRequest) (proto.Message, error) {
 
 // fsync enters in the namespace what was written.
 func (c *call) fsync(q *hadoop.FsyncRequest) (proto.Message, error) {
-	_, s, err := c.writing(q.GetSrc(), q.GetClient())
+	_, s, err := c.writing(q.GetSrc(), q.GetClient(), q.GetFileId())
 	if err == nil {
 		err = c.data.Flush(c.ctx, s.ID)
 	}
@@ -158,7 +159,7 @@ func (c *call) fsync(q *hadoop.FsyncRequest) (proto.Message, error) {
 
 // abandonBlock is called for a block that no data node took, so there is nothing to undo.
 func (c *call) abandonBlock(q *hadoop.AbandonBlockRequest) (proto.Message, error) {
-	_, _, err := c.writing(q.GetSrc(), q.GetHolder())
+	_, _, err := c.writing(q.GetSrc(), q.GetHolder(), q.GetFileId())
 	return &hadoop.Empty{}, err
 }
 

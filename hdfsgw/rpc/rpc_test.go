@@ -4,13 +4,13 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"sync/atomic"
 	"testing"
 
 	"github.com/colinmarc/hdfs/v2"
 
 	"github.com/seed3322913c/runner/hdfsgw/namespace"
 	"github.com/seed3322913c/runner/infra/journal"
+	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/infra/store/mem"
 )
 
@@ -18,42 +18,51 @@ import (
 type cluster struct {
 	address string
 	tree    *namespace.Tree
-	standby atomic.Bool
+	service *namespace.Service
+	store   store.Store
+	o       Options
 }
 
 func newCluster(t testing.TB, o Options) *cluster {
 	t.Helper()
-	st := mem.New()
-	c := &cluster{tree: namespace.New(namespace.Options{})}
-	leader, err := journal.Lead(t.Context(), st, "namespace", c.tree, journal.Options{})
+	c := &cluster{tree: namespace.New(namespace.Options{}), store: mem.New(), o: o}
+	leader, err := journal.Lead(t.Context(), c.store, "namespace", c.tree, journal.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	service := namespace.NewService(c.tree, leader, nil)
+	t.Cleanup(func() {
+		if err := leader.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	c.service = namespace.NewService(c.tree, leader, nil)
+	c.address = c.serve(t, false)
+	return c
+}
+
+// serve starts another server of the cluster, and returns its address.
+func (c *cluster) serve(t testing.TB, standby bool) string {
+	t.Helper()
 	names := func(context.Context) (*namespace.Service, error) {
-		if c.standby.Load() {
+		if standby {
 			return nil, namespace.Refuse(namespace.Standby, "not here")
 		}
-		return service, nil
+		return c.service, nil
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.address = l.Addr().String()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- New(st, names, o).Serve(ctx, l) }()
+	go func() { done <- New(c.store, names, c.o).Serve(ctx, l) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-		if err := leader.Close(); err != nil {
-			t.Error(err)
-		}
 	})
-	return c
+	return l.Addr().String()
 }
 
 // client connects the Go client.

@@ -1090,9 +1090,15 @@ type AbandonBlockRequest struct {
 	Block         *ExtendedBlock         `protobuf:"bytes,1,req,name=block" json:"block,omitempty"`
 	Src           *string                `protobuf:"bytes,2,req,name=src" json:"src,omitempty"`
 	Holder        *string                `protobuf:"bytes,3,req,name=holder" json:"holder,omitempty"`
+	FileId        *uint64                `protobuf:"varint,4,opt,name=file_id,json=fileId,def=0" json:"file_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
+
+// Default values for AbandonBlockRequest fields.
+const (
+	Default_AbandonBlockRequest_FileId = uint64(0)
+)
 
 func (x *AbandonBlockRequest) Reset() {
 	*x = AbandonBlockRequest{}
@@ -1143,6 +1149,13 @@ func (x *AbandonBlockRequest) GetHolder() string {
 		return *x.Holder
 	}
 	return ""
+}
+
+func (x *AbandonBlockRequest) GetFileId() uint64 {
+	if x != nil && x.FileId != nil {
+		return *x.FileId
+	}
+	return Default_AbandonBlockRequest_FileId
 }
 
 type AddBlockRequest struct {
@@ -2972,9 +2985,15 @@ type FsyncRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Src           *string                `protobuf:"bytes,1,req,name=src" json:"src,omitempty"`
 	Client        *string                `protobuf:"bytes,2,req,name=client" json:"client,omitempty"`
+	FileId        *uint64                `protobuf:"varint,4,opt,name=file_id,json=fileId,def=0" json:"file_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
+
+// Default values for FsyncRequest fields.
+const (
+	Default_FsyncRequest_FileId = uint64(0)
+)
 
 func (x *FsyncRequest) Reset() {
 	*x = FsyncRequest{}
@@ -3018,6 +3037,13 @@ func (x *FsyncRequest) GetClient() string {
 		return *x.Client
 	}
 	return ""
+}
+
+func (x *FsyncRequest) GetFileId() uint64 {
+	if x != nil && x.FileId != nil {
+		return *x.FileId
+	}
+	return Default_FsyncRequest_FileId
 }
 
 type SetTimesRequest struct {
@@ -4017,11 +4043,12 @@ const file_hdfsgw_rpc_hadoop_namenode_proto_rawDesc = "" +
 	"\x03src\x18\x01 \x02(\tR\x03src\x12\x1b\n" +
 	"\tuser_name\x18\x02 \x01(\tR\buserName\x12\x1d\n" +
 	"\n" +
-	"group_name\x18\x03 \x01(\tR\tgroupName\"s\n" +
+	"group_name\x18\x03 \x01(\tR\tgroupName\"\x8f\x01\n" +
 	"\x13AbandonBlockRequest\x122\n" +
 	"\x05block\x18\x01 \x02(\v2\x1c.runner.hadoop.ExtendedBlockR\x05block\x12\x10\n" +
 	"\x03src\x18\x02 \x02(\tR\x03src\x12\x16\n" +
-	"\x06holder\x18\x03 \x02(\tR\x06holder\"\x9a\x01\n" +
+	"\x06holder\x18\x03 \x02(\tR\x06holder\x12\x1a\n" +
+	"\afile_id\x18\x04 \x01(\x04:\x010R\x06fileId\"\x9a\x01\n" +
 	"\x0fAddBlockRequest\x12\x10\n" +
 	"\x03src\x18\x01 \x02(\tR\x03src\x12\x1f\n" +
 	"\vclient_name\x18\x02 \x02(\tR\n" +
@@ -4154,10 +4181,11 @@ const file_hdfsgw_rpc_hadoop_namenode_proto_rawDesc = "" +
 	"\x04path\x18\x01 \x02(\tR\x04path\x12'\n" +
 	"\x0fnamespace_quota\x18\x02 \x02(\x04R\x0enamespaceQuota\x12.\n" +
 	"\x13storage_space_quota\x18\x03 \x02(\x04R\x11storageSpaceQuota\x12=\n" +
-	"\fstorage_type\x18\x04 \x01(\x0e2\x1a.runner.hadoop.StorageTypeR\vstorageType\"8\n" +
+	"\fstorage_type\x18\x04 \x01(\x0e2\x1a.runner.hadoop.StorageTypeR\vstorageType\"T\n" +
 	"\fFsyncRequest\x12\x10\n" +
 	"\x03src\x18\x01 \x02(\tR\x03src\x12\x16\n" +
-	"\x06client\x18\x02 \x02(\tR\x06client\"O\n" +
+	"\x06client\x18\x02 \x02(\tR\x06client\x12\x1a\n" +
+	"\afile_id\x18\x04 \x01(\x04:\x010R\x06fileId\"O\n" +
 	"\x0fSetTimesRequest\x12\x10\n" +
 	"\x03src\x18\x01 \x02(\tR\x03src\x12\x14\n" +
 	"\x05mtime\x18\x02 \x02(\x04R\x05mtime\x12\x14\n" +
