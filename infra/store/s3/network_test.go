@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
@@ -281,6 +282,41 @@ func TestBrokenOff(t *testing.T) {
 		}
 		if begin, end := r.Bounds(int64(len(data))); !bytes.Equal(got, data[begin:end]) {
 			t.Errorf("range %+v: %d bytes, not what they should be", r, len(got))
+		}
+	}
+}
+
+// TestReadsAheadForThoseWhoReadOn holds that a look at a few bytes costs one request, and that whoever reads on gets
+// ranges ahead.
+func TestReadsAheadForThoseWhoReadOn(t *testing.T) {
+	srv := s3test.Start(t)
+	conf := srv.Config(srv.NewBucket(t))
+	conf.ReadSize = 100_000
+	put(t, open(t, conf), "a", storetest.Pattern(1_000_000, 1))
+	var answers atomic.Int32
+	conf.NoProbe = true
+	conf.Endpoint = tamper(t, srv, func(body []byte) []byte {
+		answers.Add(1)
+		return body
+	})
+	st := open(t, conf)
+	for _, c := range []struct {
+		read     int64
+		min, max int32
+	}{{100, 1, 1}, {50_000, 1, 2}, {150_000, 2, 4}, {1_000_000, 10, 10}} {
+		answers.Store(0)
+		rd, err := st.Open(t.Context(), "a", store.Range{Length: 1_000_000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.CopyN(io.Discard, iotest.OneByteReader(rd), c.read); err != nil {
+			t.Error(err)
+		}
+		if err := rd.Close(); err != nil {
+			t.Error(err)
+		}
+		if n := answers.Load(); n < c.min || n > c.max {
+			t.Errorf("%d bytes took %d requests", c.read, n)
 		}
 	}
 }

@@ -32,7 +32,10 @@ func encodeCRC(sum uint32) *string {
 // Open implements store.Store. It makes the first request; further ones start with the first Read.
 //
 //	first response    |=========|                           read as it streams in
-//	ranges ahead                 |=====|=====|=====|        Config.Parallel of ReadSize, in buffers that are used again
+//	ranges ahead                 |=====|=====|=====|        of ReadSize, in buffers that are used again
+//
+// Nothing is read ahead for who looks at a few bytes and goes elsewhere: the first range is fetched when an eighth of
+// one was read, and as many more as were read to their ends double that, up to Config.Parallel.
 func (s *Store) Open(ctx context.Context, name store.Name, r store.Range) (io.ReadCloser, error) {
 	const op = "s3.Open"
 	if err := cmp.Or(name.Check(), r.Check(name)); err != nil {
@@ -79,6 +82,8 @@ type reader struct {
 	left   int64                         // bytes of it to be read
 	ahead  []*fetch                      // ranges that come next, in order
 	next   int64                         // where the range after them begins
+	read   int64                         // bytes delivered
+	window int                           // how many ranges may be ahead
 	end    int64                         // where reading ends
 	sum    uint32                        // CRC32C of what was delivered
 	want   string                        // what it must be at the end, "" if the server did not say
@@ -206,7 +211,10 @@ func (r *reader) Read(p []byte) (n int, err error) {
 	if r.err != nil || len(p) == 0 {
 		return 0, r.err
 	}
-	for len(r.ahead) < r.s.conf.Parallel && r.next < r.end {
+	if r.window == 0 && (r.left == 0 || r.read >= r.s.conf.ReadSize/8) {
+		r.window = 1
+	}
+	for len(r.ahead) < r.window && r.next < r.end {
 		end := min(r.next+r.s.conf.ReadSize, r.end)
 		r.ahead = append(r.ahead, r.fetch(r.next, end))
 		r.next = end
@@ -223,6 +231,7 @@ func (r *reader) Read(p []byte) (n int, err error) {
 		}
 	}
 	r.sum = crc32.Update(r.sum, castagnoli, p[:n])
+	r.read += int64(n)
 	if n > 0 {
 		return n, nil
 	}
@@ -254,6 +263,7 @@ func (r *reader) readAhead(p []byte) (int, error) {
 	if f.data = f.data[n:]; len(f.data) == 0 {
 		r.s.ranges.Put(f.buf)
 		r.ahead = r.ahead[1:]
+		r.window = min(2*r.window, r.s.conf.Parallel)
 	}
 	return n, nil
 }
