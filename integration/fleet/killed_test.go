@@ -6,6 +6,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	nomadapi "github.com/hashicorp/nomad/api"
 
@@ -32,29 +33,38 @@ func (tr *trial) kill(verb string) cluster.Process {
 	return p
 }
 
-// survive runs a job, lets something happen in the middle of it, and checks that its answer is right.
-func survive(t *testing.T, happen func(tr *trial)) (before, after event) {
+// survive runs a job, lets something happen in the middle of it, and checks that its answer is right and that nothing is
+// left when what was lost is there again.
+func survive(t *testing.T, happen func(tr *trial), mend func() error) (before, after event) {
 	tr := newTrial(t)
 	w := tr.start("run", "crash.yaml")
 	before = w.progressed(3 + tr.chance.IntN(12))
+	begun := time.Now()
 	happen(tr)
 	after = w.end()
-	tr.check(after)
+	t.Logf("it took %v more", time.Since(begun))
+	tr.check()
+	tr.must(mend())
+	ready(t)
+	tr.nothingLeft(after.Job)
 	return before, after
 }
 
+// nothing is to be mended when Nomad does it.
+func nothing() error { return nil }
+
 func TestExecutorKilled(t *testing.T) {
-	survive(t, func(tr *trial) { tr.kill("executor") })
+	survive(t, func(tr *trial) { tr.kill("executor") }, nothing)
 }
 
 // TestNodeKilled ends what serves map output; it is started again, and what it served is still there.
 func TestNodeKilled(t *testing.T) {
-	survive(t, func(tr *trial) { tr.kill("node") })
+	survive(t, func(tr *trial) { tr.kill("node") }, nothing)
 }
 
 // TestMasterKilled ends the application master; its successor keeps what was finished.
 func TestMasterKilled(t *testing.T) {
-	before, after := survive(t, func(tr *trial) { tr.kill("am") })
+	before, after := survive(t, func(tr *trial) { tr.kill("am") }, nothing)
 	if after.Masters != 2 {
 		t.Errorf("%d application masters, not 2", after.Masters)
 	}
@@ -71,8 +81,7 @@ func TestAgentKilled(t *testing.T) {
 		machine := tr.kill("executor").Machine
 		tr.must(tr.cluster.Kill("nomad-" + machine))
 		tr.must(tr.cluster.StartNomad(machine))
-	})
-	ready(t)
+	}, nothing)
 }
 
 // TestMachineLost ends everything on a machine at once. Its executors and its map output are replaced.
@@ -86,11 +95,7 @@ func TestMachineLost(t *testing.T) {
 		}
 		tr.t.Log("lose ", lost)
 		tr.must(tr.cluster.KillMachine(lost))
-	})
-	if err := site.cluster.StartMachine(lost); err != nil {
-		t.Fatal(err)
-	}
-	ready(t)
+	}, func() error { return site.cluster.StartMachine(lost) })
 }
 
 // TestMachineDrained takes a machine out of service, as before it is given back.
@@ -112,10 +117,10 @@ func TestMachineDrained(t *testing.T) {
 		}
 		_, err = nomad.Nodes().UpdateDrain(id, &nomadapi.DrainSpec{Deadline: -1, IgnoreSystemJobs: true}, false, nil)
 		tr.must(err)
+	}, func() error {
+		_, err := nomad.Nodes().UpdateDrain(id, nil, true, nil)
+		return err
 	})
-	if _, err := nomad.Nodes().UpdateDrain(id, nil, true, nil); err != nil {
-		t.Fatal(err)
-	}
 }
 
 func TestConsulLeaderKilled(t *testing.T) {
@@ -147,11 +152,7 @@ func loseLeader(t *testing.T, server string, leader func() (string, error), star
 		}
 		tr.t.Log("kill ", server, machine)
 		tr.must(tr.cluster.Kill(server + machine))
-	})
-	if err := start(machine); err != nil {
-		t.Fatal(err)
-	}
-	ready(t)
+	}, func() error { return start(machine) })
 }
 
 func (tr *trial) must(err error) {

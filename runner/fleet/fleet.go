@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/cenkalti/backoff/v4"
 	consulapi "github.com/hashicorp/consul/api"
 	nomadapi "github.com/hashicorp/nomad/api"
 
@@ -181,7 +182,7 @@ func (f *Fleet) clear(ctx context.Context, id scheduler.JobID) error {
 // killed, unless it is past the point of no return. Should this process die, the job goes on.
 func (f *Fleet) Supervise(ctx context.Context, job scheduler.Job, o embedded.Options) (am.Report, error) {
 	work := context.WithoutCancel(ctx)
-	if err := f.Submit(work, job); err != nil {
+	if err := patiently(func() error { return f.Submit(work, job) }); err != nil {
 		return am.Report{}, err
 	}
 	if o.Ready != nil {
@@ -191,10 +192,25 @@ func (f *Fleet) Supervise(ctx context.Context, job scheduler.Job, o embedded.Opt
 	if err != nil {
 		return report, err
 	}
-	if err := f.forget(work, job.ID); err != nil && o.Say != nil { // which does not change what the job has done
+	if err := patiently(func() error { return f.forget(work, job.ID) }); err != nil && o.Say != nil { // which does not change what the job has done
 		o.Say("Not all that the job has left could be removed: " + say.Sentence(err))
 	}
 	return report, nil
+}
+
+// election is how long a server's leader may take to be replaced.
+const election = 30 * time.Second
+
+// patiently repeats what fails for a passing reason, as everything does while Nomad or Consul elect a leader.
+func patiently(do func() error) error {
+	return backoff.Retry(func() error {
+		err := do()
+		if err != nil && !errs.Retryable(err) {
+			return backoff.Permanent(err)
+		}
+		return err
+	}, backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
+		backoff.WithMaxInterval(2*time.Second), backoff.WithMaxElapsedTime(election)))
 }
 
 // forget removes what a job that is over leaves in Nomad and Consul, but for its record, and for the grant that lets
