@@ -10,6 +10,13 @@ import (
 type Package struct {
 	Protocol  int           `json:"protocol"` // the version of the protocol that it speaks: see package wire
 	Functions []Description `json:"functions"`
+	Programs  []Program     `json:"programs,omitempty"` // of a binary for iterative jobs
+}
+
+// Program is what a binary says about one of its programs of a master and workers.
+type Program struct {
+	Name      string `json:"name"`
+	Reduction uint8  `json:"reduction"` // how worker results become one: a guagua.Reduction
 }
 
 // Description is what a binary says about one of its functions. The references are what belongs into a job's

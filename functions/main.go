@@ -50,7 +50,7 @@ func run(mode string, fns []Function) int {
 
 // serveStandard is a conversation over standard input and output.
 func serveStandard(fns []Raw) error {
-	in, out, err := takeStandard()
+	in, out, err := TakeStandard()
 	if err != nil {
 		return errs.E("functions.Main", errs.Other, nil, err)
 	}

@@ -6,9 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// takeStandard takes standard input and output away from the user's code: what it prints goes to standard error, which
+// TakeStandard takes standard input and output away from the user's code: what it prints goes to standard error, which
 // is the log, and what it reads is empty.
-func takeStandard() (in, out *os.File, err error) {
+func TakeStandard() (in, out *os.File, err error) {
 	const firstFree = 3
 	inFD, err := unix.FcntlInt(uintptr(unix.Stdin), unix.F_DUPFD_CLOEXEC, firstFree)
 	if err != nil {

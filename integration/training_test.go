@@ -331,3 +331,33 @@ func trainsOnS3(t *testing.T, st store.Store, bucket string, run func(code int, 
 		t.Error(text)
 	}
 }
+
+// TestTrainingExample builds a program of masters and workers as its users do, runs it, and kills what it can.
+func TestTrainingExample(t *testing.T) {
+	tr := &trial{t: t, dir: t.TempDir(), chance: seed(t)}
+	tr.home = filepath.Join(tr.dir, "home")
+	if err := embeddedtest.Build(tr.dir, map[string]string{"median": "../guagua/examples/median"}); err != nil {
+		t.Fatal(err)
+	}
+	var numbers strings.Builder
+	for _, n := range tr.chance.Perm(1001) {
+		fmt.Fprintln(&numbers, n)
+	}
+	if err := os.WriteFile(filepath.Join(tr.dir, "numbers.csv"), []byte(numbers.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w := tr.start("run", "./median", "--input", "numbers.csv", "--set", "workers=2", "--output", "out")
+	c := w.gather(3)
+	tr.killContainer(c.at[scheduler.TaskID{Stage: "master"}])
+	w.end()
+	if text, err := os.ReadFile(filepath.Join(tr.dir, "out", "median.txt")); err != nil || string(text) != "500\n" {
+		t.Errorf("the median of 0 to 1000 is %q, %v", text, err)
+	}
+	if left := embeddedtest.Leftovers(tr.home); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+	out, err := tr.command("run", "./median", "--function", "mean", "--input", "numbers.csv", "--output", "o").CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "which program of ./median? Say --function median") {
+		t.Errorf("%v: %s", err, out)
+	}
+}

@@ -112,7 +112,7 @@ func (p *program) am(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	engine, err := newEngine(r)
+	engine, err := newEngine(ctx, r)
 	if err != nil {
 		return err
 	}

@@ -35,32 +35,43 @@ func checkJob(ctx context.Context, job scheduler.Job, resolve store.Resolve, mad
 		if slices.ContainsFunc(job.Input, made) {
 			return nil // it is checked when it starts, as all jobs are
 		}
-		return engine.New(job, nil, training.Surroundings(job, resolve), slotsOf(job)).Check(ctx)
+		with, err := training.Surroundings(ctx, job, resolve)
+		if err != nil {
+			return err
+		}
+		return engine.New(job, nil, with, slotsOf(job)).Check(ctx)
 	}
 	return noEngine(job)
 }
 
 // newEngine returns the half of an engine that works in the application master.
-func newEngine(r role) (scheduler.Engine, error) {
+func newEngine(ctx context.Context, r role) (scheduler.Engine, error) {
 	resolve := newResolver("")
 	switch r.job.Kind {
 	case mapreduce.Kind:
 		return mapreduce.NewEngine(r.job, r.home.Store, resolve, mapreduce.EngineOptions{Slots: slotsOf(r.job)}), nil
 	case engine.Kind:
-		return engine.New(r.job, r.home.Store, training.Surroundings(r.job, resolve), slotsOf(r.job)), nil
+		with, err := training.Surroundings(ctx, r.job, resolve)
+		if err != nil {
+			return nil, err
+		}
+		return engine.New(r.job, r.home.Store, with, slotsOf(r.job)), nil
 	}
 	return nil, noEngine(r.job)
 }
 
 // newBody returns the half of an engine that works in executors, and what ends it.
-func newBody(r role) (body scheduler.Body, end func(), err error) {
+func newBody(ctx context.Context, r role) (body scheduler.Body, end func(), err error) {
 	resolve := newResolver("")
 	switch r.job.Kind {
 	case mapreduce.Kind:
 		b := mapreduce.NewBody(resolve, mapreduce.BodyOptions{Store: r.home.Store})
 		return telling{b}, b.Close, nil
 	case engine.Kind:
-		with := training.Surroundings(r.job, resolve)
+		with, err := training.Surroundings(ctx, r.job, resolve)
+		if err != nil {
+			return nil, nil, err
+		}
 		return telling{engine.NewBody(r.home.Store, r.home.Coord, with, engine.BodyOptions{})}, func() {}, nil
 	}
 	return nil, nil, noEngine(r.job)

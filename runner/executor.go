@@ -26,7 +26,7 @@ func (p *program) executor(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	body, end, err := newBody(r)
+	body, end, err := newBody(ctx, r)
 	if err != nil {
 		return err
 	}

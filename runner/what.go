@@ -138,6 +138,9 @@ func specOfBinary(ctx context.Context, path, function string) (spec.Spec, error)
 	if err != nil {
 		return spec.Spec{}, err
 	}
+	if len(pkg.Programs) > 0 {
+		return specOfProgram(pkg.Programs, path, function)
+	}
 	f, err := pkg.Find(function)
 	if err != nil {
 		return spec.Spec{}, err
@@ -145,4 +148,23 @@ func specOfBinary(ctx context.Context, path, function string) (spec.Spec, error)
 	s := spec.Spec{Name: filepath.Base(path), Package: path}
 	s.MapReduce.Mapper, s.MapReduce.Combiner, s.MapReduce.Reducer = f.Mapper, f.Combiner, f.Reducer
 	return s, nil
+}
+
+// specOfProgram is the job of a binary with masters and workers: the named program, or the only one.
+func specOfProgram(programs []functions.Program, path, name string) (spec.Spec, error) {
+	var names []string
+	for _, p := range programs {
+		names = append(names, p.Name)
+	}
+	if name == "" && len(names) == 1 {
+		name = names[0]
+	}
+	if !slices.Contains(names, name) {
+		return spec.Spec{}, say.Errorf(errs.Invalid, "which program of %s? Say --function %s", path,
+			strings.Join(names, " or --function "))
+	}
+	ref := functions.Ref{Go: name}
+	return spec.Spec{
+		Kind: engine.Kind, Name: filepath.Base(path), Package: path, Guagua: engine.Options{Master: ref, Worker: ref},
+	}, nil
 }

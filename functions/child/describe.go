@@ -43,7 +43,7 @@ func Describe(ctx context.Context, cmd Command) (functions.Package, error) {
 	}
 	text := bytes.TrimSpace(answer)
 	text = text[bytes.LastIndexByte(text, '\n')+1:] // what the program prints before is its own affair
-	if err := json.Unmarshal(text, &pkg); err != nil || len(pkg.Functions) == 0 {
+	if err := json.Unmarshal(text, &pkg); err != nil || len(pkg.Functions)+len(pkg.Programs) == 0 {
 		return pkg, errs.Errorf(op, errs.Invalid, p.Name,
 			"it does not say what functions it has; does its main function begin with functions.Main?")
 	}

@@ -210,7 +210,7 @@ func TestMistakes(t *testing.T) {
 		{"two programs", nil, Options{Master: functions.Ref{Builtin: "a"}, Worker: functions.Ref{Builtin: "b"}},
 			errs.Invalid, "a and b do not go together"},
 		{"unknown program", nil, builtin("summ", 1, 1, nil), errs.Invalid, `there is no program "summ"; there are logistic`},
-		{"user code", nil, Options{Master: functions.Ref{Go: "x"}}, errs.Unsupported, "go:x"},
+		{"user code", nil, Options{Master: functions.Ref{Exec: "x"}}, errs.Unsupported, "exec:x"},
 		{"parameter", nil, builtin("sum", 1, 1, guagua.Params{"hatl-above": "3"}), errs.Invalid, `mean "halt-above"?`},
 		{"staleness", nil, builtin("sum", 1, 1, guagua.Params{"staleness": "-1"}), errs.Invalid, "staleness"},
 		{"group", nil, builtin("sum", 1, 1, guagua.Params{"group": "2"}), errs.Invalid, "does not add vectors"},

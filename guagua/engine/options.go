@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"encoding/json"
 	"maps"
 	"strings"
@@ -169,15 +170,22 @@ func (o Options) WithURIs(programs []guagua.Program, uri func(text string) (stri
 	return o, nil
 }
 
+// Packaged reports whether the program is one of the job's package.
+func (o Options) Packaged() bool { return o.Master.Go+o.Worker.Go != "" }
+
 // program returns the program's name.
 func (o Options) program() (string, error) {
 	const op = "guagua.Options"
 	for _, r := range []functions.Ref{o.Master, o.Worker} {
-		if !r.IsZero() && r.Builtin == "" {
-			return "", errs.Errorf(op, errs.Unsupported, nil, "%s: only built-in programs run as masters and workers so far", r)
+		if r.Exec != "" {
+			return "", errs.Errorf(op, errs.Unsupported, nil, "%s: masters and workers are built in, or written in Go", r)
 		}
 	}
-	name, other := o.Master.Builtin, o.Worker.Builtin
+	if m, w := o.Master, o.Worker; !m.IsZero() && !w.IsZero() && (m.Go == "") != (w.Go == "") {
+		return "", errs.Errorf(op, errs.Invalid, nil,
+			"master and worker are halves of one program: %s and %s do not go together", m, w)
+	}
+	name, other := cmp.Or(o.Master.Builtin, o.Master.Go), cmp.Or(o.Worker.Builtin, o.Worker.Go)
 	switch {
 	case name == "" && other == "":
 		return "", errs.Errorf(op, errs.Invalid, nil, "which program? say master: {builtin: NAME}")

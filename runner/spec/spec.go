@@ -119,7 +119,9 @@ func (s Spec) files(dir string) (all []scheduler.File, err error) {
 // options returns the engine's part of the job.
 func (s Spec) options(dir string) (json.RawMessage, error) {
 	var options any = s.MapReduce
-	if s.Kind == engine.Kind {
+	if s.Kind == engine.Kind && s.Guagua.Packaged() { // what names a file there only the package knows
+		options = s.Guagua
+	} else if s.Kind == engine.Kind {
 		absolute, err := s.Guagua.WithURIs(algo.Builtins(), func(text string) (string, error) { return URI(text, dir) })
 		if err != nil {
 			return nil, err

@@ -7,6 +7,7 @@ package training
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/seed3322913c/runner/guagua/algo"
+	"github.com/seed3322913c/runner/guagua/child"
 	"github.com/seed3322913c/runner/guagua/engine"
 	"github.com/seed3322913c/runner/guagua/split"
 	"github.com/seed3322913c/runner/infra/errs"
@@ -25,10 +27,23 @@ import (
 	"github.com/seed3322913c/runner/scheduler"
 )
 
-// Surroundings is what the jobs of this program work with.
-func Surroundings(job scheduler.Job, resolve store.Resolve) engine.Surroundings {
+// Surroundings is what a job works with: the built-in programs, or those of its package.
+func Surroundings(ctx context.Context, job scheduler.Job, resolve store.Resolve) (engine.Surroundings, error) {
 	p := publisher{job, resolve}
-	return engine.Surroundings{Programs: algo.Builtins(), Resolve: resolve, List: p.list, Publisher: p}
+	with := engine.Surroundings{Programs: algo.Builtins(), Resolve: resolve, List: p.list, Publisher: p}
+	var o engine.Options
+	if err := json.Unmarshal(job.Engine, &o); err != nil {
+		return with, errs.E("training.Surroundings", errs.Corrupt, job.ID, err)
+	}
+	if !o.Packaged() {
+		return with, nil
+	}
+	if job.Package == "" {
+		return with, say.Errorf(errs.Invalid, "master and worker are in no package; say package: ./BINARY")
+	}
+	var err error
+	with.Programs, err = child.Programs(ctx, job.Package)
+	return with, err
 }
 
 // publisher finds the input of one job and publishes its output.
