@@ -316,12 +316,17 @@ func (g *Gateway) check(ctx context.Context, l *leadership) {
 // sweep is how many dropped blocks are deleted at a time.
 const sweep = 1000
 
-// keepHouse closes the files of silent writers, and deletes blocks that no file has had for a while.
+// keepHouse closes the files of silent writers, compacts files that were appended to, and deletes blocks that no file has had for a while.
 func (g *Gateway) keepHouse(ctx context.Context, l *leadership) error {
 	super := namespace.Caller{User: "gateway", Super: true}
 	if limit := g.o.LeaseLimit.Milliseconds(); l.Late(l.Now() - limit) {
 		r := namespace.Request{Op: namespace.OpExpireLeases, Caller: super, Limit: limit}
 		if _, err := l.Do(ctx, r); err != nil {
+			return err
+		}
+	}
+	for _, path := range l.Appended() {
+		if err := g.compact(ctx, l, path); err != nil {
 			return err
 		}
 	}

@@ -128,3 +128,63 @@ func TestDroppedBlocksAreDeletedAfterTheGrace(t *testing.T) {
 		stop()
 	})
 }
+
+func TestCompactable(t *testing.T) {
+	repeat := func(n int, length int64) (all []namespace.Block) {
+		for range n {
+			all = append(all, namespace.Block{Length: length})
+		}
+		return all
+	}
+	for i, c := range []struct {
+		blocks []namespace.Block
+		from   int
+		ok     bool
+	}{
+		{repeat(7, 1), 0, false}, {repeat(8, 1), 0, true}, {nil, 0, false}, {repeat(20, 1), 0, true},
+		{append(repeat(3, 1000), repeat(8, 1)...), 3, true}, {append(repeat(1, 9), repeat(8, 1)...), 1, true},
+		{append(repeat(1, 8), repeat(8, 1)...), 0, true}, {append(repeat(9, 1), repeat(2, 500)...), 11, false},
+	} {
+		if from, ok := compactable(c.blocks, 1000); ok != c.ok || ok && from != c.from {
+			t.Errorf("%d: %d, %v", i, from, ok)
+		}
+	}
+}
+
+// TestAppendedFilesAreCompacted appends a thousand times and counts what is copied.
+func TestAppendedFilesAreCompacted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := mem.New()
+		g, stop := start(t, st, Options{Every: time.Second, Grace: time.Second})
+		leads(t, g)
+		ask(g, "PUT", "/f?op=CREATE&namenoderpcaddress=x", "")
+		want := ""
+		for i := range 1000 {
+			line := strings.Repeat("x", i%7+1)
+			want += line
+			if code, body := ask(g, "POST", "/f?op=APPEND&namenoderpcaddress=x", line); code != http.StatusOK {
+				t.Fatal(code, body)
+			}
+			if i%10 == 0 {
+				time.Sleep(time.Second) // of the bubble's clock
+				synctest.Wait()
+			}
+		}
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if code, body := ask(g, "GET", "/f?op=OPEN&namenoderpcaddress=x", ""); code != http.StatusOK || body != want {
+			t.Error(code, len(body))
+		}
+		objects := 0
+		for _, err := range st.List(t.Context(), "blocks/") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			objects++
+		}
+		if stats := g.role.Load().Stats(); stats.Blocks > 24 || objects != stats.Blocks+stats.Dropped {
+			t.Errorf("%d objects, %+v", objects, stats)
+		}
+		stop()
+	})
+}

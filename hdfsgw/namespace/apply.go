@@ -22,7 +22,7 @@ func handlers() [numOps]handler {
 		OpUnsetPolicy: (*Tree).setPolicy, OpAllowSnapshot: (*Tree).allowSnapshot,
 		OpDisallowSnapshot: (*Tree).disallowSnapshot, OpCreateSnapshot: (*Tree).createSnapshot,
 		OpRenameSnapshot: (*Tree).renameSnapshot, OpDeleteSnapshot: (*Tree).deleteSnapshot,
-		OpBatchCommit: (*Tree).batchCommit, OpReclaimed: (*Tree).reclaimed,
+		OpBatchCommit: (*Tree).batchCommit, OpReclaimed: (*Tree).reclaimed, OpCompact: (*Tree).compact,
 	}
 }
 

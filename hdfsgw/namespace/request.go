@@ -41,6 +41,7 @@ const (
 	OpDeleteSnapshot      // Name
 	OpBatchCommit         // Job, Epoch, Sources, Dests, Blocks (of _SUCCESS): Path is the output directory
 	OpReclaimed           // Length: so many of the oldest dropped blocks have been deleted; no Path
+	OpCompact             // Blocks in place of those that Value names (BlockIDs)
 	numOps
 )
 

@@ -4,6 +4,9 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"maps"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,6 +28,11 @@ type Service struct {
 	clock  func() time.Time
 	blocks atomic.Uint64 // given out so far
 	places chan struct{}
+
+	appended struct {
+		sync.Mutex
+		paths map[string]bool // appended to since the last look; some, if there are very many
+	}
 }
 
 // NewService returns the service of a leader whose State is tree. clock is the leader's; nil means time.Now.
@@ -82,7 +90,33 @@ func (s *Service) Do(ctx context.Context, r Request) (Result, error) {
 	if !known {
 		return Result{}, errs.Errorf(op, errs.Internal, r.Path, "the outcome was forgotten before it was told")
 	}
+	if err == nil && r.Op == OpAppend {
+		s.noteAppend(r.Path)
+	}
 	return result, err
+}
+
+// maxNoted bounds what is remembered of appended files.
+const maxNoted = 10_000
+
+func (s *Service) noteAppend(path string) {
+	s.appended.Lock()
+	defer s.appended.Unlock()
+	if s.appended.paths == nil {
+		s.appended.paths = map[string]bool{}
+	}
+	if len(s.appended.paths) < maxNoted {
+		s.appended.paths[path] = true
+	}
+}
+
+// Appended returns files that were appended to since the last call, under the names that they had.
+func (s *Service) Appended() []string {
+	s.appended.Lock()
+	defer s.appended.Unlock()
+	paths := slices.Sorted(maps.Keys(s.appended.paths))
+	clear(s.appended.paths)
+	return paths
 }
 
 // asRefusal words what the journal could not do for an HDFS client.
