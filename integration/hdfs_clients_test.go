@@ -127,7 +127,8 @@ func TestPythonClients(t *testing.T) {
 // TestHdfsCLI runs the suite of the Python client HdfsCLI. It marks three of its tests itself as not to be run.
 func TestHdfsCLI(t *testing.T) {
 	g := startHDFS(t)
-	suites, err := filepath.Glob(filepath.Join(filepath.Dir(enginetest.Binary(t, "hdfs-clients")), "../src/hdfs-*/test/test_client.py"))
+	bin := filepath.Dir(enginetest.Binary(t, "hdfs-clients"))
+	suites, err := filepath.Glob(filepath.Join(bin, "../src/hdfs-*/test/test_client.py"))
 	if err != nil || len(suites) != 1 {
 		t.Fatal(suites, err)
 	}
@@ -175,7 +176,8 @@ func TestGoClient(t *testing.T) {
 	g := startHDFS(t, "--superuser", me.Username) // whom the suite takes for it
 	command := enginetest.Binary(t, "gohdfs")
 	conf := t.TempDir()
-	site := "<configuration><property><name>fs.defaultFS</name><value>hdfs://" + g.rpc + "</value></property></configuration>"
+	site := "<configuration><property><name>fs.defaultFS</name><value>hdfs://" + g.rpc +
+		"</value></property></configuration>"
 	if err := os.WriteFile(filepath.Join(conf, "core-site.xml"), []byte(site), 0o644); err != nil {
 		t.Fatal(err)
 	}

@@ -183,7 +183,8 @@ func readMessage(in *bufio.Reader, m proto.Message) error {
 	return nil
 }
 
-// readN reads n bytes into buf, which grows as they come: not who says that he will send much gets memory, but who does.
+// readN reads n bytes into buf, which grows as they come: not who says that he will send much gets memory, but who
+// does.
 func readN(in io.Reader, buf []byte, n int) ([]byte, error) {
 	buf = buf[:0]
 	for len(buf) < n {

@@ -180,8 +180,8 @@ const ok = hadoop.Status_SUCCESS
 func TestABlockIsWritten(t *testing.T) {
 	within(t, mem.New(), func(tr *trial) {
 		long := strings.Repeat("x", 40_000)
-		if tr.startWrite(tr.ticket()) != ok || tr.packet(0, []byte(long), nil) != ok || tr.packet(40_000, []byte(long), nil) != ok ||
-			tr.packet(80_000, nil, last) != ok {
+		if tr.startWrite(tr.ticket()) != ok || tr.packet(0, []byte(long), nil) != ok ||
+			tr.packet(40_000, []byte(long), nil) != ok || tr.packet(80_000, nil, last) != ok {
 			t.Fatal("refused")
 		}
 		if got := tr.content(); got != "" {
@@ -362,7 +362,8 @@ func TestALostLeaseKeepsNothing(t *testing.T) {
 	within(t, mem.New(), func(tr *trial) {
 		tr.startWrite(tr.ticket())
 		tr.packet(0, bytes.Repeat([]byte("x"), 40_000), nil)
-		if _, err := tr.names.Do(tr.t.Context(), namespace.Request{Op: namespace.OpRecoverLease, Caller: root, Path: "/f"}); err != nil {
+		take := namespace.Request{Op: namespace.OpRecoverLease, Caller: root, Path: "/f"}
+		if _, err := tr.names.Do(tr.t.Context(), take); err != nil {
 			t.Fatal(err)
 		}
 		if got := tr.packet(40_000, []byte("y"), synced); got != hadoop.Status_ERROR {
@@ -393,7 +394,8 @@ func TestAFullStoreIsTold(t *testing.T) {
 func TestUnknownOperationsAreRefused(t *testing.T) {
 	within(t, mem.New(), func(tr *trial) {
 		const shortCircuit = 87
-		if r := tr.ask(shortCircuit, &hadoop.PipelineAck{Seqno: proto.Int64(1)}); r.GetStatus() != hadoop.Status_ERROR_UNSUPPORTED {
+		r := tr.ask(shortCircuit, &hadoop.PipelineAck{Seqno: proto.Int64(1)})
+		if r.GetStatus() != hadoop.Status_ERROR_UNSUPPORTED {
 			t.Error(r)
 		}
 	})

@@ -41,7 +41,8 @@ func (c *conn) write(ctx context.Context, op *hadoop.OpWriteBlock) error {
 	ctx = context.WithoutCancel(ctx) // what is begun is ended, so that acknowledged bytes are kept
 	u := c.begin(ctx, t)
 	u.mu.Unlock()
-	if err := c.send(&hadoop.BlockOpResponse{Status: hadoop.Status_SUCCESS.Enum(), FirstBadLink: proto.String("")}); err != nil {
+	welcome := &hadoop.BlockOpResponse{Status: hadoop.Status_SUCCESS.Enum(), FirstBadLink: proto.String("")}
+	if err := c.send(welcome); err != nil {
 		return err
 	}
 	r := receiver{conn: c, u: u, ticket: t, sums: sums}

@@ -79,7 +79,8 @@ func (c *cluster) askAll(client int, method string, next func() proto.Message) e
 	if _, err := io.WriteString(nc, helloSimple); err != nil {
 		return err
 	}
-	err = send(callContext, &hadoop.IpcConnectionContext{UserInfo: &hadoop.UserInformation{EffectiveUser: proto.String("root")}})
+	who := &hadoop.UserInformation{EffectiveUser: proto.String("root")}
+	err = send(callContext, &hadoop.IpcConnectionContext{UserInfo: who})
 	header := &hadoop.RequestHeader{MethodName: &method, DeclaringClass: proto.String(clientProtocol),
 		ClientProtocolVersion: proto.Uint64(1)}
 	for call := int32(1); err == nil; call++ {

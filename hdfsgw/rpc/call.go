@@ -112,7 +112,8 @@ func (c *conn) call(ctx context.Context, h *hadoop.RpcRequestHeader, frame []byt
 }
 
 // answer executes a call.
-func (c *conn) answer(ctx context.Context, m method, h *hadoop.RpcRequestHeader, request []byte) (proto.Message, error) {
+func (c *conn) answer(ctx context.Context, m method, h *hadoop.RpcRequestHeader, request []byte) (proto.Message,
+	error) {
 	names, err := c.Server.names(ctx)
 	if err != nil {
 		return nil, err
@@ -123,7 +124,8 @@ func (c *conn) answer(ctx context.Context, m method, h *hadoop.RpcRequestHeader,
 // clientID is how long a client's id is; with another one a client does not ask again.
 const clientID = 16
 
-// operation names what the call asks for, so that it is done once however often it comes. Users can't meet each other's.
+// operation names what the call asks for, so that it is done once however often it comes. Users can't meet each
+// other's.
 func (c *call) operation() string {
 	id := c.header.GetClientId()
 	if len(id) != clientID {

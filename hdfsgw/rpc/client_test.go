@@ -57,7 +57,8 @@ func TestBytesComeBack(t *testing.T) {
 				continue
 			}
 			part := make([]byte, min(1000, n-at))
-			if _, err := f.ReadAt(part, int64(at)); err != nil && !errors.Is(err, io.EOF) || !bytes.Equal(part, data[at:at+len(part)]) {
+			_, err := f.ReadAt(part, int64(at))
+			if err != nil && !errors.Is(err, io.EOF) || !bytes.Equal(part, data[at:at+len(part)]) {
 				t.Errorf("%d of %d: %v", at, n, err)
 			}
 		}
@@ -141,11 +142,13 @@ func TestNamesAndAttributes(t *testing.T) {
 	s, err := cl.Stat("/a/g")
 	check(err)
 	status := s.(*hdfs.FileInfo)
-	if s.Size() != 5 || s.Mode() != 0o600 || status.Owner() != "bob" || status.OwnerGroup() != "staff" || !s.ModTime().Equal(at) {
+	if s.Size() != 5 || s.Mode() != 0o600 || status.Owner() != "bob" || status.OwnerGroup() != "staff" ||
+		!s.ModTime().Equal(at) {
 		t.Error(s.Size(), s.Mode(), status.Owner(), status.OwnerGroup(), s.ModTime())
 	}
 	sum, err := cl.GetContentSummary("/a")
-	if err != nil || sum.FileCount() != 6 || sum.DirectoryCount() != 2 || sum.Size() != 5 || sum.SizeAfterReplication() != 15 {
+	if err != nil || sum.FileCount() != 6 || sum.DirectoryCount() != 2 || sum.Size() != 5 ||
+		sum.SizeAfterReplication() != 15 {
 		t.Error(sum, err)
 	}
 	if _, err := cl.StatFs(); err != nil {

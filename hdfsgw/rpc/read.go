@@ -182,7 +182,8 @@ func (c *call) located(id, stamp uint64, length, offset int64) *hadoop.LocatedBl
 		Block: &hadoop.ExtendedBlock{PoolId: proto.String(pool), BlockId: &id, GenerationStamp: &stamp,
 			NumBytes: proto.Uint64(uint64(length))},
 		Offset: proto.Uint64(uint64(offset)), Corrupt: proto.Bool(false), Locations: []*hadoop.DatanodeInfo{c.node},
-		Token:        &hadoop.Token{Identifier: []byte{}, Password: []byte{}, Kind: proto.String(""), Service: proto.String("")},
+		Token: &hadoop.Token{Identifier: []byte{}, Password: []byte{}, Kind: proto.String(""),
+			Service: proto.String("")},
 		StorageTypes: []hadoop.StorageType{hadoop.StorageType_DISK}, StorageIds: []string{pool},
 	}
 }

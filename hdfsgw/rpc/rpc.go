@@ -114,7 +114,8 @@ const wrongPort = "HTTP/1.1 404 Not Found\r\nContent-type: text/plain\r\n\r\n" +
 	"It looks like you are making an HTTP request to a Hadoop IPC port. " +
 	"This is not the correct port for the web interface on this daemon.\r\n"
 
-// serve finds out which protocol a connection speaks. What goes wrong ends the connection and is nobody else's business.
+// serve finds out which protocol a connection speaks. What goes wrong ends the connection and is nobody else's
+// business.
 func (s *Server) serve(ctx context.Context, nc net.Conn) {
 	in := bufio.NewReaderSize(nc, inputBuffer)
 	if err := nc.SetDeadline(time.Now().Add(greetTime)); err != nil {

@@ -202,7 +202,8 @@ func TestHandshakes(t *testing.T) {
 		{"magic", "hrpd\x09\x00\x00", "org.apache.hadoop.ipc.RpcServerException"},
 		{"length", helloSimple + "\xff\xff\xff\xff", "org.apache.hadoop.ipc.RpcServerException"},
 		{"frame", helloSimple + "\x00\x00\x00\x02\xff\x01", "org.apache.hadoop.ipc.RpcServerException"},
-		{"early", helloSimple + string(frame(t, (&wire{id: []byte{}}).header(1))), "org.apache.hadoop.ipc.RpcServerException"},
+		{"early", helloSimple + string(frame(t, (&wire{id: []byte{}}).header(1))),
+			"org.apache.hadoop.ipc.RpcServerException"},
 	} {
 		w := c.dial(t, test.hello)
 		if h := w.answer(nil); h.GetStatus() != hadoop.RpcResponseHeader_FATAL || h.GetExceptionClass() != test.class {
