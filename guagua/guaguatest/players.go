@@ -94,8 +94,11 @@ func (m *master) do(ctx context.Context, acts []superstep.Action) error {
 func (m *master) act(ctx context.Context, a superstep.Action) error {
 	switch a := a.(type) {
 	case superstep.Fetch:
-		m.down(a.From, func(_ context.Context, w *worker) error {
+		m.down(a.From, func(ctx context.Context, w *worker) error {
 			held := w.held
+			if held.at != a.At { // it has adopted another since it joined
+				return w.s.cut(ctx, w.conn)
+			}
 			w.up(func(ctx context.Context) error {
 				m.fetched = &held
 				return m.do(ctx, m.machine.Fetched(m.s.now, w.me, held.at))

@@ -22,7 +22,8 @@ func RunMaster(ctx context.Context, job Job, book *ledger.Ledger, attempt int) (
 	ctx, cancel := context.WithCancelCause(ctx)
 	m := &master{
 		job: job, book: book, env: job.env(guagua.MasterIndex, attempt), calls: make(chan func() error, 1),
-		wake: make(chan struct{}, 1), peers: map[int]*peer{}, pool: new(fold.Pool), results: new(payloads), breaks: map[int]int{},
+		wake: make(chan struct{}, 1), peers: map[int]*peer{}, breaks: map[int]int{}, pool: new(fold.Pool),
+		results: new(payloads),
 	}
 	m.machine = superstep.NewMaster(job.Config, book.Epoch(), book.Newest())
 	m.stats = newStats(job.Config.Workers)

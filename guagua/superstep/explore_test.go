@@ -78,6 +78,7 @@ func TestEveryInterleaving(t *testing.T) {
 		{workers: 2, total: 1, masters: 1, crashes: 1, resets: 0},
 		{workers: 2, total: 2, masters: 1, crashes: 0, resets: 1},
 		{workers: 2, total: 1, masters: 2, crashes: 0, resets: 0},
+		{workers: 2, total: 2, masters: 1, agains: 1},
 		{workers: 2, total: 4, masters: 1, staleness: 1},
 		{workers: 2, total: 4, masters: 1, staleness: 2},
 	}
@@ -117,9 +118,9 @@ func TestEachRuleMatters(t *testing.T) {
 
 // TestRandomWalks tries larger worlds: faults strike at random, then everything goes on without, and must end.
 func TestRandomWalks(t *testing.T) {
-	for seed := range uint64(3000) {
+	for seed := range uint64(6000) {
 		r := rand.New(rand.NewPCG(seed, 5))
-		w := newWorld(size{1 + r.IntN(4), 1 + r.IntN(6), 1 + r.IntN(4), r.IntN(4), r.IntN(5), r.IntN(3)}, "")
+		w := newWorld(size{1 + r.IntN(4), 1 + r.IntN(6), 1 + r.IntN(4), r.IntN(4), r.IntN(5), r.IntN(3), r.IntN(3)}, "")
 		var trace []string
 		for n := 0; !w.over(); n++ {
 			steps := w.steps()

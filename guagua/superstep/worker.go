@@ -92,9 +92,9 @@ func (w *Worker) obey() []WorkerAction {
 }
 
 // mayBeOlder reports whether the kept result, computed from an older master result than the order's, is to be sent
-// nevertheless: it must not have counted, nor come from what another master has computed.
+// nevertheless: it must not have counted, nor come from what another master has computed, or from what was rolled back.
 func (w *Worker) mayBeOlder() bool {
-	if !w.order.Older || w.at.Epoch != w.order.At.Epoch {
+	if !w.order.Older || w.at.Epoch != w.order.At.Epoch || w.at.Iteration >= w.order.At.Iteration {
 		return false
 	}
 	return w.sent == Position{} || w.sent.Epoch == w.order.Epoch && w.sent.Turn != w.order.Counted

@@ -10,7 +10,7 @@ import (
 
 // This file is the world that the tests explore: processes, ledger, connections, and everything that can happen next.
 
-type size struct{ workers, total, masters, crashes, resets, staleness int }
+type size struct{ workers, total, masters, crashes, resets, staleness, agains int }
 
 // world is everything: the processes, the ledger, the key that publishes the master, and what is under way.
 type world struct {
@@ -26,6 +26,7 @@ type world struct {
 	wires    []wire // multiset, kept sorted
 	crashes  int
 	resets   int
+	agains   int
 	nextConn int
 	bug      string
 	broken   string // the first violation of safety
@@ -110,10 +111,10 @@ func (w *world) steps() (out []step) {
 		if last := i == w.size.masters-1; !last {
 			out = append(out, step{fmt.Sprintf("master %d crashes", m.epoch), true, func(w *world) { w.killMaster(i) }})
 		}
-		if m.phase == Running && w.resets < w.size.resets {
+		if m.phase == Running && w.agains < w.size.agains {
 			name := fmt.Sprintf("master %d begins again", m.epoch)
 			out = append(out, step{name, true, func(w *world) {
-				w.resets++
+				w.agains++
 				w.masterActs(i, w.masters[i].Again(time.Time{}))
 			}})
 		}
@@ -336,6 +337,10 @@ func (w *world) arrives(i int) {
 			}
 			w.workerActs(x.who.Index, n.Announced(x.announce))
 		case "fetch":
+			if n.held != x.announce.At { // it has adopted another since it joined
+				w.reset(x.who.Index, false)
+				return
+			}
 			w.post(wire{kind: "holding", epoch: x.epoch, conn: x.conn, who: x.who, at: n.held})
 		case "dismiss":
 			w.leaves(x.who.Index, x.epoch)
@@ -410,7 +415,7 @@ func (w *world) masterActs(i int, acts []Action) {
 		case Tell:
 			down("announce", a.To, a.Announce)
 		case Fetch:
-			down("fetch", a.From, Announce{})
+			down("fetch", a.From, Announce{At: a.At})
 		case Dismiss:
 			down("dismiss", a.To, Announce{})
 		case Compute:
@@ -468,7 +473,7 @@ func (w *world) id() string {
 		}
 	}
 	point := func(p Point) { put(p.Iteration, int(p.Epoch)) }
-	put(w.crashes, w.resets, int(w.sealed), int(w.key.epoch), int(bit(w.key.done)), int(bit(w.ledger.Final)))
+	put(w.crashes, w.resets, w.agains, int(w.sealed), int(w.key.epoch), int(bit(w.key.done)), int(bit(w.ledger.Final)))
 	point(w.ledger.At)
 	for _, m := range w.masters {
 		put(int(bit(m.dead)), int(m.phase), int(m.turn), int(bit(m.saving)), m.source, len(m.save))
