@@ -20,7 +20,8 @@ var tables = []table{
 	{"supersteps", "One iteration, every worker a process (ratios against the yardstick)", asking(supersteps)},
 	{"network", "One iteration, each process with a simulated card of 1 Gbit/s (ratios against the star)", asking(overNetwork)},
 	{"gradient", "One iteration of logistic regression on 60,000 x 784 (ratios against the yardstick)", asking(gradient)},
-	{"fan-in", "Memory of the master of a thousand workers (ratio against what they send)", asking(fanIn)},
+	{"fan-in", "Most memory of the master of a thousand workers, the whole process", asking(fanIn)},
+	{"native", "hdfs:// by the Go client, microseconds of an operation or a MB (ratios against Hadoop)", asking(native)},
 	{"queue", "Simulated fleets whose queues are full (parts of 1: cores at work, guarantees met, Jain's index of equals)", queue},
 }
 

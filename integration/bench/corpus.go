@@ -33,6 +33,7 @@ func build(ctx context.Context, s *settings) error {
 		{dir, s.runner, "./runner"},
 		{dir, s.superstep, "./integration/bench/superstep"},
 		{filepath.Join(dir, "integration", "yardsticks"), s.yards + "/", "./..."},
+		{filepath.Join(dir, "integration", "yardsticks", "hdfsload"), s.yards + "/hdfsload", "."},
 	} {
 		cmd := exec.CommandContext(ctx, "go", "build", "-o", c.out, c.pkg)
 		cmd.Dir, cmd.Stderr = c.dir, os.Stderr
