@@ -174,6 +174,7 @@ func (b *groupBody) take(t wire.Type, payload []byte) error {
 		}
 		b.key = append(b.key[:0], data...) // the frame may be gone before the values are at their end
 		b.s.record++
+		b.s.key = b.key
 		if err := b.reducer.Reduce(b.key, b, b.s); err != nil {
 			return err
 		}

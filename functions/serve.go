@@ -23,6 +23,9 @@ func serve(in io.Reader, out, log io.Writer, fns []Raw) error {
 		return nil
 	}
 	failure := &wire.Failure{Message: err.Error(), Record: s.record, Kind: errs.KindOf(err).String()}
+	if s.key != nil {
+		failure.Key = fmt.Sprintf("%.80q", s.key)
+	}
 	var p *Panic
 	if errors.As(err, &p) {
 		failure.Message, failure.Where = fmt.Sprintf("panic: %v", p.Value), p.Where
@@ -43,6 +46,7 @@ type server struct {
 	params   Params
 	files    map[string]string // paths by name
 	attempt  string
+	key      []byte     // that the user's function is at, if it gets keys
 	frame    []byte     // the payload that was read last; reused
 	unread   wire.Type  // of that frame, if it is to be read again
 	batch    wire.Batch // records to be sent

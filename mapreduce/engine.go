@@ -224,6 +224,7 @@ func (e *Engine) makeCut(ctx context.Context, maps []scheduler.Output) error {
 	partitions := e.plan.Shuffle.Partitions
 	sizes := make([]int64, min(partitions, maxBins))
 	var c reducePlan
+	var bad int64
 	for _, m := range maps {
 		if givenUp(m) {
 			continue
@@ -236,6 +237,12 @@ func (e *Engine) makeCut(ctx context.Context, maps []scheduler.Output) error {
 			return err
 		}
 		c.Values = r.Values
+		if r.Bad != nil {
+			bad += r.Bad.Records
+		}
+	}
+	if err := opts.tooManyBad(bad); err != nil {
+		return err
 	}
 	var total int64
 	for _, s := range sizes {

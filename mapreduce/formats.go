@@ -30,11 +30,24 @@ func formatted(m functions.Mapper, f format.Format, set functions.Params) (funct
 			closeFunction(m)
 			return nil, err
 		}
-		return &fixedMapper{lineMapper{m, f}, length}, nil
+		return &fixedMapper{lineMapper{Mapper: m, format: f}, length}, nil
 	case f.Lines():
-		return &lineMapper{m, f}, nil
+		return &lineMapper{Mapper: m, format: f}, nil
 	}
-	return &fileMapper{lineMapper{m, f}, set}, nil
+	return &fileMapper{lineMapper{Mapper: m, format: f}, set}, nil
+}
+
+// innermost returns the mapper that the job names.
+func innermost(m functions.Mapper) functions.Mapper {
+	switch m := m.(type) {
+	case *lineMapper:
+		return m.Mapper
+	case *fixedMapper:
+		return m.Mapper
+	case *fileMapper:
+		return m.Mapper
+	}
+	return m
 }
 
 // fixedMapper takes records of a fixed length. It is no functions.Binary, since what it puts out is text.
@@ -47,6 +60,9 @@ type fixedMapper struct {
 type lineMapper struct {
 	functions.Mapper
 	format format.Format
+
+	seen    int64
+	dropped []int64 // numbers of the lines that were no records, from 0
 }
 
 var (
@@ -60,8 +76,13 @@ var (
 // Map implements functions.Mapper.
 func (m *lineMapper) Map(in functions.Record, out functions.Emitter) error {
 	r, ok, err := m.format.Line(in.Value)
-	if err != nil || !ok {
-		return err
+	m.seen++
+	switch {
+	case err != nil:
+		return &recordError{err}
+	case !ok:
+		m.dropped = append(m.dropped, m.seen-1)
+		return nil
 	}
 	return m.Mapper.Map(r, out)
 }

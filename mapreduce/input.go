@@ -2,11 +2,13 @@ package mapreduce
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
+	"math"
 	"sort"
 
 	"github.com/seed3322913c/runner/functions"
@@ -22,11 +24,17 @@ import (
 type input struct {
 	src     *split.Source
 	lines   batches
-	length  int     // of a record, in bytes; 0: records are lines
-	framed  bool    // records come from a format.Reader instead, and places are their numbers
-	records int64   // handed to the mapper; after an error the last of them is the one
-	batches []batch // in order
-	told    string  // the file that the mapper was told of last
+	length  int            // of a record, in bytes; 0: records are lines
+	framed  bool           // records come from a format.Reader instead, and places are their numbers
+	made    bool           // likewise, but records are lines that nobody wrote
+	dropped func() []int64 // numbers of the records that the function was not given, beside those left out
+	records int64          // handed to the mapper; after an error the last of them is the one
+	batches []batch        // in order
+	told    string         // the file that the mapper was told of last
+
+	narrow *narrowing  // nil: every record is handed over
+	sure   int64       // how many of the records were handled for sure, if narrow waits
+	left   []badRecord // out
 }
 
 // batch is a run of lines that was handed over at once.
@@ -46,7 +54,10 @@ type batches interface {
 
 // newInput returns the input of mapper m, in the form that it asks for.
 func newInput(src *split.Source, m functions.Mapper, o text.Options) *input {
-	in := &input{src: src, length: functions.RecordLengthOf(m)}
+	in := &input{src: src, length: functions.RecordLengthOf(m), dropped: func() []int64 { return nil }}
+	if l, ok := m.(*lineMapper); ok {
+		in.dropped = func() []int64 { return l.dropped }
+	}
 	if f, ok := m.(*fixedMapper); ok {
 		in.length = f.length
 	}
@@ -69,7 +80,6 @@ func (in *input) Close() error { return in.lines.Close() }
 
 // feed hands all records to m. It calls progress now and then, whose error ends it.
 func (in *input) feed(ctx context.Context, m functions.Mapper, out functions.Emitter, progress func() error) error {
-	batches, isBatch := m.(functions.BatchMapper)
 	for {
 		lines, err := in.lines.Batch(ctx)
 		if errors.Is(err, io.EOF) {
@@ -84,18 +94,7 @@ func (in *input) feed(ctx context.Context, m functions.Mapper, out functions.Emi
 			if err := in.tell(m, name, out); err != nil {
 				return err
 			}
-			if isBatch {
-				n, err := batches.MapBatch(lines, out)
-				in.records += n
-				return err
-			}
-			for line := range in.split(lines) {
-				in.records++
-				if err := m.Map(functions.Record{Value: line}, out); err != nil {
-					return err
-				}
-			}
-			return nil
+			return in.hand(m, lines, out)
 		})
 		if err == nil {
 			err = progress()
@@ -104,6 +103,112 @@ func (in *input) feed(ctx context.Context, m functions.Mapper, out functions.Emi
 			return err
 		}
 	}
+}
+
+// hand hands a run of records to m, but for those that are to be left out.
+func (in *input) hand(m functions.Mapper, run []byte, out functions.Emitter) error {
+	for len(run) > 0 {
+		n := in.narrow.next(in.records)
+		head, rest, err := in.cut(run, max(n, 1))
+		if err != nil {
+			return err
+		}
+		run = rest
+		if n == 0 {
+			in.records++
+			if err := in.leave(head); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := in.mapRun(m, head, out); err != nil {
+			return err
+		}
+		if in.narrow.waits(in.records) {
+			if err := wait(m, out); err != nil {
+				return err
+			}
+			in.sure = in.records
+		}
+	}
+	return nil
+}
+
+// mapRun hands all records of a run to m.
+func (in *input) mapRun(m functions.Mapper, run []byte, out functions.Emitter) error {
+	if batches, ok := m.(functions.BatchMapper); ok {
+		n, err := batches.MapBatch(run, out)
+		in.records += n
+		return err
+	}
+	for line := range in.split(run) {
+		in.records++
+		if err := m.Map(functions.Record{Value: line}, out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cut cuts a run after n records.
+func (in *input) cut(run []byte, n int64) (head, rest []byte, err error) {
+	if n == math.MaxInt64 {
+		return run, nil, nil
+	}
+	if in.length > 0 {
+		end := min(n, int64(len(run)/in.length)) * int64(in.length)
+		return run[:end], run[end:], nil
+	}
+	for rest = run; n > 0 && len(rest) > 0; n-- {
+		if in.framed && !in.made {
+			if _, rest, err = format.Cut(rest); err != nil {
+				return nil, nil, err
+			}
+			continue
+		}
+		i := bytes.IndexByte(rest, '\n')
+		if i < 0 {
+			i = len(rest) - 1
+		}
+		rest = rest[i+1:]
+	}
+	return run[:len(run)-len(rest)], rest, nil
+}
+
+// leave keeps a record that is left out.
+func (in *input) leave(run []byte) error {
+	var r functions.Record
+	if in.framed && !in.made {
+		var err error
+		if r, _, err = format.Cut(run); err != nil {
+			return err
+		}
+	} else {
+		for r.Value = range in.split(run) {
+		}
+	}
+	v := bytesText(bytes.Clone(r.Value))
+	b := badRecord{Number: in.records, Value: &v}
+	if r.Key != nil {
+		k := bytesText(bytes.Clone(r.Key))
+		b.Key = &k
+	}
+	in.left = append(in.left, b)
+	return nil
+}
+
+// located returns the records that were left out, with their places.
+func (in *input) located(ctx context.Context, split string) []badRecord {
+	for i := range in.left {
+		b := &in.left[i]
+		b.Split = split
+		p := in.find(ctx, b.Number)
+		b.File = p.name
+		if p.unit == unitByte {
+			b.Offset = &p.at
+		}
+	}
+	return in.left
 }
 
 // tell tells the mapper, if it wants to know, where the next records come from.
@@ -154,6 +259,9 @@ func (in *input) blame(ctx context.Context, err error) error {
 	var failure *wire.Failure
 	if errors.As(err, &failure) {
 		record = failure.Record
+		if record > 0 {
+			record = in.number(record) + 1
+		}
 	}
 	kind := errs.KindOf(err)
 	if kind == errs.Other {
@@ -162,27 +270,75 @@ func (in *input) blame(ctx context.Context, err error) error {
 	return errs.E(op, kind, in.place(ctx, record), err)
 }
 
+// number returns the number, from 0, of the n-th record, from 1, that the function itself was given.
+func (in *input) number(n int64) int64 {
+	n = nthKept(in.dropped(), n) + 1
+	if in.narrow == nil {
+		return n - 1
+	}
+	return nthKept(in.narrow.skip, n)
+}
+
+// suspect tells which records may be to blame for an error.
+func (in *input) suspect(m functions.Mapper, err error) {
+	var read *readError
+	if in.narrow == nil || errors.As(err, &read) {
+		return
+	}
+	var failure *wire.Failure
+	if errors.As(err, &failure) && failure.Record > 0 {
+		n := in.number(failure.Record)
+		in.narrow.suspect(n, n+1, err)
+		return
+	}
+	from, to := suspects(innermost(m), err, nil, in.sure, in.records)
+	in.narrow.suspect(from, to, err)
+}
+
 // place says where record number n is, counted from 1; with 0 it only knows the file.
-func (in *input) place(ctx context.Context, n int64) string {
+func (in *input) place(ctx context.Context, n int64) string { return in.find(ctx, n).String() }
+
+// place is where a record is.
+type place struct {
+	name string
+	unit string // of at; empty: only the file is known
+	at   int64
+}
+
+const (
+	unitByte   = "record at byte"
+	unitAfter  = "record at or after byte"
+	unitRecord = "record"
+)
+
+func (p place) String() string {
+	if p.unit == "" {
+		return p.name
+	}
+	return fmt.Sprintf("%s, %s %d", p.name, p.unit, p.at)
+}
+
+// find finds record number n, counted from 1.
+func (in *input) find(ctx context.Context, n int64) place {
 	i := sort.Search(len(in.batches), func(i int) bool { return in.batches[i].first >= n }) - 1
 	if i < 0 {
 		if len(in.src.Pieces()) == 0 {
-			return "empty input"
+			return place{name: "empty input"}
 		}
-		return in.src.Pieces()[0].Name
+		return place{name: in.src.Pieces()[0].Name}
 	}
 	b := in.batches[i]
 	if in.framed {
-		return fmt.Sprintf("%s, record %d", b.name, b.offset+n-b.first)
+		return place{b.name, unitRecord, b.offset + n - b.first}
 	}
 	if in.length > 0 {
-		return fmt.Sprintf("%s, record at byte %d", b.name, b.offset+(n-1-b.first)*int64(in.length))
+		return place{b.name, unitByte, b.offset + (n-1-b.first)*int64(in.length)}
 	}
 	offset, err := in.skip(ctx, b, n-1-b.first)
 	if err != nil {
-		return fmt.Sprintf("%s, record at or after byte %d", b.name, b.offset)
+		return place{b.name, unitAfter, b.offset}
 	}
-	return fmt.Sprintf("%s, record at byte %d", b.name, offset)
+	return place{b.name, unitByte, offset}
 }
 
 // skip returns the offset after n more lines from where b begins. It reads the file again: errors are rare.

@@ -30,6 +30,29 @@ func (t *task) runMap(ctx context.Context) (mapResult, error) {
 	generate := t.opts.Maps > 0
 	t.opts = t.opts.way(p.Way)
 	t.in.env = attemptEnv{t.r, t.ID, t.opts.Set, t.in.files}
+	var result mapResult
+	err = t.persist(ctx, func(n *narrowing) (err error) {
+		result, err = t.mapOnce(ctx, mapping{p.Shuffle, s, generate, n})
+		return err
+	})
+	if err != nil {
+		return mapResult{}, err
+	}
+	t.countRead(s)
+	t.count("SPLIT_RAW_BYTES", int64(len(p.Split)))
+	return result, nil
+}
+
+// mapping is what one try maps.
+type mapping struct {
+	shuffling
+	split    split.Split
+	generate bool // the job has no input
+	narrow   *narrowing
+}
+
+// mapOnce maps the split once.
+func (t *task) mapOnce(ctx context.Context, p mapping) (result mapResult, err error) {
 	others := t.named(ctx, "m")
 	defer others.abort(ctx)
 	mapper, err := t.roles().mapper(ctx, t.in.with(others))
@@ -39,17 +62,16 @@ func (t *task) runMap(ctx context.Context) (mapResult, error) {
 	defer closeFunction(mapper)
 	budget := t.pool.Budget(t.memory)
 	defer budget.Close()
-	in := newInput(split.NewSource(t.resolve, s), mapper, text.Options{Budget: budget})
-	if generate {
-		in.lines, in.framed = &generated{number: strconv.Itoa(t.ID.Task.Index)}, true
+	in := newInput(split.NewSource(t.resolve, p.split), mapper, text.Options{Budget: budget})
+	in.narrow = p.narrow
+	if p.generate {
+		in.lines, in.framed, in.made = &generated{number: strconv.Itoa(t.ID.Task.Index)}, true, true
 	}
 	defer in.Close()
-
-	var result mapResult
-	if p.Shuffle.Partitions == 0 {
+	if p.Partitions == 0 {
 		result, err = t.mapToOutput(ctx, in, mapper)
 	} else {
-		result, err = t.mapToSegment(ctx, in, mapper, collecting{p.Shuffle, budget})
+		result, err = t.mapToSegment(ctx, in, mapper, collecting{p.shuffling, budget})
 	}
 	if err != nil {
 		return mapResult{}, err
@@ -57,10 +79,12 @@ func (t *task) runMap(ctx context.Context) (mapResult, error) {
 	if result.Named, err = t.commitNamed(ctx, others); err != nil {
 		return mapResult{}, err
 	}
+	if result.Bad, err = t.quarantine(ctx, p.narrow, in.located(ctx, p.split.String())); err != nil {
+		return mapResult{}, err
+	}
 	result.Bytes, result.Records = in.done(), in.records
-	t.countRead(s)
 	t.count("MAP_INPUT_RECORDS", in.records)
-	t.count("SPLIT_RAW_BYTES", int64(len(p.Split)))
+	t.count("MAP_SKIPPED_RECORDS", int64(len(in.left)))
 	return result, nil
 }
 
@@ -71,6 +95,7 @@ func (t *task) mapAll(ctx context.Context, in *input, m functions.Mapper, out fu
 		err = cleanup(m, out)
 	}
 	if err != nil {
+		in.suspect(m, err)
 		return in.blame(ctx, err)
 	}
 	return in.src.Verify(ctx)
@@ -108,6 +133,9 @@ func (t *task) mapToSegment(ctx context.Context, in *input, m functions.Mapper, 
 		return mapResult{}, failed("mapreduce.Combine", t.in.id, err)
 	}
 	defer closeFunction(combiner)
+	if t.opts.SkipBad > 0 && combiner != nil && folderOf(combiner) == nil {
+		combiner = blamelessCombiner{combiner}
+	}
 	out, err := t.collector(combiner, values, c)
 	if err != nil {
 		return mapResult{}, err

@@ -66,6 +66,9 @@ type Options struct {
 	// LocalShuffle and s2 for StoreShuffle.
 	ShuffleCompress string `json:"shuffleCompress,omitempty"`
 
+	// SkipBad is how many records may be left out of the whole job because functions fail at them; 0: none.
+	SkipBad int `json:"skipBad,omitempty"`
+
 	// MaxFailedPercent is how many of a hundred maps may fail for good while the job goes on without what they would have
 	// read. The proof counts them.
 	MaxFailedPercent int `json:"maxFailedPercent,omitempty"`
@@ -202,6 +205,8 @@ func (o Options) Validate() error {
 	case o.SplitSize < 0 || o.SplitSize > MaxSplitSize:
 		return errs.Errorf(op, errs.Invalid, nil, "splitSize is %d; say a number of bytes up to %d",
 			o.SplitSize, int64(MaxSplitSize))
+	case o.SkipBad < 0 || o.SkipBad > MaxSkipBad:
+		return errs.Errorf(op, errs.Invalid, nil, "skipBad is %d; say a number from 0 to %d", o.SkipBad, MaxSkipBad)
 	case o.MaxFailedPercent < 0 || o.MaxFailedPercent > 100:
 		return errs.Errorf(op, errs.Invalid, nil, "maxFailedPercent is %d; say a number from 0 to 100", o.MaxFailedPercent)
 	}

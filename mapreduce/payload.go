@@ -58,6 +58,7 @@ type mapResult struct {
 	Part *writtenPart `json:"part,omitempty"`
 
 	Named []writtenPart `json:"named,omitempty"` // of named outputs
+	Bad   *writtenPart  `json:"bad,omitempty"`   // what was left out
 }
 
 // writtenPart is a file of the output that waits for its commit.
@@ -99,6 +100,7 @@ type reduceResult struct {
 	Part     writtenPart `json:"part"`
 
 	Named []writtenPart `json:"named,omitempty"` // of named outputs
+	Bad   *writtenPart  `json:"bad,omitempty"`   // what was left out
 }
 
 // maxBins bounds the sizes in a mapResult: 4 bytes for each are 16 KiB.

@@ -83,6 +83,9 @@ func (e *Engine) prove(ctx context.Context, in scheduler.Outputs) (*ledger, erro
 		t.Reduces = int64(len(in[reduceStage]))
 		t.SegmentsPlanned = (t.SplitsPlanned - t.SplitsGivenUp) * int64(e.plan.Shuffle.Partitions)
 	}
+	if err := opts.tooManyBad(t.BadRecords); err != nil {
+		return l, err
+	}
 	return l, t.Check()
 }
 
@@ -126,6 +129,7 @@ func (l *ledger) addMap(i int, o scheduler.Output, e *Engine) error {
 		l.addPart(*r.Part)
 	}
 	l.addNamed(r.Named)
+	l.addBad(r.Bad)
 	return nil
 }
 
@@ -144,7 +148,16 @@ func (l *ledger) addReduce(i int, o scheduler.Output) error {
 	l.skew.add(o.Attempt.Task, r)
 	l.addPart(r.Part)
 	l.addNamed(r.Named)
+	l.addBad(r.Bad)
 	return nil
+}
+
+// addBad adds the file of an attempt's bad records, which are no records of the output.
+func (l *ledger) addBad(p *writtenPart) {
+	if p != nil {
+		l.manifest.Totals.BadRecords += p.Records
+		l.addPart(writtenPart{p.Part, 0})
+	}
 }
 
 // addNamed adds files of named outputs.

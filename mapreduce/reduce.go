@@ -27,6 +27,20 @@ func (t *task) runReduce(ctx context.Context) (reduceResult, error) {
 	stored := in.sum(func(x segment.Index) int64 { _, n := x.Span(); return n })
 	t.count("REDUCE_SHUFFLE_BYTES", stored)
 	t.in.values, _ = functions.ParseValueKind(p.Values) // an unknown name is bytes
+	var result reduceResult
+	err = t.persist(ctx, func(n *narrowing) (err error) {
+		result, err = t.reduceOnce(ctx, in, n)
+		return err
+	})
+	if err != nil {
+		return reduceResult{}, err
+	}
+	result.Stored, result.Segments = stored, in.sum(func(x segment.Index) int64 { return int64(len(x.Parts)) })
+	return result, nil
+}
+
+// reduceOnce reduces what was gathered once.
+func (t *task) reduceOnce(ctx context.Context, in *segments, n *narrowing) (reduceResult, error) {
 	others := t.named(ctx, "r")
 	defer others.abort(ctx)
 	reducer, err := t.roles().reducer(ctx, t.in.with(others))
@@ -39,32 +53,38 @@ func (t *task) runReduce(ctx context.Context) (reduceResult, error) {
 		return reduceResult{}, err
 	}
 	defer out.part.Abort(ctx) // no effect once committed
-	stats, err := t.reduce(ctx, in, reducer, out)
+	r := &narrowedReducer{Reducer: reducer, narrow: n}
+	stats, err := t.reduce(ctx, in, r, out)
 	if err != nil {
+		if n != nil {
+			from, to := suspects(reducer, err, n.skip, r.sure, r.at)
+			n.suspect(from, to, err)
+		}
 		return reduceResult{}, failed("mapreduce.Reduce", t.ID, in.blame(err))
 	}
-	part, err := out.commit(ctx)
-	if err != nil {
+	result := reduceResult{Records: stats.Records, Groups: stats.Groups, Hot: stats.Hot}
+	if result.Part, err = out.commit(ctx); err != nil {
 		return reduceResult{}, err
 	}
-	more, err := t.commitNamed(ctx, others)
-	if err != nil {
+	if result.Named, err = t.commitNamed(ctx, others); err != nil {
+		return reduceResult{}, err
+	}
+	if result.Bad, err = t.quarantine(ctx, n, r.left); err != nil {
 		return reduceResult{}, err
 	}
 	t.count("REDUCE_INPUT_RECORDS", stats.Records)
 	t.count("REDUCE_INPUT_GROUPS", stats.Groups)
-	t.count("REDUCE_OUTPUT_RECORDS", part.Records)
+	t.count("REDUCE_SKIPPED_GROUPS", int64(len(r.left)))
+	t.count("REDUCE_OUTPUT_RECORDS", result.Part.Records)
 	t.count("SPILLED_RECORDS", stats.Spilled)
-	t.countWritten(part.Bytes)
-	segments := in.sum(func(x segment.Index) int64 { return int64(len(x.Parts)) })
-	return reduceResult{
-		Segments: segments, Records: stats.Records, Groups: stats.Groups, Stored: stored, Hot: stats.Hot, Part: part,
-		Named: more,
-	}, nil
+	t.countWritten(result.Part.Bytes)
+	return result, nil
 }
 
 // reduce groups what was gathered and calls the reducer for each group.
-func (t *task) reduce(ctx context.Context, in *segments, r functions.Reducer, out *textOutput) (group.Stats, error) {
+func (t *task) reduce(
+	ctx context.Context, in *segments, r *narrowedReducer, out *textOutput,
+) (group.Stats, error) {
 	opts := group.Options{Scratch: t.Scratch, Budget: t.pool.Budget(t.memory - in.budget.Limit()), Values: t.in.values}
 	defer opts.Budget.Close()
 	var groups group.Groups
@@ -73,7 +93,7 @@ func (t *task) reduce(ctx context.Context, in *segments, r functions.Reducer, ou
 		done := float64(groups.Stats().Records) / float64(total)
 		t.r.Progress(int64(float64(in.payload.Bytes) * (1 + done) / 2))
 	}
-	groups, each, err := t.group(ctx, in, r, opts)
+	groups, each, err := t.group(ctx, in, r.Reducer, opts)
 	if err != nil {
 		return group.Stats{}, err
 	}
@@ -85,7 +105,7 @@ func (t *task) reduce(ctx context.Context, in *segments, r functions.Reducer, ou
 		err = functions.Protect(func() error { return groups.Reduce(ctx, keyed{r}, out) })
 	}
 	if err == nil {
-		err = cleanup(r, out)
+		err = cleanup(r.Reducer, out)
 	}
 	return groups.Stats(), err
 }

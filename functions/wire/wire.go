@@ -165,13 +165,18 @@ type Failure struct {
 	Where   string `json:"where,omitempty"`  // file:line in the user's code
 	Record  int64  `json:"record,omitempty"` // which of the attempt's lines, records or keys, from 1; 0: none
 	Kind    string `json:"kind,omitempty"`   // as package errs names it; "failed" if empty
+	Key     string `json:"key,omitempty"`    // the beginning of the key, in quotes, in the roles that get keys
 }
 
 func (f *Failure) Error() string {
-	if f.Where == "" {
-		return f.Message
+	text := f.Message
+	if f.Key != "" {
+		text = "key " + f.Key + ": " + text
 	}
-	return f.Message + " (" + f.Where + ")"
+	if f.Where == "" {
+		return text
+	}
+	return text + " (" + f.Where + ")"
 }
 
 // ErrKind returns the kind of the failure. A child cannot claim what only its executor can know.

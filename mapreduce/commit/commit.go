@@ -31,7 +31,7 @@ type Committer interface {
 	// Permission, Invalid. It creates nothing. The output of this very job, committed before, is no error.
 	Check(ctx context.Context) error
 
-	// Create starts the part called name on behalf of an attempt.
+	// Create starts the part called name on behalf of an attempt. A name may lie in the folder proof.Bad.
 	Create(ctx context.Context, attempt scheduler.AttemptID, name string) (Writer, error)
 
 	// Commit publishes parts, and the manifest as _SUCCESS. It returns the manifest that is published, which is that of
@@ -93,6 +93,9 @@ func New(ctx context.Context, job scheduler.Job, resolve store.Resolve) (Committ
 	}
 	return &objects{job: job.ID, uri: job.Output, st: st, mp: mp, name: name, over: job.Overwrite}, nil
 }
+
+// flat is a part's name without folders, for the places where attempts write.
+func flat(name string) string { return strings.ReplaceAll(name, "/", "+") }
 
 // exists is the error for an output that is there already. Owner is the manifest found in it, nil if there is none.
 func exists(output string, owner *proof.Manifest) error {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -148,7 +149,7 @@ func (f *files) replaceable(owner *proof.Manifest) error {
 		return errs.Errorf(op, errs.KindOf(err), nil, "output %s cannot be looked at: %v", f.output, err)
 	}
 	for _, e := range entries {
-		if !written(e.Name(), owner) || e.IsDir() {
+		if !written(e.Name(), owner) || e.IsDir() && e.Name() != proof.Bad {
 			return strange(f.uri, e.Name())
 		}
 	}
@@ -156,7 +157,7 @@ func (f *files) replaceable(owner *proof.Manifest) error {
 }
 
 func (f *files) attemptFile(attempt scheduler.AttemptID, name string) string {
-	return filepath.Join(f.hidden, fmt.Sprintf(".%s.%s", attempt, name))
+	return filepath.Join(f.hidden, fmt.Sprintf(".%s.%s", attempt, flat(name)))
 }
 
 // Create implements Committer.
@@ -232,6 +233,9 @@ func (f *files) settle(parts []Part) error {
 			return err
 		}
 		final := filepath.Join(f.hidden, p.Name)
+		if err := os.MkdirAll(filepath.Dir(final), 0o777); err != nil {
+			return err
+		}
 		err := os.Rename(f.attemptFile(p.Attempt, p.Name), final)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -244,7 +248,13 @@ func (f *files) settle(parts []Part) error {
 			return errs.Errorf("commit.Commit", errs.Corrupt, final, "%d bytes, but %s wrote %d",
 				info.Size(), p.Attempt, p.Bytes)
 		}
-		keep[p.Name] = true
+		top, _, inFolder := strings.Cut(p.Name, "/")
+		keep[top] = true
+		if inFolder {
+			if err := syncDir(filepath.Dir(final)); err != nil {
+				return err
+			}
+		}
 	}
 	entries, err := os.ReadDir(f.hidden)
 	if err != nil {

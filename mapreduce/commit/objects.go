@@ -235,7 +235,8 @@ func written(name string, owner *proof.Manifest) bool {
 	if owner != nil && slices.ContainsFunc(owner.Parts, func(p proof.Part) bool { return p.Name == name }) {
 		return true
 	}
-	return proof.IsPart(name) || !strings.Contains(name, "/") && (name[0] == '_' || name[0] == '.')
+	return proof.IsPart(name) || strings.HasPrefix(name, proof.Bad+"/") ||
+		!strings.Contains(name, "/") && (name[0] == '_' || name[0] == '.')
 }
 
 // strange is the error for an output that has something in it which no job wrote.

@@ -30,6 +30,9 @@ import (
 // Success is the name of the manifest in an output; it is the last thing that appears there.
 const Success = "_SUCCESS"
 
+// Bad is the folder in an output where records are that functions failed at and that were left out.
+const Bad = "_bad"
+
 // MaxManifest bounds a manifest, in bytes: some 600,000 parts.
 const MaxManifest = 64 << 20
 

@@ -29,6 +29,8 @@ type Totals struct {
 	OutputRecords int64 `json:"outputRecords"`          // in all files of the output
 	NamedRecords  int64 `json:"namedRecords,omitempty"` // of these in named outputs
 	OutputBytes   int64 `json:"outputBytes"`
+
+	BadRecords int64 `json:"badRecords,omitempty"` // records of maps and groups of reducers that functions failed at, in Bad
 }
 
 // Check fails with errs.Corrupt if the totals do not balance:

@@ -76,6 +76,7 @@ type FormFlags struct {
 	Partitioner  string
 	Key          string // as in "group=1,numeric,reverse,separator=,"
 	Maps         int
+	SkipBad      int
 }
 
 // apply overlays o. What it says is checked with the rest of the options.
@@ -94,6 +95,9 @@ func (f FormFlags) apply(o *mapreduce.Options) error {
 	}
 	if f.Maps != 0 {
 		o.Maps = f.Maps
+	}
+	if f.SkipBad != 0 {
+		o.SkipBad = f.SkipBad
 	}
 	if f.Key == "" {
 		return nil
