@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/scheduler"
 )
@@ -114,5 +115,40 @@ func TestChainKilled(t *testing.T) {
 		if err != nil || strings.Count(string(status), embedded.Waiting) > 0 || strings.Contains(string(status), "try 2") {
 			t.Errorf("%v: %s", err, status)
 		}
+	}
+}
+
+// chainsOnS3 runs two jobs whose input, output, files and what is between them are in a bucket.
+func chainsOnS3(t *testing.T, dir string, st store.Store, bucket string, run func(code int, args ...string) string) {
+	t.Helper()
+	text := `kind: mapreduce
+name: pick
+needs: count
+input: BUCKET/mid/part-*
+output: BUCKET/out/picked
+files: BUCKET/stop.txt#stop
+mapreduce: {mapper: {exec: "grep -vwFf stop"}, reducer: {exec: cat}, reducers: 1}
+---
+kind: mapreduce
+name: count
+input: BUCKET/logs/deep
+output: BUCKET/mid
+intermediate: true
+mapreduce: {mapper: {builtin: wordcount}, reducer: {builtin: sum}, reducers: 1}
+`
+	text = strings.ReplaceAll(text, "BUCKET", bucket)
+	if err := os.WriteFile(filepath.Join(dir, "chain.yaml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Put(t.Context(), st, "stop.txt", []byte("y\n")); err != nil {
+		t.Fatal(err)
+	}
+	run(0, "run", "chain.yaml")
+	got, err := store.Get(t.Context(), st, "out/picked/part-r-00000", 1<<20)
+	if err != nil || string(got) != "x\t1\n" {
+		t.Errorf("%q, %v", got, err)
+	}
+	for info, err := range st.List(t.Context(), "mid/") {
+		t.Errorf("of the intermediate output there is still %s, %v", info.Name, err)
 	}
 }

@@ -65,5 +65,6 @@ func TestS3(t *testing.T) {
 		t.Fatal(err)
 	}
 	run(5, "verify", counts)
+	chainsOnS3(t, tr.dir, st, "s3://"+bucket, run)
 	trainsOnS3(t, st, "s3://"+bucket, run)
 }

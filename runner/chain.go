@@ -23,15 +23,20 @@ import (
 
 // runChain runs the jobs of a file that has several.
 func (p *program) runChain(ctx context.Context, o runOptions, file string, specs []spec.Spec) error {
+	at, end, err := p.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
+	home, err := atHome(at, "a chain of jobs")
+	if err != nil {
+		return err
+	}
 	chain, err := prepareChain(ctx, o.spec, specs)
 	if err != nil {
 		return err
 	}
 	chain.Name, chain.Submitted = spec.CleanName(cmp.Or(o.spec.Name, baseName(file))), time.Now().UTC()
-	home, err := embedded.OpenHome()
-	if err != nil {
-		return err
-	}
 	if chain, err = home.Jobs().SubmitChain(ctx, chain); err != nil {
 		return err
 	}

@@ -128,6 +128,13 @@ func TestBegin(t *testing.T) {
 		s.Jobs[1].Needs[0] != "words" {
 		t.Errorf("%+v", s)
 	}
+	empty, err := h.Jobs().SubmitChain(t.Context(), chainOf("night", "words"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.KillChain(t.Context(), empty, "a test"); errs.KindOf(err) != errs.Invalid {
+		t.Errorf("killed although nothing of it was begun: %v", err)
+	}
 	release, err := h.HoldChain(t.Context(), c.ID)
 	if err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/seed3322913c/runner/infra/errs"
@@ -102,6 +103,11 @@ func (h *Home) KillChain(ctx context.Context, c Chain, reason string) (ChainStat
 	}
 	if s.State.Final() {
 		return s, say.Errorf(errs.Invalid, "chain %s is over already: %s", c.ID, s.State)
+	}
+	begun := func(l LinkStatus) bool { return l.State != Waiting && !scheduler.JobState(l.State).Final() }
+	if s.Interrupted && !slices.ContainsFunc(s.Jobs, begun) {
+		return s, say.Errorf(errs.Invalid, "nothing of chain %s runs, and nothing will unless somebody says "+
+			"runner resume %s", c.ID, Short(c.ID))
 	}
 	if err := h.put(ctx, stopKey(c.ID), []byte(reason)); err != nil {
 		return s, err
