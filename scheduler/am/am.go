@@ -42,6 +42,9 @@ type Config struct {
 	// Executors says how an executor is started: command, environment, secrets, restarts, logs. ID, Count and Resources
 	// are filled in from the job.
 	Executors launch.Group
+	// GoneNodes tells of machines that are gone with all that lies on their disks, by their shuffle address; nil: whoever
+	// misses an output finds out. The same one may be told of again.
+	GoneNodes <-chan string
 	Secret    string // authorises executors and clients, and is not empty
 	// Session names the call of the user that this process serves: application masters are counted against
 	// Job.Retry.Job within one session, so a job that is resumed gets a new allowance.

@@ -244,15 +244,28 @@ func (m *machine) suspect(in scheduler.InputLost, by scheduler.AttemptID, cause 
 	if now, _ := s.taken(in.Attempt.Task.Index); now != in.Attempt {
 		return // it is being made again, or was already
 	}
-	about := m.suspects[in.Attempt]
+	about := m.suspected(in.Attempt)
+	about.reporters[by] = true
+	if in.Sure || len(about.reporters) >= reporters {
+		m.condemn(about, in.Attempt, cause)
+	}
+}
+
+// suspected returns what is known against an output.
+func (m *machine) suspected(id scheduler.AttemptID) *suspect {
+	about := m.suspects[id]
 	if about == nil {
 		about = &suspect{reporters: map[scheduler.AttemptID]bool{}}
-		m.suspects[in.Attempt] = about
+		m.suspects[id] = about
 	}
-	about.reporters[by] = true
-	if !about.condemned && (in.Sure || len(about.reporters) >= reporters) {
+	return about
+}
+
+// condemn has an output made again.
+func (m *machine) condemn(about *suspect, id scheduler.AttemptID, cause string) {
+	if !about.condemned {
 		about.condemned = true
-		m.decide(write{record{Gone: &gone{Attempt: in.Attempt, Error: cause}}})
+		m.decide(write{record{Gone: &gone{Attempt: id, Error: cause}}})
 	}
 }
 

@@ -80,6 +80,7 @@ func (a *master) work(ctx context.Context, leader *journal.Leader, lease coord.L
 	all.Go(func() { a.engine(ctx) })
 	all.Go(func() { a.clock(ctx) })
 	all.Go(func() { a.watchContainers(ctx) })
+	all.Go(func() { a.watchNodes(ctx) })
 	all.Go(func() {
 		if err := a.launch(ctx); err != nil {
 			a.step(func(m *machine, now int64) { m.fail(now, "executors could not be started: %v", err) })

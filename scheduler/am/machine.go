@@ -33,6 +33,7 @@ type machine struct {
 	running    map[scheduler.AttemptID]*running
 	settling   map[scheduler.AttemptID]settle
 	suspects   map[scheduler.AttemptID]*suspect
+	goneNodes  []string // that were told of before this application master was active
 	delayed    []delayed
 	backups    int // attempts that were started beside another
 }
@@ -203,6 +204,9 @@ func (m *machine) recordedBegan(now int64) {
 		m.decide(wake{m.settleBy})
 	}
 	m.enlist()
+	for _, node := range m.goneNodes {
+		m.nodeGone(node)
+	}
 	if !m.planned() {
 		m.decide(ask{what: askPlan})
 	}

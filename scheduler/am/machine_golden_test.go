@@ -86,6 +86,8 @@ func (s *script) do(t *testing.T, d *datadriven.TestData) {
 		}
 	case "gone": // EXECUTOR
 		s.m.gone(name(0), "it was not heard of", s.now)
+	case "node-gone": // HOST:PORT
+		s.m.nodeGone(name(0))
 	case "container": // NAME STATE [code=N]
 		c, err := launch.ParseContainer(name(0))
 		if err != nil {
