@@ -105,6 +105,10 @@ type App[MR, WR any] struct {
 	// Check refuses a job's parameters before anything starts. Nil accepts none at all.
 	Check func(p Params) error
 
+	// Steady says that the iterations between the first and the last are alike, so that what a worker has computed in one
+	// of them may count in a later one: jobs may set staleness.
+	Steady bool
+
 	// Files names the parameters that are files to be read, as init=old/model.json. Nil: there are none.
 	Files func(p Params) []string
 

@@ -25,9 +25,10 @@ type Program interface {
 
 // Plan is what an engine must know before it can begin.
 type Plan struct {
-	Total int                   // iterations of the engine at most
-	Whole func(uri string) bool // which files must be read by one worker
-	Files []string              // names of parameters that are files to be read
+	Total  int                   // iterations of the engine at most
+	Steady bool                  // a worker result may count in a later iteration
+	Whole  func(uri string) bool // which files must be read by one worker
+	Files  []string              // names of parameters that are files to be read
 }
 
 // Reduction is a way in which worker results reach the master.
@@ -92,7 +93,7 @@ func (p *program[MR, WR]) Plan(params Params, iterations int) (Plan, error) {
 	if err := check(params); err != nil {
 		return Plan{}, err
 	}
-	plan := Plan{Total: iterations, Whole: compressed}
+	plan := Plan{Total: iterations, Steady: p.app.Steady, Whole: compressed}
 	if p.app.Total != nil {
 		plan.Total = p.app.Total(params, iterations)
 	}

@@ -17,8 +17,9 @@ type planCall struct {
 }
 
 type planned struct {
-	Total int      `json:"total"`
-	Files []string `json:"files,omitempty"`
+	Total  int      `json:"total"`
+	Steady bool     `json:"steady,omitempty"`
+	Files  []string `json:"files,omitempty"`
 }
 
 // newCall makes the child's master or worker.

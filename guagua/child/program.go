@@ -108,7 +108,7 @@ func (p *program) Plan(params guagua.Params, iterations int) (guagua.Plan, error
 		}
 		return known[ending]
 	}
-	return guagua.Plan{Total: answer.Total, Files: answer.Files, Whole: whole}, nil
+	return guagua.Plan{Total: answer.Total, Steady: answer.Steady, Files: answer.Files, Whole: whole}, nil
 }
 
 // once asks a child one question.

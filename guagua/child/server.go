@@ -79,7 +79,7 @@ func (s *server) plan(c planCall) (any, []byte, error) {
 		return nil, nil, err
 	}
 	plan, err := p.Plan(c.Params, c.Iterations)
-	return planned{plan.Total, plan.Files}, nil, err
+	return planned{plan.Total, plan.Steady, plan.Files}, nil, err
 }
 
 func (s *server) whole(c planCall) (any, []byte, error) {

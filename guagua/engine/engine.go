@@ -203,6 +203,9 @@ func (e *Engine) compile(ctx context.Context) (*plan, error) {
 		return nil, err
 	}
 	switch {
+	case s.Config.Staleness > 0 && !facts.Steady:
+		return nil, errs.Errorf(op, errs.Invalid, nil, "staleness=%d: the iterations of %s build on each other",
+			s.Config.Staleness, s.Program)
 	case len(e.job.Input) == 0:
 		return nil, errs.Errorf(op, errs.Invalid, nil, "the job has no input; say --input FILE, FOLDER or GLOB")
 	case e.job.Output == "":

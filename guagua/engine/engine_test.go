@@ -213,6 +213,7 @@ func TestMistakes(t *testing.T) {
 		{"user code", nil, Options{Master: functions.Ref{Exec: "x"}}, errs.Unsupported, "exec:x"},
 		{"parameter", nil, builtin("sum", 1, 1, guagua.Params{"hatl-above": "3"}), errs.Invalid, `mean "halt-above"?`},
 		{"staleness", nil, builtin("sum", 1, 1, guagua.Params{"staleness": "-1"}), errs.Invalid, "staleness"},
+		{"phases", nil, builtin("kmeans", 1, 1, guagua.Params{"staleness": "2", "k": "2"}), errs.Invalid, "build on each other"},
 		{"group", nil, builtin("sum", 1, 1, guagua.Params{"group": "2"}), errs.Invalid, "does not add vectors"},
 		{"width", nil, builtin("kmeans", 1, 1, guagua.Params{"group": "3"}), errs.Invalid, "must be 2, 4, 8"},
 		{"late", nil, builtin("kmeans", 1, 1, guagua.Params{"group": "2", "staleness": "1"}), errs.Invalid, "all results"},

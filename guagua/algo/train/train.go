@@ -103,8 +103,9 @@ func App(title string, read func(p guagua.Params) (Spec, error)) guagua.Program 
 			}
 			return &worker[float64]{env: env, spec: spec, kernel: spec.Kernel64}, err
 		},
-		Total: func(_ guagua.Params, iterations int) int { return iterations + 2 },
-		Check: func(p guagua.Params) error { _, err := read(p); return err },
+		Total:  func(_ guagua.Params, iterations int) int { return iterations + 2 },
+		Steady: true,
+		Check:  func(p guagua.Params) error { _, err := read(p); return err },
 		Files: func(p guagua.Params) []string {
 			if _, told := p[Init]; told && p[Init] != Random {
 				return []string{Init}
