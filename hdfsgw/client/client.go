@@ -242,13 +242,14 @@ func (c *Client) send(ctx context.Context, base *url.URL, method string, to *url
 	return nil, refusal(resp)
 }
 
-// passing says that an error of the network may pass.
+// passing says that an error of the network may pass, unless it is the end of a context.
 func passing(err error) error {
-	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return err
-	}
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		err = wrapped.Err // without the URL, which may have a token in it
+	}
+	// Compared by identity: the network's own timeouts say that they are deadlines, too.
+	if err == nil || err == context.DeadlineExceeded || errors.Is(err, context.Canceled) {
+		return err
 	}
 	return errs.E("client.send", errs.Unavailable, nil, err)
 }

@@ -159,7 +159,8 @@ func (l *leadership) certain(ctx context.Context) error {
 	return nil
 }
 
-// Run leads or stands by until ctx ends, which it returns as errs.Canceled, or the journal can't be read.
+// Run leads or stands by until ctx ends, which it returns as errs.Canceled, or the journal can't be read. Without a
+// coordinator it ends with errs.Fenced when another gateway takes over: to take over again would go on for ever.
 func (g *Gateway) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		if err := g.round(ctx); err != nil {
@@ -212,10 +213,17 @@ func (g *Gateway) round(ctx context.Context) error {
 	if err := leader.Close(); err != nil {
 		return err
 	}
-	if err := leader.Err(); err != nil && !errors.Is(err, errs.Fenced) && !errors.Is(err, errs.Canceled) {
+	switch err := leader.Err(); errs.KindOf(err) {
+	case errs.Fenced:
+		if g.o.Coord == nil {
+			return errs.Errorf("gateway.Run", errs.Fenced, nil, "another gateway leads; several of one store must agree (--coord)")
+		}
+		return nil
+	case errs.Canceled:
+		return nil
+	default:
 		return err
 	}
-	return nil
 }
 
 // cluster returns what tells this store from others, which the first leader makes up.

@@ -80,7 +80,7 @@ func TestAStandbyTakesOver(t *testing.T) {
 func TestAPausedLeaderDoesNotAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := mem.New()
-		old, stop := start(t, st, Options{})
+		old, stop := start(t, st, Options{Coord: coordmem.New()})
 		leads(t, old)
 		l := old.role.Load()
 		other, err := journal.Lead(t.Context(), st, Journal, namespace.New(namespace.Options{}), journal.Options{})
