@@ -41,9 +41,9 @@ func newUI(p *program) *cobra.Command {
 	cmd := verb{
 		use:  "ui [flags]",
 		does: "Shows this machine's jobs in a browser, as they run and as they went.",
-		more: "The page is for this machine alone, and works without internet. Programs find the same as JSON under /v1,\n" +
-			"described by /v1/openapi.json. It serves until it is interrupted; jobs do not need it.",
-		examples: []string{"runner ui", "runner ui --http 127.0.0.1:9000", "curl 127.0.0.1:8088/v1/jobs"},
+		more: "The page is for this machine alone, and works without internet. Programs find the same as JSON under /v1\n" +
+			"(as in curl 127.0.0.1:8088/v1/jobs), described by /v1/openapi.json. Interrupting it ends no job.",
+		examples: []string{"runner ui", "runner ui --http 127.0.0.1:9000", "runner ui --json"},
 	}.command(func(cmd *cobra.Command, args []string) error {
 		if err := wantArgs(cmd, args, 0, "no argument"); err != nil {
 			return err
