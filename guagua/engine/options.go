@@ -124,8 +124,8 @@ func (s *settings) read(r *guagua.Reader, o Options) {
 	c.Register = seconds(r, "register-timeout", c.Register)
 	s.Group = r.Int("group", 0, 0, maxWorkers)
 	r.Check(s.Group&(s.Group-1) == 0, "group=%d: must be 2, 4, 8 ...", s.Group)
-	r.Check(s.Group == 0 || s.Coordinator == Stream && c.Whole(),
-		"group needs coordinator=stream, and iterations that have all results")
+	r.Check(s.Group == 0 || s.Coordinator == Stream && c.Whole() && c.Stragglers == superstep.Report,
+		"group needs coordinator=stream, stragglers=report, and iterations that have all results")
 	if s.Coordinator != Stream { // nothing but what the coordinator keeps survives a master there
 		c.Durable = true
 	}

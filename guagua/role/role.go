@@ -64,9 +64,10 @@ const (
 	DefaultLargest = 4 << 30
 )
 
-// settle leaves groups out where they can't be.
+// settle leaves groups out where they can't be: a group's result says nothing of who in it was slow.
 func (j *Job) settle() {
-	if j.Program.Reducer().Kind != guagua.Vectors || !j.Config.Whole() {
+	c := &j.Config
+	if j.Program.Reducer().Kind != guagua.Vectors || !c.Whole() || c.Stragglers != superstep.Report {
 		j.Group = 0
 	}
 }
