@@ -20,13 +20,20 @@ import (
 	"github.com/seed3322913c/runner/infra/store/storetest"
 )
 
-// serve runs a gateway to the files in st until the test ends.
+// serve runs a gateway to the files in st until the test ends, and waits until it leads.
 func serve(t *testing.T, st store.Store, o gateway.Options) (*gateway.Gateway, *httptest.Server) {
 	t.Helper()
 	g := gateway.New(st, o)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context())) // tests clean up after their end
 	done := make(chan error, 1)
 	go func() { done <- g.Run(ctx) }()
+	for !g.Leads() {
+		select {
+		case <-g.Turns():
+		case err := <-done:
+			t.Fatal(err)
+		}
+	}
 	s := httptest.NewServer(g)
 	t.Cleanup(func() {
 		s.Close()
