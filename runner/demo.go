@@ -38,8 +38,9 @@ func newDemo(p *program) *cobra.Command {
 	var o demoOptions
 	cmd := verb{
 		use:  "demo [flags]",
-		does: "Counts the words of twelve books, to show what a job looks like.",
-		more: "The books come with the program. The output goes to out/demo, or out/demo-2 and so on if that exists.",
+		does: "Counts the words of twelve books and trains a classifier, to show what jobs look like.",
+		more: "The books come with the program. The output goes to out/demo and out/demo-model, to out/demo-2 and so on if\n" +
+			"that exists.",
 		examples: []string{
 			"runner demo", "runner demo --json", "runner demo --quiet",
 		},
@@ -79,14 +80,56 @@ func (p *program) demo(ctx context.Context, o demoOptions) error {
 		return err
 	}
 	if o.watch.json || report.State != scheduler.JobSucceeded {
-		return p.tell(ctx, job, report, o.watch)
+		if err := p.tell(ctx, job, report, o.watch); err != nil {
+			return err
+		}
+		return p.demoTraining(ctx, o, home)
 	}
 	text, err := demoSuccess(ctx, job, report)
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprint(p.out, text)
+	fmt.Fprintln(p.out, text)
+	if err := p.demoTraining(ctx, o, home); err != nil {
+		return err
+	}
+	_, err = fmt.Fprint(p.out, demoNext(job.ID, say.Path(job.Output)))
 	return err
+}
+
+// demoTraining is the second half: a model.
+func (p *program) demoTraining(ctx context.Context, o demoOptions, home *embedded.Home) error {
+	const workers, iterations = 4, 60
+	rows := filepath.Join(home.Dir, "demo", "rows.csv")
+	count, err := demo.Rows(rows)
+	if err != nil {
+		return err
+	}
+	s, err := specOfBuiltin("logistic-regression")
+	if err != nil {
+		return err
+	}
+	s.Name, s.Input = "demo-model", []string{rows}
+	s.Guagua.Workers, s.Guagua.Iterations = workers, iterations
+	if s.Output, err = freshFolder(filepath.Join("out", "demo-model")); err != nil {
+		return err
+	}
+	job, err := jobOf(ctx, s)
+	if err != nil {
+		return err
+	}
+	if job, err = home.Jobs().Submit(ctx, job); err != nil {
+		return err
+	}
+	view := p.view(o.watch)
+	view.Say(fmt.Sprintf("Training a classifier on %s rows, %d workers, %d iterations.", format.Count(int64(count)), workers,
+		iterations))
+	report, err := home.Supervise(ctx, job, embedded.Options{Show: view.Show, Say: view.Say})
+	view.Close()
+	if err != nil {
+		return err
+	}
+	return p.tell(ctx, job, report, o.watch)
 }
 
 // demoJob makes maps of about splitSize bytes, and two reducers: more to look at than the books need.
@@ -118,7 +161,7 @@ func demoSuccess(ctx context.Context, job scheduler.Job, r am.Report) (string, e
 	done := fmt.Sprintf("Done in %s. %s different words; the most frequent: %s\n", format.Duration(took(r)),
 		format.Count(m.Totals.OutputRecords), strings.Join(words, " · "))
 	where := outputLine(job.Output, mapreduce.Summary{}, partNames(ctx, r))
-	return done + proofLine(m.Totals) + where + demoNext(job.ID, output), nil
+	return done + proofLine(m.Totals) + where, nil
 }
 
 // demoNext says what to try next.

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/seed3322913c/runner/guagua/engine"
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/format"
 	"github.com/seed3322913c/runner/runner/say"
@@ -61,7 +62,7 @@ func (p *program) status(ctx context.Context, o statusOptions, at place, job sch
 	return err
 }
 
-// describe is a job in a few lines. metrics is what training came to, if it was that.
+// describe is a job in a few lines. metrics is what training has come to, if it is that.
 func describe(job scheduler.Job, s embedded.Status, metrics string) string {
 	var b strings.Builder
 	head := []string{string(s.Job), s.Word(), duration(s)}
@@ -86,8 +87,10 @@ func describe(job scheduler.Job, s embedded.Status, metrics string) string {
 		if line := skewLine(m); line != "" {
 			fmt.Fprintf(&b, "  %s", line)
 		}
+	} else if metrics != "" {
+		fmt.Fprintf(&b, "  %s\n", metrics)
 	}
-	if line := slowest(s.Report); line != "" {
+	if line := slowest(s.Report); line != "" && job.Kind != engine.Kind { // whose tasks end together
 		fmt.Fprintf(&b, "  %s      runner logs %s --task %s\n", line, short(job.ID), s.Slowest[0].ID.Task)
 	}
 	if s.Interrupted {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/seed3322913c/runner/guagua"
 	"github.com/seed3322913c/runner/guagua/engine"
 	"github.com/seed3322913c/runner/mapreduce/proof"
 	"github.com/seed3322913c/runner/runner/format"
@@ -37,10 +38,15 @@ func trained(ctx context.Context, job scheduler.Job, r am.Report, s engine.Summa
 		format.Plural(int64(len(s.Workers)), "worker")) + filesLine(job.Output, s)
 }
 
-// metricsOf says how the iterations of a training job went that has worked.
+// metricsOf says how the iterations of a training job went, or how far it is.
 func metricsOf(ctx context.Context, job scheduler.Job, r am.Report) string {
 	s, ok := trainingOf(job, r)
 	if !ok {
+		for _, a := range r.Attempts {
+			if _, ok := guagua.ParseStatus(a.Status); ok {
+				return a.Status
+			}
+		}
 		return ""
 	}
 	m, err := training.ReadMetrics(ctx, newResolver(""), job.Output)

@@ -1,10 +1,13 @@
-// Package demo carries the twelve books that `runner demo` counts the words of, so that the first thing a new user runs
-// needs no download. Their origin and licence are in books/SOURCES.md.
+// Package demo carries the twelve books that `runner demo` counts the words of, and makes the rows that it learns from, so
+// that the first thing a new user runs needs no download. Their origin and licence are in books/SOURCES.md.
 package demo
 
 import (
+	"bytes"
 	"embed"
+	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 
@@ -57,4 +60,25 @@ func place(path string, text []byte) error {
 		return err
 	}
 	return os.Rename(f.Name(), path)
+}
+
+// Rows writes rows for a classifier to learn from, always the same: a label, 0 or 1, and three numbers of which two have
+// to do with it. It returns how many they are.
+func Rows(file string) (count int, err error) {
+	const rows = 2000
+	chance := rand.New(rand.NewPCG(2, 7))
+	var text bytes.Buffer
+	for i := range rows {
+		label := i % 2
+		lean := 2*float64(label) - 1
+		fmt.Fprintf(&text, "%d,%.3f,%.3f,%.3f\n", label, lean+chance.NormFloat64(), lean+chance.NormFloat64(),
+			chance.NormFloat64())
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return 0, errs.E("demo.Rows", errs.Other, file, err)
+	}
+	if err := place(file, text.Bytes()); err != nil {
+		return 0, errs.E("demo.Rows", errs.Other, file, err)
+	}
+	return rows, nil
 }

@@ -52,3 +52,22 @@ func TestSourcesNamed(t *testing.T) {
 		}
 	}
 }
+
+func TestRows(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "deep", "rows.csv")
+	var before []byte
+	for range 2 {
+		n, err := Rows(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(file)
+		if err != nil || bytes.Count(text, []byte("\n")) != n {
+			t.Errorf("%d lines, %v; want %d", bytes.Count(text, []byte("\n")), err, n)
+		}
+		if before != nil && !bytes.Equal(before, text) {
+			t.Error("the rows are not always the same")
+		}
+		before = text
+	}
+}
