@@ -11,6 +11,7 @@ import (
 	"github.com/seed3322913c/runner/infra/coord"
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/store"
+	"github.com/seed3322913c/runner/mapreduce/shuffle"
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/fleet"
 	"github.com/seed3322913c/runner/scheduler"
@@ -122,6 +123,7 @@ func (p *program) am(ctx context.Context, id string) error {
 	}
 	if r.member != nil {
 		cfg.Launcher, cfg.Executors = r.member.Launcher, r.member.Executors(r.job.ID, r.session)
+		cfg.GoneNodes = r.member.GoneNodes(ctx)
 		cfg.Options.Listen, cfg.Options.LeaseTTL = r.member.Listen(), fleet.LeaseTTL
 		err := am.Run(ctx, cfg)
 		if err == nil {
@@ -161,4 +163,12 @@ func executorGroup(r role) (launch.Group, error) {
 		Command: []string{program, "executor", string(r.job.ID)}, Env: r.session.Env(), Secrets: r.session.Secrets(),
 		LogDir: r.home.Dirs.Logs,
 	}, nil
+}
+
+// readers says how map output is read.
+func (r role) readers() shuffle.Options {
+	if r.member == nil {
+		return shuffle.Options{}
+	}
+	return shuffle.Options{Patience: fleet.ReaderPatience}
 }

@@ -112,7 +112,7 @@ func (c *Cluster) installNodes(ctx context.Context) error {
 		return err
 	}
 	defer f.Close()
-	return f.Install(ctx)
+	return c.Eventually(ctx, func() error { return f.Install(ctx) }) // a new leader has no keys for variables at first
 }
 
 // Open returns a cluster that another process has started.

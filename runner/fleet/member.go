@@ -125,6 +125,33 @@ func (m *Member) Executors(id scheduler.JobID, s embedded.Session) launch.Group 
 	return g
 }
 
+// ReaderPatience is how long readers of map output wait for a node that is out of reach: longer than it takes to be
+// started again. They need not find out that a machine is lost, since GoneNodes tells.
+const ReaderPatience = 8 * time.Second
+
+// GoneNodes sends the node's address of each machine that Nomad has given up, until ctx ends.
+func (m *Member) GoneNodes(ctx context.Context) <-chan string {
+	gone := make(chan string)
+	go func() {
+		for ctx.Err() == nil {
+			for machine, err := range m.Launcher.LostMachines(ctx) {
+				if err != nil {
+					break // a server is replaced, or ctx has ended
+				}
+				select {
+				case gone <- net.JoinHostPort(machine, nodePort):
+				case <-ctx.Done():
+				}
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Second):
+			}
+		}
+	}()
+	return gone
+}
+
 // Over tells the nodes that a job is over, so that they remove what it has left; its logs stay.
 func (m *Member) Over(ctx context.Context, id scheduler.JobID) error {
 	return putGrant(ctx, m.Coord, id, func(g *grant) { g.Over = true })

@@ -42,6 +42,7 @@ func (f *Fleet) nomadRules(id scheduler.JobID) string {
     path "nomad/jobs/%[1]s/*" { capabilities = ["write", "read", "destroy"] }
   }
 }
+node { policy = "read" }
 `, f.launcher.Name(group(id, executorRole)))
 }
 

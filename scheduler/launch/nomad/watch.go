@@ -65,6 +65,34 @@ func (l *Launcher) Watch(ctx context.Context, id launch.GroupID) iter.Seq2[launc
 	}
 }
 
+// LostMachines yields the address of each machine that Nomad has given up, the same one once while it is away. It ends
+// after the first error; ctx's end is such an error.
+func (l *Launcher) LostMachines(ctx context.Context) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		var told map[string]bool
+		q := query(ctx)
+		for {
+			nodes, meta, err := l.client.Nodes().List(q)
+			if err != nil {
+				yield("", fail(ctx, "nomad.LostMachines", launch.GroupID{}, err))
+				return
+			}
+			lost := map[string]bool{}
+			for _, n := range nodes {
+				if n.Status != api.NodeStatusDown {
+					continue
+				}
+				lost[n.Address] = true
+				if !told[n.Address] && !yield(n.Address, nil) {
+					return
+				}
+			}
+			told = lost
+			q.WaitIndex, q.WaitTime = nextIndex(q.WaitIndex, meta), wait
+		}
+	}
+}
+
 // events returns the latest event of each container, in the order of their indexes.
 func events(id launch.GroupID, allocs []*api.AllocationListStub) []launch.Event {
 	slices.SortFunc(allocs, func(a, b *api.AllocationListStub) int { return cmp.Compare(a.CreateIndex, b.CreateIndex) })
