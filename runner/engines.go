@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"runtime"
 	"slices"
@@ -49,13 +50,14 @@ func newEngine(ctx context.Context, r role) (scheduler.Engine, error) {
 	resolve := newResolver("")
 	switch r.job.Kind {
 	case mapreduce.Kind:
-		return mapreduce.NewEngine(r.job, r.home.Store, resolve, mapreduce.EngineOptions{Slots: slotsOf(r.job)}), nil
+		o := mapreduce.EngineOptions{Slots: slotsOf(r.job)}
+		return tellingEngine{mapreduce.NewEngine(r.job, r.home.Store, resolve, o)}, nil
 	case engine.Kind:
 		with, err := training.Surroundings(ctx, r.job, resolve)
 		if err != nil {
 			return nil, err
 		}
-		return engine.New(r.job, r.home.Store, with, slotsOf(r.job)), nil
+		return tellingEngine{engine.New(r.job, r.home.Store, with, slotsOf(r.job))}, nil
 	}
 	return nil, noEngine(r.job)
 }
@@ -107,6 +109,26 @@ func (t telling) Run(ctx context.Context, a scheduler.Attempt, r scheduler.Repor
 		return data, err // the application master acts on it
 	}
 	return data, say.Plain(err)
+}
+
+// tellingEngine is an Engine whose errors people can read.
+type tellingEngine struct{ scheduler.Engine }
+
+func (t tellingEngine) Plan(ctx context.Context) (scheduler.Plan, error) {
+	plan, err := t.Engine.Plan(ctx)
+	return plan, say.Plain(err)
+}
+
+func (t tellingEngine) Cut(ctx context.Context, stage string, in scheduler.Outputs) ([]scheduler.Task, error) {
+	tasks, err := t.Engine.Cut(ctx, stage, in)
+	return tasks, say.Plain(err)
+}
+
+func (t tellingEngine) Commit(
+	ctx context.Context, in scheduler.Outputs, counters scheduler.Counters,
+) (json.RawMessage, error) {
+	result, err := t.Engine.Commit(ctx, in, counters)
+	return result, say.Plain(err)
 }
 
 func noEngine(job scheduler.Job) error {
