@@ -137,13 +137,16 @@ func TestSkipBad(t *testing.T) {
 		t.Errorf("%d lines", len(got))
 	}
 	if c.counters.Get("seen", "lines") != 9000-4 || c.counters.Get(taskCounters, "MAP_SKIPPED_RECORDS") != 4 ||
-		c.counters.Get(taskCounters, "REDUCE_SKIPPED_GROUPS") != 3 || c.counters.Get(taskCounters, "MAP_INPUT_RECORDS") != 9000 {
+		c.counters.Get(taskCounters, "REDUCE_SKIPPED_GROUPS") != 3 ||
+		c.counters.Get(taskCounters, "MAP_INPUT_RECORDS") != 9000 {
 		t.Errorf("%v", c.counters)
 	}
 	bad := badOf(t, c, job)
 	for name, want := range map[string]string{
-		"map-0 18": "no: an error", "map-0 19": "panic: no (bad_test.go:", "map-0 5001": "exited with status 7", "map-0 9000": "no: error",
-		"reduce-0 8994": "no: reduce error", "reduce-0 8995": "exited with status 7", "reduce-0 8996": `key "reduce panic": panic: no (bad_test.go:`,
+		"map-0 18": "no: an error", "map-0 19": "panic: no (bad_test.go:", "map-0 5001": "exited with status 7",
+		"map-0 9000":    "no: error",
+		"reduce-0 8994": "no: reduce error", "reduce-0 8995": "exited with status 7",
+		"reduce-0 8996": `key "reduce panic": panic: no (bad_test.go:`,
 	} {
 		l, ok := bad[name]
 		if !ok || !strings.Contains(l.Error, want) {

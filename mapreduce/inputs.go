@@ -75,7 +75,9 @@ func (o Options) ownParams(set functions.Params) functions.Params {
 
 // Programs reports whether functions of the job are programs, by command lines.
 func (o Options) Programs() bool {
-	return slices.ContainsFunc(append(o.mappers(), o.Combiner, o.Reducer), func(r functions.Ref) bool { return r.Exec != "" })
+	return slices.ContainsFunc(append(o.mappers(), o.Combiner, o.Reducer), func(r functions.Ref) bool {
+		return r.Exec != ""
+	})
 }
 
 // checkInputs checks what the inputs and the generator are, and each way by itself.

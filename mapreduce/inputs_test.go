@@ -14,7 +14,8 @@ import (
 	"github.com/seed3322913c/runner/mapreduce/split"
 )
 
-// TestInputsOfTheirOwn joins two folders of different formats, each by a mapper of its own, in one job of several reducers.
+// TestInputsOfTheirOwn joins two folders of different formats, each by a mapper of its own, in one job of several
+// reducers.
 func TestInputsOfTheirOwn(t *testing.T) {
 	dir := fill(t, map[string]string{
 		"users/a.csv": "1,Ann\n2,Bob\n", "visits/a": "1 home\n2 cart\n", "visits/b": "1 cart\n", "none/a": "",
@@ -47,7 +48,8 @@ func TestInputsTotalOrder(t *testing.T) {
 	o := programs("cat", "", "cat")
 	o.Reducers, o.Partitioner = ExactReducers(4), TotalOrderPartitioner
 	o.Inputs = []Input{
-		{Input: []string{"file://" + dir + "/numbers"}, Format: format.KeyValue}, {Input: []string{"file://" + dir + "/words"}},
+		{Input: []string{"file://" + dir + "/numbers"}, Format: format.KeyValue},
+		{Input: []string{"file://" + dir + "/words"}},
 	}
 	parts := newCluster(t, BodyOptions{}).mustRun(
 		newJob(t, o, filepath.Join(t.TempDir(), "out"), dir+"/numbers", dir+"/words"))
@@ -151,7 +153,8 @@ func TestLineMapsOfCompressedFiles(t *testing.T) {
 	for range maxLineMaps + 1 {
 		r.files = append(r.files, split.File{URI: "file:///a.gz", Size: 10})
 	}
-	if _, err := newCluster(t, BodyOptions{}).engine(newJob(t, Options{}, "/out")).split(t.Context(), r); errs.KindOf(err) != errs.Invalid {
+	e := newCluster(t, BodyOptions{}).engine(newJob(t, Options{}, "/out"))
+	if _, err := e.split(t.Context(), r); errs.KindOf(err) != errs.Invalid {
 		t.Error(err)
 	}
 }

@@ -6,7 +6,7 @@
 // job before anything is created.
 //
 //	input ──split──▶ map-0 ─┐ segments, cut fine            ┌▶ reduce-0 ──▶ part-r-00000
-//	                 map-1 ─┼────────── shuffle ──────────▶─┼▶ reduce-1 ──▶ part-r-00001   ──commit──▶ output/_SUCCESS
+//	                 map-1 ─┼────────── shuffle ──────────▶─┼▶ reduce-1 ──▶ part-r-00001 ─commit─▶ output/_SUCCESS
 //	                 map-2 ─┘ (one file per attempt)        └▶ reduce-2 ──▶ part-r-00002
 //
 // The folders, in the order in which a record meets them:
@@ -15,6 +15,7 @@
 //	text       lines as views into large buffers
 //	codec      what is compressed
 //	format     files that are not lines, and other output than key TAB value
+//	rows       the columns of Parquet as rows of JSON, and back
 //	collect    what a mapper emits: folded or sorted, spilled when memory is short
 //	segment    the form of map output on disk and on the wire
 //	shuffle    who serves segments, and who fetches them

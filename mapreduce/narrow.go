@@ -52,7 +52,7 @@ func (t *task) persist(ctx context.Context, try func(n *narrowing) error) error 
 	}
 	r := t.r
 	defer func() { t.r = r }()
-	for left := 6 * (n.most + 1); ; left-- { // each record takes four tries, if the function fails always in the same place
+	for left := 6 * (n.most + 1); ; left-- { // each record takes four tries, if its function always fails at it
 		count := &tally{Reporter: r, counts: scheduler.Counters{}}
 		t.r = count
 		t.in.env = attemptEnv{t.r, t.ID, t.opts.Set, t.in.files}

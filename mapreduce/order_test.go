@@ -45,7 +45,8 @@ func TestSecondarySort(t *testing.T) {
 		if d := cmp.Diff(want, merged(t, parts)); d != "" {
 			t.Errorf("seed %d: %+v: %.1000s", seed, o, d)
 		}
-		if o.Partitioner == TotalOrderPartitioner && !slices.IsSorted(strings.SplitAfter(strings.Join(parts, ""), "\n")[:users]) {
+		lines := strings.SplitAfter(strings.Join(parts, ""), "\n")
+		if o.Partitioner == TotalOrderPartitioner && !slices.IsSorted(lines[:users]) {
 			t.Errorf("seed %d: parts are not in order", seed)
 		}
 	}

@@ -146,7 +146,8 @@ func sameFold(f functions.Int64Folder, r functions.Reducer) bool {
 	return okA && okB && a.Int64Fold() == b.Int64Fold() && a.Int64Fold() != functions.FoldOther
 }
 
-// keyed is a reducer whose errors say at which key they happened, if that is the current one: a child process is behind.
+// keyed is a reducer whose errors say at which key they happened, if that is the current one: a child process is
+// behind, and says it itself.
 type keyed struct{ functions.Reducer }
 
 func (k keyed) Reduce(key []byte, values functions.Values, out functions.Emitter) error {

@@ -117,7 +117,8 @@ func TestTeraValidate(t *testing.T) {
 			60_000, errs.Other, ""},
 	} {
 		_, err := validated(t, fill(t, c.files), c.size)
-		if c.want == "" && err != nil || c.want != "" && (errs.KindOf(err) != c.kind || !strings.Contains(err.Error(), c.want)) {
+		wrong := errs.KindOf(err) != c.kind || err == nil || !strings.Contains(err.Error(), c.want)
+		if c.want == "" && err != nil || c.want != "" && wrong {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

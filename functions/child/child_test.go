@@ -413,7 +413,8 @@ func TestNamedOutputs(t *testing.T) {
 		}
 	}
 	check(t, m.Cleanup(out))
-	if len(out.named) != 1200 || out.named[0] != "long:"+line+"=-" || out.named[1] != "count:-=1000" || len(out.records) != 0 {
+	if len(out.named) != 1200 || out.named[0] != "long:"+line+"=-" || out.named[1] != "count:-=1000" ||
+		len(out.records) != 0 {
 		t.Errorf("%d named records, %d others", len(out.named), len(out.records))
 	}
 }

@@ -65,7 +65,8 @@ func TestBadFolder(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if b, err := store.Get(t.Context(), st, name.Join(proof.Bad).Join(id), 100); err != nil || string(b) != proof.Bad+"/"+id {
+			b, err := store.Get(t.Context(), st, name.Join(proof.Bad).Join(id), 100)
+			if err != nil || string(b) != proof.Bad+"/"+id {
 				t.Errorf("%s: %q, %v", uri, b, err)
 			}
 			if _, err := proof.Verify(t.Context(), resolve, uri); err != nil {

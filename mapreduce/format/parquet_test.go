@@ -41,7 +41,8 @@ func TestParquet(t *testing.T) {
 		got != `={"word":"a","n":1};={"word":"b","n":null};` {
 		t.Error(got, err)
 	}
-	if got, err := readSet(functions.Params{ParquetColumns: "n"}, Parquet, some); err != nil || got != `={"n":1};={"n":null};` {
+	got, err := readSet(functions.Params{ParquetColumns: "n"}, Parquet, some)
+	if err != nil || got != `={"n":1};={"n":null};` {
 		t.Error(got, err)
 	}
 	plain := parquetOf(t, Output{Int64s: true}, "5")

@@ -30,7 +30,7 @@ type Totals struct {
 	NamedRecords  int64 `json:"namedRecords,omitempty"` // of these in named outputs
 	OutputBytes   int64 `json:"outputBytes"`
 
-	BadRecords int64 `json:"badRecords,omitempty"` // records of maps and groups of reducers that functions failed at, in Bad
+	BadRecords int64 `json:"badRecords,omitempty"` // records and groups that functions failed at, kept in Bad
 }
 
 // Check fails with errs.Corrupt if the totals do not balance:

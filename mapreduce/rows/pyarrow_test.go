@@ -20,15 +20,16 @@ import datetime, decimal, sys
 import pyarrow as pa, pyarrow.parquet as pq
 utc = datetime.timezone.utc
 rows = [{
-    "s": "word%d" % (i % 7), "x": bytes([255, i % 256]), "i8": -i % 128, "u32": 4294967295 - i, "n": -i, "f": i / 2, "d": i / 4,
+    "s": "word%d" % (i % 7), "x": bytes([255, i % 256]), "i8": -i % 128, "u32": 4294967295 - i, "n": -i, "f": i / 2,
+    "d": i / 4,
     "b": i % 2 == 0, "maybe": None if i % 3 else i, "day": datetime.date(1969, 12, 31) + datetime.timedelta(i),
     "ms": datetime.datetime(2026, 1, 2, 3, 4, 5, 6000), "ns": datetime.datetime(2026, 1, 2, 3, 4, 5, 6, utc),
     "dec": decimal.Decimal(-i).scaleb(-3), "list": list(range(i % 4)), "lists": [[1], [], [2, i]],
     "struct": {"a": i, "b": [{"c": "x"}]}, "none": None if i % 2 else {"a": None}, "map": [("k%d" % i, i), ("l", None)],
 } for i in range(500)]
 schema = pa.schema([
-    ("s", pa.string()), ("x", pa.binary()), ("i8", pa.int8()), ("u32", pa.uint32()), ("n", pa.int64()), ("f", pa.float32()),
-    ("d", pa.float64()), ("b", pa.bool_()), ("maybe", pa.int32()), ("day", pa.date32()), ("ms", pa.timestamp("ms")),
+    ("s", pa.string()), ("x", pa.binary()), ("i8", pa.int8()), ("u32", pa.uint32()), ("n", pa.int64()),
+    ("f", pa.float32()), ("d", pa.float64()), ("b", pa.bool_()), ("maybe", pa.int32()), ("day", pa.date32()), ("ms", pa.timestamp("ms")),
     ("ns", pa.timestamp("ns", "UTC")), ("dec", pa.decimal128(30, 3)), ("list", pa.list_(pa.int64())),
     ("lists", pa.list_(pa.list_(pa.int64()))), ("struct", pa.struct([("a", pa.int64()),
     ("b", pa.list_(pa.struct([("c", pa.string())])))])), ("none", pa.struct([("a", pa.int64())])),
@@ -37,7 +38,8 @@ schema = pa.schema([
 for codec in ["none", "snappy", "gzip", "zstd", "lz4", "brotli"]:
     for version in ["1.0", "2.0"]:
         pq.write_table(pa.Table.from_pylist(rows, schema), "%s/%s-%s.parquet" % (sys.argv[1], codec, version),
-            compression=codec, data_page_version=version, row_group_size=100, data_page_size=500, use_dictionary=["s", "n"])
+            compression=codec, data_page_version=version, row_group_size=100, data_page_size=500,
+            use_dictionary=["s", "n"])
 `
 
 // TestArrowWrites reads what the reference implementation has written.

@@ -128,7 +128,8 @@ func ParseKey(text string) (functions.KeyOrder, error) {
 		case word == "reverse":
 			o.Reverse = true
 		default:
-			return o, say.Errorf(errs.Invalid, "--key has %q; say group=N, numeric, reverse or separator=TEXT, with commas between them", word)
+			return o, say.Errorf(errs.Invalid,
+				"--key has %q; say group=N, numeric, reverse or separator=TEXT, with commas between them", word)
 		}
 	}
 	return o, nil

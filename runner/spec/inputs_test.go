@@ -67,17 +67,20 @@ func TestGeneratorNeedsNoInput(t *testing.T) {
 func TestFormFlags(t *testing.T) {
 	s := parseOne(t, strings.Replace(whole, "Word Count", "wc", 1))
 	f := FormFlags{
-		Format: "csv", OutputFormat: "parquet", Compress: "zstd", Partitioner: "hash", Key: "group=2,numeric,reverse,separator=,",
-		SkipBad: 3,
+		Format: "csv", OutputFormat: "parquet", Compress: "zstd", Partitioner: "hash",
+		Key: "group=2,numeric,reverse,separator=,", SkipBad: 3,
 	}
 	if err := (Flags{FormFlags: f}).Apply(&s); err != nil {
 		t.Fatal(err)
 	}
 	want := functions.KeyOrder{Group: 2, Separator: ",", Numeric: true, Reverse: true}
-	if m := s.MapReduce; m.Format != "csv" || m.OutputFormat != "parquet" || m.Compress != "zstd" || m.Key != want || m.SkipBad != 3 {
+	if m := s.MapReduce; m.Format != "csv" || m.OutputFormat != "parquet" || m.Compress != "zstd" || m.Key != want ||
+		m.SkipBad != 3 {
 		t.Errorf("%+v", m)
 	}
-	for _, key := range []string{"group", "group=x", "group=-1", "group=1001", "descending", "numeric=1", ",", "separator="} {
+	for _, key := range []string{
+		"group", "group=x", "group=-1", "group=1001", "descending", "numeric=1", ",", "separator=",
+	} {
 		if _, err := ParseKey(key); errs.KindOf(err) != errs.Invalid {
 			t.Errorf("%q: %v", key, err)
 		}
