@@ -145,12 +145,6 @@ func (j Jobs) chains(ctx context.Context, prefix string) ([]scheduler.JobID, err
 	return ids, nil
 }
 
-// Try returns the latest try at the job at a place, and how it stands; ok is false if there is none yet.
-func (h *Home) Try(ctx context.Context, c Chain, place int) (s Status, ok bool, err error) {
-	_, s, err = h.lastTry(ctx, c, place)
-	return s, s.Job != "", err
-}
-
 // lastTry returns the number of tries at a job, and the status of the last.
 func (h *Home) lastTry(ctx context.Context, c Chain, place int) (tries int, last Status, err error) {
 	for tries <= len(trySigns) {
