@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/seed3322913c/runner/hdfsgw/gateway"
+	"github.com/seed3322913c/runner/hdfsgw/kerberos"
 	"github.com/seed3322913c/runner/hdfsgw/namespace"
 	"github.com/seed3322913c/runner/hdfsgw/rpc"
 	"github.com/seed3322913c/runner/hdfsgw/webhdfs"
@@ -37,6 +38,7 @@ type gatewayOptions struct {
 	rpc       string
 	auth      string
 	tokens    string
+	keytab    string
 	external  string
 	superuser string
 	coord     string
@@ -57,8 +59,9 @@ func (o *gatewayOptions) AddFlags(flags *pflag.FlagSet) {
 		f.Int64Var(&o.scrub, "scrub", 0, "`BYTES` a second to compare with their checksums, once a day; 0: none")
 	})
 	grouped(flags, "Whom it believes", func(f *pflag.FlagSet) {
-		f.StringVar(&o.auth, "auth", "", "`HOW` callers are known: token, or simple (who they say; the default on loopback)")
+		f.StringVar(&o.auth, "auth", "", "`HOW` callers are known: token, kerberos, or simple (who they say; the default on loopback)")
 		f.StringVar(&o.tokens, "tokens", "", "`FILE` with a token and its user on each line, for --auth token")
+		f.StringVar(&o.keytab, "keytab", "", "`FILE` with the key of HTTP/HOST@REALM, for --auth kerberos")
 		f.StringVar(&o.superuser, "superuser", "", "`USER` who may do everything; you by default")
 	})
 	grouped(flags, tellGroup, func(f *pflag.FlagSet) {
@@ -112,7 +115,7 @@ func (p *program) gateway(ctx context.Context, o gatewayOptions) error {
 	}
 	g := gateway.New(st, gateway.Options{Web: web, Coord: c, Scrub: o.scrub,
 		OnError: func(err error) { fmt.Fprintln(p.err, err) }})
-	server := &http.Server{Handler: g, ReadHeaderTimeout: 30 * time.Second, MaxHeaderBytes: 64 << 10}
+	server := &http.Server{Handler: protect(web, g), ReadHeaderTimeout: 30 * time.Second, MaxHeaderBytes: 64 << 10}
 	interrupted := ctx.Err
 	all, ctx := errgroup.WithContext(ctx)
 	all.Go(func() error { return g.Run(ctx) })
@@ -239,21 +242,42 @@ func (o *gatewayOptions) web() (webhdfs.Options, error) {
 	switch {
 	case err != nil:
 		return w, err
-	case o.auth == "simple", o.auth == "" && o.tokens == "" && loopback:
+	case o.keytab != "" && cmp.Or(o.auth, "kerberos") != "kerberos" || o.keytab == "" && o.auth == "kerberos":
+		return w, say.Errorf(errs.Invalid, "--keytab FILE and --auth kerberos belong together")
+	case o.auth == "simple", o.auth == "" && o.tokens == "" && o.keytab == "" && loopback:
 		return w, nil
 	case o.rpc != "" && loopback:
-		return w, say.Errorf(errs.Unsupported, "--rpc takes no tokens: hdfs:// clients are who they say (--auth simple)")
+		return w, say.Errorf(errs.Unsupported, "--rpc takes no proof: hdfs:// clients are who they say (--auth simple)")
 	case o.rpc != "":
 		return w, say.Errorf(errs.Invalid, "--rpc %s or --http %s can be reached from other machines, and hdfs:// clients are"+
 			" who they say: say --auth simple if everybody there may be", o.rpc, o.http)
-	case o.auth == "" && o.tokens == "":
-		return w, say.Errorf(errs.Invalid, "%s can be reached from other machines: say --auth token, or --auth simple if"+
-			" everybody there may be whoever he says", o.http)
-	case cmp.Or(o.auth, "token") != "token" || o.tokens == "":
-		return w, say.Errorf(errs.Invalid, "--auth is simple, or token with --tokens FILE")
+	case o.auth == "" && o.tokens == "" && o.keytab == "":
+		return w, say.Errorf(errs.Invalid, "%s can be reached from other machines: say --auth token or kerberos, or --auth"+
+			" simple if everybody there may be whoever he says", o.http)
+	case o.keytab == "" && (cmp.Or(o.auth, "token") != "token" || o.tokens == ""):
+		return w, say.Errorf(errs.Invalid, "--auth is simple, token with --tokens FILE, or kerberos with --keytab FILE")
 	}
-	w.Tokens, err = readTokens(o.tokens)
-	return w, err
+	if o.tokens != "" {
+		if w.Tokens, err = readTokens(o.tokens); err != nil {
+			return w, err
+		}
+	}
+	if o.keytab != "" {
+		known, err := kerberos.Open(o.keytab)
+		if err != nil {
+			return w, say.Errorf(errs.KindOf(err), "--keytab %s cannot be used: %s", o.keytab, errs.Cause(err))
+		}
+		w.Prover = known
+	}
+	return w, nil
+}
+
+// protect puts what asks callers for proof in front of a handler, if there is such.
+func protect(w webhdfs.Options, inner http.Handler) http.Handler {
+	if known, ok := w.Prover.(*kerberos.Authenticator); ok {
+		return known.Protect(inner)
+	}
+	return inner
 }
 
 // onLoopback reports whether only this machine can reach an address.

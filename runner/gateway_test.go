@@ -13,9 +13,10 @@ func TestGatewayTrusts(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
-		http, rpc, auth, tokens string
-		fails                   bool
-		proven                  int // how many tokens are known
+		http, rpc, auth, tokens, keytab string
+
+		fails  bool
+		proven int // how many tokens are known
 	}{
 		{http: "127.0.0.1:1"}, {http: "[::1]:1"}, {http: "localhost:1"},
 		{http: "0.0.0.0:1", fails: true}, {http: ":1", fails: true}, {http: "10.0.0.1:1", fails: true},
@@ -30,8 +31,12 @@ func TestGatewayTrusts(t *testing.T) {
 		{http: "0.0.0.0:1", rpc: "127.0.0.1:2", fails: true},
 		{http: "0.0.0.0:1", rpc: "0.0.0.0:2", auth: "simple"},
 		{http: "127.0.0.1:1", rpc: "127.0.0.1:2", tokens: tokens, fails: true},
+		{http: "0.0.0.0:1", auth: "kerberos", fails: true},
+		{http: "0.0.0.0:1", auth: "token", tokens: tokens, keytab: tokens, fails: true},
+		{http: "0.0.0.0:1", keytab: tokens, fails: true}, // which is no keytab
+		{http: "127.0.0.1:1", rpc: "127.0.0.1:2", keytab: tokens, fails: true},
 	} {
-		o := gatewayOptions{http: c.http, rpc: c.rpc, auth: c.auth, tokens: c.tokens, superuser: "hdfs"}
+		o := gatewayOptions{http: c.http, rpc: c.rpc, auth: c.auth, tokens: c.tokens, keytab: c.keytab, superuser: "hdfs"}
 		w, err := o.web()
 		if (err != nil) != c.fails || len(w.Tokens) != c.proven {
 			t.Errorf("%+v: %d tokens, %v", c, len(w.Tokens), err)

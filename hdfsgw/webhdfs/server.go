@@ -31,12 +31,22 @@ type Names interface {
 	Epoch() uint64
 }
 
+// Prover finds out who has proven who he is.
+type Prover interface {
+	// User returns who has sent a request, by what has gone before it or by its parameter delegation; "" for nobody.
+	User(r *http.Request, delegation string) string
+	// Pass returns what the parameter delegation proves the same user with, for a while: redirects carry it.
+	Pass(user string) string
+}
+
 // Options of a Server. The zero Options are for a trusted caller on loopback.
 type Options struct {
 	Superuser string // may do everything, and act for others with doas; "" means "root"
 	// Tokens maps bearer tokens to users. With any, every request must carry one, as "Authorization: Bearer TOKEN" or as
 	// the parameter delegation; without, a request is believed what user it says it comes from.
 	Tokens map[string]string
+	// Prover finds out who asks where no token does; nil means that callers are believed, or need a token if there are any.
+	Prover Prover
 	// Groups tells the groups of a user; nil means that there are none.
 	Groups func(user string) []string
 	// External is the URL under which clients reach this server, "http://gw.example:9870"; "" means what the request's
@@ -102,7 +112,8 @@ type call struct {
 	op   string
 	path string
 	who  namespace.Caller
-	data bool // the data node's part
+	real string // who has proven himself, and may act for who; "" where that is not asked for
+	data bool   // the data node's part
 }
 
 // ServeHTTP implements http.Handler.
@@ -201,14 +212,11 @@ func (c *call) authenticate() error {
 	if err != nil {
 		return err
 	}
-	if len(c.o.Tokens) > 0 {
-		token, ok := strings.CutPrefix(c.r.Header.Get("Authorization"), "Bearer ")
-		if !ok {
-			token = c.p.get("delegation")
-		}
-		if user, ok = c.o.Tokens[token]; !ok {
+	if len(c.o.Tokens) > 0 || c.o.Prover != nil {
+		if user = c.proven(); user == "" {
 			return errUnauthenticated
 		}
+		c.real = user
 	}
 	if user == "" {
 		user = anonymous
@@ -219,6 +227,18 @@ func (c *call) authenticate() error {
 	}
 	c.who, err = namespace.Realm{Superuser: c.o.Superuser, Groups: c.o.Groups}.Caller(user, other)
 	return err
+}
+
+// proven returns who has proven who he is, "" for nobody.
+func (c *call) proven() string {
+	token, bearer := strings.CutPrefix(c.r.Header.Get("Authorization"), "Bearer ")
+	if !bearer {
+		token = c.p.get("delegation")
+	}
+	if user, ok := c.o.Tokens[token]; ok || c.o.Prover == nil {
+		return user
+	}
+	return c.o.Prover.User(c.r, c.p.get("delegation"))
 }
 
 var errUnauthenticated = errors.New("authentication required")
@@ -309,6 +329,9 @@ func (c *call) redirect(extra ...string) error {
 		if c.p.has(name) {
 			query += "&" + name + "=" + url.QueryEscape(c.p.get(name))
 		}
+	}
+	if c.o.Prover != nil && !c.p.has("delegation") {
+		query += "&delegation=" + url.QueryEscape(c.o.Prover.Pass(c.real))
 	}
 	query += "&namenoderpcaddress=" + net.JoinHostPort(host, port)
 	for i := 0; i < len(extra); i += 2 {
