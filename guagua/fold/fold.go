@@ -82,7 +82,7 @@ func New(r guagua.Reducer, pool *Pool, o Options) Fold {
 	if r.Kind == guagua.Vectors {
 		return newVectors(pool, o)
 	}
-	return newWhole(r, o)
+	return newWhole(r, pool, o)
 }
 
 // tree is the shape: where a node's neighbour is, and which node they make.

@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -299,7 +300,7 @@ func TestPairsHaveOneShape(t *testing.T) {
 		n := rapid.IntRange(1, 12).Draw(rt, "workers")
 		order := rapid.Permutation(indexes(n)).Draw(rt, "order")
 		missing := rapid.IntRange(0, n-1).Draw(rt, "missing")
-		f := New(words(guagua.Pairs), nil, options(n))
+		f := New(words(guagua.Pairs), new(Pool), options(n))
 		defer f.Close()
 		level := make([]string, n)
 		for _, i := range order[missing:] {
@@ -332,7 +333,7 @@ func TestListsSpill(t *testing.T) {
 	dir := t.TempDir()
 	o := options(6)
 	o.Memory, o.Scratch = 200, dir
-	f := New(words(guagua.List), nil, o)
+	f := New(words(guagua.List), new(Pool), o)
 	text := func(i int) string { return fmt.Sprintf("%d:%0*d", i, 30*i, i) }
 	for _, i := range []int{5, 1, 3, 0, 4} {
 		if s, err := send(f, member(i), []byte(text(i))); s != Whole || err != nil {
@@ -360,12 +361,37 @@ func TestListsSpill(t *testing.T) {
 	}
 }
 
+// TestFewPiecesAtATime has a hundred workers send lists at once: what is being read takes no more than its slots.
+func TestFewPiecesAtATime(t *testing.T) {
+	o := options(100)
+	o.Memory, o.Scratch = 200, t.TempDir()
+	pool := new(Pool)
+	f := New(words(guagua.List), pool, o)
+	var wg sync.WaitGroup
+	for i := range o.Workers {
+		wg.Go(func() {
+			p := Piece{From: member(i), Total: piece, Length: piece}
+			s, err := f.Take(p, func([]byte) error { runtime.Gosched(); return nil })
+			if s != Whole || err != nil {
+				t.Error(s, err)
+			}
+		})
+	}
+	wg.Wait()
+	if got := pool.Peak(); got > minSlots*piece {
+		t.Errorf("%d bytes were in use for pieces", got)
+	}
+	if err := f.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestHalfAResultGivesWayToTheNextAttempt(t *testing.T) {
 	o := options(1)
 	o.Memory, o.Scratch = 0, t.TempDir()
 	for _, memory := range []int64{0, 1 << 20} {
 		o.Memory = memory
-		f := New(words(guagua.List), nil, o)
+		f := New(words(guagua.List), new(Pool), o)
 		old := Piece{From: member(0), Total: 2 * piece, Length: piece}
 		if s, err := f.Take(old, func([]byte) error { return nil }); s != Partial || err != nil {
 			t.Fatal(s, err)
@@ -381,17 +407,17 @@ func TestHalfAResultGivesWayToTheNextAttempt(t *testing.T) {
 }
 
 func TestErrorsSurface(t *testing.T) {
-	f := New(words(guagua.Pairs), nil, options(2))
+	f := New(words(guagua.Pairs), new(Pool), options(2))
 	if _, err := send(f, member(0), []byte("bad")); !errors.Is(err, errs.Corrupt) {
 		t.Error(err)
 	}
 	o := options(1)
 	o.Memory, o.Scratch = 0, t.TempDir()+"/gone"
-	f = New(words(guagua.List), nil, o)
+	f = New(words(guagua.List), new(Pool), o)
 	if _, err := send(f, member(0), []byte("x")); !errors.Is(err, errs.NotFound) {
 		t.Error(err)
 	}
-	f = New(words(guagua.List), nil, options(2))
+	f = New(words(guagua.List), new(Pool), options(2))
 	if _, err := send(f, member(0), []byte("bad")); err != nil {
 		t.Fatal(err)
 	}

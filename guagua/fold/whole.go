@@ -15,6 +15,8 @@ type whole struct {
 	tree
 	gate
 	reducer guagua.Reducer
+	pool    *Pool
+	slots   chan struct{} // for pieces that are being read
 	results []result // by worker
 	waiting []any    // by node, for Pairs
 	used    int64    // bytes of results in memory
@@ -32,8 +34,12 @@ type result struct {
 	offset  int64  // there
 }
 
-func newWhole(r guagua.Reducer, o Options) *whole {
-	w := &whole{Options: o, tree: tree{o.Workers}, reducer: r, spill: spill{dir: o.Scratch}}
+// minSlots is how many pieces may be read at a time at least, so that a few slow workers keep nobody waiting.
+const minSlots = 8
+
+func newWhole(r guagua.Reducer, pool *Pool, o Options) *whole {
+	w := &whole{Options: o, tree: tree{o.Workers}, reducer: r, pool: pool, spill: spill{dir: o.Scratch}}
+	w.slots = make(chan struct{}, max(minSlots, o.Memory/4/int64(max(1, o.Piece))))
 	w.changed.L = &w.Mutex
 	w.results = make([]result, o.Workers)
 	w.waiting = make([]any, w.nodes())
@@ -46,11 +52,7 @@ func (w *whole) Take(p Piece, read func(dst []byte) error) (Status, error) {
 		return Dropped, errs.Errorf(op, errs.Invalid, p.From, "a result of %d bytes, above the limit of %d",
 			p.Total, w.Largest)
 	}
-	buf := make([]byte, p.Length) // two connections of one worker must not read into the same place
-	if err := read(buf); err != nil {
-		return Dropped, err
-	}
-	status, err := w.merge(p, buf)
+	status, err := w.readAndMerge(p, read)
 	if status != Whole || err != nil {
 		return status, err
 	}
@@ -69,6 +71,19 @@ func (w *whole) Take(p Piece, read func(dst []byte) error) (Status, error) {
 	}
 	w.forget(r)
 	return Whole, w.climb(node{0, p.From.Index}, v)
+}
+
+// readAndMerge reads a piece into a place of its own, since two connections of one worker may send the same one.
+func (w *whole) readAndMerge(p Piece, read func(dst []byte) error) (Status, error) {
+	w.slots <- struct{}{}
+	defer func() { <-w.slots }()
+	room := w.pool.get((p.Length + 7) / 8)
+	defer w.pool.put(room)
+	buf := guagua.FloatBytes(room)[:p.Length]
+	if err := read(buf); err != nil {
+		return Dropped, err
+	}
+	return w.merge(p, buf)
 }
 
 // merge adds a piece to what has come. When the result is whole, the fold is busy with it until leave.
