@@ -17,9 +17,9 @@ type whole struct {
 	reducer guagua.Reducer
 	pool    *Pool
 	slots   chan struct{} // for pieces that are being read
-	results []result // by worker
-	waiting []any    // by node, for Pairs
-	used    int64    // bytes of results in memory
+	results []result      // by worker
+	waiting []any         // by node, for Pairs
+	used    int64         // bytes of results in memory
 	spill   spill
 }
 
