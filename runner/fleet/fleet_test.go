@@ -1,0 +1,128 @@
+package fleet
+
+import (
+	"archive/tar"
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/store"
+	"github.com/seed3322913c/runner/infra/store/mem"
+	"github.com/seed3322913c/runner/scheduler"
+)
+
+func TestClusterFile(t *testing.T) {
+	home := t.TempDir()
+	want := Cluster{
+		Name: "local", Store: "s3://jobs", CA: "PEM", Consul: Service{[]string{"a:1", "b:1"}, "t1"},
+		Nomad: Service{[]string{"a:2"}, "t2"}, Env: map[string]string{"AWS_REGION": "x"},
+	}
+	if err := want.Save(home); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Load(home, "local")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	info, err := os.Stat(filepath.Join(home, "clusters/local.json"))
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("others may read it: %v, %v", info.Mode(), err)
+	}
+	if _, err := Load(home, "locale"); !errors.Is(err, errs.NotFound) || !strings.Contains(err.Error(), "local") {
+		t.Errorf("a name that is nearly right: %v", err)
+	}
+	if err := (Cluster{Name: "../up"}).Save(home); !errors.Is(err, errs.Invalid) {
+		t.Errorf("a name that leads elsewhere: %v", err)
+	}
+	for range 2 {
+		if err := Forget(home, "local"); err != nil {
+			t.Error(err)
+		}
+	}
+	if names := Names(home); len(names) > 0 {
+		t.Errorf("left: %v", names)
+	}
+}
+
+func TestPackages(t *testing.T) {
+	st, home, dir := mem.New(), t.TempDir(), t.TempDir()
+	f, m := &Fleet{store: st}, &Member{Store: st}
+	write := func(name, text string, mode os.FileMode) {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("tools/count", "#!/bin/sh", 0o755)
+	write("tools/data/words", "a b", 0o644)
+	for path, want := range map[string]string{"tools/count": "", "tools": "count"} {
+		job, err := f.Ship(t.Context(), scheduler.Job{Package: filepath.Join(dir, path)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := f.Ship(t.Context(), scheduler.Job{Package: "file://" + filepath.Join(dir, path)})
+		if err != nil || again.Package != job.Package {
+			t.Errorf("the same content is %s, then %s, %v", job.Package, again.Package, err)
+		}
+		for range 2 { // the second finds it there
+			got, err := m.Fetch(t.Context(), job.Package, home)
+			if err != nil {
+				t.Fatal(err)
+			}
+			info, err := os.Stat(filepath.Join(got, want))
+			if err != nil || info.Mode().Perm()&0o100 == 0 {
+				t.Errorf("%s: %v, %v", path, info, err)
+			}
+		}
+	}
+	if left, _ := filepath.Glob(filepath.Join(home, "packages/.part-*")); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+	if job, err := f.Ship(t.Context(), scheduler.Job{}); err != nil || job.Package != "" {
+		t.Errorf("no package: %q, %v", job.Package, err)
+	}
+}
+
+// TestBadPackages are refused whole, and leave nothing.
+func TestBadPackages(t *testing.T) {
+	st, home := mem.New(), t.TempDir()
+	m := &Member{Store: st}
+	sum := strings.Repeat("a", 64)
+	if err := store.Put(t.Context(), st, packageName(sum), []byte("something else")); err != nil {
+		t.Fatal(err)
+	}
+	for uri, kind := range map[string]errs.Kind{
+		packageScheme + sum + "/tool":                     errs.Corrupt,
+		packageScheme + strings.Repeat("b", 64) + "/tool": errs.NotFound,
+		packageScheme + sum + "/../tool":                  errs.Invalid,
+		packageScheme + "../tool":                         errs.Invalid,
+	} {
+		if got, err := m.Fetch(t.Context(), uri, home); !errors.Is(err, kind) {
+			t.Errorf("%s: %q, %v", uri, got, err)
+		}
+	}
+	if left, _ := filepath.Glob(filepath.Join(home, "packages/*")); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+	var archive bytes.Buffer
+	w := tar.NewWriter(&archive)
+	if err := errors.Join(w.WriteHeader(&tar.Header{Name: "../evil"}), w.Flush()); err != nil {
+		t.Fatal(err)
+	}
+	if err := unpack(&archive, filepath.Join(home, "new")); err == nil || !strings.Contains(err.Error(), "leads out") {
+		t.Errorf("an archive that leads out: %v", err)
+	}
+}
