@@ -21,6 +21,9 @@ type Env struct {
 	Open   Opener                           // reads input, and files that parameters name
 	Create Output                           // writes files of the output
 	Logf   func(format string, args ...any) // a line for the attempt's log; never nil
+
+	// Count adds to a counter that people see with the job; never nil. Of each worker the attempt counts that has succeeded.
+	Count func(group, name string, delta int64)
 }
 
 // Kind returns "master" or "worker".

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net"
 	"runtime"
 	"slices"
 
@@ -74,7 +75,11 @@ func newBody(ctx context.Context, r role) (body scheduler.Body, end func(), err 
 		if err != nil {
 			return nil, nil, err
 		}
-		return telling{engine.NewBody(r.home.Store, r.home.Coord, with, engine.BodyOptions{})}, func() {}, nil
+		host, _, err := net.SplitHostPort(r.session.Node) // where this machine's node is reached, its masters are, too
+		if err != nil {
+			return nil, nil, errs.E("engine", errs.Internal, r.session.Node, err)
+		}
+		return telling{engine.NewBody(r.home.Store, r.home.Coord, with, engine.BodyOptions{Host: host})}, func() {}, nil
 	}
 	return nil, nil, noEngine(r.job)
 }

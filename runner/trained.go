@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/seed3322913c/runner/guagua"
+	"github.com/seed3322913c/runner/guagua/data"
 	"github.com/seed3322913c/runner/guagua/engine"
 	"github.com/seed3322913c/runner/mapreduce/proof"
 	"github.com/seed3322913c/runner/runner/format"
@@ -33,6 +34,9 @@ func trained(ctx context.Context, job scheduler.Job, r am.Report, s engine.Summa
 	m, err := readManifest(ctx, r)
 	if err != nil { // somebody has removed it since
 		return line + "\n" + filesLine(job.Output, s)
+	}
+	if bad := r.Counters.Get("Guagua", data.BadRecords); bad > 0 {
+		line += fmt.Sprintf("\n%s left out; `runner logs %s` says which.", format.Plural(bad, "bad row"), short(job.ID))
 	}
 	return line + "\n" + readOnce(m.Totals) + fmt.Sprintf(" by %s.\n",
 		format.Plural(int64(len(s.Workers)), "worker")) + filesLine(job.Output, s)

@@ -130,5 +130,11 @@ type textCall struct {
 	Text string `json:"text"`
 }
 
+type countCall struct {
+	Group string `json:"group"`
+	Name  string `json:"name"`
+	Delta int64  `json:"delta"`
+}
+
 // chunk is how much of a file a message carries, in bytes.
 const chunk = 1 << 20

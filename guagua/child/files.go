@@ -19,6 +19,10 @@ func (s *server) logf(format string, args ...any) {
 	_, _ = s.peer.call(context.Background(), "log", textCall{fmt.Sprintf(format, args...)}, nil, nil)
 }
 
+func (s *server) count(group, name string, delta int64) {
+	_, _ = s.peer.call(context.Background(), "count", countCall{group, name, delta}, nil, nil) // as a line of the log
+}
+
 func (s *server) open(ctx context.Context, uri string, r store.Range) (io.ReadCloser, error) {
 	var o opened
 	if _, err := s.peer.call(ctx, "open", openCall{uri, r.Offset, r.Length}, nil, &o); err != nil {
@@ -112,6 +116,8 @@ func (d *desk) handle(ctx context.Context, op string, args json.RawMessage, data
 	switch op {
 	case "log":
 		return with(args, func(c textCall) (any, []byte, error) { d.env.Logf("%s", c.Text); return nil, nil, nil })
+	case "count":
+		return with(args, func(c countCall) (any, []byte, error) { d.env.Count(c.Group, c.Name, c.Delta); return nil, nil, nil })
 	case "open":
 		return with(args, func(c openCall) (any, []byte, error) {
 			r, err := d.env.Open(ctx, c.URI, store.Range{Offset: c.Offset, Length: c.Length})

@@ -113,7 +113,7 @@ func (p *program) Plan(params guagua.Params, iterations int) (guagua.Plan, error
 
 // once asks a child one question.
 func (p *program) once(ctx context.Context, op string, args, result any) error {
-	s, err := p.start(ctx, &guagua.Env{Logf: func(string, ...any) {}})
+	s, err := p.start(ctx, &guagua.Env{Logf: func(string, ...any) {}, Count: func(string, string, int64) {}})
 	if err != nil {
 		return err
 	}

@@ -100,7 +100,7 @@ func (s *server) make(ctx context.Context, c newCall) (err error) {
 		return err
 	}
 	s.env = c.env()
-	s.env.Open, s.env.Create, s.env.Logf = s.open, s.create, s.logf
+	s.env.Open, s.env.Create, s.env.Logf, s.env.Count = s.open, s.create, s.logf, s.count
 	var half guagua.Ender
 	if c.Worker == guagua.MasterIndex {
 		s.master, err = s.program.NewMaster(ctx, s.env)

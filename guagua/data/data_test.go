@@ -37,7 +37,8 @@ func (f files) open(_ context.Context, uri string, r store.Range) (io.ReadCloser
 }
 
 func (f files) env(t testing.TB) *guagua.Env {
-	return &guagua.Env{Worker: 3, Threads: 3, Open: f.open, Logf: func(string, ...any) {}, Scratch: t.TempDir()}
+	return &guagua.Env{Worker: 3, Threads: 3, Open: f.open, Logf: func(string, ...any) {}, Scratch: t.TempDir(),
+		Count: func(string, string, int64) {}}
 }
 
 // whole is a split of whole files.

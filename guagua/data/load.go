@@ -10,6 +10,9 @@ import (
 	"github.com/seed3322913c/runner/infra/errs"
 )
 
+// BadRecords is the counter of rows that were left out, in the group Guagua.
+const BadRecords = "BAD_RECORDS"
+
 // Load reads a worker's split into a table. A worker without a single record fails, with its name.
 func Load[T Float](ctx context.Context, env *guagua.Env, in guagua.Split, o Options) (*Table[T], error) {
 	l := &loader[T]{env: env, o: o, bad: complaints{policy: o.Bad, logf: env.Logf}}
@@ -34,6 +37,8 @@ func Load[T Float](ctx context.Context, env *guagua.Env, in guagua.Split, o Opti
 		return nil, err
 	}
 	t.Bad = l.bad.count
+	env.Count("Guagua", "RECORDS", int64(t.Rows))
+	env.Count("Guagua", BadRecords, int64(t.Bad))
 	if t.Rows == 0 {
 		t.Close() //nolint:errcheck // it has no file without rows
 		return nil, errs.Errorf(op, errs.Invalid, env.Role(), "its share of the input has no records: %s", in)

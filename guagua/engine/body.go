@@ -118,6 +118,7 @@ func (b *Body) job(a scheduler.Attempt, p payload, r scheduler.Reporter) (role.J
 		Env: guagua.Env{
 			Params: p.Params, Workers: p.Workers, Iterations: p.Iterations, Total: p.Config.Total, Threads: p.Threads,
 			Memory: a.Memory / 2, Scratch: a.Scratch, Open: b.open, Logf: r.Logf,
+			Count: r.Count,
 		},
 	}
 	out := folder(a.Job.ID).Join("out")

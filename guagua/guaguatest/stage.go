@@ -102,6 +102,7 @@ func (s *stage) env(index int) *guagua.Env {
 				s.o.Logf(format, args...)
 			}
 		},
+		Count: func(string, string, int64) {},
 	}
 }
 

@@ -138,6 +138,7 @@ func (w *worker) compute(ctx context.Context, chain *guagua.Chain, in guagua.Spl
 			p.err = chain.Leave(ctx, t.step)
 		}
 		p.took, p.halt = time.Since(begun), t.step.Halted()
+		w.job.News.Progress(int64(t.step.Iteration))
 		t.master.release()
 		if p.err != nil {
 			p.err = errs.E("guagua.Worker", errs.Other, w.env.Role()+" in "+iteration(t.step.Iteration), p.err)
