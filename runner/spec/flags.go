@@ -141,3 +141,28 @@ func (f Flags) applyResources(s *Spec) error {
 	}
 	return nil
 }
+
+// OfOneJob returns a flag that was given and can only be meant for one job, or "".
+func (f Flags) OfOneJob() string {
+	switch {
+	case len(f.Input) > 0:
+		return "--input"
+	case f.Output != "":
+		return "--output"
+	case f.Reducers != "":
+		return "--reducers"
+	case f.Format != "":
+		return "--format"
+	case f.OutputFormat != "":
+		return "--output-format"
+	case f.Partitioner != "":
+		return "--partitioner"
+	case f.Key != "":
+		return "--key"
+	case f.Maps != 0:
+		return "--maps"
+	case len(f.Set) > 0:
+		return "--set"
+	}
+	return ""
+}

@@ -6,9 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/nearest"
-	"github.com/seed3322913c/runner/runner/say"
 )
 
 // MaxJobs bounds the jobs of one file.
@@ -17,9 +15,6 @@ const MaxJobs = 1000
 // checkNeeds fails if jobs of one file cannot be told apart, or if what they need of each other cannot be. docs has the
 // places of specs.
 func checkNeeds(docs []document, specs []Spec) error {
-	if len(specs) > MaxJobs {
-		return say.Errorf(errs.Invalid, "%s has %d jobs; a file may have %d", docs[0].file, len(specs), MaxJobs)
-	}
 	place := map[string]int{}
 	var names []string
 	for i, s := range specs {
@@ -113,19 +108,4 @@ func tellCircle(circle []int, specs []Spec) string {
 		steps = append(steps, fmt.Sprintf("%s needs %s", specs[i].Name, specs[circle[(n+1)%len(circle)]].Name))
 	}
 	return strings.Join(steps, ", ")
-}
-
-// OfOneJob returns a flag that was given and can only be meant for one job, or "".
-func (f Flags) OfOneJob() string {
-	switch {
-	case len(f.Input) > 0:
-		return "--input"
-	case f.Output != "":
-		return "--output"
-	case f.Reducers != "":
-		return "--reducers"
-	case len(f.Set) > 0:
-		return "--set"
-	}
-	return ""
 }

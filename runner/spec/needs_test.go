@@ -85,8 +85,23 @@ func TestMistakesAmongJobs(t *testing.T) {
 		}
 	}
 	many := strings.Repeat("kind: mapreduce\nname: x\n---\n", MaxJobs+1)
-	if _, err := Parse("day.yaml", []byte(many)); err == nil || !strings.Contains(err.Error(), "1001 jobs") {
+	if _, err := Parse("day.yaml", []byte(many)); err == nil || !strings.Contains(err.Error(), "1002 YAML documents") {
 		t.Errorf("too many jobs: %v", err)
+	}
+}
+
+func TestFlagsOfOneJob(t *testing.T) {
+	forms := FormFlags{Compress: "gzip", SkipBad: 1}
+	for want, f := range map[string]Flags{
+		"": {Name: "n", Executors: "1", CPU: 1, Memory: "1GiB", Overwrite: true, FormFlags: forms},
+		"--input": {Input: []string{"a"}}, "--output": {Output: "a"}, "--reducers": {Reducers: "1"}, "--set": {Set: []string{"a=b"}},
+		"--format": {FormFlags: FormFlags{Format: "csv"}}, "--output-format": {FormFlags: FormFlags{OutputFormat: "csv"}},
+		"--partitioner": {FormFlags: FormFlags{Partitioner: "hash"}}, "--key": {FormFlags: FormFlags{Key: "reverse"}},
+		"--maps": {FormFlags: FormFlags{Maps: 1}},
+	} {
+		if got := f.OfOneJob(); got != want {
+			t.Errorf("%+v: %q, want %q", f, got, want)
+		}
 	}
 }
 

@@ -32,6 +32,10 @@ func Parse(file string, text []byte) ([]Spec, error) {
 	if err != nil {
 		return nil, syntax(file, err)
 	}
+	if n := len(parsed.Docs); n > MaxJobs { // before the work of reading each
+		return nil, say.Errorf(errs.Invalid, "%s has %d YAML documents, which would be a job each; a file may have %d", file,
+			n, MaxJobs)
+	}
 	var docs []document
 	var specs []Spec
 	for _, one := range parsed.Docs {
