@@ -150,13 +150,23 @@ func (c *Cluster) Program() []Process {
 }
 
 // KillMachine ends everything on a client machine at once, as a power cut would.
-func (c *Cluster) KillMachine(name string) error {
+func (c *Cluster) KillMachine(name string) error { return c.signalMachine(name, syscall.SIGKILL) }
+
+// PauseMachine stops everything on a client machine without ending it: nobody hears of it any more, and it knows nothing
+// of that. ResumeMachine is the end of it.
+func (c *Cluster) PauseMachine(name string) error { return c.signalMachine(name, syscall.SIGSTOP) }
+
+// ResumeMachine lets everything on a machine go on.
+func (c *Cluster) ResumeMachine(name string) error { return c.signalMachine(name, syscall.SIGCONT) }
+
+// signalMachine reaches the machine's agents, and all that they have started.
+func (c *Cluster) signalMachine(name string, sig syscall.Signal) error {
 	m, err := c.machine(name)
 	if err != nil {
 		return err
 	}
 	for _, agent := range []string{"nomad-" + name, "consul-" + name} {
-		if err := c.Kill(agent); err != nil {
+		if err := c.signal(agent, sig); err != nil {
 			return err
 		}
 	}
@@ -166,7 +176,7 @@ func (c *Cluster) KillMachine(name string) error {
 		if err != nil || err2 != nil || !bytes.Contains(append(env, args...), []byte(m.Dir+"/")) {
 			continue // it has ended, or is of another machine
 		}
-		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+		if err := syscall.Kill(pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
 			return err
 		}
 	}

@@ -2,6 +2,7 @@ package fleet_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"syscall"
@@ -11,6 +12,8 @@ import (
 	nomadapi "github.com/hashicorp/nomad/api"
 
 	"github.com/seed3322913c/runner/integration/cluster"
+	"github.com/seed3322913c/runner/scheduler"
+	"github.com/seed3322913c/runner/scheduler/launch"
 )
 
 // kill ends (SIGKILL) one process of a role, wherever it runs.
@@ -96,6 +99,56 @@ func TestMachineLost(t *testing.T) {
 		tr.t.Log("lose ", lost)
 		tr.must(tr.cluster.KillMachine(lost))
 	}, func() error { return site.cluster.StartMachine(lost) })
+}
+
+// TestMachineHangs stops everything on a machine, as a network that is cut does, until the job is over without it. When it
+// goes on, its containers find that they were replaced, and do no harm.
+func TestMachineHangs(t *testing.T) {
+	hung := ""
+	survive(t, func(tr *trial) {
+		for _, p := range tr.cluster.Program() {
+			if p.Verb == "executor" {
+				hung = p.Machine
+			}
+		}
+		tr.t.Log("stop ", hung)
+		tr.must(tr.cluster.PauseMachine(hung))
+	}, func() error { return site.cluster.ResumeMachine(hung) })
+}
+
+// TestTwoMasters starts another application master beside the one that works. It waits, and finds the job done.
+func TestTwoMasters(t *testing.T) {
+	l := launcher(t, "")
+	_, after := survive(t, func(tr *trial) {
+		id := launch.GroupID{Job: scheduler.JobID(strings.TrimSpace(tr.running())), Role: "am"}
+		tr.must(l.Scale(t.Context(), id, 2))
+		for e, err := range l.Watch(t.Context(), id) {
+			tr.must(err)
+			if e.Container.Index == 1 && e.State == launch.Running {
+				break
+			}
+		}
+	}, nothing)
+	if after.Masters != 1 {
+		t.Errorf("%d application masters have worked", after.Masters)
+	}
+}
+
+// running returns the id of the one job that runs.
+func (tr *trial) running() string {
+	tr.t.Helper()
+	var jobs []struct {
+		Job   string
+		State scheduler.JobState
+	}
+	tr.must(json.Unmarshal([]byte(tr.run("jobs", "--json")), &jobs))
+	for _, j := range jobs {
+		if j.State == scheduler.JobRunning {
+			return j.Job
+		}
+	}
+	tr.t.Fatal("no job runs")
+	return ""
 }
 
 // TestMachineDrained takes a machine out of service, as before it is given back.
