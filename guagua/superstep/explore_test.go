@@ -72,18 +72,20 @@ func explore(s size, bug string, limit int) (states int, verdict string) {
 func TestEveryInterleaving(t *testing.T) {
 	sizes := []size{
 		{workers: 1, total: 1, masters: 1, crashes: 1, resets: 1},
-		{workers: 1, total: 2, masters: 2, crashes: 0, resets: 0},
-		{workers: 1, total: 2, masters: 2, crashes: 0, resets: 1},
-		{workers: 1, total: 2, masters: 2, crashes: 1, resets: 0},
-		{workers: 2, total: 1, masters: 1, crashes: 1, resets: 0},
-		{workers: 2, total: 2, masters: 1, crashes: 0, resets: 1},
-		{workers: 2, total: 1, masters: 2, crashes: 0, resets: 0},
+		{workers: 1, total: 2, masters: 2},
+		{workers: 2, total: 1, masters: 1, crashes: 1},
 		{workers: 2, total: 2, masters: 1, agains: 1},
-		{workers: 2, total: 4, masters: 1, staleness: 1},
-		{workers: 2, total: 4, masters: 1, staleness: 2},
+		{workers: 2, total: 3, masters: 1, staleness: 1},
 	}
 	if !testing.Short() {
-		sizes = append(sizes, size{workers: 2, total: 2, masters: 2})
+		sizes = append(sizes,
+			size{workers: 1, total: 2, masters: 2, resets: 1},
+			size{workers: 1, total: 2, masters: 2, crashes: 1},
+			size{workers: 2, total: 2, masters: 1, resets: 1},
+			size{workers: 2, total: 1, masters: 2},
+			size{workers: 2, total: 2, masters: 2},
+			size{workers: 2, total: 4, masters: 1, staleness: 1},
+			size{workers: 2, total: 4, masters: 1, staleness: 2})
 	}
 	for _, s := range sizes {
 		states, verdict := explore(s, "", 1_000_000)
@@ -118,7 +120,11 @@ func TestEachRuleMatters(t *testing.T) {
 
 // TestRandomWalks tries larger worlds: faults strike at random, then everything goes on without, and must end.
 func TestRandomWalks(t *testing.T) {
-	for seed := range uint64(6000) {
+	walks := uint64(6000)
+	if testing.Short() {
+		walks = 1000
+	}
+	for seed := range walks {
 		r := rand.New(rand.NewPCG(seed, 5))
 		w := newWorld(size{1 + r.IntN(4), 1 + r.IntN(6), 1 + r.IntN(4), r.IntN(4), r.IntN(5), r.IntN(3), r.IntN(3)}, "")
 		var trace []string
