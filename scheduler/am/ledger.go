@@ -366,10 +366,12 @@ func (s *stage) setOutput(index int, o scheduler.Output) {
 
 // applyGone makes a finished attempt a lost one.
 func (l *ledger) applyGone(g *gone) error {
-	t, a := l.task(g.Attempt.Task), l.attempt(g.Attempt)
+	t := l.task(g.Attempt.Task)
 	if t == nil {
 		return misfit("the output of %s", g.Attempt)
 	}
+	t.attempts = slices.Clone(t.attempts) // a snapshot may share them
+	a := l.attempt(g.Attempt)
 	s := l.byName[g.Attempt.Task.Stage]
 	if now, _ := s.taken(g.Attempt.Task.Index); a == nil || now != g.Attempt {
 		return nil // it does not count any more

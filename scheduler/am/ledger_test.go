@@ -70,6 +70,39 @@ func TestOutputsThatWereGivenAwayStay(t *testing.T) {
 	}
 }
 
+// TestSnapshotStays: what happens after a snapshot is not in it, though it is written later.
+func TestSnapshotStays(t *testing.T) {
+	l := newLedger()
+	if err := l.Restore(strings.NewReader(strings.Join(strings.SplitAfter(lines, "\n")[:7], ""))); err != nil {
+		t.Fatal(err)
+	}
+	early, err := l.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want, got bytes.Buffer
+	if _, err := early.WriteTo(&want); err != nil {
+		t.Fatal(err)
+	}
+	late, err := l.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := scheduler.AttemptID{Task: scheduler.TaskID{Stage: "map", Index: 1}}
+	again := scheduler.AttemptID{Task: id.Task, N: 7}
+	for _, r := range []record{
+		{Gone: &gone{Attempt: id}}, {Ended: &ended{Attempt: again, State: scheduler.AttemptSucceeded}},
+		{Began: &began{Session: "other"}},
+	} {
+		if err := l.apply(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, err := late.WriteTo(&got); err != nil || n != int64(got.Len()) || got.String() != want.String() {
+		t.Errorf("%d bytes, %v, differ: %s", n, err, cmp.Diff(want.String(), got.String()))
+	}
+}
+
 func TestMisfits(t *testing.T) {
 	for _, bad := range []string{
 		`{"plan":{"stages":[{"name":"a","needs":["b"]}]}}`,
@@ -105,11 +138,11 @@ func FuzzLedger(f *testing.F) {
 		}
 		snapshot, err := l.Snapshot()
 		if err != nil {
-			return // text that is not UTF-8 does not come from a ledger
+			t.Fatal(err)
 		}
 		var b bytes.Buffer
 		if _, err := snapshot.WriteTo(&b); err != nil {
-			t.Fatal(err)
+			return // text that is not UTF-8 does not come from a ledger
 		}
 		back := newLedger()
 		if err := back.Restore(&b); err != nil {

@@ -1,7 +1,7 @@
 package am
 
 import (
-	"bytes"
+	"bufio"
 	"encoding/json"
 	"errors"
 	"io"
@@ -42,16 +42,45 @@ func (l *ledger) Apply(data []byte) error {
 	return l.apply(r)
 }
 
-// Snapshot implements journal.State.
+// Snapshot implements journal.State. What it returns shares with the ledger what is only ever replaced or appended to, so
+// that it is made in milliseconds, and encoded while the ledger goes on.
 func (l *ledger) Snapshot() (io.WriterTo, error) {
-	var b bytes.Buffer
-	lines := json.NewEncoder(&b)
-	for r := range l.records {
+	s := &snapshot{*l}
+	s.stages = slices.Clone(l.stages)
+	for i, live := range l.stages {
+		live.lent = true
+		copied := *live
+		copied.tasks = slices.Clone(live.tasks)
+		s.stages[i] = &copied
+	}
+	return s, nil
+}
+
+// snapshot is a ledger that does not change any more.
+type snapshot struct{ ledger }
+
+// WriteTo implements io.WriterTo.
+func (s *snapshot) WriteTo(w io.Writer) (int64, error) {
+	out := &counting{Writer: bufio.NewWriter(w)}
+	lines := json.NewEncoder(out)
+	for r := range s.records {
 		if err := lines.Encode(r); err != nil {
-			return nil, errs.E("am.Snapshot", errs.Internal, nil, err)
+			return out.n, errs.E("am.Snapshot", errs.Other, nil, err)
 		}
 	}
-	return &b, nil
+	return out.n, out.Flush()
+}
+
+// counting counts what is written.
+type counting struct {
+	*bufio.Writer
+	n int64
+}
+
+func (c *counting) Write(p []byte) (int, error) {
+	n, err := c.Writer.Write(p)
+	c.n += int64(n)
+	return n, err
 }
 
 // records yields records that lead from nothing to the present state.
