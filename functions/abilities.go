@@ -41,6 +41,14 @@ type namedEmitter struct {
 
 func (e namedEmitter) Emit(key, value []byte) error { return EmitTo(e.env, e.output, key, value) }
 
+// PartEmitter is the ability of an Emitter to be told where the next record goes, by functions that partition their
+// records themselves.
+type PartEmitter interface {
+	Emitter
+	// Part says which reducer gets the next record, from 0.
+	Part(reducer int)
+}
+
 // LineEmitter is the ability of an Emitter that writes text to take many records at once, as it would write them: a run
 // of whole lines, key TAB value each, with their ends.
 type LineEmitter interface {

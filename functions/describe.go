@@ -22,13 +22,16 @@ type Program struct {
 // Description is what a binary says about one of its functions. The references are what belongs into a job's
 // specification: where a built-in does the same as the function it is named, since it needs no other process.
 type Description struct {
-	Name     string  `json:"name"`
-	Doc      string  `json:"doc,omitempty"`
-	Mapper   Ref     `json:"mapper"`
-	Combiner Ref     `json:"combiner,omitzero"`
-	Reducer  Ref     `json:"reducer,omitzero"` // zero: the mapper's records are the result
-	Values   string  `json:"values"`           // what kind of values the mapper emits: "bytes", "int64" or "text"
-	Params   []Param `json:"params,omitempty"`
+	Name     string `json:"name"`
+	Doc      string `json:"doc,omitempty"`
+	Mapper   Ref    `json:"mapper"`
+	Combiner Ref    `json:"combiner,omitzero"`
+	Reducer  Ref    `json:"reducer,omitzero"` // zero: the mapper's records are the result
+	Values   string `json:"values"`           // what kind of values the mapper emits: "bytes", "int64" or "text"
+
+	Partitions bool     `json:"partitions,omitempty"` // whether the function says which reducer gets a key
+	Key        KeyOrder `json:"key,omitzero"`
+	Params     []Param  `json:"params,omitempty"`
 }
 
 // Find returns the named function, or the only one if name is empty.
@@ -80,7 +83,9 @@ func (r Raw) name() string {
 
 func (r Raw) description() Description {
 	own := Ref{Go: r.name()}
-	d := Description{Name: r.name(), Doc: r.Doc, Mapper: own, Params: r.Params}
+	d := Description{
+		Name: r.name(), Doc: r.Doc, Mapper: own, Params: r.Params, Partitions: r.Partition != nil, Key: r.Key,
+	}
 	d.Values = ValueKindOf(r.Mapper()).String()
 	if r.Combiner != nil {
 		d.Combiner = own

@@ -46,11 +46,12 @@ type server struct {
 	params   Params
 	files    map[string]string // paths by name
 	attempt  string
-	key      []byte     // that the user's function is at, if it gets keys
-	frame    []byte     // the payload that was read last; reused
-	unread   wire.Type  // of that frame, if it is to be read again
-	batch    wire.Batch // records to be sent
-	named    wire.Batch // records to be sent to named outputs
+	key      []byte                        // that the user's function is at, if it gets keys
+	frame    []byte                        // the payload that was read last; reused
+	unread   wire.Type                     // of that frame, if it is to be read again
+	batch    wire.Batch                    // records to be sent
+	place    func(key []byte) (int, error) // which reducer gets a key; nil: not said
+	named    wire.Batch                    // records to be sent to named outputs
 	done     wire.Done
 	record   int64 // the line, record or key that the user's function is at, from 1
 	news     counters
@@ -173,6 +174,11 @@ func (s *server) newBody(raw Raw, o wire.Open) (body, error) {
 	reducer := raw.Reducer
 	switch o.Role {
 	case wire.Map:
+		if o.Partitions > 0 {
+			if err := s.partition(raw, o.Partitions); err != nil {
+				return nil, err
+			}
+		}
 		return s.newMapBody(raw, o.Combiner)
 	case wire.Combine:
 		reducer = raw.Combiner
@@ -227,7 +233,13 @@ func (s *server) sendJSON(t wire.Type, v any) error {
 	return s.send(frame)
 }
 
-func (s *server) sendBatch() error { return s.sendRecords(wire.Records, &s.batch) }
+func (s *server) sendBatch() error {
+	if s.place != nil {
+		return s.sendRecords(wire.Placed, &s.batch)
+	}
+	return s.sendRecords(wire.Records, &s.batch)
+}
+
 func (s *server) sendNamed() error { return s.sendRecords(wire.Named, &s.named) }
 
 func (s *server) sendRecords(t wire.Type, b *wire.Batch) error {
@@ -248,7 +260,7 @@ func (s *server) sendRecords(t wire.Type, b *wire.Batch) error {
 
 // Emit and EmitInt64 make the server the Emitter of the user's function.
 func (s *server) Emit(key, value []byte) error {
-	if err := s.room(len(key) + len(value)); err != nil {
+	if err := s.room(key, len(key)+len(value)); err != nil {
 		return err
 	}
 	s.batch.Record(key, value)
@@ -256,20 +268,46 @@ func (s *server) Emit(key, value []byte) error {
 }
 
 func (s *server) EmitInt64(key []byte, value int64) error {
-	if err := s.room(len(key)); err != nil {
+	if err := s.room(key, len(key)); err != nil {
 		return err
 	}
 	s.batch.Int64Record(key, value)
 	return nil
 }
 
-// room sends the batch if a record of n bytes makes it too long.
-func (s *server) room(n int) error {
+// room sends the batch if a record of n bytes makes it too long, and says where the record goes.
+func (s *server) room(key []byte, n int) error {
 	s.done.Out++
-	if s.batch.Fits(n) {
+	if !s.batch.Fits(n) {
+		if err := s.sendBatch(); err != nil {
+			return err
+		}
+	}
+	if s.place == nil {
 		return nil
 	}
-	return s.sendBatch()
+	reducer, err := s.place(key)
+	if err != nil {
+		return err
+	}
+	s.batch.Part(reducer)
+	return nil
+}
+
+// partition lets the function say which of so many reducers gets a key.
+func (s *server) partition(raw Raw, reducers int) error {
+	if raw.Partition == nil {
+		return errs.Errorf("functions.Main", errs.Invalid, nil, "function %q has no Partition", raw.name())
+	}
+	s.place = func(key []byte) (int, error) {
+		n := raw.Partition(key, reducers)
+		if n < 0 || n >= reducers {
+			return 0, errs.Errorf("functions.Main", errs.Failed, nil, "Partition gives %.40q to reducer %d of %d", key, n,
+				reducers)
+		}
+		return n, nil
+	}
+	return nil
 }
 
 // report sends counters and status, if there is news.

@@ -20,6 +20,11 @@ type Raw struct {
 	Mapper   func() Mapper
 	Combiner func() Reducer // nil: no combining
 	Reducer  func() Reducer // nil: the mapper's records are the result
+
+	// Partition, if not nil, says which of so many reducers gets a key, from 0. It depends on nothing else.
+	Partition func(key []byte, reducers int) int
+
+	Key KeyOrder // in which order keys come to reducers, and which of them come together
 }
 
 // Raw returns r.
@@ -43,13 +48,20 @@ type MapReduce[K, V any] struct {
 	// Combine folds the values of a key on their way to the reducer, and is what Reduce does if there is none.
 	Combine Fold[V]
 
+	// Partition, if not nil, says which of so many reducers gets a key, from 0. It depends on nothing else. A job needs
+	// to say how many reducers it wants then.
+	Partition func(key K, reducers int) int
+
+	// Key says in which order keys, as they are encoded, come to Reduce, and which of them come together.
+	Key KeyOrder
+
 	// Reduce is made by the function Reduce. Without it and without Combine, what Map emits is the result.
 	Reduce Reduction[K, V]
 }
 
 // Raw returns the function over bytes.
 func (m MapReduce[K, V]) Raw() Raw {
-	raw := Raw{Name: m.Name, Doc: m.Doc, Params: m.Params}
+	raw := Raw{Name: m.Name, Doc: m.Doc, Params: m.Params, Key: m.Key, Partition: m.partition()}
 	reduction := m.Reduce
 	if reduction.reducer == nil && !m.Combine.IsZero() {
 		reduction = foldReduction[K](m.Combine)
@@ -65,6 +77,21 @@ func (m MapReduce[K, V]) Raw() Raw {
 		raw.Reducer = func() Reducer { return reduction.reducer(m.Setup) }
 	}
 	return raw
+}
+
+// partition returns Partition over bytes. Of a key that cannot be decoded it makes a partition that there is not.
+func (m MapReduce[K, V]) partition() func(key []byte, reducers int) int {
+	if m.Partition == nil {
+		return nil
+	}
+	codec := KeyCodec[K]()
+	return func(key []byte, reducers int) int {
+		k, err := codec.Decode(key)
+		if err != nil {
+			return -1
+		}
+		return m.Partition(k, reducers)
+	}
 }
 
 // typedMapper is a Map function with codecs around it.

@@ -164,7 +164,7 @@ func (e *Engine) divide(ctx context.Context, c checked, bytes int64) (shuffling,
 
 // folds reports whether maps will probably fold int64 values. Only a combiner of this process can.
 func (e *Engine) folds(ctx context.Context, opts Options) (bool, error) {
-	if opts.Combiner.Builtin == "" || opts.Key != (functions.KeyOrder{}) {
+	if opts.Combiner.Builtin == "" || opts.partitions() || opts.Key != (functions.KeyOrder{}) {
 		return false, nil
 	}
 	id := scheduler.AttemptID{Task: scheduler.TaskID{Stage: "plan"}}

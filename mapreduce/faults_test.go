@@ -358,7 +358,7 @@ func testFunctions() []functions.Function {
 		return nil
 	}
 	return []functions.Function{
-		sorts(), brittle(),
+		sorts(), brittle(), lengths(),
 		functions.MapReduce[string, int64]{
 			Name: "words",
 			Setup: func(functions.Env) error {

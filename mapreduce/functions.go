@@ -49,8 +49,13 @@ func (f roles) check(ctx context.Context) error {
 				return err
 			}
 		}
-		if _, err := pkg.Find(ref.Go); err != nil {
+		d, err := pkg.Find(ref.Go)
+		if err != nil {
 			return err
+		}
+		if f.opts.partitions() && slices.Contains(mappers, ref) && !d.Partitions {
+			return errs.Errorf("mapreduce.Check", errs.Invalid, nil,
+				"function %s has no Partition; say another partitioner than %s", ref.Go, FunctionPartitioner)
 		}
 	}
 	return f.checkValues(pkg, mappers)
@@ -130,6 +135,7 @@ type instance struct {
 	files  map[string]string // paths of the job's files by their names
 	env    functions.Env
 	values functions.ValueKind // of the values that a combiner or reducer gets
+	parts  int                 // reducers among which a mapper divides what it puts out; 0: it does not
 }
 
 func (f roles) command(in instance) (child.Command, child.Task, error) {
@@ -156,6 +162,7 @@ func (f roles) ownMapper(ctx context.Context, in instance) (functions.Mapper, er
 			if err != nil {
 				return nil, err
 			}
+			o.Parts = in.parts > 0
 			return streaming.NewMapper(ctx, o)
 		})
 	}
@@ -166,7 +173,7 @@ func (f roles) ownMapper(ctx context.Context, in instance) (functions.Mapper, er
 		if err != nil {
 			return nil, err
 		}
-		task.Function = f.opts.Mapper.Go
+		task.Function, task.Partitions = f.opts.Mapper.Go, in.parts
 		return child.NewMapper(ctx, cmd, task)
 	})
 }

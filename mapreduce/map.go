@@ -55,7 +55,11 @@ type mapping struct {
 func (t *task) mapOnce(ctx context.Context, p mapping) (result mapResult, err error) {
 	others := t.named(ctx, "m")
 	defer others.abort(ctx)
-	mapper, err := t.roles().mapper(ctx, t.in.with(others))
+	instance := t.in.with(others)
+	if t.opts.partitions() {
+		instance.parts = p.Partitions
+	}
+	mapper, err := t.roles().mapper(ctx, instance)
 	if err != nil {
 		return mapResult{}, failed("mapreduce.Map", t.in.id, err)
 	}
@@ -136,12 +140,13 @@ func (t *task) mapToSegment(ctx context.Context, in *input, m functions.Mapper, 
 	if t.opts.SkipBad > 0 && combiner != nil && folderOf(combiner) == nil {
 		combiner = blamelessCombiner{combiner}
 	}
-	out, err := t.collector(combiner, values, c)
+	var to placed
+	out, err := t.collector(combiner, values, c, &to)
 	if err != nil {
 		return mapResult{}, err
 	}
 	defer out.Abort() // no effect once finished
-	if err := t.mapAll(ctx, in, m, out); err != nil {
+	if err := t.mapAll(ctx, in, m, to.emitter(out, t.opts)); err != nil {
 		return mapResult{}, err
 	}
 	index, err := out.Finish(ctx)
@@ -164,7 +169,7 @@ func (t *task) mapToSegment(ctx context.Context, in *input, m functions.Mapper, 
 
 // collector returns what the mapper emits to. Where the combiner folds int64 values they are folded, else sorted.
 func (t *task) collector(
-	combiner functions.Reducer, values functions.ValueKind, c collecting,
+	combiner functions.Reducer, values functions.ValueKind, c collecting, to *placed,
 ) (collect.Collector, error) {
 	codec, err := t.opts.segmentCodec()
 	if err != nil {
@@ -176,12 +181,14 @@ func (t *task) collector(
 	order := t.opts.Key
 	var partition func(key []byte) int
 	switch {
+	case t.opts.partitions():
+		partition = func([]byte) int { return to.reducer }
 	case c.Cuts != nil:
 		partition = rangeOf(c.Cuts, order)
 	case order.Group > 0:
 		partition = func(key []byte) int { return segment.Partition(segment.Hash(order.GroupOf(key)), c.Partitions) }
 	}
-	if f := folderOf(combiner); f != nil && order == (functions.KeyOrder{}) && values != functions.ValueBytes {
+	if f := folderOf(combiner); f != nil && !t.opts.partitions() && order == (functions.KeyOrder{}) && values != functions.ValueBytes {
 		return collect.NewFolder(f, collect.FoldOptions{Options: opts, Values: values, Partition: partition})
 	}
 	o := collect.SortOptions{Options: opts, Combiner: combiner, Values: values, Compare: order.Compare()}
@@ -190,6 +197,24 @@ func (t *task) collector(
 	}
 	return collect.NewSorter(o)
 }
+
+// placed is what a mapper emits to that says which reducer gets each record.
+type placed struct {
+	functions.Int64Emitter
+	reducer int // that gets the next record
+}
+
+// emitter returns p over out, or out if the job divides keys in another way.
+func (p *placed) emitter(out collect.Collector, o Options) functions.Emitter {
+	if !o.partitions() {
+		return out
+	}
+	p.Int64Emitter = functions.Int64Out(out)
+	return p
+}
+
+// Part implements functions.PartEmitter.
+func (p *placed) Part(reducer int) { p.reducer = reducer }
 
 // folderOf returns the combiner's ability to fold int64 values, or nil.
 func folderOf(combiner functions.Reducer) functions.Int64Folder {

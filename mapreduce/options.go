@@ -38,8 +38,9 @@ type Options struct {
 	// Reducers is how many parts the output has: auto, or a number from 0 (map-only) to MaxReducers.
 	Reducers Reducers `json:"reducers,omitzero"`
 
-	// Partitioner says which reducer gets a key: hash (the default) or total-order, where every key of a part sorts
-	// before every key of the next.
+	// Partitioner says which reducer gets a key: hash (the default); total-order, where every key of a part sorts before
+	// every key of the next; or function, where mappers say it (functions.MapReduce.Partition, or the first field of what
+	// a program puts out).
 	Partitioner Partitioner `json:"partitioner,omitempty"`
 
 	// Key says in which order keys come to the reducers, and which of them come together.
@@ -94,6 +95,7 @@ type Partitioner string
 const (
 	HashPartitioner       Partitioner = "hash"
 	TotalOrderPartitioner Partitioner = "total-order"
+	FunctionPartitioner   Partitioner = "function"
 )
 
 // Shuffle names a way of map output to reducers.
@@ -174,6 +176,13 @@ func (o Options) segmentCodec() (record.Codec, error) {
 	return c, nil
 }
 
+func partitioners() []Partitioner {
+	return []Partitioner{HashPartitioner, TotalOrderPartitioner, FunctionPartitioner}
+}
+
+// partitions reports whether mappers say which reducer gets a record.
+func (o Options) partitions() bool { return o.Partitioner == FunctionPartitioner && !o.MapOnly() }
+
 // mayFail returns how many of so many maps may fail for good.
 func (o Options) mayFail(maps int) int { return maps * o.MaxFailedPercent / 100 }
 
@@ -196,9 +205,11 @@ func (o Options) Validate() error {
 		return errs.Errorf(op, errs.Invalid, nil, "reducers is %d; say auto, or a number from 0 to %d", n, MaxReducers)
 	case n > 0 && o.Reducer.IsZero():
 		return errs.Errorf(op, errs.Invalid, nil, "reducers is %d but there is no reducer; name one, or say reducers: 0", n)
-	case o.Partitioner != "" && o.Partitioner != HashPartitioner && o.Partitioner != TotalOrderPartitioner:
-		return errs.Errorf(op, errs.Invalid, nil, "there is no partitioner %q; say %s or %s",
-			o.Partitioner, HashPartitioner, TotalOrderPartitioner)
+	case o.Partitioner != "" && !slices.Contains(partitioners(), o.Partitioner):
+		return errs.Errorf(op, errs.Invalid, nil, "there is no partitioner %q; say one of %v", o.Partitioner, partitioners())
+	case o.partitions() && !fixed:
+		return errs.Errorf(op, errs.Invalid, nil,
+			"a function that divides keys needs to know among how many reducers; say reducers: N")
 	case o.Shuffle != "" && o.Shuffle != LocalShuffle && o.Shuffle != StoreShuffle:
 		return errs.Errorf(op, errs.Invalid, nil, "there is no shuffle %q; say %s or %s",
 			o.Shuffle, LocalShuffle, StoreShuffle)
@@ -241,6 +252,11 @@ func (o Options) checkWay() error {
 	}
 	if err := checkRef("mapper", o.Mapper); err != nil {
 		return err
+	}
+	if o.partitions() && o.Mapper.Builtin != "" {
+		return errs.Errorf("mapreduce.Options", errs.Invalid, nil,
+			"the built-in %s does not say which reducer gets a key; say another partitioner than %s", o.Mapper.Builtin,
+			FunctionPartitioner)
 	}
 	if err := o.Format.Check("format", format.Inputs()); err != nil {
 		return err

@@ -29,7 +29,7 @@ func TestCombinerSeesKindOfValues(t *testing.T) {
 		defer budget.Close()
 		dir, c := t.TempDir(), &adder{}
 		attempt := scheduler.Attempt{Dir: dir, Scratch: t.TempDir()}
-		out, err := (&task{Attempt: attempt}).collector(c, kind, collecting{shuffling{Partitions: 1}, budget})
+		out, err := (&task{Attempt: attempt}).collector(c, kind, collecting{shuffling{Partitions: 1}, budget}, &placed{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -40,7 +40,7 @@ func (o *runOptions) AddFlags(flags *pflag.FlagSet) {
 		f.StringArrayVar(&o.spec.Set, "set", nil, "`KEY=VALUE` gives the functions a parameter; may be repeated")
 		f.StringVar(&o.spec.Reducers, "reducers", "", "`N` parts of output; auto by default, 0 for maps alone")
 		f.IntVar(&o.spec.Maps, "maps", 0, "`N` maps of a job without input, each of which is given its number")
-		f.StringVar(&o.spec.Partitioner, "partitioner", "", "`WAY` to divide keys among parts: hash, or total-order")
+		f.StringVar(&o.spec.Partitioner, "partitioner", "", "`WAY` to divide keys among parts: hash, total-order or function")
 		f.StringVar(&o.spec.Key, "key", "", "`ORDER` of keys, as in group=1,numeric,reverse,separator=TEXT (a secondary sort)")
 	})
 	grouped(flags, "What it may use", func(f *pflag.FlagSet) {

@@ -147,6 +147,10 @@ func specOfBinary(ctx context.Context, path, function string) (spec.Spec, error)
 	}
 	s := spec.Spec{Name: filepath.Base(path), Package: path}
 	s.MapReduce.Mapper, s.MapReduce.Combiner, s.MapReduce.Reducer = f.Mapper, f.Combiner, f.Reducer
+	s.MapReduce.Key = f.Key
+	if f.Partitions {
+		s.MapReduce.Partitioner = mapreduce.FunctionPartitioner
+	}
 	return s, nil
 }
 

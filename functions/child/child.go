@@ -55,6 +55,10 @@ type Task struct {
 	Params   functions.Params
 	Combiner functions.Ref     // the job's combiner, in the hope that the mapper applies it to what it puts out
 	Files    map[string]string // paths of the job's files by their names
+
+	// Partitions is how many reducers there are, if the mapper is to tell its Emitter which of them gets a record; then
+	// that is a functions.PartEmitter.
+	Partitions int
 }
 
 // Mapper is a mapper in another process: a functions.BatchMapper, Typed, Setup, Flusher and Cleanup, and an io.Closer.

@@ -121,6 +121,7 @@ func reuse(from <-chan []byte) []byte {
 // open does the beginning of the conversation.
 func (s *session) open(role wire.Role, task Task) error {
 	o := wire.Open{Role: role, Function: task.Function, Attempt: task.Attempt, Params: task.Params, Files: task.Files}
+	o.Partitions = task.Partitions
 	if !task.Combiner.IsZero() {
 		o.Combiner = task.Combiner.String()
 	}
@@ -306,8 +307,8 @@ func (s *session) deliver(f frame, ok bool, out functions.Emitter) {
 			_ = s.fail(errs.Errorf("", errs.Unsupported, nil, "it speaks version %d of the protocol, not %d",
 				f.version, wire.Version))
 		}
-	case f.kind == wire.Records && out != nil:
-		if err := s.emit(f.payload, out); err != nil && s.err == nil {
+	case (f.kind == wire.Records || f.kind == wire.Placed) && out != nil:
+		if err := s.emit(f, out); err != nil && s.err == nil {
 			s.err = err // of the Emitter: told as it is
 		}
 	case f.kind == wire.Named && s.env != nil:
@@ -334,9 +335,21 @@ func (s *session) deliver(f frame, ok bool, out functions.Emitter) {
 }
 
 // emit puts out the records of a frame.
-func (s *session) emit(payload []byte, out functions.Emitter) error {
-	ints := functions.Int64Out(out)
+func (s *session) emit(f frame, out functions.Emitter) error {
+	payload, ints := f.payload, functions.Int64Out(out)
+	parts, knows := out.(functions.PartEmitter)
+	if placed := f.kind == wire.Placed; placed != knows {
+		return s.fail(errs.Errorf("", errs.Failed, nil, "a frame of type %q has no place here", byte(f.kind)))
+	}
 	for len(payload) > 0 {
+		if knows {
+			reducer, rest, err := wire.CutPart(payload)
+			if err != nil {
+				return s.fail(err)
+			}
+			parts.Part(reducer)
+			payload = rest
+		}
 		key, value, rest, err := wire.CutRecord(payload)
 		if err != nil {
 			return s.fail(err)

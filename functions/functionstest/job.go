@@ -2,6 +2,7 @@ package functionstest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"os"
@@ -40,7 +41,7 @@ type JobDriver struct {
 	Function string // the name of one of the functions given to Main; may be empty if there is only one
 	Params   functions.Params
 	Files    map[string]string  // what functions.File finds: texts by name
-	Key      functions.KeyOrder // how keys are sorted and grouped
+	Key      functions.KeyOrder // how keys are sorted and grouped, if not as the function says
 
 	Input    map[string]string // files, by their names
 	Reducers int               // parts of the output; 0: one
@@ -105,8 +106,11 @@ func (d JobDriver) job(t testing.TB, ctx context.Context) scheduler.Job {
 		size += len(text)
 	}
 	options := mapreduce.Options{
-		Mapper: f.Mapper, Combiner: f.Combiner, Reducer: f.Reducer, Set: d.Params, Key: d.Key,
+		Mapper: f.Mapper, Combiner: f.Combiner, Reducer: f.Reducer, Set: d.Params, Key: cmp.Or(d.Key, f.Key),
 		Reducers: mapreduce.ExactReducers(max(1, d.Reducers)), SplitSize: int64(size/max(1, d.Maps) + 1),
+	}
+	if f.Partitions {
+		options.Partitioner = mapreduce.FunctionPartitioner
 	}
 	engine, err := json.Marshal(options)
 	if err != nil {

@@ -217,13 +217,33 @@ func (p *program) lines(lines []byte, out functions.Emitter) error {
 	}
 	for len(lines) > 0 {
 		end := bytes.IndexByte(lines, '\n')
-		key, value := p.layouts.out.cut(lines[:end])
+		line := lines[:end]
 		lines = lines[end+1:]
+		if p.opts.Parts {
+			var err error
+			if line, err = p.part(line, out); err != nil {
+				return err
+			}
+		}
+		key, value := p.layouts.out.cut(line)
 		if err := p.record(key, value, out); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// part takes the number of a reducer off a line.
+func (p *program) part(line []byte, out functions.Emitter) (rest []byte, err error) {
+	number, rest, ok := bytes.Cut(line, []byte{'\t'})
+	n, err := strconv.Atoi(string(number))
+	parts, knows := out.(functions.PartEmitter)
+	if !ok || err != nil || !knows {
+		return nil, errs.Errorf("streaming.Run", errs.Failed, p.opts.Command,
+			"it put out %.60q, which should begin with the number of a reducer and a TAB", line)
+	}
+	parts.Part(n)
+	return rest, nil
 }
 
 func (p *program) record(key, value []byte, out functions.Emitter) error {

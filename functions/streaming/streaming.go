@@ -40,6 +40,9 @@ type Options struct {
 	Stderr  io.Writer // gets what it prints and what is no message, in one goroutine; nil: nobody does
 	Params  functions.Params
 
+	// Parts says that each line that a mapper puts out begins with the number of the reducer that gets it, and a TAB.
+	Parts bool
+
 	// Values is the kind of the values that a combiner or reducer gets. The program sees numbers in decimal.
 	Values functions.ValueKind
 }

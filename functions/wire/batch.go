@@ -35,6 +35,18 @@ func (b *Batch) Frame(t Type) ([]byte, error) {
 // Lines adds a run of whole lines.
 func (b *Batch) Lines(run []byte) { b.frame = append(b.frame, run...) }
 
+// Part adds the number of the reducer that gets the record after it.
+func (b *Batch) Part(reducer int) { b.frame = binary.AppendUvarint(b.frame, uint64(reducer)) }
+
+// CutPart takes such a number off the payload of a frame of type Placed.
+func CutPart(payload []byte) (reducer int, rest []byte, err error) {
+	n, k := binary.Uvarint(payload)
+	if k <= 0 || n > 1<<31 {
+		return 0, nil, errs.Errorf("wire.Cut", errs.Corrupt, nil, "%.20q does not begin with a reducer's number", payload)
+	}
+	return int(n), payload[k:], nil
+}
+
 // Record adds a record; nil is absent.
 func (b *Batch) Record(key, value []byte) { b.frame = appendField(appendField(b.frame, key), value) }
 

@@ -8,7 +8,7 @@
 // serves one role of one attempt, in one conversation:
 //
 //	executor ── H O  ── L|R|G ...  ── F ── L|R|G ...  ── E ──▶ child
-//	child    ── H A  ── R|N|C|S .. ── R.. F ── R|N|C|S . ── D (or X at any time) ──▶ executor
+//	child    ── H A  ── R|P|N|C|S ── R.. F ── R|P|N|C|S ── D (or X at any time) ──▶ executor
 //
 // The child exits with status 0 after D, with another after X; it ends too when its standard input does. Both ends may
 // write before the other has read: the executor reads at all times, so a child may simply read, work and write.
@@ -20,7 +20,7 @@
 //
 //	| type 1 B | length 4 B | payload: length bytes |
 //
-// The payload of R, N, L and G is at most 1 GiB, of all others 1 MiB. Senders of data aim at 256 KiB: a frame is only
+// The payload of R, P, N, L and G is at most 1 GiB, of all others 1 MiB. Senders of data aim at 256 KiB: a frame is only
 // longer when one record alone is.
 //
 //	type        from      payload
@@ -32,6 +32,7 @@
 //	G groups    executor  keys, each with its values, see below
 //	F flush     executor  empty: put out all that follows from what came so far, then answer
 //	F flushed   child     empty
+//	P placed    child     likewise, each after the number of the reducer that gets it, a uvarint (see Open.Partitions)
 //	N named     child     pairs of records: one whose key is the name of an output, and one that goes there
 //	C counters  child     JSON: {group: {name: what to add}}
 //	S status    child     text, one line
@@ -95,6 +96,7 @@ const (
 	Records  Type = 'R'
 	Groups   Type = 'G'
 	Named    Type = 'N'
+	Placed   Type = 'P'
 	Flush    Type = 'F'
 	Counters Type = 'C'
 	Status   Type = 'S'
@@ -115,7 +117,7 @@ const (
 // limit returns how long a payload may be; 0 and false for a type that there is not.
 func (t Type) limit() (int, bool) {
 	switch t {
-	case Lines, Records, Groups, Named:
+	case Lines, Records, Groups, Named, Placed:
 		return MaxData, true
 	case Hello, Opening, Accept, Flush, Counters, Status, End, Finished, Failed:
 		return MaxControl, true
@@ -139,6 +141,9 @@ type Open struct {
 	Function string            `json:"function"` // which of the program's functions; the only one if empty
 	Attempt  string            `json:"attempt"`  // as in "map-3.0"
 	Params   map[string]string `json:"params,omitempty"`
+	// Partitions is how many reducers there are, if a child in the role of map is to say which of them gets a record; 0: it
+	// is not. Then it sends frames of type P instead of R.
+	Partitions int `json:"partitions,omitempty"`
 	// Combiner names the job's combiner as a specification does: "sum" is a built-in, "go:NAME" a function of the
 	// program, empty means none. A child in the role of map may apply it to what it puts out.
 	Combiner string `json:"combiner,omitempty"`
