@@ -116,6 +116,19 @@ func outcomes(t *testing.T, text string) (all []outcome) {
 	return all
 }
 
+// TestJavaStreams flushes, loses and recovers files with Hadoop's Java client, which is told of a gateway that stands by,
+// too.
+func TestJavaStreams(t *testing.T) {
+	p := &pair{t: t, args: []string{"--store", "file://" + t.TempDir(), "--coord", t.TempDir()}, up: make([]*gateway, 2)}
+	p.ports = []string{"127.0.0.1:0", "127.0.0.1:0"}
+	p.start(1)
+	p.up[1].leads(t)
+	p.start(0)
+	if out := python(t, t.TempDir(), nil, "streams.py", p.up[0].rpc, p.up[1].rpc); out != "ok\n" {
+		t.Error(out)
+	}
+}
+
 // TestPythonClients uses fsspec and pyarrow over WebHDFS, and the Rust client by its Python name over hdfs://.
 func TestPythonClients(t *testing.T) {
 	g := startHDFS(t)

