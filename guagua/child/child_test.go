@@ -28,6 +28,10 @@ func TestMain(m *testing.M) {
 	if os.Getenv(wire.EnvVar) != "" {
 		child.Main(sum.Program(), linear.Regression(), listProgram(), troubled())
 	}
+	if err := os.Setenv("GORACE", "atexit_sleep_ms=0"); err != nil { // or each child takes a second to end
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	os.Exit(m.Run())
 }
 

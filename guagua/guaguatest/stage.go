@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/seed3322913c/runner/guagua"
@@ -27,6 +28,7 @@ type stage struct {
 	now     time.Time
 	store   *mem.Store
 	faults  []Fault
+	logging sync.Mutex // guards logged
 	logged  []string
 
 	epoch    uint64
@@ -97,6 +99,8 @@ func (s *stage) env(index int) *guagua.Env {
 		Job: "test", Params: s.o.Params, Worker: index, Workers: s.o.Workers, Attempt: attempt, Iterations: s.o.Iterations,
 		Total: s.cfg.Total, Threads: s.o.Threads, Scratch: os.TempDir(), Open: s.o.opener(), Create: output(s.store),
 		Logf: func(format string, args ...any) {
+			s.logging.Lock() // programs log from whatever goroutine they like
+			defer s.logging.Unlock()
 			s.logged = append(s.logged, fmt.Sprintf(format, args...))
 			if s.o.Logf != nil {
 				s.o.Logf(format, args...)
