@@ -285,13 +285,7 @@ func (in *input) suspect(m functions.Mapper, err error) {
 	if in.narrow == nil || errors.As(err, &read) {
 		return
 	}
-	var failure *wire.Failure
-	if errors.As(err, &failure) && failure.Record > 0 {
-		n := in.number(failure.Record)
-		in.narrow.suspect(n, n+1, err)
-		return
-	}
-	from, to := suspects(innermost(m), err, nil, in.sure, in.records)
+	from, to := suspects(innermost(m), err, in.number, in.sure, in.records)
 	in.narrow.suspect(from, to, err)
 }
 

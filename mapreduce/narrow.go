@@ -165,16 +165,16 @@ func nthKept(left []int64, n int64) int64 {
 	return at
 }
 
-// suspects returns which may be to blame for an error of function f that got the numbers up to at, and has handled all
-// before sure. Left are those that it did not get.
-func suspects(f any, err error, left []int64, sure, at int64) (from, to int64) {
+// suspects returns which may be to blame for an error of function f that was handed those before at, and has handled all
+// before sure. Number tells the number of the n-th that it got, from 1.
+func suspects(f any, err error, number func(n int64) int64, sure, at int64) (from, to int64) {
 	var failure *wire.Failure
 	var one *recordError
 	switch {
 	case errors.As(err, &one):
 		return at - 1, at
 	case errors.As(err, &failure) && failure.Record > 0:
-		n := nthKept(left, failure.Record)
+		n := number(failure.Record)
 		return n, n + 1
 	}
 	if _, background := f.(functions.Flusher); background {

@@ -57,7 +57,8 @@ func (t *task) reduceOnce(ctx context.Context, in *segments, n *narrowing) (redu
 	stats, err := t.reduce(ctx, in, r, out)
 	if err != nil {
 		if n != nil {
-			from, to := suspects(reducer, err, n.skip, r.sure, r.at)
+			kept := func(k int64) int64 { return nthKept(n.skip, k) }
+			from, to := suspects(reducer, err, kept, r.sure, r.at)
 			n.suspect(from, to, err)
 		}
 		return reduceResult{}, failed("mapreduce.Reduce", t.ID, in.blame(err))

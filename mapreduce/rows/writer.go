@@ -22,14 +22,14 @@ const groupSize = 32 << 20
 // Writer writes one file. It is used by one goroutine.
 type Writer struct {
 	schema Schema
-	out    *parquet.Writer
+	out    *parquet.GenericWriter[any]
 	row    parquet.Row
 	size   int // bytes of rows since the last row group
 }
 
 // NewWriter returns a Writer to out.
 func NewWriter(out io.Writer, s Schema, codec compress.Codec) *Writer {
-	w := parquet.NewWriter(out, s.parquet(), parquet.Compression(codec), parquet.CreatedBy("runner", "1", ""))
+	w := parquet.NewGenericWriter[any](out, s.parquet(), parquet.Compression(codec), parquet.CreatedBy("runner", "1", ""))
 	return &Writer{schema: s, out: w, row: make(parquet.Row, len(s))}
 }
 
