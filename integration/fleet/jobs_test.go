@@ -98,7 +98,7 @@ mapreduce:
   reducers: %[4]d
   splitSize: 64KiB
   set: {pace: 60ms}
-resources: {executors: 3, memory: 256MiB}
+resources: {executors: 3, memory: 1GiB}
 retry: {job: 5}
 `, cluster.Bucket, tr.folder, filepath.Join(site.bin, "paced"), reducers)
 	if err := os.WriteFile(filepath.Join(tr.dir, "crash.yaml"), []byte(spec), 0o600); err != nil {

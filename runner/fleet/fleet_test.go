@@ -3,7 +3,9 @@ package fleet
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -124,5 +126,34 @@ func TestBadPackages(t *testing.T) {
 	}
 	if err := unpack(&archive, filepath.Join(home, "new")); err == nil || !strings.Contains(err.Error(), "leads out") {
 		t.Errorf("an archive that leads out: %v", err)
+	}
+}
+
+// TestMachineOutOfScheduling tells Nomad once when the machine is short of something, again if Nomad was not there, and
+// once when it is well.
+func TestMachineOutOfScheduling(t *testing.T) {
+	var told []bool
+	short, refuse := "", false
+	n := NewNode(&Member{}, t.TempDir(), slog.New(slog.DiscardHandler))
+	n.short = func() string { return short }
+	n.eligible = func(_ context.Context, yes bool) error {
+		if refuse {
+			return errs.E("test", errs.Unavailable, nil, nil)
+		}
+		told = append(told, yes)
+		return nil
+	}
+	for _, now := range []struct {
+		short  string
+		refuse bool
+	}{{}, {"disk", true}, {"disk", false}, {"disk", false}, {}, {}} {
+		short, refuse = now.short, now.refuse
+		n.declare(t.Context())
+	}
+	if diff := cmp.Diff([]bool{false, true}, told); diff != "" {
+		t.Error(diff)
+	}
+	if text := shortOf(filepath.Join(n.dir, "gone")); text == "" {
+		t.Error("a disk that cannot be looked at is well")
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	consulapi "github.com/hashicorp/consul/api"
+	nomadapi "github.com/hashicorp/nomad/api"
 
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/scheduler"
@@ -17,6 +18,10 @@ var nodeGroup = launch.GroupID{Job: "fleet-system", Role: "node"}
 
 // nodeRules let the nodes learn the secrets of jobs.
 const nodeRules = `key_prefix "` + keyPrefix + `value/` + grants + `" { policy = "read" }
+`
+
+// nodeMayDo lets the nodes take their machines out of scheduling.
+const nodeMayDo = `node { policy = "write" }
 `
 
 // Install starts a node on every machine, now and whenever one joins. It may be called again.
@@ -33,9 +38,20 @@ func (f *Fleet) Install(ctx context.Context) error {
 	if err != nil {
 		return errs.E(op, errs.Unavailable, f.cluster.Name, err)
 	}
+	n := new(nomadapi.WriteOptions).WithContext(ctx)
+	allowed := &nomadapi.ACLPolicy{Name: policy.Name, Rules: nodeMayDo}
+	if _, err := f.nomad.ACLPolicies().Upsert(allowed, n); err != nil {
+		return errs.E(op, errs.Unavailable, f.cluster.Name, err)
+	}
+	forNomad, _, err := f.nomad.ACLTokens().Create(&nomadapi.ACLToken{
+		Name: policy.Name, Type: "client", Policies: []string{policy.Name},
+	}, n)
+	if err != nil {
+		return errs.E(op, errs.Unavailable, f.cluster.Name, err)
+	}
 	return f.launcher.Everywhere(ctx, launch.Group{
 		ID: nodeGroup, Command: []string{program, "node"}, Env: environment(f.cluster.Store), LogDir: dir,
-		Secrets: map[string]string{consulToken: token.SecretID}, Resources: scheduler.Resources{Memory: 128 << 20},
+		Secrets: map[string]string{consulToken: token.SecretID, nomadToken: forNomad.SecretID}, Resources: scheduler.Resources{Memory: 256 << 20},
 		Restart: launch.Restart{Delay: 500 * time.Millisecond},
 	})
 }

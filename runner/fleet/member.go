@@ -34,12 +34,13 @@ const (
 const (
 	storeEnv   = "RUNNER_STORE"
 	addressEnv = "RUNNER_ADDRESS"
+	machineEnv = "RUNNER_MACHINE" // Nomad's id of it
 )
 
 // environment is what the containers of a job find, wherever they run: their machine's own agents.
 func environment(uri string) map[string]string {
 	return map[string]string{
-		storeEnv: uri, addressEnv: address, embedded.HomeEnv: dir,
+		storeEnv: uri, addressEnv: address, machineEnv: "${node.unique.id}", embedded.HomeEnv: dir,
 		"CONSUL_HTTP_ADDR": "https://" + address + ":8501", "CONSUL_CACERT": caFile,
 		"NOMAD_ADDR": "https://" + address + ":4646", "NOMAD_CACERT": caFile,
 	}
@@ -150,6 +151,11 @@ func (m *Member) GoneNodes(ctx context.Context) <-chan string {
 		}
 	}()
 	return gone
+}
+
+// eligible tells Nomad whether this machine takes work.
+func (m *Member) eligible(ctx context.Context, yes bool) error {
+	return m.Launcher.Eligible(ctx, os.Getenv(machineEnv), yes)
 }
 
 // Over tells the nodes that a job is over, so that they remove what it has left; its logs stay.

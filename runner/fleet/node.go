@@ -45,12 +45,15 @@ type Node struct {
 		grants map[scheduler.JobID]grant
 		known  bool // grants has all that there are
 	}
-	swept *prometheus.CounterVec
+	swept    *prometheus.CounterVec
+	short    func() string                     // what the machine is short of
+	eligible func(context.Context, bool) error // tells Nomad whether the machine takes work
+	out      bool                              // this node has taken the machine out of scheduling
 }
 
 // NewNode returns the node of a machine whose local disk's folder is dir.
 func NewNode(m *Member, dir string, log *slog.Logger) *Node {
-	n := &Node{member: m, dir: dir, log: log}
+	n := &Node{member: m, dir: dir, log: log, short: func() string { return shortOf(dir) }, eligible: m.eligible}
 	n.mu.grants = map[scheduler.JobID]grant{}
 	n.swept = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "runner_node_swept_total", Help: "Folders of jobs that are over, removed.",
@@ -102,7 +105,7 @@ func (n *Node) handler() http.Handler {
 	mux.HandleFunc("GET /logs/{job}/{file}", n.serveLog)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) {
-		if short := n.shortOf(); short != "" {
+		if short := n.short(); short != "" {
 			http.Error(w, short, http.StatusServiceUnavailable)
 		}
 	})

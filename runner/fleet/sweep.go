@@ -2,10 +2,8 @@ package fleet
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/seed3322913c/runner/scheduler"
@@ -14,12 +12,10 @@ import (
 const (
 	sweepEvery = time.Minute
 	keepLogs   = 7 * 24 * time.Hour
-	// minFree is the part of the disk below which a machine takes no more work.
-	minFree = 0.05
 )
 
 // sweepAlways removes what jobs have left of which nobody knows any more, also those that were over while this node was
-// not there, and logs that are old.
+// not there, and logs that are old. As often it tells Nomad how the machine is.
 func (n *Node) sweepAlways(ctx context.Context) error {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
@@ -29,6 +25,7 @@ func (n *Node) sweepAlways(ctx context.Context) error {
 			return ctx.Err()
 		case <-tick.C:
 			n.sweep()
+			n.declare(ctx)
 		}
 	}
 }
@@ -84,25 +81,4 @@ func (n *Node) remove(kind, dir string) {
 		return
 	}
 	n.swept.WithLabelValues(kind).Inc()
-}
-
-// shortOf says what this machine is short of; "" if it is well.
-func (n *Node) shortOf() string {
-	free, all, err := disk(n.dir)
-	switch {
-	case err != nil:
-		return "the disk: " + err.Error()
-	case float64(free) < minFree*float64(all):
-		return fmt.Sprintf("the disk: %d of %d bytes are free", free, all)
-	}
-	return ""
-}
-
-// disk says how much of the disk of path is free, in bytes.
-func disk(path string) (free, all uint64, err error) {
-	var s syscall.Statfs_t
-	if err := syscall.Statfs(path, &s); err != nil {
-		return 0, 0, err
-	}
-	return s.Bavail * uint64(s.Bsize), s.Blocks * uint64(s.Bsize), nil
 }

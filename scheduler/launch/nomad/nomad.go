@@ -286,7 +286,7 @@ func (l *Launcher) job(g launch.Group) *api.Job {
 	}
 	task.Env, task.KillTimeout, task.KillSignal = env, &kill, "SIGTERM"
 	task.Resources = &api.Resources{
-		CPU: ptr(max(1, g.Resources.CPU) * l.cpu), MemoryMB: ptr(max(minMemory, int(g.Resources.Memory>>20))),
+		CPU: ptr(max(1, g.Resources.CPU) * l.cpu), MemoryMB: ptr(max(minMemory, int(cmp.Or(g.Resources.Memory, defaultMemory)>>20))),
 	}
 	task.LogConfig = &api.LogConfig{MaxFiles: ptr(1), MaxFileSizeMB: ptr(1)} // what is said goes to LogDir
 	task.Templates = append(task.Templates, envTemplate("numbers", numberTemplate(l.numbers(g.ID))))
@@ -304,8 +304,10 @@ func (l *Launcher) job(g launch.Group) *api.Job {
 	return job
 }
 
-// minMemory is the least that Nomad gives a task, in MiB.
-const minMemory = 10
+const (
+	minMemory     = 10        // MiB; Nomad gives no task less
+	defaultMemory = 128 << 20 // bytes, for a group that does not say how much it needs
+)
 
 func ptr[T any](v T) *T { return &v }
 

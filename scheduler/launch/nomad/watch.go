@@ -93,6 +93,14 @@ func (l *Launcher) LostMachines(ctx context.Context) iter.Seq2[string, error] {
 	}
 }
 
+// Eligible says whether a machine may be given more containers. Those that it has go on.
+func (l *Launcher) Eligible(ctx context.Context, machine string, yes bool) error {
+	if _, err := l.client.Nodes().ToggleEligibility(machine, yes, write(ctx)); err != nil {
+		return fail(ctx, "nomad.Eligible", launch.GroupID{}, err)
+	}
+	return nil
+}
+
 // events returns the latest event of each container, in the order of their indexes.
 func events(id launch.GroupID, allocs []*api.AllocationListStub) []launch.Event {
 	slices.SortFunc(allocs, func(a, b *api.AllocationListStub) int { return cmp.Compare(a.CreateIndex, b.CreateIndex) })
