@@ -33,7 +33,7 @@ func (c *Client) openDirect(ctx context.Context, path string, offset, length int
 		return nil, err
 	}
 	l := doc.Located
-	st := c.storeOf(ctx, l)
+	st := c.storeOf(ctx, l.Store, l.Cluster)
 	if st == nil {
 		return nil, nil
 	}
@@ -55,23 +55,23 @@ func (c *Client) openDirect(ctx context.Context, path string, offset, length int
 
 // storeOf opens the store of a gateway if this process can reach it, and it is the same one: another machine may have
 // another folder of that name.
-func (c *Client) storeOf(ctx context.Context, l webhdfs.Located) store.Store {
-	if l.Store == "" || l.Cluster == "" {
+func (c *Client) storeOf(ctx context.Context, uri, cluster string) store.Store {
+	if uri == "" || cluster == "" {
 		return nil
 	}
 	c.direct.Lock()
 	defer c.direct.Unlock()
-	if st, known := c.direct.stores[l.Store]; known {
+	if st, known := c.direct.stores[uri]; known {
 		return st
 	}
-	st, name, err := c.o.Resolve(ctx, l.Store)
+	st, name, err := c.o.Resolve(ctx, uri)
 	if err == nil && name != "" {
 		st, err = below.New(st, name)
 	}
 	if err == nil {
-		var cluster []byte
-		if cluster, err = store.Get(ctx, st, webhdfs.ClusterName, 1<<10); err == nil && string(cluster) != l.Cluster {
-			err = errs.Errorf("client.Open", errs.NotFound, l.Store, "another store than the gateway's")
+		var found []byte
+		if found, err = store.Get(ctx, st, webhdfs.ClusterName, 1<<10); err == nil && string(found) != cluster {
+			err = errs.Errorf("client.Open", errs.NotFound, uri, "another store than the gateway's")
 		}
 	}
 	if errs.KindOf(err) == errs.Canceled {
@@ -80,6 +80,6 @@ func (c *Client) storeOf(ctx context.Context, l webhdfs.Located) store.Store {
 	if err != nil {
 		st = nil
 	}
-	c.direct.stores[l.Store] = st
+	c.direct.stores[uri] = st
 	return st
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -123,17 +124,38 @@ func (s *Store) Create(ctx context.Context, name store.Name, opts ...store.Creat
 	path := pathOf(name)
 	hidden := path[:strings.LastIndexByte(path, '/')+1] + "." + newID() + Copying
 	return &storeWriter{Writer: s.Client.Create(ctx, hidden, CreateOptions{}), st: s, hidden: hidden, path: path,
-		ifAbsent: store.Collect(opts).IfAbsent, id: newID()}, nil
+		ifAbsent: store.Collect(opts).IfAbsent, id: newID(),
+		open: func() *blocksWriter { return s.openBlocks(ctx) }}, nil
 }
 
-// storeWriter is a store.Writer.
+// storeWriter is a store.Writer. What is short goes to a hidden file at Commit, which is then renamed. What is long goes
+// there at once; or to the store itself, if this process can open it, and Commit makes a file of the blocks.
 type storeWriter struct {
 	*Writer
 	st           *Store
 	hidden, path string
 	ifAbsent     bool
-	id           string // of the renaming, which may be repeated
+	id           string // of the last step, which may be repeated
+	open         func() *blocksWriter
+	blocks       *blocksWriter // nil if the bytes go through the gateway
 	committed    bool
+	unsure       bool // a file may have the blocks, since an answer was lost
+	aborted      bool
+}
+
+// Write implements io.Writer.
+func (w *storeWriter) Write(p []byte) (int, error) {
+	if w.blocks == nil && w.pipe == nil && !w.closed && w.head.Len()+len(p) > short {
+		if w.blocks = w.open(); w.blocks != nil {
+			if _, err := w.blocks.pipe.Write(w.head.Bytes()); err != nil {
+				return 0, err
+			}
+		}
+	}
+	if w.blocks != nil {
+		return w.blocks.pipe.Write(p)
+	}
+	return w.Writer.Write(p)
 }
 
 // Commit implements store.Writer.
@@ -144,29 +166,47 @@ func (w *storeWriter) Commit(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return errs.E("hdfs.Commit", errs.Canceled, w.path, ctx.Err())
 	}
-	if err := w.Close(); err != nil {
+	last, err := w.complete()
+	if err != nil {
 		return inTheWay(err)
+	}
+	err = last(ctx)
+	if class, ok := classOf(err); ok && (class == namespace.FileAlreadyExists || class == namespace.IOException) {
+		var taken bool
+		if taken, err = w.st.vacate(ctx, w.path, err); taken {
+			w.id = newID() // the refusal is an outcome, too
+			err = last(ctx)
+		}
+	}
+	if err != nil {
+		w.unsure = w.unsure || !refused(err)
+		return inTheWay(err)
+	}
+	w.committed = true
+	return nil
+}
+
+// refused reports whether nothing was done, for sure.
+func refused(err error) bool {
+	class, ok := classOf(err)
+	return ok && class != namespace.Standby && class != namespace.Retriable
+}
+
+// complete has all bytes written, and returns the step that makes them visible under their name.
+func (w *storeWriter) complete() (last func(context.Context) error, err error) {
+	if w.blocks != nil {
+		return func(ctx context.Context) error {
+			return w.st.createOf(ctx, w.path, w.id, !w.ifAbsent, w.blocks)
+		}, w.blocks.finish()
 	}
 	option := "OVERWRITE"
 	if w.ifAbsent {
 		option = "NONE"
 	}
-	r := request{method: "PUT", op: "RENAME", path: w.hidden, id: w.id,
-		query: query{"destination", w.path, "renameoptions", option}}
-	err := w.st.do(ctx, r, nil)
-	if class, ok := classOf(err); ok && (class == namespace.FileAlreadyExists || class == namespace.IOException) {
-		var taken bool
-		if taken, err = w.st.vacate(ctx, w.path, err); taken {
-			w.id = newID() // the refusal is an outcome, too
-			r.id = w.id
-			err = w.st.do(ctx, r, nil)
-		}
-	}
-	if err != nil {
-		return inTheWay(err)
-	}
-	w.committed = true
-	return nil
+	return func(ctx context.Context) error {
+		return w.st.do(ctx, request{method: http.MethodPut, op: "RENAME", path: w.hidden, id: w.id,
+			query: query{"destination", w.path, "renameoptions", option}}, nil)
+	}, w.Close()
 }
 
 // inTheWay words that a file is where a directory is needed.
@@ -212,6 +252,13 @@ func (s *Store) vacate(ctx context.Context, path string, cause error) (done bool
 func (w *storeWriter) Abort(ctx context.Context) error {
 	if w.committed {
 		return nil
+	}
+	if w.blocks != nil {
+		if w.unsure || w.aborted {
+			return nil // if no file has the blocks, fsck finds them
+		}
+		w.aborted = true
+		return w.blocks.abort(ctx)
 	}
 	sent := w.closed || w.pipe != nil
 	w.Writer.Abort()

@@ -8,11 +8,15 @@ import (
 	"iter"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
+	"github.com/seed3322913c/runner/hdfsgw/block"
 	"github.com/seed3322913c/runner/hdfsgw/gateway"
+	"github.com/seed3322913c/runner/hdfsgw/namespace"
 	"github.com/seed3322913c/runner/hdfsgw/webhdfs"
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/store"
@@ -169,6 +173,99 @@ func TestDirectReading(t *testing.T) {
 		}
 		if (count.opens.Load() > 0) != c.opens {
 			t.Error(count.opens.Load(), "files were opened at the gateway")
+		}
+	}
+}
+
+// seen notes which operations are asked for, and loses the answers to one of them.
+type seen struct {
+	http.RoundTripper
+	loses string
+	mu    sync.Mutex
+	ops   []string
+}
+
+func (s *seen) RoundTrip(r *http.Request) (*http.Response, error) {
+	op := r.URL.Query().Get("op")
+	s.mu.Lock()
+	s.ops = append(s.ops, op)
+	s.mu.Unlock()
+	resp, err := s.RoundTripper.RoundTrip(r)
+	if err == nil && op == s.loses {
+		resp.Body.Close()
+		return nil, fmt.Errorf("the answer was lost")
+	}
+	return resp, err
+}
+
+// TestDirectWriting holds that long objects go to the store itself, that nobody can give himself the blocks of others,
+// and that what may be in a file is not deleted.
+func TestDirectWriting(t *testing.T) {
+	all := mem.New()
+	_, s := serve(t, all, gateway.Options{Web: webhdfs.Options{StoreURI: "mem://all", BlockSize: 100_000}})
+	resolve := func(context.Context, string) (store.Store, store.Name, error) { return all, "", nil }
+	data := storetest.Pattern(2_500_000, 1) // more blocks than are allotted at once
+	for _, loses := range []string{"", "CREATEOFBLOCKS"} {
+		asked := &seen{RoundTripper: http.DefaultTransport, loses: loses}
+		st := NewStore(connect(t, Options{Resolve: resolve, HTTP: asked, Patience: -1}, s))
+		err := store.Put(t.Context(), st, "f", data) // which aborts what it could not commit
+		if (err != nil) != (loses != "") {
+			t.Fatal(err)
+		}
+		if slices.Contains(asked.ops, "CREATE") || !slices.Contains(asked.ops, "CREATEOFBLOCKS") {
+			t.Error(asked.ops)
+		}
+		if got, err := store.Get(t.Context(), NewStore(connect(t, Options{}, s)), "f", 1<<30); !bytes.Equal(got, data) {
+			t.Error(len(got), err)
+		}
+	}
+	c := connect(t, Options{Resolve: resolve}, s)
+	objects := func() (n int) {
+		for _, err := range all.List(t.Context(), "blocks/") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			n++
+		}
+		return n
+	}
+	before := objects()
+	w, err := NewStore(c).Create(t.Context(), "g")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(data); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Abort(t.Context()); err != nil || objects() != before {
+		t.Error(err, objects()-before, "objects are left")
+	}
+	a, err := c.allot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, _ := block.ParseName(store.Name(a.Tickets[0].Object))
+	if err := store.Put(t.Context(), all, store.Name(a.Tickets[0].Object), data[:10]); err != nil {
+		t.Fatal(err)
+	}
+	bob, err := New([]string{s.URL}, Options{User: "bob"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, theft := range []struct {
+		who    *Client
+		ticket webhdfs.Ticket
+		length int64
+		kind   errs.Kind
+	}{
+		{bob, a.Tickets[0], 10, errs.Permission}, {c, webhdfs.Ticket{Object: a.Tickets[0].Object}, 10, errs.Permission},
+		{c, webhdfs.Ticket{Object: "cluster", Proof: a.Tickets[0].Proof}, 10, errs.Permission},
+		{c, a.Tickets[0], 11, errs.Invalid}, {c, a.Tickets[0], 10, errs.Other},
+	} {
+		stolen := &blocksWriter{proofs: map[uint64]webhdfs.Ticket{id: theft.ticket},
+			blocks: []namespace.Block{{ID: id, Length: theft.length}}}
+		if err := theft.who.createOf(t.Context(), "/stolen", "", false, stolen); errs.KindOf(err) != theft.kind {
+			t.Errorf("%+v: %v", theft, err)
 		}
 	}
 }

@@ -195,7 +195,10 @@ func (g *Gateway) round(ctx context.Context) error {
 		return err
 	}
 	web := g.o.Web
-	if web.Cluster, err = cluster(ctx, g.store); err != nil {
+	if web.Cluster, err = chosen(ctx, g.store, webhdfs.ClusterName); err != nil {
+		return err
+	}
+	if web.Secret, err = chosen(ctx, g.store, webhdfs.SecretName); err != nil {
 		return err
 	}
 	service := namespace.NewService(tree, leader, nil)
@@ -226,14 +229,14 @@ func (g *Gateway) round(ctx context.Context) error {
 	}
 }
 
-// cluster returns what tells this store from others, which the first leader makes up.
-func cluster(ctx context.Context, st store.Store) (string, error) {
-	err := store.Put(ctx, st, webhdfs.ClusterName, []byte(rand.Text()), store.IfAbsent())
+// chosen returns what an object holds, a random text that the first leader chooses.
+func chosen(ctx context.Context, st store.Store, name store.Name) (string, error) {
+	err := store.Put(ctx, st, name, []byte(rand.Text()), store.IfAbsent())
 	if err != nil && !errors.Is(err, errs.Exist) {
 		return "", err
 	}
-	id, err := store.Get(ctx, st, webhdfs.ClusterName, 1<<10)
-	return string(id), err
+	text, err := store.Get(ctx, st, name, 1<<10)
+	return string(text), err
 }
 
 // wait follows the journal until the lease is ours; nil if there is nobody to share with.

@@ -1,6 +1,8 @@
 package webhdfs
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -17,6 +19,8 @@ import (
 // What follows no Hadoop has: it is for our own client, which finds out by asking whether it is there.
 //
 //	GET  LOCATEOBJECTS    which objects of which store a file consists of, for who may read the store itself
+//	POST ALLOTBLOCKS      names objects that the client may write to the store itself
+//	PUT  CREATEOFBLOCKS   makes a file of them; the body is a list of Written
 //	POST COMMITJOB        publishes all files of a job in one step; the body is a JobCommit
 //	GET  FSCK             compares files with the store: one FsckLine after the other, the last one with the report
 //
@@ -57,8 +61,12 @@ type Object struct {
 	MD5    []byte `json:"md5"` // namespace.Block's
 }
 
-// ClusterName is the object that tells the store of one namespace from those of others.
-const ClusterName store.Name = "cluster"
+// ClusterName is the object that tells the store of one namespace from those of others; SecretName has what proofs of
+// tickets are made with.
+const (
+	ClusterName store.Name = "cluster"
+	SecretName  store.Name = "secret"
+)
 
 func (c *call) locate() error {
 	s, blocks, err := c.tree.Blocks(c.who, c.path)
@@ -71,6 +79,81 @@ func (c *call) locate() error {
 		l.Objects[i] = Object{string(block.ObjectName(b.ID)), b.Length, b.MD5[:]}
 	}
 	return c.ok(object{"Located": l})
+}
+
+// Allotted are objects for a client to write.
+type Allotted struct {
+	Cluster   string   `json:"cluster"`
+	Store     string   `json:"store"`
+	BlockSize int64    `json:"blockSize"`
+	Tickets   []Ticket `json:"tickets"`
+}
+
+// Ticket names an object that one user may write, and give to a file, once.
+type Ticket struct {
+	Object string `json:"object"`
+	Proof  []byte `json:"proof"`
+}
+
+// Written is a block that a client has written.
+type Written struct {
+	Ticket
+	Length int64  `json:"length"`
+	MD5    []byte `json:"md5"` // namespace.Block's
+}
+
+// MaxAllotted is how many blocks are allotted at once.
+const MaxAllotted = 16
+
+func (c *call) allot() error {
+	if c.o.Secret == "" || c.o.StoreURI == "" {
+		return namespace.Refuse(namespace.UnsupportedOperation, "Clients of this gateway do not write blocks themselves")
+	}
+	a := Allotted{Cluster: c.o.Cluster, Store: c.o.StoreURI, BlockSize: c.o.BlockSize}
+	for range MaxAllotted {
+		name := string(block.ObjectName(c.names.NewBlock()))
+		a.Tickets = append(a.Tickets, Ticket{name, c.proof(name)})
+	}
+	return c.ok(object{"Allotted": a})
+}
+
+// proof shows that an object was allotted to the caller, also to a later leader.
+func (c *call) proof(object string) []byte {
+	h := hmac.New(sha256.New, []byte(c.o.Secret))
+	io.WriteString(h, c.who.User+"\n"+object)
+	return h.Sum(nil)
+}
+
+func (c *call) createOfBlocks() error {
+	r, err := c.createRequest()
+	if err != nil {
+		return err
+	}
+	var all []Written
+	if err := json.NewDecoder(io.LimitReader(c.r.Body, maxCommit)).Decode(&all); err != nil {
+		return namespace.Refuse(namespace.IllegalArgument, "The body is not a list of blocks: %v", err)
+	}
+	if r.ID = c.operationID(); r.ID != "" {
+		if _, err, known := c.tree.Outcome(r.ID); known {
+			return err
+		}
+	}
+	for _, w := range all {
+		id, ok := block.ParseName(store.Name(w.Object))
+		if !ok || len(w.MD5) != 16 || c.o.Secret == "" || !hmac.Equal(w.Proof, c.proof(w.Object)) {
+			return namespace.Refuse(namespace.AccessControl, "%s was not allotted to %s", w.Object, c.who.User)
+		}
+		info, err := c.store.Stat(c.r.Context(), store.Name(w.Object))
+		if err != nil {
+			return err
+		}
+		if info.Size != w.Length {
+			return namespace.Refuse(namespace.IllegalArgument, "%s has %d bytes, not %d", w.Object, info.Size, w.Length)
+		}
+		r.Blocks = append(r.Blocks, namespace.Block{ID: id, Length: w.Length, MD5: [16]byte(w.MD5)})
+	}
+	r.Close = true
+	return c.done(r)
 }
 
 // JobCommit says how the output of a job is published; the path of the request is the output directory.

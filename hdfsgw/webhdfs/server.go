@@ -62,6 +62,7 @@ type Options struct {
 
 	StoreURI string // under which clients may reach the store themselves; "" means that they can't
 	Cluster  string // what tells this store from others
+	Secret   string // of this store; "" means that clients write no blocks
 }
 
 // Server is an http.Handler. Any number of requests may be served at once.

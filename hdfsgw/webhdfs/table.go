@@ -23,7 +23,7 @@ func operations() map[string]operation {
 		"GET OPEN":                          (*call).open, "GET GETFILECHECKSUM": (*call).checksum,
 
 		"GET LOCATEOBJECTS": (*call).locate, "POST COMMITJOB": (*call).commitJob,
-		"GET FSCK": (*call).fsck,
+		"POST ALLOTBLOCKS": (*call).allot, "PUT CREATEOFBLOCKS": (*call).createOfBlocks, "GET FSCK": (*call).fsck,
 
 		"PUT CREATE": (*call).create, "POST APPEND": (*call).append, "PUT MKDIRS": (*call).mkdirs,
 		"PUT RENAME": (*call).rename, "DELETE DELETE": (*call).delete, "POST CONCAT": (*call).concat,
