@@ -83,11 +83,19 @@ func between(low, high float64) string {
 	const huge = math.MaxInt32
 	switch {
 	case low > -huge && high < huge:
-		return fmt.Sprintf(" from %g to %g", low, high)
+		return " from " + plainly(low) + " to " + plainly(high)
 	case low > -huge:
-		return fmt.Sprintf(", at least %g", low)
+		return ", at least " + plainly(low)
 	}
 	return ""
+}
+
+// plainly writes whole numbers as people type them.
+func plainly(v float64) string {
+	if v == math.Trunc(v) {
+		return strconv.FormatFloat(v, 'f', -1, 64)
+	}
+	return fmt.Sprintf("%g", v)
 }
 
 // Check adds a complaint unless ok.

@@ -218,6 +218,7 @@ func TestMistakes(t *testing.T) {
 		{"width", nil, builtin("kmeans", 1, 1, guagua.Params{"group": "3"}), errs.Invalid, "must be 2, 4, 8"},
 		{"late", nil, builtin("kmeans", 1, 1, guagua.Params{"group": "2", "staleness": "1"}), errs.Invalid, "all results"},
 		{"ratio", nil, builtin("sum", 1, 1, guagua.Params{"min-workers-ratio": "2"}), errs.Invalid, "from 0 to 1"},
+		{"iterations", nil, builtin("sum", 1, 1, guagua.Params{"iterations": "-1"}), errs.Invalid, "from 0 to 1073741824"},
 		{"policy", nil, builtin("sum", 1, 1, guagua.Params{"stragglers": "exclude"}), errs.Invalid, "below 1"},
 		{"room", nil, builtin("sum", 9, 1, nil), errs.Invalid, "9 workers and the master need 10 places"},
 		{"no model", nil, builtin("predict", 1, 1, guagua.Params{"model": "file:///none/m.json"}), errs.NotFound,

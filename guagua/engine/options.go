@@ -107,7 +107,7 @@ func (s *settings) read(r *guagua.Reader, o Options) {
 	if s.Iterations == 0 {
 		s.Iterations = 50
 	}
-	r.Check(s.Workers >= 0 && s.Iterations > 0, "workers=%d, iterations=%d: can't be below 0", s.Workers, s.Iterations)
+	r.Check(o.Workers >= 0 && o.Iterations >= 0, "workers: %d, iterations: %d: can't be below 0", o.Workers, o.Iterations)
 	s.Coordinator = r.OneOf("coordinator", Stream, ConsulSync, ConsulAsync)
 	s.Threads = r.Int("threads", 1, 1, 1024)
 	s.Trace = r.Bool("trace", false)
