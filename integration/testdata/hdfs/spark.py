@@ -1,6 +1,6 @@
-"""Writes and reads tables with Spark, by both versions of Hadoop's committer.
+"""Writes and reads tables with Spark, by versions of Hadoop's committer.
 
-usage: spark.py URI...
+usage: spark.py VERSION,VERSION... URI...
 """
 
 import os
@@ -31,8 +31,8 @@ spark = (
 )
 spark.sparkContext.setLogLevel("ERROR")
 rows = spark.range(0, 10_000, 1, 3).selectExpr("id", "concat('name ', id) as name", "id % 2 as part")
-for uri in sys.argv[1:]:
-    for version in ("1", "2"):
+for uri in sys.argv[2:]:
+    for version in sys.argv[1].split(","):
         spark.conf.set("mapreduce.fileoutputcommitter.algorithm.version", version)
         base = f"{uri}/spark/{version}"
         rows.write.mode("overwrite").partitionBy("part").parquet(base + "/parquet")
