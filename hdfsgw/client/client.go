@@ -118,12 +118,6 @@ type request struct {
 	body             []byte // of an operation without a data part
 }
 
-// answer is a response whose status says that it went well.
-type answer struct {
-	*http.Response
-	base *url.URL
-}
-
 // pauses between tries.
 const (
 	firstPause = 50 * time.Millisecond
