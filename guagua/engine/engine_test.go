@@ -138,6 +138,11 @@ func TestTrainAndPredict(t *testing.T) {
 	if !bytes.Equal(grouped.files[model.FileName], trained.files[model.FileName]) || sum.Grouped == 0 {
 		t.Errorf("groups were used in %d turns, and the model may differ", sum.Grouped)
 	}
+	delete(set, "group")
+	set["staleness"] = "2"
+	if _, sum, _ = run(t, s, newJob(t, "late", builtin(model.Logistic, 0, 0, set)), files); sum.Last > 0.69 {
+		t.Errorf("loss %g with workers that are behind", sum.Last)
+	}
 	extra := s.write(t, map[string]string{"model.json": string(trained.files[model.FileName])})
 	for uri := range extra {
 		set = guagua.Params{"model": uri}

@@ -16,8 +16,8 @@ import (
 
 // This file is the leader's part of a group. With Job.Group, workers are taken together, so many neighbours each; the
 // first of them leads. It adds up what the others send, and what it has itself, in the shape of the fold, and sends the
-// master one result for all; what the master announces it passes on. So a vector goes to the master once for each group,
-// and the sum is the same to the bit.
+// master one result for all; what the master announces it passes on. So a vector goes to the master once for each
+// group, and the sum is the same to the bit.
 //
 //	          master
 //	         ╱      ╲

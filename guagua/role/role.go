@@ -13,6 +13,8 @@
 // in order. A worker has a loop too, a reader, and one goroutine that computes, so that it can follow a new master
 // while it works.
 //
+// Where results can be added up, groups of workers may send one result (group.go, member.go, groups.go).
+//
 // A master publishes its address and epoch at the key job/<id>/master; workers watch it. When the job is done the same
 // key says so, for workers that nobody could tell.
 package role

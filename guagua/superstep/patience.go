@@ -75,8 +75,8 @@ func (m *Master) judge(now time.Time) (out []Action) {
 }
 
 // giveUp computes without those whose results are missing, if enough are there: after MinTimeout, or at once if all
-// that are missing are stragglers to be excluded, or may be further behind. A member whose result has begun to arrive is waited for while it is
-// online; if it is gone, what was merged of it must be undone by another turn.
+// that are missing are stragglers to be excluded, or may be further behind. A member whose result has begun to arrive
+// is waited for while it is online; if it is gone, what was merged of it must be undone by another turn.
 func (m *Master) giveUp(now time.Time) []Action {
 	done, torn, excused, behind := 0, false, true, 0
 	for _, w := range m.members {
@@ -92,7 +92,8 @@ func (m *Master) giveUp(now time.Time) []Action {
 		}
 	}
 	excused = excused && m.cfg.Stragglers == Exclude || m.lenient() && behind < m.cfg.Staleness
-	if done < m.cfg.needed() || !excused && (m.cfg.MinRatio == 1 || now.Sub(m.begun) < m.cfg.MinTimeout) {
+	waited := m.cfg.MinRatio < 1 && now.Sub(m.begun) >= m.cfg.MinTimeout
+	if done < m.cfg.needed() || !excused && !waited {
 		return nil
 	}
 	if torn {

@@ -17,8 +17,8 @@
 //
 // A job may allow workers to be some iterations behind. Then the master goes on without them, and announces that older
 // results will do: a worker that has been overtaken sends the result that it has under the newest position, and then
-// waits for the next announce like the others. An announce says when a result of its receiver counted last, so that none
-// counts twice. Who would fall too far behind is waited for.
+// waits for the next announce like the others. An announce says when a result of its receiver counted last, so that
+// none counts twice. Who would fall too far behind is waited for.
 //
 // The end is a checkpoint marked final in the ledger. Only then are workers told to leave; and a master that finds the
 // mark when it starts waits for nobody.

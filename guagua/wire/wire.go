@@ -65,7 +65,7 @@ const (
 	Halt    Flags = 1 << iota // on a result: the worker votes for the end
 	Content                   // on an announce: the body is there; without it the worker has the master result already
 	Group                     // on an announce: for the whole group, its leader passes it on; on a result: the group's sum
-	Older                     // on an announce: a result computed from an older master result will do; on a result: it is one
+	Older                     // on an announce: a result from an older master result will do; on a result: it is one
 )
 
 // Header is the part of a frame before its body.

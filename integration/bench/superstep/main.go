@@ -135,7 +135,8 @@ func (t task) measure(ctx context.Context) (err error) {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	for k := range processes {
-		argv := append([]string{"-reduce", t.reduce, "-group", strconv.Itoa(t.group), "-rate", fmt.Sprint(t.rate), "-coord", t.coord, "-first", strconv.Itoa(t.workers * k / processes),
+		argv := append([]string{"-reduce", t.reduce, "-group", strconv.Itoa(t.group), "-rate", fmt.Sprint(t.rate),
+			"-coord", t.coord, "-first", strconv.Itoa(t.workers * k / processes),
 			"-beyond", strconv.Itoa(t.workers * (k + 1) / processes)}, flag.Args()...)
 		c := exec.CommandContext(ctx, os.Args[0], argv...)
 		c.Stderr = os.Stderr
