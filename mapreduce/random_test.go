@@ -26,9 +26,9 @@ import (
 // what maps left) and compares what comes out with a model that has everything in memory. RUNNER_TEST_JOBS is how many,
 // RUNNER_TEST_SEED the first one's seed; the next one's is one more.
 func TestRandomJobs(t *testing.T) {
-	jobs, seed := uint64(30), uint64(time.Now().UnixNano())
+	jobs, seed := uint64(20), uint64(time.Now().UnixNano())
 	if testing.Short() {
-		jobs = 8
+		jobs = 6
 	}
 	for name, n := range map[string]*uint64{"RUNNER_TEST_JOBS": &jobs, "RUNNER_TEST_SEED": &seed} {
 		if text := os.Getenv(name); text != "" {
