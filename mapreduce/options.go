@@ -264,7 +264,7 @@ func (o Options) checkWay() error {
 	if err := o.OutputFormat.Check("outputFormat", format.Outputs()); err != nil {
 		return err
 	}
-	if _, err := o.Format.Number(o.Set); err != nil {
+	if err := o.Format.CheckParams(o.Set); err != nil {
 		return err
 	}
 	if err := o.OutputFormat.CheckOutput(format.Output{Compress: o.Compress, Set: o.Set}); err != nil {

@@ -233,3 +233,21 @@ func add(t testing.TB, a Appender, b, key, value []byte) []byte {
 	}
 	return b
 }
+
+func TestCSVParams(t *testing.T) {
+	file := "name;n\n\"a;b\";1\nc,d;2\n"
+	set := functions.Params{CSVDelimiter: ";", CSVHeader: "true"}
+	if got, err := readSet(set, CSV, file, file, "name\n", ""); err != nil || got != "=a;b\t1;=c,d\t2;=a;b\t1;=c,d\t2;" {
+		t.Errorf("%q, %v", got, err)
+	}
+	for _, bad := range []functions.Params{
+		{CSVDelimiter: ""}, {CSVDelimiter: ";;"}, {CSVDelimiter: "\""}, {CSVDelimiter: "\xff"}, {CSVHeader: "yes"},
+	} {
+		if err := CSV.CheckParams(bad); errs.KindOf(err) != errs.Invalid {
+			t.Errorf("%v: %v", bad, err)
+		}
+	}
+	if left := CSV.Others(functions.Params{CSVDelimiter: ";", CSVHeader: "true", "other": "x"}); len(left) != 1 {
+		t.Error(left)
+	}
+}

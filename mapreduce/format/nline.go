@@ -54,9 +54,13 @@ func (f Format) Number(set functions.Params) (int, error) {
 func (f Format) Others(set functions.Params) functions.Params {
 	others := maps.Clone(set)
 	delete(others, f.number().param)
-	if f == Parquet {
+	switch f {
+	case Parquet:
 		delete(others, ParquetColumns)
 		delete(others, ParquetSchema)
+	case CSV:
+		delete(others, CSVDelimiter)
+		delete(others, CSVHeader)
 	}
 	return others
 }
@@ -78,4 +82,14 @@ func SkipLines(in *bufio.Reader, n int) (bytes int64, err error) {
 		}
 	}
 	return bytes, nil
+}
+
+// CheckParams fails with errs.Invalid if a parameter of the format, as it is read, is not understood.
+func (f Format) CheckParams(set functions.Params) error {
+	if f == CSV {
+		_, _, err := csvParams(set)
+		return err
+	}
+	_, err := f.Number(set)
+	return err
 }

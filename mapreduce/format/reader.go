@@ -6,6 +6,8 @@ import (
 	"encoding/csv"
 	"errors"
 	"io"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/seed3322913c/runner/functions"
 	"github.com/seed3322913c/runner/infra/errs"
@@ -114,7 +116,7 @@ func (r *Reader) begin(ctx context.Context) error {
 		return err
 	}
 	r.src, r.in = src, &counted{Reader: src}
-	r.next, err = r.format.records(r.name, bufio.NewReaderSize(r.in, 256<<10))
+	r.next, err = r.format.records(r.name, bufio.NewReaderSize(r.in, 256<<10), r.from.Set)
 	return err
 }
 
@@ -163,12 +165,12 @@ func (c *counted) Read(p []byte) (int, error) {
 }
 
 // records returns what reads the records of a file.
-func (f Format) records(name string, in *bufio.Reader) (records, error) {
+func (f Format) records(name string, in *bufio.Reader, set functions.Params) (records, error) {
 	switch f {
 	case WholeFile:
 		return wholeFile(name, in), nil
 	case CSV:
-		return csvRows(in), nil
+		return csvRows(in, set)
 	case Sequence:
 		return readSequence(in)
 	}
@@ -190,12 +192,21 @@ func wholeFile(name string, in io.Reader) records {
 	}
 }
 
-func csvRows(in io.Reader) records {
+func csvRows(in io.Reader, set functions.Params) (records, error) {
 	rows := csv.NewReader(in)
 	rows.FieldsPerRecord, rows.ReuseRecord = -1, true
+	var header bool
+	var err error
+	if rows.Comma, header, err = csvParams(set); err != nil {
+		return nil, err
+	}
 	var buf []byte
 	return func() (functions.Record, error) {
 		fields, err := rows.Read()
+		if header && err == nil {
+			header = false
+			fields, err = rows.Read()
+		}
 		if err != nil {
 			var bad *csv.ParseError
 			if errors.As(err, &bad) {
@@ -205,7 +216,33 @@ func csvRows(in io.Reader) records {
 		}
 		buf = AppendFields(buf[:0], fields)
 		return functions.Record{Value: buf}, nil
+	}, nil
+}
+
+// The parameters of CSV.
+const (
+	CSVDelimiter = "csv.delimiter" // one character between fields, instead of a comma
+	CSVHeader    = "csv.header"    // "true": the first row of each file is no record
+)
+
+// csvParams reads the parameters of CSV, and fails with errs.Invalid.
+func csvParams(set functions.Params) (comma rune, header bool, err error) {
+	comma = ','
+	if text, ok := set[CSVDelimiter]; ok {
+		c, size := utf8.DecodeRuneInString(text)
+		if size == 0 || size != len(text) || c == utf8.RuneError || strings.ContainsRune("\"\r\n", c) {
+			return 0, false, errs.Errorf("format.CSV", errs.Invalid, nil, "%s is %q; say one character", CSVDelimiter, text)
+		}
+		comma = c
 	}
+	switch text := set[CSVHeader]; text {
+	case "", "false":
+	case "true":
+		header = true
+	default:
+		return 0, false, errs.Errorf("format.CSV", errs.Invalid, nil, "%s is %q; say true or false", CSVHeader, text)
+	}
+	return comma, header, nil
 }
 
 // AppendFields joins the fields of a row with TABs. In a field \t, \n, \r and \\ stand for TAB, the ends of lines and
