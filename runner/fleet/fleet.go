@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"maps"
 	"os"
 	"time"
 
@@ -154,10 +155,8 @@ func (f *Fleet) Submit(ctx context.Context, job scheduler.Job) error {
 	}
 	session := embedded.Session{Home: dir, Name: rand.Text(), Node: node, Secret: known.Secret}
 	g := containers(f.cluster.Store, job.ID, session, masterRole)
-	for _, vars := range []map[string]string{secrets, f.cluster.Env} {
-		for k, v := range vars {
-			g.Secrets[k] = v
-		}
+	for _, vars := range []map[string]string{secrets, f.cluster.Env, gateways()} {
+		maps.Copy(g.Secrets, vars)
 	}
 	g.Count, g.Resources = 1, scheduler.Resources{CPU: 1, Memory: masterMemory}
 	g.Restart = launch.Restart{Attempts: job.Retry.Job - 1, Delay: 50 * time.Millisecond, MaxDelay: time.Second}

@@ -1,9 +1,12 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
+	"maps"
 	"net"
 	"os"
+	"os/user"
 	"strings"
 	"time"
 
@@ -123,7 +126,25 @@ func (m *Member) Executors(id scheduler.JobID, s embedded.Session) launch.Group 
 			g.Secrets[name] = value
 		}
 	}
+	maps.Copy(g.Secrets, gateways())
 	return g
+}
+
+// gateways is what this process knows of how gateways are reached, and as whom.
+func gateways() map[string]string {
+	vars := map[string]string{}
+	for _, name := range []string{"RUNNER_GATEWAYS", "RUNNER_GATEWAY_TOKEN"} {
+		if value := os.Getenv(name); value != "" {
+			vars[name] = value
+		}
+	}
+	// On the machines there is another user; who submits a job reads and writes as himself.
+	name := os.Getenv("HADOOP_USER_NAME")
+	if me, err := user.Current(); name == "" && err == nil {
+		name = me.Username
+	}
+	vars["HADOOP_USER_NAME"] = cmp.Or(name, "nobody")
+	return vars
 }
 
 // ReaderPatience is how long readers of map output wait for a node that is out of reach: longer than it takes to be
