@@ -95,7 +95,16 @@ func success(job scheduler.Job, r am.Report, names []string) string {
 	}
 	line += fmt.Sprintf(" %s in, %s out.\n", format.Plural(m.Totals.InputRecords, "record"),
 		format.Count(m.Totals.OutputRecords))
-	return line + proofLine(m.Totals) + skewLine(m) + outputLine(job.Output, m, names)
+	return line + proofLine(m.Totals) + badLine(job.Output, m.Totals) + skewLine(m) + outputLine(job.Output, m, names)
+}
+
+// badLine says what was left out, if anything was.
+func badLine(output string, t proof.Totals) string {
+	if t.BadRecords == 0 {
+		return ""
+	}
+	return fmt.Sprintf("Left out: %s that functions failed at, kept in %s/%s.\n", format.Plural(t.BadRecords, "record"),
+		say.Path(output), proof.Bad)
 }
 
 // skewLine says what is worth knowing about how the work was divided, if anything.
