@@ -313,7 +313,9 @@ func TestTrainingForms(t *testing.T) {
 // trainsOnS3 trains on rows in a bucket, and applies the model that was written there.
 func trainsOnS3(t *testing.T, st store.Store, bucket string, run func(code int, args ...string) string) {
 	t.Helper()
-	for name, rows := range map[string]string{"rows/a.csv": "1,2,1\n0,0,1\n1,3,0\n", "rows/b.csv": "0,1,1\n0,0,0\n1,3,3\n"} {
+	for name, rows := range map[string]string{
+		"rows/a.csv": "1,2,1\n0,0,1\n1,3,0\n", "rows/b.csv": "0,1,1\n0,0,0\n1,3,3\n",
+	} {
 		if err := store.Put(t.Context(), st, store.Name(name), []byte(rows)); err != nil {
 			t.Fatal(err)
 		}
@@ -326,7 +328,8 @@ func trainsOnS3(t *testing.T, st store.Store, bucket string, run func(code int, 
 	}
 	run(2, train...)
 	run(0, append(train, "--overwrite")...)
-	text := run(0, "run", "predict", "--input", rows, "--set", "model="+output+"/model.json", "--output", bucket+"/out/said")
+	model := "model=" + output + "/model.json"
+	text := run(0, "run", "predict", "--input", rows, "--set", model, "--output", bucket+"/out/said")
 	if !strings.Contains(text, "rows 6") {
 		t.Error(text)
 	}
@@ -356,7 +359,8 @@ func TestTrainingExample(t *testing.T) {
 	if left := embeddedtest.Leftovers(tr.home); len(left) > 0 {
 		t.Errorf("left behind: %q", left)
 	}
-	out, err := tr.command("run", "./median", "--function", "mean", "--input", "numbers.csv", "--output", "o").CombinedOutput()
+	mistake := []string{"run", "./median", "--function", "mean", "--input", "numbers.csv", "--output", "o"}
+	out, err := tr.command(mistake...).CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "which program of ./median? Say --function median") {
 		t.Errorf("%v: %s", err, out)
 	}

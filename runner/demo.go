@@ -122,8 +122,8 @@ func (p *program) demoTraining(ctx context.Context, o demoOptions, home *embedde
 		return err
 	}
 	view := p.view(o.watch)
-	view.Say(fmt.Sprintf("Training a classifier on %s rows, %d workers, %d iterations.", format.Count(int64(count)), workers,
-		iterations))
+	view.Say(fmt.Sprintf("Training a classifier on %s, %d workers, %d iterations.", format.Plural(int64(count), "row"),
+		workers, iterations))
 	report, err := home.Supervise(ctx, job, embedded.Options{Show: view.Show, Say: view.Say})
 	view.Close()
 	if err != nil {

@@ -117,7 +117,10 @@ func (d *desk) handle(ctx context.Context, op string, args json.RawMessage, data
 	case "log":
 		return with(args, func(c textCall) (any, []byte, error) { d.env.Logf("%s", c.Text); return nil, nil, nil })
 	case "count":
-		return with(args, func(c countCall) (any, []byte, error) { d.env.Count(c.Group, c.Name, c.Delta); return nil, nil, nil })
+		return with(args, func(c countCall) (any, []byte, error) {
+			d.env.Count(c.Group, c.Name, c.Delta)
+			return nil, nil, nil
+		})
 	case "open":
 		return with(args, func(c openCall) (any, []byte, error) {
 			r, err := d.env.Open(ctx, c.URI, store.Range{Offset: c.Offset, Length: c.Length})

@@ -75,8 +75,8 @@ func TestPublish(t *testing.T) {
 	if err := (publisher{second, resolve}).Check(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if got, err := (publisher{second, resolve}).Publish(t.Context(), output(map[string]string{"said.csv": "1"})); err != nil ||
-		!slices.Equal(got.Files, []string{"said.csv"}) {
+	got, err := publisher{second, resolve}.Publish(t.Context(), output(map[string]string{"said.csv": "1"}))
+	if err != nil || !slices.Equal(got.Files, []string{"said.csv"}) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	if err := p.Abort(t.Context()); err != nil {
