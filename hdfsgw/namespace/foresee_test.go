@@ -35,7 +35,11 @@ func TestForesee(t *testing.T) {
 	paths := []string{"/", "/a", "/a/b", "/a/b/c", "/d", "/d/e", "/a/.snapshot/s/b", "/a/../b", "x", "/a:b"}
 	tree := New(Options{})
 	foreseen, refused := 0, 0
-	for i := range 4000 {
+	steps := 2000
+	if testing.Short() {
+		steps = 400
+	}
+	for i := range steps {
 		r := Request{Op: opNone + 1 + Op(chance.IntN(int(numOps)-1)), Time: int64(i), Path: pick(paths...),
 			Dest: pick(paths...), Caller: Caller{User: pick("root", "alice", "bob")}, Perm: uint16(chance.IntN(0o1777)),
 			Holder: pick("h1", "h2"), Overwrite: chance.IntN(2) == 0, Recursive: chance.IntN(4) == 0, Close: chance.IntN(3) > 0,
