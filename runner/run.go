@@ -51,10 +51,12 @@ func (o *runOptions) AddFlags(flags *pflag.FlagSet) {
 		f.StringVar(&o.spec.Name, "name", "", "`NAME` of the job, the second half of its id")
 	})
 	grouped(flags, "What it puts up with", func(f *pflag.FlagSet) {
-		f.StringVar(&o.spec.TaskTimeout, "task-timeout", "", "`TIME` without news that ends an attempt; 10m by default, or never")
+		f.StringVar(&o.spec.TaskTimeout, "task-timeout", "",
+			"`TIME` without news that ends an attempt; 10m by default, or never")
 		f.IntVar(&o.spec.MaxFailedPercent, "max-failed-percent", 0, "`N` of a hundred maps may fail; none by default")
 		f.IntVar(&o.spec.SkipBad, "skip-bad", 0, "`N` records that functions fail at may be left out; none by default")
-		f.StringVar(&o.spec.Shuffle, "shuffle", "", "`PLACE` of map output: local by default, or store, for machines that vanish")
+		f.StringVar(&o.spec.Shuffle, "shuffle", "",
+			"`PLACE` of map output: local by default, or store, for machines that vanish")
 		f.StringVar(&o.spec.Speculative, "speculative", "", "`false`: no second attempt beside a slow one")
 	})
 	o.watch.AddFlags(flags)

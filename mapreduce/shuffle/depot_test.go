@@ -5,6 +5,9 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"maps"
+	"path/filepath"
+	"slices"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -175,4 +178,35 @@ func count(t *testing.T, list iter.Seq2[store.Info, error]) (n int) {
 		n++
 	}
 	return n
+}
+
+// BenchmarkSmall reports what one partition of a kilobyte costs a reducer: from the node's server, from the store, and
+// from its own disk.
+func BenchmarkSmall(b *testing.B) {
+	dir := node(b, 30)
+	into := memory(b)
+	all := places(b, dir)
+	all["disk"] = place{fetch: func(lo, hi int, _ segment.ReceiveOptions) (*segment.Range, error) {
+		return segment.Open(filepath.Join(dir, string(job), attempt.String()), lo, hi)
+	}}
+	c := NewClient(Options{})
+	defer c.Close()
+	addr := start(b, serverOf(dir))
+	all["server"] = place{fetch: func(lo, hi int, into segment.ReceiveOptions) (*segment.Range, error) {
+		return c.Fetch(b.Context(), Source{addr, job, attempt, lo, hi, secret}, into)
+	}}
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				r, err := all[name].fetch(1, 2, into)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if len(content(b, r)) == 0 {
+					b.Fatal("nothing")
+				}
+				r.Close()
+			}
+		})
+	}
 }
