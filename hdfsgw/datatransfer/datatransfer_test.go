@@ -168,7 +168,7 @@ func (tr *trial) content() string {
 
 // finish settles the file as who closes it does.
 func (tr *trial) finish() error {
-	return tr.Settle(tr.t.Context(), Writer{tr.file, "me"}, true, func(blocks []namespace.Block) error {
+	return tr.Settle(tr.t.Context(), Writer{tr.file, "me"}, true, func(blocks []namespace.Block, _ int64) error {
 		_, err := tr.names.Do(tr.t.Context(), namespace.Request{Op: namespace.OpAddBlocks, Caller: root, Path: "/f",
 			Holder: "me", Blocks: blocks, Close: true})
 		return err
@@ -230,7 +230,7 @@ func TestWhatArrivedIsKept(t *testing.T) {
 			t.Error("it is lost with the connection")
 		}
 		t2 := tr.ticket()
-		t2.Block = 78
+		t2.Block, t2.Start = 78, 40_000
 		tr.startWrite(t2)
 		tr.packet(0, []byte(long), nil)
 		tr.packet(40_000, nil, last)
@@ -354,6 +354,20 @@ func TestReadsAreWholeChunks(t *testing.T) {
 		if !bytes.Equal(sum.GetBlockChecksum(), b.MD5[:]) || sum.GetBytesPerCrc() != 512 {
 			t.Error(sum)
 		}
+	})
+}
+
+// TestBlocksStayInOrder writes a block that does not begin where the file ends: another gateway had what was before it.
+func TestBlocksStayInOrder(t *testing.T) {
+	within(t, mem.New(), func(tr *trial) {
+		late := tr.ticket()
+		late.Start = 1000
+		tr.startWrite(late)
+		if got := tr.packet(0, []byte("x"), synced); got != hadoop.Status_ERROR || tr.content() != "" {
+			t.Errorf("%v, and the file has %q", got, tr.content())
+		}
+		<-tr.ended
+		tr.ended <- nil
 	})
 }
 

@@ -27,6 +27,7 @@ type Ticket struct {
 	File   uint64           `json:",omitempty"` // id of the inode
 	Holder string           `json:",omitempty"` // of the lease
 	Caller namespace.Caller `json:",omitzero"`
+	Start  int64            `json:",omitempty"` // where the block begins in the file
 	Limit  int64            `json:",omitempty"` // so many bytes may be written
 }
 

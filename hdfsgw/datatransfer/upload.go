@@ -27,6 +27,8 @@ type upload struct {
 	mu     sync.Mutex
 	w      *block.Writer         // the object that takes what comes, nil if there is none
 	commit chan committed        // the answer for the object before, nil if there is none to wait for
+	at     int64                 // where what is pending begins in the file
+	size   int64                 // bytes that are pending: in w, in commit and in done
 	done   []namespace.Block     // durable, and not in the namespace yet
 	err    error                 // the first; nothing is written after it
 	alone  *time.Timer           // settles what nobody asked for
@@ -43,12 +45,12 @@ type committed struct {
 // After it the block is entered in the namespace anyway, so that it is not lost if the client has died.
 const aloneAfter = 5 * time.Second
 
-// begin returns the upload of a ticket's file, locked.
-func (s *Server) begin(ctx context.Context, t Ticket) *upload {
+// begin returns the upload of a ticket's file, locked, after so many bytes of the block have been received.
+func (s *Server) begin(ctx context.Context, t Ticket, received int64) *upload {
 	s.mu.Lock()
 	u := s.mu.uploads[t.writer()]
 	if u == nil {
-		u = &upload{ticket: t}
+		u = &upload{ticket: t, at: t.Start + received}
 		u.settle = func(ctx context.Context) { s.settleAlone(ctx, u) }
 		s.mu.uploads[t.writer()] = u
 	}
@@ -56,10 +58,13 @@ func (s *Server) begin(ctx context.Context, t Ticket) *upload {
 	u.mu.Lock()
 	if u.gone {
 		u.mu.Unlock()
-		return s.begin(ctx, t)
+		return s.begin(ctx, t, received)
 	}
 	u.stopTimer()
 	u.ticket = t
+	if u.err == nil && u.at+u.size != t.Start+received {
+		u.err = namespace.Lost(t.Path, u.at+u.size, t.Start+received)
+	}
 	return u
 }
 
@@ -114,6 +119,7 @@ func (s *Server) add(ctx context.Context, u *upload, data []byte) error {
 	}
 	if u.err == nil {
 		_, u.err = u.w.Write(data)
+		u.size += int64(len(data))
 	}
 	return u.err
 }
@@ -153,14 +159,18 @@ func (u *upload) take(c committed) {
 
 // enter has the blocks that are durable entered in the namespace. What is refused is deleted; where it is not known
 // whether they were entered, they stay for fsck to find.
-func (s *Server) enter(ctx context.Context, u *upload, do func([]namespace.Block) error) error {
+func (s *Server) enter(ctx context.Context, u *upload, do Enter) error {
 	if u.err != nil {
 		return u.err
 	}
-	if u.err = do(u.done); u.err != nil {
+	durable := int64(0)
+	for _, b := range u.done {
+		durable += b.Length
+	}
+	if u.err = do(u.done, u.size-durable); u.err != nil {
 		u.err = errors.Join(u.err, s.undo(ctx, u.done, u.err))
 	}
-	u.done = nil
+	u.at, u.size, u.done = u.at+durable, u.size-durable, nil
 	return u.err
 }
 
@@ -176,13 +186,16 @@ func (s *Server) undo(ctx context.Context, blocks []namespace.Block, cause error
 	return block.Delete(context.WithoutCancel(ctx), s.store, ids...)
 }
 
+// Enter enters blocks in the namespace, at the end of their file. So many more bytes were received after them.
+type Enter func(blocks []namespace.Block, more int64) error
+
 // Settle calls do with the blocks of a file that were received and are not in the namespace, to enter them there. With
 // all it ends the block that is being written, and waits until it is durable; without, what is not durable is left out.
 // It is called with none, too. An error from here or from do ends the upload.
-func (s *Server) Settle(ctx context.Context, w Writer, all bool, do func([]namespace.Block) error) error {
+func (s *Server) Settle(ctx context.Context, w Writer, all bool, do Enter) error {
 	u := s.find(w)
 	if u == nil {
-		return do(nil)
+		return do(nil, 0)
 	}
 	defer s.release(u)
 	if all {
@@ -222,14 +235,15 @@ func (s *Server) flush(ctx context.Context, u *upload) error {
 	if err := errors.Join(u.end(ctx), u.await()); err != nil {
 		return u.err
 	}
-	return s.enter(ctx, u, func(blocks []namespace.Block) error {
+	return s.enter(ctx, u, func(blocks []namespace.Block, _ int64) error {
 		if len(blocks) == 0 {
 			return nil
 		}
 		names, err := s.names(ctx)
 		if err == nil {
 			_, err = names.Do(ctx, namespace.Request{Op: namespace.OpAddBlocks, Caller: u.ticket.Caller,
-				Path: u.ticket.Path, Holder: u.ticket.Holder, File: u.ticket.File, Blocks: blocks})
+				Path: u.ticket.Path, Holder: u.ticket.Holder, File: u.ticket.File, Placed: true, At: u.at,
+				Blocks: blocks})
 		}
 		return err
 	})

@@ -15,7 +15,6 @@ import (
 // receiver takes the packets of one block.
 type receiver struct {
 	*conn
-	u        *upload
 	ticket   Ticket
 	sums     summer
 	received int64 // bytes of the block
@@ -39,13 +38,11 @@ func (c *conn) write(ctx context.Context, op *hadoop.OpWriteBlock) error {
 			len(op.GetTargets()))
 	}
 	ctx = context.WithoutCancel(ctx) // what is begun is ended, so that acknowledged bytes are kept
-	u := c.begin(ctx, t)
-	u.mu.Unlock()
 	welcome := &hadoop.BlockOpResponse{Status: hadoop.Status_SUCCESS.Enum(), FirstBadLink: proto.String("")}
 	if err := c.send(welcome); err != nil {
 		return err
 	}
-	r := receiver{conn: c, u: u, ticket: t, sums: sums}
+	r := receiver{conn: c, ticket: t, sums: sums}
 	if err := r.receive(ctx); err != nil {
 		return errors.Join(err, c.Flush(ctx, t.File))
 	}
@@ -89,11 +86,11 @@ func (r *receiver) take(ctx context.Context, p *packet) (hadoop.Status, error) {
 	case at < 0 || at > r.received || at+int64(len(p.data)) > r.ticket.Limit:
 		return hadoop.Status_ERROR, malformed("a packet at %d with %d bytes; %d were received", at, len(p.data), r.received)
 	}
-	r.u = r.begin(ctx, r.ticket)
-	defer r.release(r.u)
+	u := r.begin(ctx, r.ticket, r.received)
+	defer r.release(u)
 	// After a flush a client sends the chunk again that it had begun.
 	if fresh := at + int64(len(p.data)) - r.received; fresh > 0 {
-		if err := r.add(ctx, r.u, p.data[int64(len(p.data))-fresh:]); err != nil {
+		if err := r.add(ctx, u, p.data[int64(len(p.data))-fresh:]); err != nil {
 			return hadoop.Status_ERROR, err
 		}
 		r.received += fresh
@@ -101,9 +98,9 @@ func (r *receiver) take(ctx context.Context, p *packet) (hadoop.Status, error) {
 	var err error
 	switch {
 	case p.header.GetLastPacketInBlock():
-		err = r.u.end(ctx)
+		err = u.end(ctx)
 	case p.header.GetSyncBlock() || r.waits(len(p.data)):
-		err = r.flush(ctx, r.u)
+		err = r.flush(ctx, u)
 	}
 	if err != nil {
 		return hadoop.Status_ERROR, err

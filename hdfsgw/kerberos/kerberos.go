@@ -2,7 +2,7 @@
 // first answer gave them.
 //
 //	GET without proof                    401, WWW-Authenticate: Negotiate
-//	GET, Authorization: Negotiate ...    the answer, and Set-Cookie: hadoop.auth=u=..&p=..&t=kerberos&e=..&s=..
+//	GET, Authorization: Negotiate ...    the answer, and Set-Cookie: hadoop.auth=u=..&p=..&t=..&e=..&s=..
 //	GET, Cookie: hadoop.auth=...         the answer
 //
 // URLs to which an answer redirects carry a pass, in the parameter delegation, since many clients take their proof only

@@ -123,7 +123,8 @@ func TestATicketGivesACookie(t *testing.T) {
 	if _, who := ask(t, s.URL, http.Header{"Cookie": {cookie.Name + "=" + cookie.Value}}); who != "alice" {
 		t.Errorf("with the cookie: %q", who)
 	}
-	if _, who := ask(t, s.URL, http.Header{"Authorization": {negotiation(t, kt, "hdfs/admin", realm, hour)}}); who != "hdfs" {
+	admin := http.Header{"Authorization": {negotiation(t, kt, "hdfs/admin", realm, hour)}}
+	if _, who := ask(t, s.URL, admin); who != "hdfs" {
 		t.Errorf("of hdfs/admin: %q", who)
 	}
 }

@@ -212,12 +212,21 @@ func (t *Tree) appendTo(r *Request) (Result, error) {
 	return result, nil
 }
 
+// Lost refuses to go on with a file that has not all the bytes that its writer has written.
+func Lost(path string, has, written int64) error {
+	return Refuse(IOException, "File %s has %d bytes where its writer has %d: some were lost with the gateway that had"+
+		" them", path, has, written)
+}
+
 func (t *Tree) addBlocks(r *Request) (Result, error) {
 	slot, err := t.opened(r)
 	if err != nil {
 		return Result{}, err
 	}
 	n := t.inodes.get(slot)
+	if r.Placed && r.At != n.size {
+		return Result{}, Lost(r.Path, n.size, r.At)
+	}
 	if err := t.charge(n.parent, 0, lengthOf(r.Blocks)*int64(n.repl)); err != nil {
 		return Result{}, err
 	}

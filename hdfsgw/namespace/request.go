@@ -11,7 +11,7 @@ const (
 	OpMkdirs              // Perm, NoParents
 	OpCreate              // Perm, Replication, BlockSize, Overwrite, NoParents, Holder, Blocks, Close
 	OpAppend              // Holder, Blocks, Close
-	OpAddBlocks           // Holder, File, Blocks, Close: goes on with a file that OpCreate or OpAppend opened
+	OpAddBlocks           // Holder, File, Placed, At, Blocks, Close: goes on with a file that OpCreate or OpAppend opened
 	OpRenewLease          // Holder; no Path
 	OpRecoverLease        // closes an open file for whoever had it
 	OpExpireLeases        // Limit: closes files whose holders were not heard of for so many ms; no Path
@@ -126,6 +126,8 @@ type Request struct {
 	Blocks  []Block
 	ACL     []ACLEntry
 	File    uint64 // id of the file that Path was when it was opened, 0 if that is not known
+	Placed  bool   // the file must have At bytes, or its writer's earlier blocks have got lost
+	At      int64
 }
 
 // Limits of a Request.
@@ -160,6 +162,8 @@ func (r *Request) code(c *coder) {
 	list(c, &r.Blocks, func(c *coder, b *Block) { b.code(c) })
 	list(c, &r.ACL, func(c *coder, e *ACLEntry) { e.code(c) })
 	c.uint64(&r.File)
+	c.bool(&r.Placed)
+	num(c, &r.At)
 }
 
 // encode writes the record of a request.

@@ -269,36 +269,43 @@ func TestAClientGoesToTheLeader(t *testing.T) {
 	}
 }
 
-// TestNoBytesAreLostInSilence ends a file at another gateway than the one that has its last bytes, as if the first had
-// died after it acknowledged them.
+// TestNoBytesAreLostInSilence ends a file at another gateway than the one that has its last bytes, or goes on with it
+// there, as if the first had died after it acknowledged them.
 func TestNoBytesAreLostInSilence(t *testing.T) {
-	c := newCluster(t, Options{})
-	one, two := c.serve(t, false), c.serve(t, false)
-	var first net.Conn
-	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
-		nc, err := new(net.Dialer).DialContext(ctx, network, address)
-		if first == nil {
-			first = nc
-		}
-		return nc, err
-	}
-	cl, err := hdfs.NewClient(hdfs.ClientOptions{Addresses: []string{one, two}, User: "root", NamenodeDialFunc: dial})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer cl.Close()
-	f, err := cl.CreateFile("/f", 1, 1<<20, 0o644)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := f.Write(text(100_000)); err != nil {
-		t.Fatal(err)
-	}
-	first.Close()
-	if err := f.Close(); err == nil || !strings.Contains(err.Error(), "java.io.IOException") {
-		t.Errorf("it was closed without its bytes: %v", err)
-	}
-	if s, err := cl.Stat("/f"); err != nil || s.Size() != 0 {
-		t.Error(s, err)
+	for name, more := range map[string]int{"closed": 0, "gone on with": 2 << 20} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t, Options{})
+			one, two := c.serve(t, false), c.serve(t, false)
+			var first net.Conn
+			dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+				nc, err := new(net.Dialer).DialContext(ctx, network, address)
+				if first == nil {
+					first = nc
+				}
+				return nc, err
+			}
+			cl, err := hdfs.NewClient(hdfs.ClientOptions{Addresses: []string{one, two}, User: "root", NamenodeDialFunc: dial})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer cl.Close()
+			f, err := cl.CreateFile("/f", 1, 1<<20, 0o644)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := f.Write(text(100_000)); err != nil {
+				t.Fatal(err)
+			}
+			first.Close()
+			if _, err = f.Write(text(more)); err == nil {
+				err = f.Close()
+			}
+			if err == nil || !strings.Contains(err.Error(), "java.io.IOException") {
+				t.Errorf("it was %s without its bytes: %v", name, err)
+			}
+			if s, err := cl.Stat("/f"); err != nil || s.Size() != 0 {
+				t.Error(s, err)
+			}
+		})
 	}
 }

@@ -83,35 +83,47 @@ func (c *call) addBlock(q *hadoop.AddBlockRequest) (proto.Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	// What is durable by now is entered, so that a crash costs no more than the last blocks.
 	w := datatransfer.Writer{File: s.ID, Holder: q.GetClientName()}
-	err = c.data.Settle(c.ctx, w, false, func(blocks []namespace.Block) error {
-		if len(blocks) == 0 {
-			return nil
-		}
-		_, err := c.names.Do(c.ctx, c.addBlocks(p, w, blocks))
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
 	offset := s.Length
 	if q.GetPrevious() != nil {
 		offset = end(q.GetPrevious())
+		if err := c.catchUp(p, w, offset); err != nil {
+			return nil, err
+		}
 	}
 	return c.newBlock(c.names.NewBlock(), offset, datatransfer.Ticket{Path: p, File: s.ID, Holder: w.Holder,
 		Caller: c.who, Limit: s.BlockSize}), nil
 }
 
-func (c *call) addBlocks(p string, w datatransfer.Writer, blocks []namespace.Block) namespace.Request {
-	return namespace.Request{Op: namespace.OpAddBlocks, Caller: c.who, Path: p, Holder: w.Holder,
-		File: w.File, Blocks: blocks}
+// catchUp enters what is durable of a file by now, so that a crash costs no more than the last blocks. It refuses if
+// that and what is not durable yet is not all that the client has written, as when another gateway had the rest.
+func (c *call) catchUp(p string, w datatransfer.Writer, written int64) error {
+	return c.data.Settle(c.ctx, w, false, func(blocks []namespace.Block, more int64) error {
+		if len(blocks) > 0 {
+			_, err := c.names.Do(c.ctx, c.addBlocks(p, w, blocks, written-more))
+			return err
+		}
+		s, err := c.names.OpenFor(c.who, p, w.Holder, w.File)
+		if err == nil && s.Length+more != written {
+			err = namespace.Lost(p, s.Length+more, written)
+		}
+		return err
+	})
+}
+
+// addBlocks adds blocks to a file, after which it must have so many bytes.
+func (c *call) addBlocks(p string, w datatransfer.Writer, blocks []namespace.Block, length int64) namespace.Request {
+	for _, b := range blocks {
+		length -= b.Length
+	}
+	return namespace.Request{Op: namespace.OpAddBlocks, Caller: c.who, Path: p, Holder: w.Holder, File: w.File,
+		Placed: true, At: length, Blocks: blocks}
 }
 
 // newBlock describes a block that begins at an offset, with the ticket to write it.
 func (c *call) newBlock(id uint64, offset int64, t datatransfer.Ticket) *hadoop.LocatedBlockResponse {
 	l := c.located(id, stamp(offset), 0, offset)
-	t.Block = id
+	t.Block, t.Start = id, offset
 	l.Token = c.data.Issue(t)
 	return &hadoop.LocatedBlockResponse{Block: l}
 }
@@ -127,22 +139,10 @@ func (c *call) complete(q *hadoop.CompleteRequest) (proto.Message, error) {
 		return nil, err
 	}
 	w := datatransfer.Writer{File: s.ID, Holder: q.GetClientName()}
-	err = c.data.Settle(c.ctx, w, true, func(blocks []namespace.Block) error {
-		s, err := c.names.OpenFor(c.who, p, w.Holder, w.File) // it may have got blocks while we waited
-		if err != nil {
-			return err
-		}
-		length := s.Length
-		for _, b := range blocks {
-			length += b.Length
-		}
-		if last := q.GetLast(); last != nil && end(last) != length {
-			return namespace.Refuse(namespace.IOException, "File %s has %d bytes where its writer has %d: some were lost"+
-				" with the gateway that had them", p, length, end(last))
-		}
-		r := c.addBlocks(p, w, blocks)
-		r.Close = true
-		_, err = c.change(r)
+	err = c.data.Settle(c.ctx, w, true, func(blocks []namespace.Block, _ int64) error {
+		r := c.addBlocks(p, w, blocks, end(q.GetLast()))
+		r.Placed, r.Close = q.GetLast() != nil, true
+		_, err := c.change(r)
 		return err
 	})
 	return done, err
