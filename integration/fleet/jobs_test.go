@@ -110,7 +110,7 @@ retry: {job: 5}
 func (tr *trial) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(filepath.Join(site.bin, "runner"), args...)
 	cmd.Dir = tr.dir
-	cmd.Env = append(os.Environ(), embedded.HomeEnv+"="+site.home, "RUNNER_CLUSTER=local")
+	cmd.Env = append(os.Environ(), embedded.HomeEnv+"="+site.home, "RUNNER_CLUSTER="+tr.cluster.State.Fleet.Name)
 	for k, v := range tr.cluster.State.Fleet.Env {
 		cmd.Env = append(cmd.Env, k+"="+v)
 	}
