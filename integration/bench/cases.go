@@ -22,6 +22,7 @@ var tables = []table{
 	{"gradient", "One iteration of logistic regression on 60,000 x 784 (ratios against the yardstick)", asking(gradient)},
 	{"fan-in", "Most memory of the master of a thousand workers, the whole process", asking(fanIn)},
 	{"native", "hdfs:// by the Go client, microseconds of an operation or a MB (ratios against Hadoop)", asking(native)},
+	{"gateway", "WebHDFS, microseconds of an operation or a MB (ratios against Hadoop)", asking(web)},
 	{"queue", "Simulated fleets whose queues are full (parts of 1: cores at work, guarantees met, Jain's index of equals)", queue},
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -11,7 +12,7 @@ import (
 	"strconv"
 )
 
-// This file asks what hdfs:// takes.
+// This file asks what hdfs:// and webhdfs:// take.
 
 // hdfsEnv names a NameNode, with its data nodes, to compare with: hdfs://HOST:PORT, where the user root may do
 // everything.
@@ -19,12 +20,12 @@ const hdfsEnv = "RUNNER_BENCH_HDFS"
 
 // native compares a gateway with Hadoop, where there is one: the Go client's time for an operation, and for a MB.
 func native(ctx context.Context, s settings) (figures, error) {
-	address, err := startGateway(ctx, s)
+	at, err := startGateway(ctx, s)
 	if err != nil {
 		return figures{}, err
 	}
 	f := figures{unit: "us", programs: []string{"runner"}}
-	servers := []string{"hdfs://" + address}
+	servers := []string{"hdfs://" + at.RPC}
 	if hadoop := os.Getenv(hdfsEnv); hadoop != "" {
 		f.programs, servers = []string{"Hadoop", "runner"}, []string{hadoop, servers[0]}
 	}
@@ -56,29 +57,71 @@ func per(pattern string) func([]byte) (float64, error) {
 	}
 }
 
-// startGateway starts a gateway that ends with ctx, and returns where it serves hdfs://.
-func startGateway(ctx context.Context, s settings) (string, error) {
+// webEnv names the same NameNode's WebHDFS: http://HOST:PORT.
+const webEnv = "RUNNER_BENCH_WEBHDFS"
+
+// web compares a gateway with Hadoop over WebHDFS. Without a Hadoop at hand the ratios are against what Hadoop 3.4.2, on
+// two cores of another machine, needed once.
+func web(ctx context.Context, s settings) (figures, error) {
+	at, err := startGateway(ctx, s)
+	if err != nil {
+		return figures{}, err
+	}
+	hadoop := os.Getenv(webEnv)
+	f := figures{unit: "us", programs: []string{"Hadoop", "runner"}}
+	if hadoop == "" {
+		f.programs[0] = "Hadoop, once"
+	}
+	add := func(name, pattern string, once float64, args ...string) {
+		ask := func(server string) asked {
+			return asked{argv: append([]string{filepath.Join(s.yards, "hdfsload"), "-proto", "webhdfs"}, args...),
+				env: []string{"WEBHDFS_URL=" + server, "HADOOP_USER_NAME=root"}, number: per(pattern)}
+		}
+		peer := asked{known: 1e6 / once}
+		if hadoop != "" {
+			peer = ask(hadoop)
+		}
+		f.cases = append(f.cases, instance{name: name, asked: []asked{peer, ask("http://" + at.HTTP)}})
+	}
+	rates := map[int][]float64{1: {990, 472, 763, 1273}, 16: {4769, 2689, 3859, 5071}, 64: {8551, 6443, 7591, 10148}}
+	for _, clients := range []int{1, 16, 64} {
+		for i, op := range []string{"getfilestatus", "mkdirs", "rename", "liststatus-0"} {
+			add(fmt.Sprintf("%s, %d clients", op, clients), op+` .* ([0-9.]+) op/s`, rates[clients][i], "-mode", "meta",
+				"-clients", strconv.Itoa(clients), "-n", strconv.Itoa(60*clients+300))
+		}
+	}
+	add("create of 4 KiB, 16 clients", `create-4k .* ([0-9.]+) op/s`, 106, "-mode", "small", "-clients", "16", "-n", "1500")
+	add("write a MB", `CREATE +([0-9.]+) MB/s`, 388, "-mode", "io")
+	add("read a MB", `OPEN +([0-9.]+) MB/s`, 541, "-mode", "io")
+	return f, nil
+}
+
+// address is where a gateway serves.
+type address struct{ HTTP, RPC string }
+
+// startGateway starts a gateway that ends with ctx.
+func startGateway(ctx context.Context, s settings) (address, error) {
 	cmd := exec.CommandContext(ctx, s.runner, "gateway", "--json", "--superuser", "root", "--http", "127.0.0.1:0", "--rpc",
-		"127.0.0.1:0", "--store", "file://"+filepath.Join(s.work, "gateway"))
+		"127.0.0.1:0", "--store", "file://"+filepath.Join(s.work, "gateway", rand.Text()))
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err == nil {
 		err = cmd.Start()
 	}
 	if err != nil {
-		return "", fmt.Errorf("runner gateway: %w", err)
+		return address{}, fmt.Errorf("runner gateway: %w", err)
 	}
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		var turn struct {
-			RPC    string
+			address
 			Leader bool
 		}
 		if err := json.Unmarshal(lines.Bytes(), &turn); err != nil {
-			return "", fmt.Errorf("runner gateway: %w", err)
+			return address{}, fmt.Errorf("runner gateway: %w", err)
 		}
 		if turn.Leader {
-			return turn.RPC, nil
+			return turn.address, nil
 		}
 	}
-	return "", fmt.Errorf("runner gateway: %w", cmd.Wait())
+	return address{}, fmt.Errorf("runner gateway: %w", cmd.Wait())
 }
