@@ -207,21 +207,3 @@ func publish(ctx context.Context, c coord.Coordinator, job scheduler.JobID, here
 		}
 	}
 }
-
-// Forget removes the word that a job is over, which its last application master left for those who come late. A job
-// that is not over is left alone.
-func Forget(ctx context.Context, c coord.Coordinator, job scheduler.JobID) error {
-	key := amrpc.Key(job)
-	v, err := c.Get(ctx, key)
-	if err != nil || v.Version == 0 {
-		return err
-	}
-	if e, err := amrpc.ParseEndpoint(v.Data); err != nil || !e.Over {
-		return err
-	}
-	_, err = c.Swap(ctx, key, v.Version, nil)
-	if errors.Is(err, errs.Exist) { // somebody else did, or the job goes on
-		return nil
-	}
-	return err
-}
