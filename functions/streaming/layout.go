@@ -8,8 +8,9 @@ import (
 	"github.com/seed3322913c/runner/infra/errs"
 )
 
-// layout says where in a line the key ends.
+// layout says how records are written, and where in a line the key ends.
 type layout struct {
+	codec  codec
 	sep    []byte
 	fields int // of the key
 }
@@ -19,6 +20,7 @@ type layout struct {
 //	stream.map.input.field.separator      stream.reduce.input.field.separator
 //	stream.map.output.field.separator     stream.reduce.output.field.separator
 //	stream.num.map.output.key.fields      stream.num.reduce.output.key.fields
+//	stream.map.input   stream.map.output    stream.reduce.input   stream.reduce.output     the codec
 //	stream.stderr.reporter.prefix         what messages on standard error begin with; reporter:
 //	stream.non.zero.exit.is.failure       false: the exit status does not matter
 type layouts struct {
@@ -41,6 +43,13 @@ func parseLayouts(side string, p functions.Params) (layouts, error) {
 		reporter: get("stream.stderr.reporter.prefix", "reporter:"),
 		anyExit:  get("stream.non.zero.exit.is.failure", "true") == "false",
 	}
+	for name, to := range map[string]*codec{"input": &l.in.codec, "output": &l.out.codec} {
+		c, err := parseCodec("stream."+side+"."+name, p)
+		if err != nil {
+			return layouts{}, err
+		}
+		*to = c
+	}
 	name := "stream.num." + side + ".output.key.fields"
 	var err error
 	if l.out.fields, err = strconv.Atoi(get(name, "1")); err != nil || l.out.fields < 1 {
@@ -50,7 +59,7 @@ func parseLayouts(side string, p functions.Params) (layouts, error) {
 }
 
 // plain reports whether lines are what text output would write of their records.
-func (l layout) plain() bool { return len(l.sep) == 1 && l.sep[0] == '\t' }
+func (l layout) plain() bool { return l.codec == text && len(l.sep) == 1 && l.sep[0] == '\t' }
 
 // cut divides a line. A line with fewer separators is a key without value, which is nil then.
 func (l layout) cut(line []byte) (key, value []byte) {
@@ -64,5 +73,3 @@ func (l layout) cut(line []byte) (key, value []byte) {
 	}
 	return line[:at-len(l.sep)], line[at:]
 }
-
-func appendDecimal(b []byte, n int64) []byte { return strconv.AppendInt(b, n, 10) }

@@ -29,10 +29,11 @@ type program struct {
 	file    *functions.FilePiece // what a mapper reads; nil: not said
 	int64s  bool                 // values are put out as int64s
 
-	buf []byte // what the program is to read next
-	ran bool   // at least once
-	run *run   // nil: it does not run now
-	err error  // the first error: the answer to all further calls
+	buf     []byte // what the program is to read next
+	scratch []byte // what it put out as numbers, as text
+	ran     bool   // at least once
+	run     *run   // nil: it does not run now
+	err     error  // the first error: the answer to all further calls
 }
 
 // run is one life of the program.
@@ -44,7 +45,7 @@ type run struct {
 	free    chan []byte    // chunks to be used again
 	stop    chan struct{}  // closed when nobody reads any more
 	workers sync.WaitGroup // the two goroutines
-	rest    []byte         // the beginning of a line
+	rest    []byte         // the beginning of a line or record
 	silent  bool           // read was closed
 }
 
@@ -64,7 +65,7 @@ func (p *program) hand(out functions.Emitter) error {
 
 // MapBatch hands lines over as they are. It returns how many there were.
 func (m *Mapper) MapBatch(lines []byte, out functions.Emitter) (int64, error) {
-	if len(lines) == 0 || bytes.IndexByte(lines, '\r') >= 0 || lines[len(lines)-1] != '\n' {
+	if len(lines) == 0 || m.layouts.in.codec != text || bytes.IndexByte(lines, '\r') >= 0 || lines[len(lines)-1] != '\n' {
 		var n int64
 		for line := range functions.Lines(lines) {
 			n++
@@ -186,8 +187,11 @@ func (p *program) take(c []byte, ok bool, out functions.Emitter) {
 	p.run.free <- c // there is room for all of them
 }
 
-// emit puts out the lines of a chunk, and keeps the beginning of the last.
+// emit puts out the lines or records of a chunk, and keeps the beginning of the last.
 func (p *program) emit(c []byte, out functions.Emitter) error {
+	if p.layouts.out.codec != text {
+		return p.records(c, out)
+	}
 	r := p.run
 	if len(r.rest) > 0 {
 		i := bytes.IndexByte(c, '\n')
@@ -277,7 +281,7 @@ func (p *program) Flush(out functions.Emitter) error {
 	}
 	<-r.proc.Gone
 	if p.err == nil && len(r.rest) > 0 {
-		p.err = p.lines(append(r.rest, '\n'), out)
+		p.err = p.last(out)
 	}
 	p.run = nil
 	r.close()
@@ -285,6 +289,14 @@ func (p *program) Flush(out functions.Emitter) error {
 		p.err = p.ended(r.proc)
 	}
 	return p.err
+}
+
+// last puts out a line without an end. A record cannot be without.
+func (p *program) last(out functions.Emitter) error {
+	if p.layouts.out.codec != text {
+		return errs.Errorf("streaming.Run", errs.Failed, p.opts.Command, "it ended within a record of %s", p.layouts.out.codec)
+	}
+	return p.lines(append(p.run.rest, '\n'), out)
 }
 
 // ended says why the program is no more.

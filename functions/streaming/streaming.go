@@ -9,7 +9,8 @@
 //	            reporter:status:TEXT
 //	            anything else: the log
 //
-// A line without TAB is a key without a value. The separators, and how many fields the key has, are set by parameters
+// A line without TAB is a key without a value. For speed, and for keys and values with any bytes in them, both sides can
+// be binary (see codec): stream.map.input and the like are rawbytes or typedbytes then. The separators, and how many fields the key has, are set by parameters
 // with Hadoop's names (see layouts). Programs find the job's parameters and where they are in their environment.
 //
 // A program runs from its first record to Flush or Cleanup, which end its input and wait for it. So a combiner runs
@@ -30,6 +31,7 @@ import (
 
 	"github.com/seed3322913c/runner/functions"
 	"github.com/seed3322913c/runner/functions/process"
+	"github.com/seed3322913c/runner/infra/errs"
 )
 
 // Options say what to run.
@@ -69,15 +71,20 @@ func NewMapper(ctx context.Context, o Options) (*Mapper, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Parts && l.out.codec != text {
+		return nil, errs.Errorf("streaming.Params", errs.Unsupported, nil, "the mapper says which reducer gets a record, and "+
+			"puts out %s: it can do so in text alone", l.out.codec)
+	}
 	return &Mapper{newProgram(ctx, o, l), o.Params["stream.map.input.ignoreKey"] == "true"}, nil
 }
 
 // Map hands a record over.
 func (m *Mapper) Map(in functions.Record, out functions.Emitter) error {
-	if in.Key != nil && !m.ignoreKey {
-		m.buf = append(append(m.buf, in.Key...), m.layouts.in.sep...)
+	key := in.Key
+	if m.ignoreKey {
+		key = nil
 	}
-	m.buf = append(append(m.buf, in.Value...), '\n')
+	m.buf = m.layouts.in.value(m.layouts.in.key(m.buf, key), in.Value)
 	return m.written(out)
 }
 
@@ -125,7 +132,7 @@ func NewCombiner(ctx context.Context, o Options) (*Reducer, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.in.sep = l.out.sep
+	l.in.sep, l.in.codec = l.out.sep, l.out.codec
 	r := &Reducer{program: newProgram(ctx, o, l), combines: true}
 	r.int64s = o.Values == functions.ValueInt64
 	return r, nil
@@ -134,11 +141,10 @@ func NewCombiner(ctx context.Context, o Options) (*Reducer, error) {
 // Reduce hands a key and its values over, a line each.
 func (r *Reducer) Reduce(key []byte, values functions.Values, out functions.Emitter) error {
 	for values.Next() {
-		r.buf = append(append(r.buf, key...), r.layouts.in.sep...)
+		r.buf = r.layouts.in.key(r.buf, key)
 		if err := r.appendValue(values.Value()); err != nil {
 			return err
 		}
-		r.buf = append(r.buf, '\n')
 		if err := r.written(out); err != nil {
 			return err
 		}
@@ -146,15 +152,15 @@ func (r *Reducer) Reduce(key []byte, values functions.Values, out functions.Emit
 	return nil
 }
 
-// appendValue appends a value as text.
+// appendValue appends a value.
 func (r *Reducer) appendValue(value []byte) error {
 	if r.opts.Values != functions.ValueInt64 {
-		r.buf = append(r.buf, value...)
+		r.buf = r.layouts.in.value(r.buf, value)
 		return nil
 	}
 	n, err := functions.DecodeInt64(value)
 	if err == nil {
-		r.buf = appendDecimal(r.buf, n)
+		r.buf = r.layouts.in.number(r.buf, n)
 	}
 	return err
 }
