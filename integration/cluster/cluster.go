@@ -96,7 +96,7 @@ func Up(ctx context.Context, o Options) (c *Cluster, err error) {
 			return c, err
 		}
 	}
-	if err := errors.Join(c.startS3(), c.save()); err != nil {
+	if err := c.startS3(); err != nil {
 		return c, err
 	}
 	if err := c.Await(ctx); err != nil {

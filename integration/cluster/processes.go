@@ -30,9 +30,9 @@ func (c *Cluster) spawn(name string, env []string, args ...string) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	c.State.Processes[name] = cmd.Process.Pid
 	go func() { _ = cmd.Wait() }() // so that it is no zombie while this process lives
-	return nil
+	c.State.Processes[name] = cmd.Process.Pid
+	return c.save() // for whoever opens the cluster next
 }
 
 // markEnv is in the environment of every process of a cluster, and of all that they start: by it they are found.
