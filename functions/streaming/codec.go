@@ -43,7 +43,8 @@ func parseCodec(name string, p functions.Params) (codec, error) {
 	case text, rawBytes, typedBytes:
 		return c, nil
 	}
-	return "", errs.Errorf("streaming.Params", errs.Invalid, nil, "%s is %q; say text, rawbytes or typedbytes", name, p[name])
+	return "", errs.Errorf("streaming.Params", errs.Invalid, nil, "%s is %q; say text, rawbytes or typedbytes", name,
+		p[name])
 }
 
 // item appends a key or value.
@@ -86,8 +87,8 @@ func (c codec) cut(b, scratch []byte) (item, rest, grown []byte, ok bool, err er
 	if kind == typeBytes || kind == typeString {
 		n := int64(binary.BigEndian.Uint32(head))
 		if n > maxLine {
-			return nil, b, scratch, false, errs.Errorf("", errs.Failed, nil, "a key or value has %d bytes, at most %d are allowed",
-				n, maxLine)
+			return nil, b, scratch, false, errs.Errorf("", errs.Failed, nil,
+				"a key or value has %d bytes, at most %d are allowed", n, maxLine)
 		}
 		if int64(len(b)) < n {
 			return nil, b, scratch, false, nil

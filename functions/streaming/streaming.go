@@ -10,8 +10,9 @@
 //	            anything else: the log
 //
 // A line without TAB is a key without a value. For speed, and for keys and values with any bytes in them, both sides can
-// be binary (see codec): stream.map.input and the like are rawbytes or typedbytes then. The separators, and how many fields the key has, are set by parameters
-// with Hadoop's names (see layouts). Programs find the job's parameters and where they are in their environment.
+// be binary (see codec): stream.map.input and the like are rawbytes or typedbytes then. The separators, and how many
+// fields the key has, are set by parameters with Hadoop's names (see layouts). Programs find the job's parameters and
+// where they are in their environment.
 //
 // A program runs from its first record to Flush or Cleanup, which end its input and wait for it. So a combiner runs
 // once for each of its passes. A mapper or reducer runs at least once, also over nothing. A program may end before it
