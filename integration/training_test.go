@@ -343,7 +343,7 @@ func TestTrainingExample(t *testing.T) {
 		t.Fatal(err)
 	}
 	var numbers strings.Builder
-	for _, n := range tr.chance.Perm(1001) {
+	for _, n := range tr.chance.Perm(1_000_001) { // so many that there is time to kill somebody
 		fmt.Fprintln(&numbers, n)
 	}
 	if err := os.WriteFile(filepath.Join(tr.dir, "numbers.csv"), []byte(numbers.String()), 0o600); err != nil {
@@ -353,8 +353,8 @@ func TestTrainingExample(t *testing.T) {
 	c := w.gather(3)
 	tr.killContainer(c.at[scheduler.TaskID{Stage: "master"}])
 	w.end()
-	if text, err := os.ReadFile(filepath.Join(tr.dir, "out", "median.txt")); err != nil || string(text) != "500\n" {
-		t.Errorf("the median of 0 to 1000 is %q, %v", text, err)
+	if text, err := os.ReadFile(filepath.Join(tr.dir, "out", "median.txt")); err != nil || string(text) != "500000\n" {
+		t.Errorf("the median of 0 to 1,000,000 is %q, %v", text, err)
 	}
 	if left := embeddedtest.Leftovers(tr.home); len(left) > 0 {
 		t.Errorf("left behind: %q", left)
