@@ -2,7 +2,6 @@ package fleet_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"syscall"
@@ -12,7 +11,6 @@ import (
 	nomadapi "github.com/hashicorp/nomad/api"
 
 	"github.com/seed3322913c/runner/integration/cluster"
-	"github.com/seed3322913c/runner/scheduler"
 	"github.com/seed3322913c/runner/scheduler/launch"
 )
 
@@ -42,6 +40,7 @@ func survive(t *testing.T, happen func(tr *trial), mend func() error) (before, a
 	tr := newTrial(t)
 	w := tr.start("run", "crash.yaml")
 	before = w.progressed(3 + tr.chance.IntN(12))
+	tr.job = before.Job
 	begun := time.Now()
 	happen(tr)
 	after = w.end()
@@ -120,7 +119,7 @@ func TestMachineHangs(t *testing.T) {
 func TestTwoMasters(t *testing.T) {
 	l := launcher(t, "")
 	_, after := survive(t, func(tr *trial) {
-		id := launch.GroupID{Job: scheduler.JobID(strings.TrimSpace(tr.running())), Role: "am"}
+		id := launch.GroupID{Job: tr.job, Role: "am"}
 		tr.must(l.Scale(t.Context(), id, 2))
 		for e, err := range l.Watch(t.Context(), id) {
 			tr.must(err)
@@ -132,23 +131,6 @@ func TestTwoMasters(t *testing.T) {
 	if after.Masters != 1 {
 		t.Errorf("%d application masters have worked", after.Masters)
 	}
-}
-
-// running returns the id of the one job that runs.
-func (tr *trial) running() string {
-	tr.t.Helper()
-	var jobs []struct {
-		Job   string
-		State scheduler.JobState
-	}
-	tr.must(json.Unmarshal([]byte(tr.run("jobs", "--json")), &jobs))
-	for _, j := range jobs {
-		if j.State == scheduler.JobRunning {
-			return j.Job
-		}
-	}
-	tr.t.Fatal("no job runs")
-	return ""
 }
 
 // TestMachineDrained takes a machine out of service, as before it is given back.
