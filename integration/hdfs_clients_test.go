@@ -213,12 +213,13 @@ func TestGoClient(t *testing.T) {
 	for _, name := range []string{"foo.txt", "mobydick.txt"} {
 		run(command, "put", filepath.Join(data, name), "/_test/"+name)
 	}
-	args := []string{"test", "-count=1", "-v"}
+	// Four tests wait exactly as long as their deadline, and expect it to have passed: so it has if the server is slow.
+	args := []string{"test", "-count=1", "-v", "-skip", "^TestFile(Read|Checksum|Write|Append)Deadline$"}
 	if testing.Short() {
 		args = append(args, "-run", "Append")
 	}
 	out := run("go", append(args, client)...)
-	if n := strings.Count(out, "--- PASS"); n < 124 && !testing.Short() {
+	if n := strings.Count(out, "--- PASS"); n < 120 && !testing.Short() {
 		t.Errorf("%d tests passed\n%s", n, out)
 	}
 }
