@@ -19,7 +19,7 @@ const clientProtocol = "org.apache.hadoop.hdfs.protocol.ClientProtocol"
 // call is one request on its way.
 type call struct {
 	*conn
-	ctx    context.Context
+	ctx    context.Context // the request's, as net/http has it: a call lives no longer
 	names  *namespace.Service
 	header *hadoop.RpcRequestHeader
 }

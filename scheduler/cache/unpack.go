@@ -63,7 +63,7 @@ func (n *Node) unpack(ctx context.Context, copied, name, dir string) (listing, e
 		return nil, err
 	}
 	defer file.Close() // nothing was written
-	to := &target{ctx: ctx, root: root, left: n.opts.MaxBytes, entries: n.opts.MaxEntries, sums: listing{}}
+	to := &target{ended: ctx.Err, root: root, left: n.opts.MaxBytes, entries: n.opts.MaxEntries, sums: listing{}}
 	if err := unpackerOf(name)(file, to); err != nil {
 		if errs.KindOf(err) == errs.Other {
 			err = errs.Errorf("cache.Unpack", errs.Invalid, nil, "it cannot be unpacked: %w", err)
@@ -75,10 +75,10 @@ func (n *Node) unpack(ctx context.Context, copied, name, dir string) (listing, e
 
 // target is the folder that an archive is unpacked to, for the time that this takes.
 type target struct {
-	ctx     context.Context
-	root    *os.Root // nothing outside of it can be reached, whatever names and links say
-	left    int64    // bytes that may still come
-	entries int      // that may still come
+	ended   func() error // why it is not wanted any more
+	root    *os.Root     // nothing outside of it can be reached, whatever names and links say
+	left    int64        // bytes that may still come
+	entries int          // that may still come
 	links   []string
 	sums    listing
 }
@@ -90,7 +90,7 @@ func refuse(format string, args ...any) error {
 
 // enter makes room for one entry, whose name it returns in its plain form, and for the folders above it.
 func (t *target) enter(name string) (string, error) {
-	if err := t.ctx.Err(); err != nil {
+	if err := t.ended(); err != nil {
 		return "", errs.E("cache.Unpack", errs.Canceled, nil, err)
 	}
 	if t.entries--; t.entries < 0 {
