@@ -166,10 +166,19 @@ func demoSuccess(ctx context.Context, job scheduler.Job, r am.Report) (string, e
 
 // demoNext says what to try next.
 func demoNext(id scheduler.JobID, output string) string {
-	return fmt.Sprintf("\nNext:  %-60s %s\n       %-60s %s\n       %-60s %s\n",
-		"runner run wordcount --input YOUR/FILES --output out/words", "the same with your text",
-		"runner status "+short(id), "what just happened",
-		"runner verify "+output, "prove the output again")
+	var b strings.Builder
+	b.WriteString("\n")
+	lead := "Next:"
+	for _, next := range [][2]string{
+		{"runner run wordcount --input YOUR/FILES --output out/words", "the same with your text"},
+		{"runner status " + short(id), "what just happened"},
+		{"runner ui", "what just happened, in a browser"},
+		{"runner verify " + output, "prove the output again"},
+	} {
+		fmt.Fprintf(&b, "%-5s  %-60s %s\n", lead, next[0], next[1])
+		lead = ""
+	}
+	return b.String()
 }
 
 // freshFolder returns path, or path-2, path-3 and so on, whichever is not there yet.
