@@ -37,7 +37,6 @@ type trial struct {
 	dir     string // with the specification
 	want    map[string]int
 	chance  *rand.Rand
-	job     scheduler.JobID // that runs, once it is known
 }
 
 // seed begins the randomness of a test; it is printed, and can be given again.

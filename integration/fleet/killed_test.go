@@ -40,7 +40,6 @@ func survive(t *testing.T, happen func(tr *trial), mend func() error) (before, a
 	tr := newTrial(t)
 	w := tr.start("run", "crash.yaml")
 	before = w.progressed(3 + tr.chance.IntN(12))
-	tr.job = before.Job
 	begun := time.Now()
 	happen(tr)
 	after = w.end()
@@ -118,19 +117,24 @@ func TestMachineHangs(t *testing.T) {
 // TestTwoMasters starts another application master beside the one that works. It waits, and finds the job done.
 func TestTwoMasters(t *testing.T) {
 	l := launcher(t, "")
-	_, after := survive(t, func(tr *trial) {
-		id := launch.GroupID{Job: tr.job, Role: "am"}
-		tr.must(l.Scale(t.Context(), id, 2))
-		for e, err := range l.Watch(t.Context(), id) {
-			tr.must(err)
-			if e.Container.Index == 1 && e.State == launch.Running {
-				break
-			}
+	tr := newTrial(t)
+	w := tr.start("run", "crash.yaml", "--set", "pace=500ms") // so slow that a second one can start
+	id := launch.GroupID{Job: w.progressed(1).Job, Role: "am"}
+	tr.must(l.Scale(t.Context(), id, 2))
+	soon, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for e, err := range l.Watch(soon, id) {
+		tr.must(err)
+		if e.Container.Index == 1 && e.State == launch.Running {
+			break
 		}
-	}, nothing)
+	}
+	after := w.end()
 	if after.Masters != 1 {
 		t.Errorf("%d application masters have worked", after.Masters)
 	}
+	tr.check()
+	tr.nothingLeft(after.Job)
 }
 
 // TestMachineDrained takes a machine out of service, as before it is given back.
