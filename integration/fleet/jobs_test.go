@@ -97,7 +97,7 @@ mapreduce:
   reducer: {builtin: sum}
   reducers: %[4]d
   splitSize: 64KiB
-  set: {pace: 60ms}
+  set: {pace: 150ms}
 resources: {executors: 3, memory: 1GiB}
 retry: {job: 5}
 `, cluster.Bucket, tr.folder, filepath.Join(site.bin, "paced"), reducers)
@@ -297,7 +297,7 @@ func TestWordCount(t *testing.T) {
 // TestKill ends a job before it has written anything.
 func TestKill(t *testing.T) {
 	tr := newTrial(t)
-	id := strings.TrimSpace(tr.run("run", "crash.yaml", "--detach"))
+	id := strings.TrimSpace(tr.run("run", "crash.yaml", "--detach", "--set", "pace=2s"))
 	if out := tr.run("kill", id); !strings.Contains(out, "KILLED") {
 		t.Errorf("kill says %q", out)
 	}

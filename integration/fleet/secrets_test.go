@@ -13,9 +13,10 @@ import (
 // another job's secrets with them.
 func TestTokensAreOfOneJob(t *testing.T) {
 	tr := newTrial(t)
-	mine, other := strings.TrimSpace(tr.run("run", "crash.yaml", "--detach")), ""
+	mine, other := strings.TrimSpace(tr.run("run", "crash.yaml", "--detach", "--set", "pace=2s")), ""
 	tr.folder += "-other"
-	other = strings.TrimSpace(tr.run("run", "crash.yaml", "--detach", "--output", "s3://runner/"+tr.folder+"/out"))
+	other = strings.TrimSpace(tr.run("run", "crash.yaml", "--detach", "--set", "pace=2s", "--output",
+		"s3://runner/"+tr.folder+"/out"))
 	admin, err := tr.cluster.Nomad()
 	tr.must(err)
 	secrets, _, err := admin.Variables().Read("nomad/jobs/"+mine+"-am", nil)
