@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed3322913c/runner/guagua/engine"
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/strictyaml"
 	"github.com/seed3322913c/runner/mapreduce"
 	"github.com/seed3322913c/runner/runner/say"
 )
@@ -133,7 +134,7 @@ func (f Flags) applyResources(s *Spec) error {
 		s.Resources.CPU = f.CPU
 	}
 	if f.Memory != "" {
-		n, err := ParseSize(f.Memory)
+		n, err := strictyaml.ParseSize(f.Memory)
 		if err != nil {
 			return err
 		}

@@ -62,7 +62,7 @@ func (d document) normalizeSet(in map[string]any, path ...string) {
 	set, _ := in["set"].(map[string]any)
 	for name, value := range set {
 		if _, isText := value.(string); !isText {
-			set[name] = d.spots[pointer(append(slices.Clone(path), "set", name))].text
+			set[name] = d.Text(append(slices.Clone(path), "set", name)...)
 		}
 	}
 }

@@ -19,12 +19,12 @@ func checkNeeds(docs []document, specs []Spec) error {
 	var names []string
 	for i, s := range specs {
 		if s.Name == "" && len(specs) > 1 {
-			return docs[i].errorf([]string{"kind"}, `the job that begins here has no name; `+
+			return docs[i].Errorf([]string{"kind"}, `the job that begins here has no name; `+
 				`where a file has several jobs each needs "name"`)
 		}
 		if first, ok := place[CleanName(s.Name)]; ok {
-			return docs[i].errorf([]string{"name"}, "the name %s is taken by the job at line %d", s.Name,
-				docs[first].spots["/name"].line)
+			return docs[i].Errorf([]string{"name"}, "the name %s is taken by the job at line %d", s.Name,
+				docs[first].Line("name"))
 		}
 		place[CleanName(s.Name)] = i
 		names = append(names, s.Name)
@@ -37,21 +37,21 @@ func checkNeeds(docs []document, specs []Spec) error {
 			j, ok := place[CleanName(name)]
 			switch {
 			case !ok:
-				return docs[i].errorf(at, "needs a job %q, which this file does not have%s", name, nearest.Hint(name, names))
+				return docs[i].Errorf(at, "needs a job %q, which this file does not have%s", name, nearest.Hint(name, names))
 			case i == j:
-				return docs[i].errorf(at, "the job %s needs itself", name)
+				return docs[i].Errorf(at, "the job %s needs itself", name)
 			}
 			needed[j] = true
 			needs[i] = append(needs[i], j)
 		}
 	}
 	if circle := findCircle(needs); circle != nil {
-		return docs[circle[0]].errorf([]string{"needs"}, "these jobs need each other in a circle: %s",
+		return docs[circle[0]].Errorf([]string{"needs"}, "these jobs need each other in a circle: %s",
 			tellCircle(circle, specs))
 	}
 	for i, s := range specs {
 		if s.Intermediate && !needed[i] {
-			return docs[i].errorf([]string{"intermediate"}, "no job needs %s, so its output is not intermediate", s.Name)
+			return docs[i].Errorf([]string{"intermediate"}, "no job needs %s, so its output is not intermediate", s.Name)
 		}
 	}
 	return nil

@@ -1,4 +1,4 @@
-package spec
+package strictyaml
 
 import (
 	"bytes"
@@ -15,30 +15,34 @@ import (
 	"github.com/seed3322913c/runner/infra/nearest"
 )
 
-const schemaURL = "job.json"
+// Schema is the text of a JSON schema.
+type Schema []byte
 
-// check validates tree against the schema and returns the first mistake in the order of the text.
-func (d document) check(tree map[string]any) error {
-	const op = "spec.Schema"
-	resource, err := jsonschema.UnmarshalJSON(bytes.NewReader(schemaJSON))
+const schemaURL = "schema.json"
+
+// Check validates the document against a schema and returns the first mistake in the order of the text.
+func (d Document) Check(s Schema) error {
+	const op = "strictyaml.Check"
+	resource, err := jsonschema.UnmarshalJSON(bytes.NewReader(s))
 	if err != nil {
-		return errs.E(op, errs.Internal, schemaURL, err)
+		return errs.E(op, errs.Internal, d.File, err)
 	}
 	compiler := jsonschema.NewCompiler()
 	if err := compiler.AddResource(schemaURL, resource); err != nil {
-		return errs.E(op, errs.Internal, schemaURL, err)
+		return errs.E(op, errs.Internal, d.File, err)
 	}
 	schema, err := compiler.Compile(schemaURL)
 	if err != nil {
-		return errs.E(op, errs.Internal, schemaURL, err)
+		return errs.E(op, errs.Internal, d.File, err)
 	}
-	invalid, ok := errors.AsType[*jsonschema.ValidationError](schema.Validate(tree))
+	invalid, ok := errors.AsType[*jsonschema.ValidationError](schema.Validate(d.Tree))
 	if !ok {
 		return nil
 	}
 	mistakes := leaves(invalid)
-	slices.SortStableFunc(mistakes, func(a, b *jsonschema.ValidationError) int { return d.line(a) - d.line(b) })
-	return d.explain(mistakes[0])
+	line := func(e *jsonschema.ValidationError) int { return d.Line(place(e)...) }
+	slices.SortStableFunc(mistakes, func(a, b *jsonschema.ValidationError) int { return line(a) - line(b) })
+	return d.explain(s, mistakes[0])
 }
 
 // leaves returns the errors that have no cause but themselves.
@@ -61,32 +65,30 @@ func place(e *jsonschema.ValidationError) []string {
 	return e.InstanceLocation
 }
 
-func (d document) line(e *jsonschema.ValidationError) int { return d.spots[pointer(place(e))].line }
-
 // explain says one mistake as a sentence.
-func (d document) explain(e *jsonschema.ValidationError) error {
+func (d Document) explain(s Schema, e *jsonschema.ValidationError) error {
 	at := place(e)
-	rule := ruleAt(e.InstanceLocation)
+	rule := s.At(e.InstanceLocation)
 	switch k := e.ErrorKind.(type) {
 	case *kind.AdditionalProperties:
-		key, known := at[len(at)-1], rule.keys()
+		key, known := at[len(at)-1], rule.Keys()
 		hint := "; there is " + strings.Join(known, ", ")
 		if near := nearest.Of(key, known); near != "" {
 			hint = fmt.Sprintf("; did you mean %q?", near)
 		}
-		return d.errorf(at, "unknown key %q%s%s", key, inside(at[:len(at)-1]), hint)
+		return d.Errorf(at, "unknown key %q%s%s", key, inside(at[:len(at)-1]), hint)
 	case *kind.Required:
 		missing := k.Missing[0]
-		return d.errorf(at, "%q is missing%s; want %s", missing, inside(at), ruleAt(append(slices.Clone(at), missing)).Want)
+		return d.Errorf(at, "%q is missing%s; want %s", missing, inside(at), s.At(append(slices.Clone(at), missing)).Want)
 	}
 	if len(at) == 0 {
-		return d.errorf(at, "want %s", rule.Want)
+		return d.Errorf(at, "want %s", rule.Want)
 	}
 	name := at[len(at)-1]
-	if text := d.spots[pointer(at)].text; text != "" {
-		return d.errorf(at, "%s is %q%s; want %s", name, text, inside(at[:len(at)-1]), rule.Want)
+	if text := d.Text(at...); text != "" {
+		return d.Errorf(at, "%s is %q%s; want %s", name, text, inside(at[:len(at)-1]), rule.Want)
 	}
-	return d.errorf(at, "%s%s is not understood; want %s", name, inside(at[:len(at)-1]), rule.Want)
+	return d.Errorf(at, "%s%s is not understood; want %s", name, inside(at[:len(at)-1]), rule.Want)
 }
 
 func inside(path []string) string {
@@ -96,29 +98,30 @@ func inside(path []string) string {
 	return " in " + strings.Join(path, ".")
 }
 
-// rule is as much of a schema as is needed to tell people what it wants.
-type rule struct {
+// Rule is as much of a schema as is needed to tell people what it wants.
+type Rule struct {
 	Ref         string          `json:"$ref"`
 	Description string          `json:"description"`
 	Want        string          `json:"x-want"`
 	Default     string          `json:"x-default"`
 	Flag        string          `json:"x-flag"`
-	Properties  properties      `json:"properties"`
+	Properties  Properties      `json:"properties"`
 	Additional  json.RawMessage `json:"additionalProperties"`
-	Items       *rule           `json:"items"`
-	Defs        map[string]rule `json:"$defs"`
+	Items       *Rule           `json:"items"`
+	Defs        map[string]Rule `json:"$defs"`
 }
 
-// properties are the keys of a mapping, in the order of the schema, which is the order in which people read of them.
-type properties []property
+// Properties are the keys of a mapping, in the order of the schema, which is the order in which people read of them.
+type Properties []Property
 
-type property struct {
-	key string
-	rule
+// Property is a key and what it wants.
+type Property struct {
+	Key string
+	Rule
 }
 
 // UnmarshalJSON reads an object without losing its order.
-func (p *properties) UnmarshalJSON(text []byte) error {
+func (p *Properties) UnmarshalJSON(text []byte) error {
 	d := json.NewDecoder(bytes.NewReader(text))
 	if _, err := d.Token(); err != nil { // the opening brace
 		return err
@@ -128,8 +131,8 @@ func (p *properties) UnmarshalJSON(text []byte) error {
 		if err != nil {
 			return err
 		}
-		one := property{key: key.(string)} // keys of JSON are nothing else
-		if err := d.Decode(&one.rule); err != nil {
+		one := Property{Key: key.(string)} // keys of JSON are nothing else
+		if err := d.Decode(&one.Rule); err != nil {
 			return err
 		}
 		*p = append(*p, one)
@@ -137,26 +140,26 @@ func (p *properties) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-func (p properties) get(key string) (rule, bool) {
-	i := slices.IndexFunc(p, func(one property) bool { return one.key == key })
+func (p Properties) get(key string) (Rule, bool) {
+	i := slices.IndexFunc(p, func(one Property) bool { return one.Key == key })
 	if i < 0 {
-		return rule{}, false
+		return Rule{}, false
 	}
-	return p[i].rule, true
+	return p[i].Rule, true
 }
 
-// schemaRule returns the whole schema.
-func schemaRule() rule {
-	var r rule
-	if err := json.Unmarshal(schemaJSON, &r); err != nil { // it is compiled in, and a test reads it
+// Rule returns the whole schema. One that is no JSON is a bug of the program that it is compiled into.
+func (s Schema) Rule() Rule {
+	var r Rule
+	if err := json.Unmarshal(s, &r); err != nil {
 		panic(err)
 	}
 	return r
 }
 
-// ruleAt returns the rule for the value at path, with what it refers to filled in.
-func ruleAt(path []string) rule {
-	root := schemaRule()
+// At returns the rule for the value at path, with what it refers to filled in.
+func (s Schema) At(path []string) Rule {
+	root := s.Rule()
 	r := root
 	for _, step := range path {
 		next, known := r.Properties.get(step)
@@ -174,7 +177,7 @@ func ruleAt(path []string) rule {
 }
 
 // resolve fills in what r refers to; what r says itself stays.
-func (r rule) resolve(root rule) rule {
+func (r Rule) resolve(root Rule) Rule {
 	def, ok := root.Defs[strings.TrimPrefix(r.Ref, "#/$defs/")]
 	if !ok {
 		return r
@@ -183,10 +186,11 @@ func (r rule) resolve(root rule) rule {
 	return def
 }
 
-func (r rule) keys() []string {
+// Keys are the keys that a mapping may have.
+func (r Rule) Keys() []string {
 	var all []string
 	for _, one := range r.Properties {
-		all = append(all, one.key)
+		all = append(all, one.Key)
 	}
 	return all
 }
