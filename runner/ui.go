@@ -70,8 +70,12 @@ func (p *program) ui(ctx context.Context, o uiOptions) error {
 	if err != nil {
 		return say.Errorf(errs.Unavailable, "%s cannot be served: %s. --http chooses another address", o.http, errs.Cause(err))
 	}
+	v1, err := api.New(api.Options{}, api.JobsPart(homeJobs{home}, newResolver("")))
+	if err != nil {
+		return err
+	}
 	server := &http.Server{
-		Handler: ui.New(api.New(homeJobs{home}, newResolver(""))), ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
+		Handler: ui.New(v1), ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 64 << 10, BaseContext: func(net.Listener) context.Context { return ctx },
 	}
 	defer context.AfterFunc(ctx, func() { _ = server.Close() })() // nothing that is served is worth waiting for

@@ -14,6 +14,9 @@
 //
 // {id} is a job's id or as much of its beginning as no other job has. Answers are JSON with stable names: fields are
 // added, never renamed. Errors are problem documents (RFC 9457) whose detail is the sentence that a verb would print.
+//
+// The API is made of parts (jobs are one), each with its routes and with the piece of openapi.json that describes them;
+// New puts them together, and refuses routes that nobody has described.
 package api
 
 import (
@@ -26,6 +29,7 @@ import (
 
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/store"
+	"github.com/seed3322913c/runner/runner/access"
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/say"
 	"github.com/seed3322913c/runner/scheduler"
@@ -43,7 +47,7 @@ type Jobs interface {
 	Logs(id scheduler.JobID) fs.FS
 }
 
-// server answers requests. It keeps what never changes again.
+// server answers requests about jobs. It keeps what never changes again.
 type server struct {
 	jobs    Jobs
 	resolve store.Resolve // for outputs
@@ -51,47 +55,24 @@ type server struct {
 	streams chan struct{} // a place for each stream of events
 }
 
-// New returns the handler of everything under /v1/. Outputs are read as resolve says.
-func New(jobs Jobs, resolve store.Resolve) http.Handler {
+//go:embed jobs.json
+var jobsDoc []byte
+
+// JobsPart answers everything about the jobs that there are. Outputs are read as resolve says.
+func JobsPart(jobs Jobs, resolve store.Resolve) Part {
 	s := &server{jobs: jobs, resolve: resolve, streams: make(chan struct{}, maxStreams)}
-	mux := http.NewServeMux()
-	for pattern, answer := range s.routes() {
-		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-			if err := answer(w, r); err != nil {
-				writeProblem(w, err)
-			}
-		})
-	}
-	mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) {
-		writeProblem(w, say.Errorf(errs.NotFound, "there is no %s %s; /v1/openapi.json lists what there is", r.Method, r.URL.Path))
-	})
-	return mux
-}
-
-// routes lists everything that can be asked; openapi.json describes the same.
-func (s *server) routes() map[string]func(http.ResponseWriter, *http.Request) error {
-	return map[string]func(http.ResponseWriter, *http.Request) error{
-		"GET /v1/jobs":                       s.list,
-		"GET /v1/jobs/{id}":                  s.status,
-		"GET /v1/jobs/{id}/spec":             s.spec,
-		"GET /v1/jobs/{id}/attempts":         s.attempts,
-		"GET /v1/jobs/{id}/events":           s.events,
-		"GET /v1/jobs/{id}/logs":             s.logs,
-		"GET /v1/jobs/{id}/logs/{name}":      s.log,
-		"GET /v1/jobs/{id}/output":           s.output,
-		"GET /v1/jobs/{id}/output/{name...}": s.file,
-		"POST /v1/jobs/{id}/kill":            s.kill,
-		"GET /v1/openapi.json":               s.openAPI,
-	}
-}
-
-//go:embed openapi.json
-var openAPI []byte
-
-func (s *server) openAPI(w http.ResponseWriter, _ *http.Request) error {
-	w.Header().Set("Content-Type", "application/json")
-	_, err := w.Write(openAPI)
-	return gone(err)
+	return Part{Doc: jobsDoc, Routes: []Route{
+		{"GET /v1/jobs", access.Read, s.list},
+		{"GET /v1/jobs/{id}", access.Read, s.status},
+		{"GET /v1/jobs/{id}/spec", access.Read, s.spec},
+		{"GET /v1/jobs/{id}/attempts", access.Read, s.attempts},
+		{"GET /v1/jobs/{id}/events", access.Read, s.events},
+		{"GET /v1/jobs/{id}/logs", access.Read, s.logs},
+		{"GET /v1/jobs/{id}/logs/{name}", access.Read, s.log},
+		{"GET /v1/jobs/{id}/output", access.Read, s.output},
+		{"GET /v1/jobs/{id}/output/{name...}", access.Read, s.file},
+		{"POST /v1/jobs/{id}/kill", access.Submit, s.kill},
+	}}
 }
 
 // gone drops the error of a write to a client that has left: nobody is there to be told.
@@ -131,8 +112,11 @@ type problem struct {
 }
 
 func writeProblem(w http.ResponseWriter, err error) {
-	kind := errs.KindOf(err)
-	p := problem{Status: statusOf(kind), Detail: say.Sentence(err), Kind: kind.String()}
+	writeProblemAs(w, err, statusOf(errs.KindOf(err)))
+}
+
+func writeProblemAs(w http.ResponseWriter, err error, status int) {
+	p := problem{Status: status, Detail: say.Sentence(err), Kind: errs.KindOf(err).String()}
 	p.Title = http.StatusText(p.Status)
 	text, err := json.Marshal(p)
 	if err != nil {

@@ -2,8 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
-	"io"
 	"math"
 	"net/http"
 	"slices"
@@ -118,21 +116,12 @@ func (s *server) attempts(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, attemptList{append([]am.AttemptReport{}, page...), len(all)})
 }
 
-// maxBody bounds what a request may carry, in bytes.
-const maxBody = 64 << 10
-
 func (s *server) kill(w http.ResponseWriter, r *http.Request) error {
 	var ask struct {
 		Reason string `json:"reason"`
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if err != nil {
-		return say.Errorf(errs.Invalid, "the request cannot be read: %s", errs.Cause(err))
-	}
-	if len(body) > 0 {
-		if err := json.Unmarshal(body, &ask); err != nil {
-			return say.Errorf(errs.Invalid, "the request is not JSON: %s", errs.Cause(err))
-		}
+	if err := readJSON(w, r, &ask, maxBody); err != nil {
+		return err
 	}
 	if ask.Reason = strings.TrimSpace(ask.Reason); ask.Reason == "" {
 		ask.Reason = "somebody asked for it over the API"
