@@ -193,6 +193,9 @@ type Stage struct {
 	// Backup allows a second attempt at a slow task beside the first. The result that comes first counts, and the other
 	// attempt is killed.
 	Backup bool `json:"backup,omitempty"`
+	// Gang says that its tasks need each other, and those of other gangs that start with it, while they run: there must be
+	// room for all of them at once, and an executor that runs one is busy until all are done.
+	Gang bool `json:"gang,omitempty"`
 }
 
 // Task is one piece of work of a stage, at the place that TaskID.Index says.

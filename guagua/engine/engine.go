@@ -4,8 +4,8 @@
 //	jobs/<id>/guagua/log/...       the ledger (package ledger), and checkpoints beside it
 //	jobs/<id>/guagua/out/...       files of the output, until they are published
 //
-// Stage "master" has one task, stage "worker" one for each worker; neither needs the other, so the scheduler starts
-// both. An attempt that is lost is run again with the next number, the master's too; what that means for the iterations
+// Stage "master" has one task, stage "worker" one for each worker; both are gangs, so that the scheduler runs all of them
+// at once. An attempt that is lost is run again with the next number, the master's too; what that means for the iterations
 // is the affair of packages superstep and role.
 package engine
 
@@ -146,7 +146,8 @@ func (e *Engine) Plan(ctx context.Context) (scheduler.Plan, error) {
 		workers[i].Weight = weight
 	}
 	return scheduler.Plan{Stages: []scheduler.Stage{
-		{Name: masterStage, Tasks: []scheduler.Task{{Weight: weight}}}, {Name: workerStage, Tasks: workers},
+		{Name: masterStage, Tasks: []scheduler.Task{{Weight: weight}}, Gang: true},
+		{Name: workerStage, Tasks: workers, Gang: true},
 	}}, nil
 }
 

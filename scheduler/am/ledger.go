@@ -43,6 +43,7 @@ type stage struct {
 	lent    bool               // outputs was given away and must not be changed in place
 	mayFail int                // tasks that may be forgone
 	backup  bool               // slow tasks may have a second attempt
+	gang    bool               // tasks run together
 	forgone int                // tasks that the job goes on without
 	done    int                // tasks whose result is taken
 	failed  int
@@ -230,7 +231,9 @@ func (l *ledger) trim() {
 	}
 	for _, s := range l.stages {
 		if s.cut && !s.complete() {
-			*s = stage{name: s.name, needs: s.needs, cut: true, want: open, mayFail: s.mayFail, backup: s.backup}
+			*s = stage{
+				name: s.name, needs: s.needs, cut: true, want: open, mayFail: s.mayFail, backup: s.backup, gang: s.gang,
+			}
 		}
 	}
 }
@@ -252,6 +255,7 @@ func (l *ledger) applyPlan(p *plan) error {
 		}
 		s := &stage{
 			name: ps.Name, needs: ps.Needs, want: ps.Tasks, cut: ps.Tasks == open, mayFail: ps.MayFail, backup: ps.Backup,
+			gang: ps.Gang,
 		}
 		l.stages = append(l.stages, s)
 		l.byName[s.name] = s

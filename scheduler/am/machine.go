@@ -281,7 +281,7 @@ func (m *machine) plan(p scheduler.Plan, err error, now int64) {
 	}
 	r := plan{Stages: []planStage{}}
 	var pieces []record
-	most, atOnce := 0, 0 // tasks of one stage, of all stages that start with the job
+	most, atOnce, gang := 0, 0, 0 // tasks of one stage, of all stages that start with the job, of gangs among them
 	for _, s := range p.Stages {
 		n := len(s.Tasks)
 		if s.Tasks == nil && len(s.Needs) > 0 {
@@ -289,12 +289,19 @@ func (m *machine) plan(p scheduler.Plan, err error, now int64) {
 		}
 		if len(s.Needs) == 0 {
 			atOnce += n
+			if s.Gang {
+				gang += n
+			}
 		}
 		most = max(most, n, atOnce)
-		r.Stages = append(r.Stages, planStage{s.Name, s.Needs, n, s.MayFail, s.Backup})
+		r.Stages = append(r.Stages, planStage{s.Name, s.Needs, n, s.MayFail, s.Backup, s.Gang})
 		for piece := range tasksRecords(s.Name, s.Tasks) {
 			pieces = append(pieces, piece)
 		}
+	}
+	if room := m.limits.executors * m.limits.cpu; gang > room {
+		m.fail(now, "%d tasks must run at the same time, and there is room for %d", gang, room)
+		return
 	}
 	r.Executors = m.executorsFor(most)
 	m.decide(write{record{Plan: &r}})

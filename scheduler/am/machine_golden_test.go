@@ -73,7 +73,7 @@ func (s *script) do(t *testing.T, d *datadriven.TestData) {
 			executors: number("executors", 2), heartbeat: 100, nodeFailures: 3, backupAfter: 1000,
 		})
 		s.m.begin(name(0), s.now)
-	case "plan": // map=3 reduce=open [atonce] [backup] [mayfail=N] [weight=N], which are meant for the stages before them
+	case "plan": // map=3 reduce=open [atonce] [backup] [gang] [mayfail=N] [weight=N], which are meant for the stages before them
 		s.m.plan(scriptPlan(t, d), nil, s.now)
 	case "plan-fails": // KIND
 		kind := errs.ParseKind(strings.ReplaceAll(name(0), "_", " "))
@@ -232,6 +232,8 @@ func scriptOption(t *testing.T, d *datadriven.TestData, arg datadriven.CmdArg, s
 			stages[i].Needs = nil
 		case "backup":
 			stages[i].Backup = true
+		case "gang":
+			stages[i].Gang = true
 		case "mayfail":
 			stages[i].MayFail = number()
 		case "weight":

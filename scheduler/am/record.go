@@ -40,6 +40,7 @@ type planStage struct {
 	Tasks   int      `json:"tasks"`             // how many; open: decided later by a cut
 	MayFail int      `json:"mayFail,omitempty"` // as in scheduler.Stage
 	Backup  bool     `json:"backup,omitempty"`  // as in scheduler.Stage
+	Gang    bool     `json:"gang,omitempty"`    // as in scheduler.Stage
 }
 
 // open is the number of tasks of a stage whose tasks are decided later.

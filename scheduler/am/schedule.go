@@ -186,16 +186,10 @@ func (m *machine) shunned(e *executor) bool {
 	})
 }
 
-// worthWaiting reports whether it makes sense to wait for an executor that may be busy. Where several stages start with
-// the job, their tasks need each other: whoever is busy stays so until all of them are done.
+// worthWaiting reports whether it makes sense to wait for an executor that may be busy: one that is busy with a gang stays
+// so until all of the gang is done.
 func (m *machine) worthWaiting(e *executor) bool {
-	roots := 0
-	for _, s := range m.stages {
-		if len(s.needs) == 0 {
-			roots++
-		}
-	}
-	return roots <= 1 || e.free() > 0
+	return e.free() > 0 || !slices.ContainsFunc(m.stages, func(s *stage) bool { return s.gang })
 }
 
 // bad reports whether e fails what it is given, or its node does. Failures on a node are also held against what it has

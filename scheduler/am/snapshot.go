@@ -113,7 +113,7 @@ func (l *ledger) planRecords(yield func(record) bool) bool {
 		if s.cut {
 			want = open
 		}
-		p.Stages = append(p.Stages, planStage{s.name, s.needs, want, s.mayFail, s.backup})
+		p.Stages = append(p.Stages, planStage{s.name, s.needs, want, s.mayFail, s.backup, s.gang})
 	}
 	if !yield(record{Plan: &p}) {
 		return false
