@@ -1,7 +1,6 @@
 package mapreduce
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"os"
@@ -11,6 +10,7 @@ import (
 	"github.com/seed3322913c/runner/functions"
 	"github.com/seed3322913c/runner/functions/builtin"
 	"github.com/seed3322913c/runner/functions/child"
+	"github.com/seed3322913c/runner/functions/process"
 	"github.com/seed3322913c/runner/functions/streaming"
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/scheduler"
@@ -99,7 +99,7 @@ func (f roles) describe(ctx context.Context) (functions.Package, error) {
 	if err != nil {
 		return functions.Package{}, err
 	}
-	return child.Describe(ctx, child.Command{Argv: []string{program}, Env: environment()})
+	return child.Describe(ctx, child.Command{Argv: []string{program}, Env: process.Environment()})
 }
 
 // program returns the path of the job's package.
@@ -123,11 +123,6 @@ func (f roles) program() (string, error) {
 	return path, nil
 }
 
-// environment is what a user's program finds. What processes of ours tell each other, secrets among it, is not for it.
-func environment() []string {
-	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "RUNNER_") })
-}
-
 // instance is what a function needs to know about the attempt that it is made for.
 type instance struct {
 	id     scheduler.AttemptID
@@ -140,7 +135,9 @@ type instance struct {
 
 func (f roles) command(in instance) (child.Command, child.Task, error) {
 	program, err := f.program()
-	cmd := child.Command{Argv: []string{program}, Dir: in.dir, Env: environment(), Stderr: &lineLog{env: in.env}}
+	cmd := child.Command{
+		Argv: []string{program}, Dir: in.dir, Env: process.Environment(), Stderr: &process.Lines{Logf: in.env.Logf},
+	}
 	task := child.Task{Attempt: in.id.String(), Params: f.opts.Set, Combiner: f.opts.Combiner, Files: in.files}
 	return cmd, task, err
 }
@@ -278,26 +275,3 @@ type attemptEnv struct {
 func (e attemptEnv) Param(name string) (string, bool) { v, ok := e.set[name]; return v, ok }
 func (e attemptEnv) Attempt() string                  { return e.id.String() }
 func (e attemptEnv) File(name string) (string, bool)  { path, ok := e.files[name]; return path, ok }
-
-// lineLog hands what a program prints to the attempt's log, line by line.
-type lineLog struct {
-	env  functions.Env
-	rest []byte // the beginning of a line
-}
-
-// maxLogLine is where a line is cut, in bytes.
-const maxLogLine = 8 << 10
-
-func (l *lineLog) Write(p []byte) (int, error) {
-	n := len(p)
-	for len(p) > 0 {
-		line, rest, whole := bytes.Cut(p, []byte{'\n'})
-		l.rest = append(l.rest, line...)
-		if whole || len(l.rest) >= maxLogLine {
-			l.env.Logf("%s", l.rest)
-			l.rest = l.rest[:0]
-		}
-		p = rest
-	}
-	return n, nil
-}

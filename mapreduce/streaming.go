@@ -1,14 +1,12 @@
 package mapreduce
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/seed3322913c/runner/functions/process"
 	"github.com/seed3322913c/runner/functions/streaming"
 	"github.com/seed3322913c/runner/infra/errs"
 )
@@ -17,8 +15,8 @@ import (
 // what is in its package under their names.
 func (f roles) streaming(in instance, command string) (streaming.Options, error) {
 	o := streaming.Options{
-		Command: command, Dir: in.dir, Env: append(environment(), f.variables(in)...), Stderr: &lineLog{env: in.env},
-		Params: f.opts.Set, Values: in.values,
+		Command: command, Dir: in.dir, Env: append(process.Environment(), f.variables(in)...),
+		Stderr: &process.Lines{Logf: in.env.Logf}, Params: f.opts.Set, Values: in.values,
 	}
 	err := f.checkFolder()
 	if err != nil || f.job.Package == "" && len(in.files) == 0 {
@@ -30,10 +28,7 @@ func (f roles) streaming(in instance, command string) (streaming.Options, error)
 		return o, nil
 	}
 	if o.Dir, err = os.MkdirTemp(in.dir, "exec-"); err == nil {
-		err = linkFiles(in.files, o.Dir)
-	}
-	if err == nil && folder != "" {
-		err = linkAll(folder, o.Dir)
+		err = process.Furnish(o.Dir, in.files, folder)
 	}
 	if err != nil {
 		return o, errs.E("mapreduce.Streaming", errs.Other, in.id, err)
@@ -53,35 +48,6 @@ func (f roles) checkFolder() error {
 	}
 	if _, err := os.Stat(path); err != nil {
 		return errs.Errorf(op, errs.KindOf(err), nil, "package %s cannot be used: %s", path, errs.Cause(err))
-	}
-	return nil
-}
-
-// linkFiles makes links in dir to files, by their names.
-func linkFiles(files map[string]string, dir string) error {
-	for name, path := range files {
-		if err := os.Symlink(path, filepath.Join(dir, name)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// linkAll makes links in dir to what is in folder, or to the file of that name. What is there already stays.
-func linkAll(folder, dir string) error {
-	entries, err := os.ReadDir(folder)
-	if err != nil {
-		info, statErr := os.Stat(folder)
-		if statErr != nil || info.IsDir() {
-			return errors.Join(err, statErr)
-		}
-		folder, entries = filepath.Dir(folder), []fs.DirEntry{fs.FileInfoToDirEntry(info)}
-	}
-	for _, e := range entries {
-		err := os.Symlink(filepath.Join(folder, e.Name()), filepath.Join(dir, e.Name()))
-		if err != nil && !errors.Is(err, fs.ErrExist) {
-			return err
-		}
 	}
 	return nil
 }

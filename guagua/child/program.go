@@ -1,7 +1,6 @@
 package child
 
 import (
-	"bytes"
 	"context"
 	"iter"
 	"os"
@@ -49,7 +48,7 @@ type session struct {
 // start starts a child. It is killed by close, not when ctx ends.
 func (p *program) start(ctx context.Context, env *guagua.Env) (*session, error) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	log := lineLog{logf: env.Logf}
+	log := process.Lines{Logf: env.Logf}
 	c, err := process.Start(ctx, process.Command{
 		Argv: []string{p.path}, Env: append(os.Environ(), wire.EnvVar+"="+wire.EnvServe), Stderr: &log,
 	})
@@ -238,22 +237,4 @@ func (m *master) Restore(result, state []byte) error {
 func (m *master) Finish(ctx context.Context, _ guagua.Output) error {
 	_, err := m.s.call(ctx, "finish", nil, nil, nil)
 	return err
-}
-
-// lineLog passes what the child prints on, line by line. It is used by one goroutine.
-type lineLog struct {
-	logf func(format string, args ...any)
-	rest []byte
-}
-
-func (l *lineLog) Write(p []byte) (int, error) {
-	l.rest = append(l.rest, p...)
-	for {
-		line, rest, ok := bytes.Cut(l.rest, []byte{'\n'})
-		if !ok {
-			return len(p), nil
-		}
-		l.logf("%s", line)
-		l.rest = rest
-	}
 }

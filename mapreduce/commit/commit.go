@@ -13,6 +13,8 @@ package commit
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"io"
 	"strings"
@@ -94,8 +96,15 @@ func New(ctx context.Context, job scheduler.Job, resolve store.Resolve) (Committ
 	return &objects{job: job.ID, uri: job.Output, st: st, mp: mp, name: name, over: job.Overwrite}, nil
 }
 
-// flat is a part's name without folders, for the places where attempts write.
-func flat(name string) string { return strings.ReplaceAll(name, "/", "+") }
+// flat is a part's name without folders, for the places where attempts write. Different names stay different, and none
+// is too long for a file.
+func flat(name string) string {
+	if !strings.Contains(name, "/") {
+		return name
+	}
+	sum := sha256.Sum256([]byte(name))
+	return "+" + hex.EncodeToString(sum[:])
+}
 
 // exists is the error for an output that is there already. Owner is the manifest found in it, nil if there is none.
 func exists(output string, owner *proof.Manifest) error {

@@ -149,7 +149,7 @@ func (f *files) replaceable(owner *proof.Manifest) error {
 		return errs.Errorf(op, errs.KindOf(err), nil, "output %s cannot be looked at: %v", f.output, err)
 	}
 	for _, e := range entries {
-		if !written(e.Name(), owner) || e.IsDir() && e.Name() != proof.Bad {
+		if e.IsDir() && !writtenFolder(e.Name(), owner) || !e.IsDir() && !written(e.Name(), owner) {
 			return strange(f.uri, e.Name())
 		}
 	}
@@ -248,10 +248,10 @@ func (f *files) settle(parts []Part) error {
 			return errs.Errorf("commit.Commit", errs.Corrupt, final, "%d bytes, but %s wrote %d",
 				info.Size(), p.Attempt, p.Bytes)
 		}
-		top, _, inFolder := strings.Cut(p.Name, "/")
+		top, _, _ := strings.Cut(p.Name, "/")
 		keep[top] = true
-		if inFolder {
-			if err := syncDir(filepath.Dir(final)); err != nil {
+		for dir := filepath.Dir(final); dir != f.hidden; dir = filepath.Dir(dir) {
+			if err := syncDir(dir); err != nil {
 				return err
 			}
 		}

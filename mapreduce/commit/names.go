@@ -89,7 +89,7 @@ func (n *names) replaceable(owner *proof.Manifest, others []namespace.Status) er
 			return errs.Errorf("commit.Check", errs.Exist, nil, "%s is a file, which no job overwrites; choose another output",
 				n.uri)
 		}
-		if entry.Dir && entry.Name != proof.Bad || !written(entry.Name, owner) {
+		if entry.Dir && !writtenFolder(entry.Name, owner) || !entry.Dir && !written(entry.Name, owner) {
 			return strange(n.uri, entry.Name)
 		}
 	}

@@ -239,6 +239,13 @@ func written(name string, owner *proof.Manifest) bool {
 		!strings.Contains(name, "/") && (name[0] == '_' || name[0] == '.')
 }
 
+// writtenFolder is written for a folder: there are parts in it, or could be.
+func writtenFolder(name string, owner *proof.Manifest) bool {
+	return name == proof.Bad || owner != nil && slices.ContainsFunc(owner.Parts, func(p proof.Part) bool {
+		return strings.HasPrefix(p.Name, name+"/")
+	})
+}
+
 // strange is the error for an output that has something in it which no job wrote.
 func strange(output, name string) error {
 	return errs.Errorf("commit.Check", errs.Exist, nil,

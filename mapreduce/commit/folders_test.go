@@ -14,8 +14,8 @@ import (
 	"github.com/seed3322913c/runner/scheduler"
 )
 
-// TestBadFolder publishes a part in a folder, wherever the output is, and replaces it.
-func TestBadFolder(t *testing.T) {
+// TestFolders publishes parts in folders, wherever the output is, and replaces them.
+func TestFolders(t *testing.T) {
 	objects, gateway := mem.New(), newNamespace(t, http.DefaultTransport)
 	resolve := func(_ context.Context, uri string) (store.Store, store.Name, error) {
 		name := store.Name(strings.TrimLeft(uri[strings.Index(uri, ":")+1:], "/"))
@@ -28,6 +28,7 @@ func TestBadFolder(t *testing.T) {
 		}
 		return gateway, name, nil
 	}
+	long := strings.Repeat("folder/", 60) + "file" // whose name, flat, would be too long for a file system
 	for _, uri := range []string{"file://" + filepath.Join(t.TempDir(), "out"), "mem://x/out", "hdfs://x/out"} {
 		for _, id := range []string{"aaaa-first", "aaaa-second"} {
 			job := scheduler.Job{ID: scheduler.JobID(id), Output: uri, Overwrite: true}
@@ -40,7 +41,7 @@ func TestBadFolder(t *testing.T) {
 			}
 			var parts []Part
 			m := proof.Manifest{Job: job.ID}
-			for _, name := range []string{"part-m-00000", proof.Bad + "/" + id} {
+			for _, name := range []string{"part-m-00000", proof.Bad + "/" + id, "task-0/a/b+c", "task-0/a+b/c", long} {
 				w, err := c.Create(t.Context(), attempt(t, "map-0.0"), name)
 				if err != nil {
 					t.Fatal(err)
@@ -65,9 +66,10 @@ func TestBadFolder(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			b, err := store.Get(t.Context(), st, name.Join(proof.Bad).Join(id), 100)
-			if err != nil || string(b) != proof.Bad+"/"+id {
-				t.Errorf("%s: %q, %v", uri, b, err)
+			for _, p := range parts {
+				if b, err := store.Get(t.Context(), st, name.Join(p.Name), 1000); err != nil || string(b) != p.Name {
+					t.Errorf("%s: %q, %v", uri, b, err)
+				}
 			}
 			if _, err := proof.Verify(t.Context(), resolve, uri); err != nil {
 				t.Error(err)
