@@ -1,6 +1,7 @@
 package child
 
 import (
+	"bytes"
 	"context"
 	"iter"
 	"os"
