@@ -45,7 +45,9 @@ type Config struct {
 	// GoneNodes tells of machines that are gone with all that lies on their disks, by their shuffle address; nil: whoever
 	// misses an output finds out. The same one may be told of again.
 	GoneNodes <-chan string
-	Secret    string // authorises executors and clients, and is not empty
+	// Share says how many executors the job may have; nil: as many as it wants.
+	Share  Share
+	Secret string // authorises executors and clients, and is not empty
 	// Session names the call of the user that this process serves: application masters are counted against
 	// Job.Retry.Job within one session, so a job that is resumed gets a new allowance.
 	Session string

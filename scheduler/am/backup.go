@@ -92,7 +92,7 @@ func (m *machine) late(r *running, usual, limit, now int64) bool {
 // elsewhere returns an executor for a backup of r, best one on another node, or nil.
 func (m *machine) elsewhere(r *running) (best *executor) {
 	for _, e := range m.executors {
-		fits := e != r.executor && e.free() > 0 && !m.shunned(e)
+		fits := e != r.executor && e.free() > 0 && !m.leaves(e) && !m.shunned(e)
 		if fits && (best == nil || best.node == r.executor.node && e.node != r.executor.node) {
 			best = e
 		}

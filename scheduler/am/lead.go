@@ -81,6 +81,8 @@ func (a *master) work(ctx context.Context, leader *journal.Leader, lease coord.L
 	all.Go(func() { a.clock(ctx) })
 	all.Go(func() { a.watchContainers(ctx) })
 	all.Go(func() { a.watchNodes(ctx) })
+	all.Go(func() { a.share(ctx) })
+	all.Go(func() { a.want(ctx) })
 	all.Go(func() {
 		if err := a.launch(ctx); err != nil {
 			a.step(func(m *machine, now int64) { m.fail(now, "executors could not be started: %v", err) })

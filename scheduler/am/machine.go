@@ -26,7 +26,10 @@ type machine struct {
 	ending   bool            // the record that ends the work, a commit or final, is written or on its way
 	asked    map[string]bool // stages whose cut was asked for
 
-	scaled     int                   // executors asked for
+	useful     int                   // executors that the job could use
+	allowed    int                   // those that it may have
+	scaled     int                   // those that were asked for
+	leaveBy    int64                 // when executors that have to give way are stopped
 	containers map[int]launch.Event  // what the launcher said last
 	executors  []*executor           // those that are registered, by id
 	live       map[string]*liveStage // by name
@@ -48,6 +51,7 @@ type limits struct {
 	heartbeat    int64 // milliseconds
 	nodeFailures int   // FAILED attempts on a node before it is avoided
 	backupAfter  int64 // milliseconds that an attempt runs at least before it gets a backup
+	shared       bool  // others want the machines too
 }
 
 // stride is the distance between the attempt numbers of two application masters: numbers stay unique without a record
@@ -90,8 +94,12 @@ type delayed struct {
 }
 
 func newMachine(l *ledger, lim limits) *machine {
+	allowed := unlimited
+	if lim.shared {
+		allowed = 0 // until allow says more
+	}
 	return &machine{
-		ledger: l, limits: lim, asked: map[string]bool{}, containers: map[int]launch.Event{},
+		ledger: l, limits: lim, allowed: allowed, asked: map[string]bool{}, containers: map[int]launch.Event{},
 		live: map[string]*liveStage{}, running: map[scheduler.AttemptID]*running{},
 		settling: map[scheduler.AttemptID]settle{}, suspects: map[scheduler.AttemptID]*suspect{},
 	}

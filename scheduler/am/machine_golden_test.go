@@ -60,7 +60,7 @@ func (s *script) do(t *testing.T, d *datadriven.TestData) {
 	}
 	name := func(i int) string { return d.CmdArgs[i].Key }
 	switch d.Cmd {
-	case "begin": // SESSION [executors=N] [failures=N]: an application master starts over what is durable
+	case "begin": // SESSION [executors=N] [failures=N] [shared]: an application master starts over what is durable
 		l := newLedger()
 		for _, r := range s.log {
 			if err := l.Apply(r); err != nil {
@@ -71,6 +71,7 @@ func (s *script) do(t *testing.T, d *datadriven.TestData) {
 		s.m = newMachine(l, limits{
 			taskFailures: number("failures", 2), taskLosses: 5, masters: 2, cpu: 1,
 			executors: number("executors", 2), heartbeat: 100, nodeFailures: 3, backupAfter: 1000,
+			shared: d.HasArg("shared"),
 		})
 		s.m.begin(name(0), s.now)
 	case "plan": // map=3 reduce=open [atonce] [backup] [gang] [mayfail=N] [weight=N], which are meant for the stages before them
@@ -109,6 +110,12 @@ func (s *script) do(t *testing.T, d *datadriven.TestData) {
 		s.m.reported(rep, s.now)
 	case "beat": // EXECUTOR ATTEMPT done=N
 		s.m.beat(name(0), []progress{{attempt: attempt_(t, d, name(1)), done: int64(number("done", 0))}}, s.now)
+	case "allow": // EXECUTORS
+		n, err := strconv.Atoi(name(0))
+		if err != nil {
+			d.Fatalf(t, "%v", err)
+		}
+		s.m.allow(n, s.now)
 	case "payload": // ATTEMPT
 		s.m.payload(attempt_(t, d, name(0)), []byte("late"), nil, s.now)
 	case "payload-fails": // ATTEMPT

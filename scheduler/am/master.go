@@ -25,6 +25,7 @@ type master struct {
 	writes *queue[record]
 	calls  *queue[call]
 	scales *queue[int]
+	wants  *queue[int]
 	rewake chan struct{} // holds a token when wake may have become earlier
 	ended  chan error    // holds why the work has ended: nil if the job is over
 
@@ -45,7 +46,7 @@ type call func(ctx context.Context) func(m *machine, now int64)
 
 func newMaster(cfg Config) *master {
 	a := &master{
-		cfg: cfg, writes: newQueue[record](), calls: newQueue[call](), scales: newQueue[int](),
+		cfg: cfg, writes: newQueue[record](), calls: newQueue[call](), scales: newQueue[int](), wants: newQueue[int](),
 		rewake: make(chan struct{}, 1), ended: make(chan error, 1),
 	}
 	res := cfg.Job.Resources
@@ -54,6 +55,7 @@ func newMaster(cfg Config) *master {
 		masters: cmp.Or(cfg.Job.Retry.Job, 2), cpu: max(1, res.CPU),
 		executors: cmp.Or(res.Executors, cfg.Options.MaxExecutors), heartbeat: cfg.Options.Heartbeat.Milliseconds(),
 		nodeFailures: cmp.Or(cfg.Job.Retry.Node, 3), backupAfter: cfg.Options.BackupAfter.Milliseconds(),
+		shared: cfg.Share != nil,
 	})
 	a.mu.boxes = map[string]*mailbox{}
 	a.mu.waiting = map[scheduler.AttemptID][]chan<- bool{}
@@ -110,6 +112,8 @@ func (a *master) carryOutLocked(d decision) {
 		delete(a.mu.waiting, d.attempt)
 	case scale:
 		a.scales.push(d.count)
+	case want:
+		a.wants.push(d.count)
 	case wake:
 		if a.mu.wake == 0 || d.at < a.mu.wake {
 			a.mu.wake = d.at

@@ -68,9 +68,16 @@ func (m *machine) enlist() {
 
 // scaleTo asks for executors, never for fewer than before.
 func (m *machine) scaleTo(count int) {
-	if count > m.scaled {
-		m.scaled = count
-		m.decide(scale{count})
+	if count <= m.useful {
+		return
+	}
+	m.useful = count
+	if m.limits.shared && m.planned() {
+		m.decide(want{count})
+	}
+	if most := min(count, m.allowed); most > m.scaled {
+		m.scaled = most
+		m.decide(scale{most})
 	}
 }
 
@@ -100,6 +107,7 @@ func (m *machine) schedule(now int64) {
 		m.decide(write{record{Commit: &commit{Time: now}}})
 		return
 	}
+	m.fit(now)
 	if m.failWithoutExecutors(now); m.ending {
 		return
 	}
@@ -147,7 +155,7 @@ func (m *machine) failWithoutExecutors(now int64) {
 	var latest launch.Event
 	for i := range m.scaled {
 		ev, ok := m.containers[i]
-		if !ok || ev.State != launch.Failed && ev.State != launch.Done {
+		if stopped := ev.State == launch.Done && !m.limits.shared; !ok || ev.State != launch.Failed && !stopped {
 			return
 		}
 		latest = ev
@@ -159,7 +167,7 @@ func (m *machine) failWithoutExecutors(now int64) {
 func (m *machine) match() (*executor, scheduler.TaskID) {
 	var free []*executor
 	for _, e := range m.executors {
-		if e.free() > 0 && !m.shunned(e) {
+		if e.free() > 0 && !m.leaves(e) && !m.shunned(e) {
 			free = append(free, e)
 		}
 	}
