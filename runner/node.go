@@ -106,8 +106,17 @@ func (p *program) tellID(id scheduler.JobID, o watchOptions) error {
 	return err
 }
 
-// detach leaves a job, or a chain, to a supervisor of its own, which has its own session and so outlives this terminal.
+// detach leaves a job, or a chain, to a supervisor of its own, and tells its id.
 func (p *program) detach(home *embedded.Home, id scheduler.JobID, o watchOptions) error {
+	if err := background(home, id); err != nil {
+		return err
+	}
+	return p.tellID(id, o)
+}
+
+// background leaves a job, or a chain, to a supervisor of its own, which has its own session and so outlives this
+// process.
+func background(home *embedded.Home, id scheduler.JobID) error {
 	logs := home.Logs(id)
 	if err := os.MkdirAll(logs, 0o700); err != nil {
 		return errs.E("detach", errs.Other, logs, err)
@@ -139,7 +148,7 @@ func (p *program) detach(home *embedded.Home, id scheduler.JobID, o watchOptions
 	if err := cmd.Process.Release(); err != nil {
 		return errs.E("detach", errs.Other, nil, err)
 	}
-	return p.tellID(id, o)
+	return nil
 }
 
 func awaitReady(said io.Reader) error {

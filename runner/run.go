@@ -25,7 +25,8 @@ type runOptions struct {
 	detach   bool
 }
 
-func (o *runOptions) AddFlags(flags *pflag.FlagSet) {
+// addJob adds the flags that say what a job is.
+func (o *runOptions) addJob(flags *pflag.FlagSet) {
 	grouped(flags, "What it reads and writes", func(f *pflag.FlagSet) {
 		f.StringArrayVar(&o.spec.Input, "input", nil,
 			"`PATH` of a file, a folder or a glob; several may follow, and it may be repeated")
@@ -59,6 +60,10 @@ func (o *runOptions) AddFlags(flags *pflag.FlagSet) {
 			"`PLACE` of map output: local by default, or store, for machines that vanish")
 		f.StringVar(&o.spec.Speculative, "speculative", "", "`false`: no second attempt beside a slow one")
 	})
+}
+
+func (o *runOptions) AddFlags(flags *pflag.FlagSet) {
+	o.addJob(flags)
 	o.watch.AddFlags(flags)
 	grouped(flags, tellGroup, func(f *pflag.FlagSet) {
 		f.BoolVar(&o.detach, "detach", false, "print the id and leave the job running")

@@ -82,17 +82,29 @@ func (c Chain) Needs() [][]int {
 
 // SubmitChain gives a chain an id that nobody has and records it.
 func (j Jobs) SubmitChain(ctx context.Context, c Chain) (Chain, error) {
-	const op = "embedded.SubmitChain"
 	id, err := j.name(ctx, c.Name, func(id scheduler.JobID) error {
 		c.ID = id
-		data, err := json.MarshalIndent(c, "", "  ")
-		if err != nil {
-			return errs.E(op, errs.Internal, id, err)
-		}
-		return store.Put(ctx, j.Store, chainName(id), data, store.IfAbsent())
+		return j.recordChain(ctx, c)
 	})
 	c.ID = id
 	return c, err
+}
+
+// SubmitChainAs records a chain under the id that it has, unless it is recorded.
+func (j Jobs) SubmitChainAs(ctx context.Context, c Chain) error {
+	if err := j.recordChain(ctx, c); errs.KindOf(err) != errs.Exist {
+		return err
+	}
+	return nil
+}
+
+// recordChain writes a chain that has an id, if there is none of that id.
+func (j Jobs) recordChain(ctx context.Context, c Chain) error {
+	data, err := json.MarshalIndent(c, "", "  ")
+	if err != nil {
+		return errs.E("embedded.SubmitChain", errs.Internal, c.ID, err)
+	}
+	return store.Put(ctx, j.Store, chainName(c.ID), data, store.IfAbsent())
 }
 
 // GetChain returns a chain by its whole id.

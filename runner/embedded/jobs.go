@@ -39,6 +39,19 @@ func (j Jobs) Submit(ctx context.Context, job scheduler.Job) (scheduler.Job, err
 	return job, err
 }
 
+// NewID draws an id for a job, or a chain of jobs, of a name; nobody has one that begins like it.
+func (j Jobs) NewID(ctx context.Context, name string) (scheduler.JobID, error) {
+	return j.name(ctx, name, func(scheduler.JobID) error { return nil })
+}
+
+// SubmitAs records a job under the id that it has, unless it is recorded.
+func (j Jobs) SubmitAs(ctx context.Context, job scheduler.Job) error {
+	if err := j.record(ctx, job); errs.KindOf(err) != errs.Exist {
+		return err
+	}
+	return nil
+}
+
 // name draws an id until nobody has one that begins like it, and record, which is called with it, does not fail with
 // errs.Exist.
 func (j Jobs) name(
