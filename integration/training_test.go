@@ -116,10 +116,22 @@ func (w *watched) gather(tasks int) crew {
 	return c
 }
 
+// cast says which task of a training job is whom.
+type cast struct {
+	master scheduler.TaskID
+	worker func(index int) scheduler.TaskID
+}
+
+// ownTasks is the cast where master and workers have tasks of their own.
+func ownTasks() cast {
+	worker := func(i int) scheduler.TaskID { return scheduler.TaskID{Stage: "worker", Index: i} }
+	return cast{scheduler.TaskID{Stage: "master"}, worker}
+}
+
 // reached waits until the master begins an iteration, as the log of its first attempt says.
-func (tr *trial) reached(job scheduler.JobID, iteration int) {
+func (tr *trial) reached(job scheduler.JobID, master scheduler.TaskID, iteration int) {
 	tr.t.Helper()
-	log := filepath.Join(tr.home, "logs", string(job), "master-0.0.log")
+	log := filepath.Join(tr.home, "logs", string(job), master.String()+".0.log")
 	want := fmt.Sprintf("master: iteration %d of %d begins", iteration, steps)
 	look := time.NewTicker(time.Millisecond) // a file tells nobody that it has grown
 	defer look.Stop()
@@ -182,7 +194,7 @@ func TestTrainingKilled(t *testing.T) {
 				one := *tr
 				one.t = t
 				w := one.start("run", "train.yaml", "--output", output, "--set", "checkpoint="+m.checkpoint)
-				one.disturb(w, victim, m.iteration)
+				one.disturb(w, ownTasks(), victim, m.iteration)
 				gotModel, gotLosses := one.trained(output)
 				if gotModel != model {
 					t.Errorf("the model is\n%s, undisturbed\n%s", gotModel, model)
@@ -199,15 +211,15 @@ func TestTrainingKilled(t *testing.T) {
 }
 
 // disturb kills somebody when the master begins an iteration, and sees the job to its end.
-func (tr *trial) disturb(w *watched, victim string, iteration int) {
+func (tr *trial) disturb(w *watched, who cast, victim string, iteration int) {
 	tr.t.Helper()
 	c := w.gather(4)
-	tr.reached(c.job, iteration)
+	tr.reached(c.job, who.master, iteration)
 	switch victim {
 	case "worker":
-		tr.killContainer(c.at[scheduler.TaskID{Stage: "worker", Index: tr.chance.IntN(3)}])
+		tr.killContainer(c.at[who.worker(tr.chance.IntN(3))])
 	case "master":
-		tr.killContainer(c.at[scheduler.TaskID{Stage: "master"}])
+		tr.killContainer(c.at[who.master])
 	case "am":
 		tr.kill("am")
 	case "everything":

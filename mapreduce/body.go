@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"sync"
 
+	"github.com/seed3322913c/runner/functions"
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/mapreduce/arena"
@@ -25,6 +26,10 @@ type BodyOptions struct {
 	Store   store.Store // the system's own, where files of jobs are, and map output if it goes there
 	Fetches int         // segments fetched at a time by one reducer; 8
 	NoLocal bool        // fetch through the node's server also what lies on the disk of this very node
+
+	// Host makes the mappers, instead of those that the job names, of map-only jobs whose maps put out no records: what
+	// they do is the affair of the program that this engine is part of. See EngineOptions.Hosted.
+	Host func() functions.Mapper
 }
 
 // Body is the half of the engine that runs in executors. It keeps memory and connections from one attempt to the next.

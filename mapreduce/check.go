@@ -18,16 +18,22 @@ import (
 //
 // The engine checks again when it plans, since the world may have changed until then.
 func Check(ctx context.Context, job scheduler.Job, resolve store.Resolve) error {
-	return CheckBefore(ctx, job, resolve, func(string) bool { return false })
+	return CheckBefore(ctx, job, resolve, nil)
 }
 
 // CheckBefore is Check while some of the job's inputs, those of which made reports true, are still to be made by other
-// jobs. They are looked at when it plans.
+// jobs. They are looked at when it plans. A nil made is one that reports false.
 func CheckBefore(
 	ctx context.Context, job scheduler.Job, resolve store.Resolve, made func(input string) bool,
 ) error {
-	_, err := check(ctx, job, resolve, made)
+	_, err := check(ctx, job, resolve, checkOptions{made: made})
 	return err
+}
+
+// checkOptions say what is not to be looked at.
+type checkOptions struct {
+	made   func(input string) bool // inputs that are not there yet; nil: none
+	hosted bool                    // the functions
 }
 
 // checked is what Check has found out.
@@ -36,9 +42,10 @@ type checked struct {
 	ways []reading
 }
 
-func check(
-	ctx context.Context, job scheduler.Job, resolve store.Resolve, made func(input string) bool,
-) (checked, error) {
+func check(ctx context.Context, job scheduler.Job, resolve store.Resolve, o checkOptions) (checked, error) {
+	if o.made == nil {
+		o.made = func(string) bool { return false }
+	}
 	opts, err := optionsOf(job)
 	if err == nil {
 		err = opts.checkPlaces(job)
@@ -46,15 +53,17 @@ func check(
 	if err != nil {
 		return checked{}, err
 	}
-	if err := (roles{job, opts}).check(ctx); err != nil {
-		return checked{}, err
+	if !o.hosted {
+		if err := (roles{job, opts}).check(ctx); err != nil {
+			return checked{}, err
+		}
 	}
 	out, err := commit.New(ctx, job, resolve)
 	if err != nil {
 		return checked{}, err
 	}
 	c := checked{opts: opts}
-	if c.ways, err = opts.list(ctx, job, resolve, made); err != nil {
+	if c.ways, err = opts.list(ctx, job, resolve, o.made); err != nil {
 		return checked{}, err
 	}
 	for _, way := range c.ways {

@@ -17,8 +17,9 @@ import (
 
 // EngineOptions may all be left zero.
 type EngineOptions struct {
-	Slots int              // attempts that run at a time over all executors; 1
-	Now   func() time.Time // time.Now
+	Slots  int              // attempts that run at a time over all executors; 1
+	Now    func() time.Time // time.Now
+	Hosted bool             // mappers are those of BodyOptions.Host: what the job says about functions is not looked at
 }
 
 // Engine is the half of the engine that runs in the application master of one job.
@@ -117,7 +118,7 @@ func (e *Engine) load(ctx context.Context) error {
 
 // compile plans, and keeps it unless another application master was first.
 func (e *Engine) compile(ctx context.Context) error {
-	c, err := check(ctx, e.job, e.resolve, func(string) bool { return false })
+	c, err := check(ctx, e.job, e.resolve, checkOptions{hosted: e.opts.Hosted})
 	if err != nil {
 		return err
 	}

@@ -59,7 +59,7 @@ func (t *task) mapOnce(ctx context.Context, p mapping) (result mapResult, err er
 	if t.opts.partitions() {
 		instance.parts = p.Partitions
 	}
-	mapper, err := t.roles().mapper(ctx, instance)
+	mapper, err := t.mapper(ctx, instance)
 	if err != nil {
 		return mapResult{}, failed("mapreduce.Map", t.in.id, err)
 	}
@@ -72,9 +72,12 @@ func (t *task) mapOnce(ctx context.Context, p mapping) (result mapResult, err er
 		in.lines, in.framed, in.made = &generated{number: strconv.Itoa(t.ID.Task.Index)}, true, true
 	}
 	defer in.Close()
-	if p.Partitions == 0 {
+	switch {
+	case t.Body.opts.Host != nil:
+		err = in.feed(ctx, mapper, nowhere{}, func() error { return nil }) // its errors need no place in the input
+	case p.Partitions == 0:
 		result, err = t.mapToOutput(ctx, in, mapper)
-	} else {
+	default:
 		result, err = t.mapToSegment(ctx, in, mapper, collecting{p.shuffling, budget})
 	}
 	if err != nil {
@@ -90,6 +93,21 @@ func (t *task) mapOnce(ctx context.Context, p mapping) (result mapResult, err er
 	t.count("MAP_INPUT_RECORDS", in.records)
 	t.count("MAP_SKIPPED_RECORDS", int64(len(in.left)))
 	return result, nil
+}
+
+// mapper returns the host's mapper, or the one that the job names.
+func (t *task) mapper(ctx context.Context, in instance) (functions.Mapper, error) {
+	if host := t.Body.opts.Host; host != nil {
+		return host(), nil
+	}
+	return t.roles().mapper(ctx, in)
+}
+
+// nowhere is where a host's mapper puts records out.
+type nowhere struct{}
+
+func (nowhere) Emit(_, _ []byte) error {
+	return errs.Errorf("mapreduce.Emit", errs.Internal, nil, "maps of a host put out no records")
 }
 
 // mapAll maps all records, and makes sure that they were what was planned.

@@ -14,6 +14,7 @@ import (
 	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/mapreduce"
 	"github.com/seed3322913c/runner/runner/say"
+	"github.com/seed3322913c/runner/runner/task"
 	"github.com/seed3322913c/runner/runner/training"
 	"github.com/seed3322913c/runner/scheduler"
 	"github.com/seed3322913c/runner/scheduler/cache"
@@ -42,6 +43,8 @@ func checkJob(ctx context.Context, job scheduler.Job, resolve store.Resolve, mad
 			return err
 		}
 		return engine.New(job, nil, with, slotsOf(job)).Check(ctx)
+	case task.Kind:
+		return task.Check(ctx, job, resolve, made)
 	}
 	return noEngine(job)
 }
@@ -58,7 +61,13 @@ func newEngine(ctx context.Context, r role) (scheduler.Engine, error) {
 		if err != nil {
 			return nil, err
 		}
-		return tellingEngine{engine.New(r.job, r.home.Store, with, slotsOf(r.job))}, nil
+		e := engine.New(r.job, r.home.Store, with, slotsOf(r.job))
+		if adapter, err := engine.AdapterOf(r.job); err != nil || adapter != engine.MapReduce {
+			return tellingEngine{e}, err
+		}
+		return tellingEngine{training.NewMapOnly(r.job, r.home.Store, resolve, e)}, nil
+	case task.Kind:
+		return tellingEngine{task.NewEngine(r.job, r.home.Store, resolve)}, nil
 	}
 	return nil, noEngine(r.job)
 }
@@ -79,7 +88,13 @@ func newBody(ctx context.Context, r role) (body scheduler.Body, end func(), err 
 		if err != nil {
 			return nil, nil, errs.E("engine", errs.Internal, r.session.Node, err)
 		}
-		return telling{engine.NewBody(r.home.Store, r.home.Coord, with, engine.BodyOptions{Host: host})}, func() {}, nil
+		b := engine.NewBody(r.home.Store, r.home.Coord, with, engine.BodyOptions{Host: host})
+		if adapter, err := engine.AdapterOf(r.job); err != nil || adapter != engine.MapReduce {
+			return telling{b}, func() {}, err
+		}
+		return telling{training.NewMapOnlyBody(r.home.Store, resolve, b)}, func() {}, nil
+	case task.Kind:
+		return telling{task.NewBody(r.home.Store, resolve)}, func() {}, nil
 	}
 	return nil, nil, noEngine(r.job)
 }

@@ -55,9 +55,9 @@ func (b *Body) Run(ctx context.Context, a scheduler.Attempt, r scheduler.Reporte
 		return nil, err
 	}
 	switch a.ID.Task.Stage {
-	case masterStage:
+	case MasterStage:
 		return b.master(ctx, a, job)
-	case workerStage:
+	case WorkerStage:
 		if p.Split == nil {
 			return nil, errs.Errorf(op, errs.Internal, a.ID, "a worker without a split")
 		}

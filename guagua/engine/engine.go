@@ -24,10 +24,10 @@ import (
 	"github.com/seed3322913c/runner/scheduler"
 )
 
-// The stages.
+// The stages, as executors have them.
 const (
-	masterStage = "master"
-	workerStage = "worker"
+	MasterStage = "master"
+	WorkerStage = "worker"
 )
 
 // Surroundings is what a job works with that is not the engine's business to make.
@@ -122,6 +122,12 @@ func Places(job scheduler.Job) (int, error) {
 	return s.Workers + 1, nil
 }
 
+// AdapterOf returns how the tasks of a job run.
+func AdapterOf(job scheduler.Job) (string, error) {
+	s, err := settingsOf(job)
+	return s.Adapter, err
+}
+
 // Check finds what is wrong with a job, as far as that can be known, and creates nothing. The error is of kind Invalid,
 // NotFound, Exist, Permission or Unsupported and its cause is one sentence for people; or the world could not be looked
 // at, and it is of another kind.
@@ -146,8 +152,8 @@ func (e *Engine) Plan(ctx context.Context) (scheduler.Plan, error) {
 		workers[i].Weight = weight
 	}
 	return scheduler.Plan{Stages: []scheduler.Stage{
-		{Name: masterStage, Tasks: []scheduler.Task{{Weight: weight}}, Gang: true},
-		{Name: workerStage, Tasks: workers, Gang: true},
+		{Name: MasterStage, Tasks: []scheduler.Task{{Weight: weight}}, Gang: true},
+		{Name: WorkerStage, Tasks: workers, Gang: true},
 	}}, nil
 }
 
@@ -301,7 +307,7 @@ func (e *Engine) Payload(ctx context.Context, task scheduler.TaskID, _ scheduler
 		return nil, errs.E(op, errs.Other, task, err)
 	}
 	p := payload{settings: e.plan.settings}
-	if task.Stage == workerStage {
+	if task.Stage == WorkerStage {
 		if task.Index >= len(e.plan.Splits) {
 			return nil, errs.Errorf(op, errs.Internal, task, "there are %d workers", len(e.plan.Splits))
 		}
@@ -341,12 +347,12 @@ func (e *Engine) gather(ctx context.Context, in scheduler.Outputs) (out Output, 
 	}
 	s.Output = e.job.Output
 	out.Splits, out.Bytes = len(e.plan.Splits), e.plan.Bytes
-	if err := taken(in, masterStage, 0, &s.Summary); err != nil {
+	if err := taken(in, MasterStage, 0, &s.Summary); err != nil {
 		return out, s, err
 	}
 	for i := range e.plan.Splits {
 		var w workerResult
-		if err := taken(in, workerStage, i, &w); err != nil {
+		if err := taken(in, WorkerStage, i, &w); err != nil {
 			return out, s, err
 		}
 		out.SplitsRead++

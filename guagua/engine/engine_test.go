@@ -58,7 +58,7 @@ func run(t *testing.T, s site, job scheduler.Job, files map[string]string) (*she
 			}
 			wg.Go(func() {
 				reporter := scheduler.Reporter(newDiary())
-				if id.Task.Stage == masterStage {
+				if id.Task.Stage == MasterStage {
 					reporter = book
 				}
 				data, err := body.Run(t.Context(), s.attempt(job, id, told, t.TempDir()), reporter)
@@ -184,7 +184,7 @@ func TestPlanIsData(t *testing.T) {
 	}
 	var bytes int64
 	for i := range 3 {
-		told, err := second.Payload(t.Context(), scheduler.TaskID{Stage: workerStage, Index: i}, nil)
+		told, err := second.Payload(t.Context(), scheduler.TaskID{Stage: WorkerStage, Index: i}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -32,6 +32,7 @@ type Options struct {
 	// Set are the parameters of the program, and of the engine:
 	//
 	//	workers, iterations                         as above
+	//	adapter=executors                           or mapreduce: master and workers are the maps of a MapReduce job
 	//	checkpoint=background                       or every: each master result is durable before a worker sees it
 	//	coordinator=stream                          how masters and workers talk: over TCP; or consul-sync, consul-async:
 	//	                                            through the coordinator's keys, polled or watched, for small results
@@ -52,6 +53,12 @@ type Options struct {
 	Set guagua.Params `json:"set,omitempty"`
 }
 
+// Adapters: what masters and workers are to the scheduler.
+const (
+	Executors = "executors" // tasks of their own
+	MapReduce = "mapreduce" // the maps of a map-only MapReduce job, of which the first is the master
+)
+
 // Coordinators.
 const (
 	Stream      = "stream"
@@ -65,6 +72,7 @@ type settings struct {
 	Workers     int              `json:"workers"` // 0: not decided
 	Iterations  int              `json:"iterations"`
 	Params      guagua.Params    `json:"params"` // the program's own
+	Adapter     string           `json:"adapter,omitempty"`
 	Coordinator string           `json:"coordinator"`
 	Config      superstep.Config `json:"config"`
 	Threads     int              `json:"threads"`
@@ -108,6 +116,7 @@ func (s *settings) read(r *guagua.Reader, o Options) {
 		s.Iterations = 50
 	}
 	r.Check(o.Workers >= 0 && o.Iterations >= 0, "workers: %d, iterations: %d: can't be below 0", o.Workers, o.Iterations)
+	s.Adapter = r.OneOf("adapter", Executors, MapReduce)
 	s.Coordinator = r.OneOf("coordinator", Stream, ConsulSync, ConsulAsync)
 	s.Threads = r.Int("threads", 1, 1, 1024)
 	s.Trace = r.Bool("trace", false)

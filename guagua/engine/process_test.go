@@ -254,9 +254,9 @@ func TestKilledProcesses(t *testing.T) {
 				pause(t, time.Duration(r.Int64N(int64(took)/3)))
 				switch n := r.IntN(8); {
 				case n < 3:
-					c.kill(scheduler.TaskID{Stage: masterStage})
+					c.kill(scheduler.TaskID{Stage: MasterStage})
 				case n < 7:
-					c.kill(scheduler.TaskID{Stage: workerStage, Index: r.IntN(3)})
+					c.kill(scheduler.TaskID{Stage: WorkerStage, Index: r.IntN(3)})
 				default:
 					c.killAll()
 					c.start() // as runner resume does
@@ -294,7 +294,7 @@ func TestWorkerWithoutRecordsFailsByName(t *testing.T) {
 	files := s.write(t, map[string]string{"a.csv": "\n\n\n\n\n\n\n\n", "b.csv": "1,2\n0,3\n"})
 	job := newJob(t, "lr", builtin(model.Logistic, 2, 5, nil))
 	c := newCrew(t, s, job, files)
-	told, err := c.engine.Payload(t.Context(), scheduler.TaskID{Stage: workerStage}, nil)
+	told, err := c.engine.Payload(t.Context(), scheduler.TaskID{Stage: WorkerStage}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -302,7 +302,7 @@ func TestWorkerWithoutRecordsFailsByName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id := scheduler.AttemptID{Task: scheduler.TaskID{Stage: workerStage}}
+	id := scheduler.AttemptID{Task: scheduler.TaskID{Stage: WorkerStage}}
 	_, err = b.Run(t.Context(), s.attempt(job, id, told, t.TempDir()), newDiary())
 	if !errors.Is(err, errs.Invalid) || !strings.Contains(err.Error(), "worker 0") ||
 		!strings.Contains(err.Error(), "has no records: "+splitOf(t, told).String()) {
