@@ -1,0 +1,165 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+
+	"github.com/seed3322913c/runner/infra/errs"
+)
+
+// Destroy removes the fleet, its data too if purge is true: PlanDestroy and Apply in one, for who has asked already.
+// It also works when the state is lost, or something was removed by hand; a fleet that is gone is success.
+func (f *Fleet) Destroy(ctx context.Context, purge bool, tell func(Event)) error {
+	p, err := f.PlanDestroy(ctx, purge)
+	if err != nil {
+		return err
+	}
+	return f.Apply(ctx, p, tell)
+}
+
+// Leftovers returns what carries the mark of this fleet though the fleet is gone or no state knows it.
+func (f *Fleet) Leftovers(ctx context.Context) ([]Resource, error) {
+	rec, err := f.Record()
+	if err != nil && errs.KindOf(err) != errs.NotFound {
+		return nil, err
+	}
+	if err != nil || rec.Phase == Gone || rec.Phase == Ending {
+		found, err := f.provider.Scan(ctx, f.name)
+		return leftovers(found, nil, false), err
+	}
+	p, err := f.PlanDestroy(ctx, false)
+	return p.Leftovers, err
+}
+
+func (f *Fleet) destroy(ctx context.Context, w *workspace, saved pending, tell func(Event)) error {
+	if err := f.update(func(r *Record) { r.Phase = Ending }); err != nil {
+		return err
+	}
+	p := saved.Plan
+	if len(p.Changes) > 0 {
+		err := w.apply(ctx, len(p.Changes), tell)
+		if kind := errs.KindOf(err); kind == errs.Canceled || kind == errs.Permission || refused(err) {
+			return err
+		}
+		if err != nil {
+			// What Terraform can't remove, something it doesn't know of is in the way of. The scan sees both.
+			tell(Event{Kind: Note, Message: "Terraform could not remove everything (" + errs.Cause(err) + "); going on by tags"})
+		}
+	}
+	scan := func() ([]Resource, error) {
+		found, err := f.provider.Scan(ctx, f.name)
+		return slices.DeleteFunc(found, func(r Resource) bool { return r.Data && !p.Purges }), err
+	}
+	if err := f.clear(ctx, scan, tell); err != nil {
+		return err
+	}
+	return f.forget(ctx, saved.Setup)
+}
+
+func refused(err error) bool {
+	var r *Refusal
+	return errors.As(err, &r)
+}
+
+// forget removes what was known of a fleet that is gone, the state last of all: while there is one, a run that was
+// killed can go on from it.
+func (f *Fleet) forget(ctx context.Context, s Setup) error {
+	for _, file := range []string{pendingFile, secretsFile, stateFile, stateFile + ".backup", "work"} {
+		if err := os.RemoveAll(filepath.Join(f.dir, file)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return errs.E("fleet.forget", errs.Other, file, err)
+		}
+	}
+	if keeper, ok := f.provider.(StateKeeper); ok && s.Backend != nil {
+		if err := keeper.ForgetState(ctx, s); err != nil {
+			return err
+		}
+	}
+	return f.update(func(r *Record) { r.Phase, r.Ended = Gone, f.options.Now().UTC() })
+}
+
+// still scans again for resources of which it is known that they have to go.
+func (f *Fleet) still(ctx context.Context, known []Resource) ([]Resource, error) {
+	if len(known) == 0 {
+		return nil, nil
+	}
+	found, err := f.provider.Scan(ctx, f.name)
+	return slices.DeleteFunc(found, func(r Resource) bool { return !slices.ContainsFunc(known, r.same) }), err
+}
+
+func (r Resource) same(o Resource) bool { return r.String() == o.String() }
+
+// clearTime is how long a removal may be in the way of another one: machines and network interfaces take minutes to go.
+const clearTime = 10 * time.Minute
+
+// clear removes what scan finds until it finds nothing.
+func (f *Fleet) clear(ctx context.Context, scan func() ([]Resource, error), tell func(Event)) error {
+	pauses := backoff.NewExponentialBackOff(backoff.WithInitialInterval(time.Second), backoff.WithMaxElapsedTime(clearTime))
+	var left []Resource
+	err := backoff.Retry(func() (err error) {
+		if left, err = scan(); err != nil || len(left) == 0 {
+			return permanent(err)
+		}
+		for _, r := range left {
+			if err := f.remove(ctx, r, tell); err != nil && !errs.Retryable(err) {
+				return backoff.Permanent(err)
+			}
+		}
+		return errStill
+	}, backoff.WithContext(pauses, ctx))
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return errs.E("fleet.clear", errs.Canceled, f.name, ctx.Err())
+	case errors.Is(err, errStill):
+		return refuse(RuleLeftovers, "%d resources of %s could not be removed: %s. `runner teardown %s` tries again", len(left),
+			f.name, list(left), f.name)
+	}
+	return err
+}
+
+var errStill = errs.E("", errs.Unavailable, nil, errors.New("something is left"))
+
+// permanent ends the tries unless another may help.
+func permanent(err error) error {
+	if err == nil || errs.Retryable(err) {
+		return err
+	}
+	return backoff.Permanent(err)
+}
+
+func (f *Fleet) remove(ctx context.Context, r Resource, tell func(Event)) error {
+	e := Event{Kind: Started, Action: Delete, Address: r.String(), Type: r.Kind}
+	tell(e)
+	err := f.provider.Remove(ctx, r)
+	if err != nil {
+		e.Kind, e.Message = Broken, errs.Cause(err)
+		tell(e)
+		return errs.E("", errs.KindOf(err), nil, fmt.Errorf("%s could not be removed: %w", r, err))
+	}
+	e.Kind = Finished
+	tell(e)
+	return nil
+}
+
+// list names resources, the first few of many.
+func list(all []Resource) string {
+	const few = 5
+	var texts []string
+	for _, r := range all[:min(few, len(all))] {
+		texts = append(texts, r.String())
+	}
+	if len(all) > few {
+		texts = append(texts, "...")
+	}
+	return strings.Join(texts, ", ")
+}

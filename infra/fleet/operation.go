@@ -1,0 +1,108 @@
+package fleet
+
+import (
+	"os"
+	"os/user"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/seed3322913c/runner/infra/errs"
+)
+
+// operation is what one process does to a fleet, alone among those of this home folder. It is written down while it
+// goes on: what is still written when the kernel lock is free was killed.
+type operation struct {
+	lock    *os.File
+	file    string
+	killed  *note // the operation before, if it was killed
+	settled bool  // since then Terraform has had the state's lock
+}
+
+// note is what is written down.
+type note struct {
+	Verb    string    `json:"verb"`
+	Process int       `json:"process"`
+	Who     string    `json:"who"` // user@host, as Terraform calls the holder of a lock
+	Started time.Time `json:"started"`
+}
+
+const (
+	lockFile = "lock"
+	noteFile = "operation.json"
+)
+
+// begin takes the fleet for one operation, or refuses with who has it.
+func (f *Fleet) begin(verb string) (*operation, error) {
+	const op = "fleet.begin"
+	if err := os.MkdirAll(f.dir, 0o700); err != nil {
+		return nil, errs.E(op, errs.Other, f.dir, err)
+	}
+	lock, err := os.OpenFile(filepath.Join(f.dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, errs.E(op, errs.Other, f.name, err)
+	}
+	o := &operation{lock: lock, file: filepath.Join(f.dir, noteFile)}
+	before, err := readNote(o.file)
+	if err != nil {
+		_ = lock.Close() // nothing was taken yet
+		return nil, err
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = lock.Close() // it was not taken
+		if before == nil {
+			return nil, refuse(RuleLocked, "another runner is working on %s; wait until it is done", f.name)
+		}
+		return nil, refuse(RuleLocked, "%s of %s by process %d has been under way since %s; wait until it is done",
+			before.Verb, f.name, before.Process, before.Started.Local().Format(time.TimeOnly))
+	}
+	// Whoever had the lock when the note was read may have ended since, so it is read again.
+	if o.killed, err = readNote(o.file); err != nil {
+		o.end()
+		return nil, err
+	}
+	started := f.options.Now()
+	if o.killed != nil && o.killed.Started.Before(started) {
+		started = o.killed.Started // a chain of killed operations began with the first
+	}
+	now := note{Verb: verb, Process: os.Getpid(), Who: whoAmI(), Started: started}
+	if err := writeJSON(o.file, now); err != nil {
+		o.end()
+		return nil, err
+	}
+	return o, nil
+}
+
+func readNote(file string) (*note, error) {
+	var n note
+	found, err := readJSON(file, &n)
+	if err != nil || !found {
+		return nil, err
+	}
+	return &n, nil
+}
+
+// end gives the fleet back. What a killed operation has left stays noted until its lock on the state is known to be gone.
+func (o *operation) end() {
+	if o.killed == nil || o.settled {
+		_ = os.Remove(o.file) // a note that stays only makes the next operation look more closely
+	}
+	_ = o.lock.Close() // which unlocks, and cannot fail in a way that keeps the lock
+}
+
+// mayBreak reports whether a lock on the state was left by the operation that was killed: its holder has this user and
+// host, and took it since that began. That one is gone, since this one has the kernel lock.
+func (o *operation) mayBreak(l stateLock) bool {
+	// Terraform's clock is this host's; a second forgives that it counts them otherwise.
+	return o.killed != nil && l.Who == o.killed.Who && !l.Created.Before(o.killed.Started.Add(-time.Second))
+}
+
+// whoAmI names this user and host as Terraform does in its locks.
+func whoAmI() string {
+	name := ""
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	host, _ := os.Hostname() // "" then, and no lock is taken for this host's
+	return name + "@" + host
+}

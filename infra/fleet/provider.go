@@ -1,0 +1,93 @@
+package fleet
+
+import (
+	"context"
+	"time"
+)
+
+// Provider is what is special about a place where machines run; Terraform does the rest. All methods may be called by
+// several goroutines at once. Errors are of kind Permission (wrong or missing credentials, a denied action), Invalid,
+// Exhausted (a quota) or Unavailable.
+type Provider interface {
+	// Setup checks that the caller may work there, and says how a request is given to Terraform. It makes nothing but
+	// what must exist before Terraform can keep a state. It may be called any number of times.
+	Setup(ctx context.Context, r Request) (Setup, error)
+
+	// Machines returns the machines of a cluster that exist, starting and stopping ones included.
+	Machines(ctx context.Context, cluster string) ([]Machine, error)
+
+	// Scan asks every service for what carries the mark of a cluster, or with "" of any, whatever a state says. What it
+	// returns is in the order in which it can be removed. What is on its way out (a terminated machine that is still
+	// listed) is left out.
+	Scan(ctx context.Context, cluster string) ([]Resource, error)
+
+	// Remove removes one resource, its data included; that it is gone already is success. One that something else still
+	// uses fails with errs.Unavailable.
+	Remove(ctx context.Context, r Resource) error
+
+	// Adjust changes a running fleet at once, without Terraform.
+	Adjust(ctx context.Context, cluster string, c Change) error
+}
+
+// StateKeeper is the ability of a provider that keeps Terraform's state elsewhere than in the fleet's folder.
+type StateKeeper interface {
+	// ForgetState removes the state that s.Backend names, with its earlier versions and its lock. No state is success.
+	ForgetState(ctx context.Context, s Setup) error
+}
+
+// Setup is how a request is given to Terraform.
+type Setup struct {
+	Root    string // the root module: a folder of terraform/roots
+	Account string // who pays; empty if nobody does
+	Bucket  string // what outlives the machines; its name, empty if it is not known before
+	// Vars are the root's variables, but for secrets and secret_names, which every root has.
+	Vars map[string]any
+	// Backend configures the root's S3 backend; nil keeps the state in the fleet's folder.
+	Backend map[string]string
+	Priced  bool // machines cost what the price table says; else nothing
+	// Targets are the modules that Destroy removes while the data is kept; none means all.
+	Targets []string
+}
+
+// Machine is one machine of a fleet.
+type Machine struct {
+	ID      string    `json:"id"`
+	Role    Role      `json:"role"`
+	State   string    `json:"state"`          // the provider's word: pending, running, stopping ...
+	Type    string    `json:"type,omitempty"` // instance type
+	Zone    string    `json:"zone,omitempty"`
+	Spot    bool      `json:"spot,omitempty"`
+	Private string    `json:"private,omitempty"` // address inside the fleet's network
+	Public  string    `json:"public,omitempty"`  // address from outside, if it has one
+	Started time.Time `json:"started,omitzero"`
+}
+
+// Role is what a machine is for.
+type Role string
+
+// The roles of machines.
+const (
+	Server Role = "server" // Nomad and Consul servers, gateway, control
+	Worker Role = "worker" // runs jobs
+)
+
+// Resource is something that exists and carries the mark of a cluster.
+type Resource struct {
+	Service string    `json:"service"` // "ec2", "iam", ...
+	Kind    string    `json:"kind"`    // "vpc", "role", ...
+	ID      string    `json:"id"`      // as its own service names it
+	Cluster string    `json:"cluster"`
+	Created time.Time `json:"created,omitzero"` // if the service tells
+	Data    bool      `json:"data,omitempty"`   // holds the user's data: kept unless a purge is asked for
+	Part    bool      `json:"part,omitempty"`   // belongs to another resource of the list and goes with it, as a group's machines
+}
+
+// String names the resource as people look for it: "ec2 vpc vpc-0a1b".
+func (r Resource) String() string { return r.Service + " " + r.Kind + " " + r.ID }
+
+// Change is a change of a running fleet; what is nil or zero stays.
+type Change struct {
+	Workers   *int      // how many there shall be
+	OnDemand  *int      // how many of them at most are paid in full; the others are spot
+	ExpiresAt time.Time // when the dead-man switch fires
+}

@@ -1,0 +1,125 @@
+package fleet
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"regexp"
+	"time"
+
+	"github.com/seed3322913c/runner/infra/errs"
+)
+
+// Request is the fleet that somebody wants.
+type Request struct {
+	Name        string        `json:"name"`
+	Provider    string        `json:"provider"` // "aws" or "local", for those who read the record
+	Region      string        `json:"region,omitempty"`
+	Owner       string        `json:"owner"`   // who to ask about it; a tag
+	Servers     int           `json:"servers"` // 1, 3 or 5
+	ServerType  string        `json:"server_type,omitempty"`
+	Workers     int           `json:"workers"`                // 0 to 1000
+	WorkerTypes []string      `json:"worker_types,omitempty"` // instance types, any of which will do
+	Spot        float64       `json:"spot"`                   // share of the workers that may be spot, 0 to 1
+	TTL         time.Duration `json:"ttl"`                    // MinTTL to MaxTTL
+	Idle        time.Duration `json:"idle,omitempty"`         // without a job for that long the fleet ends; 0 never
+	DiskGiB     int           `json:"disk_gib,omitempty"`     // of each worker
+	// AllowFrom are the networks (CIDR) from which the servers can be reached; none means from inside alone.
+	AllowFrom []string `json:"allow_from,omitempty"`
+	// Binaries are programs that machines fetch at boot: name to path on this machine. "runner" must be one of them.
+	Binaries map[string]string `json:"binaries,omitempty"`
+	CA       string            `json:"ca,omitempty"` // certificate of who vouches for the servers, PEM
+
+	// ExpiresAt is when the dead-man switch fires. Plan sets it, from TTL and the deadline that the fleet has.
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+}
+
+// Bounds of what can be asked for. A fleet that lives longer than a week is not a fleet to be forgotten about.
+const (
+	MinTTL     = 15 * time.Minute
+	MaxTTL     = 7 * 24 * time.Hour
+	MaxWorkers = 1000
+)
+
+// Defaults returns the request with what was left empty filled in.
+func (r Request) Defaults() Request {
+	if r.Servers == 0 {
+		r.Servers = 3
+	}
+	if r.ServerType == "" {
+		r.ServerType = "t4g.small"
+	}
+	if len(r.WorkerTypes) == 0 {
+		r.WorkerTypes = []string{"m6i.xlarge"}
+	}
+	if r.TTL == 0 {
+		r.TTL = 4 * time.Hour
+	}
+	if r.DiskGiB == 0 {
+		r.DiskGiB = 50
+	}
+	return r
+}
+
+// OnDemand returns how many of n workers are paid in full when a share of them may be spot.
+func OnDemand(n int, spot float64) int {
+	// 8 workers of which 0.7 may be spot: 5.6 may, so 2 are on demand, not 3; 1e-9 forgives 0.3*10 = 3.0000000004.
+	return int(math.Floor(float64(n)*(1-spot) + 1e-9))
+}
+
+var (
+	namePattern = regexp.MustCompile(`^[a-z][a-z0-9-]{0,29}[a-z0-9]$`)
+	typePattern = regexp.MustCompile(`^[a-z][a-z0-9-]*\.[a-z0-9-]+$`)
+)
+
+func checkName(name string) error {
+	if !namePattern.MatchString(name) {
+		return invalid("%q can't be the name of a cluster: 2 to 31 letters a-z, digits and dashes, a letter first", name)
+	}
+	return nil
+}
+
+// Validate returns errs.Invalid with one sentence if the request can't be granted anywhere.
+func (r Request) Validate() error {
+	if err := checkName(r.Name); err != nil {
+		return err
+	}
+	switch {
+	case r.Servers != 1 && r.Servers != 3 && r.Servers != 5:
+		return invalid("%d servers can't agree on anything; choose 1, 3 or 5", r.Servers)
+	case r.Workers < 0 || r.Workers > MaxWorkers:
+		return invalid("%d workers: 0 to %d are possible", r.Workers, MaxWorkers)
+	case !(r.Spot >= 0 && r.Spot <= 1):
+		return invalid("a share of %g of the workers can't be spot: 0 to 1 is possible", r.Spot)
+	case r.TTL < MinTTL || r.TTL > MaxTTL:
+		return invalid("a fleet can't live %v: %v to %v are possible", r.TTL, MinTTL, MaxTTL)
+	case r.Idle != 0 && r.Idle < time.Minute:
+		return invalid("an idle time of %v would end the fleet before a job comes: 1m is the least", r.Idle)
+	case r.DiskGiB < 8 || r.DiskGiB > 16384:
+		return invalid("a disk of %d GiB: 8 to 16384 are possible", r.DiskGiB)
+	}
+	for _, t := range append([]string{r.ServerType}, r.WorkerTypes...) {
+		if !typePattern.MatchString(t) {
+			return invalid("%q is not an instance type, as m6i.xlarge is one", t)
+		}
+	}
+	return r.validateAccess()
+}
+
+func (r Request) validateAccess() error {
+	for _, from := range r.AllowFrom {
+		p, err := netip.ParsePrefix(from)
+		if err != nil {
+			return invalid("%q is not a network, as 203.0.113.7/32 is one", from)
+		}
+		if p.Bits() < 8 {
+			return invalid("%s is nearly everybody; name the networks that need to reach the servers", from)
+		}
+	}
+	return nil
+}
+
+// invalid makes an error whose text is the whole sentence.
+func invalid(format string, args ...any) error {
+	return errs.E("", errs.Invalid, nil, fmt.Errorf(format, args...))
+}

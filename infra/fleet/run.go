@@ -1,0 +1,384 @@
+package fleet
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/terraform-exec/tfexec"
+	tfjson "github.com/hashicorp/terraform-json"
+
+	"github.com/seed3322913c/runner/infra/errs"
+)
+
+// Plan works out what would have to be done for the fleet to be as r says, and saves it. It changes nothing, but for
+// the bucket of the state, which it makes where there is none. It fails with a Refusal if limits are exceeded.
+//
+// The deadline of a fleet that is there stays unless r asks for another TTL than before; Extend moves it.
+func (f *Fleet) Plan(ctx context.Context, r Request, l Limits) (Plan, error) {
+	r = r.Defaults()
+	r.Name = f.name
+	if err := r.Validate(); err != nil {
+		return Plan{}, err
+	}
+	op, err := f.begin("a plan")
+	if err != nil {
+		return Plan{}, err
+	}
+	defer op.end()
+	if r.ExpiresAt, err = f.deadline(r); err != nil {
+		return Plan{}, err
+	}
+	setup, err := f.provider.Setup(ctx, r)
+	if err != nil {
+		return Plan{}, err
+	}
+	p := f.describe(r, setup)
+	if err := l.check(p); err != nil {
+		return Plan{}, err // before Terraform is troubled
+	}
+	if err := f.detail(ctx, op, setup, &p); err != nil {
+		return Plan{}, err
+	}
+	if err := l.check(p); err != nil {
+		return Plan{}, err
+	}
+	return p, f.save(r, setup, &p)
+}
+
+// PlanDestroy works out what would have to be removed, and saves it. The data stays unless purge is true.
+func (f *Fleet) PlanDestroy(ctx context.Context, purge bool) (Plan, error) {
+	op, err := f.begin("a plan")
+	if err != nil {
+		return Plan{}, err
+	}
+	defer op.end()
+	r, err := f.known()
+	if err != nil {
+		return Plan{}, err
+	}
+	setup, err := f.provider.Setup(ctx, r)
+	if err != nil {
+		return Plan{}, err
+	}
+	p := f.describe(r, setup)
+	p.Groups, p.Hourly, p.HourlyMost, p.Total, p.Destroys, p.Purges = nil, 0, 0, 0, true, purge
+	if err := f.detail(ctx, op, setup, &p); err != nil {
+		return Plan{}, err
+	}
+	if err := (Limits{}).check(p); err != nil {
+		return Plan{}, err
+	}
+	return p, f.save(r, setup, &p)
+}
+
+// known is the request of the fleet as it is, or one that will do to remove a fleet of which only the name is known.
+func (f *Fleet) known() (Request, error) {
+	rec, err := f.Record()
+	if err != nil && errs.KindOf(err) != errs.NotFound {
+		return Request{}, err
+	}
+	r := rec.Request.Defaults()
+	r.Name = f.name
+	if r.ExpiresAt.IsZero() {
+		r.ExpiresAt = f.options.Now().Add(r.TTL).Truncate(time.Minute)
+	}
+	return r, nil
+}
+
+// deadline is when the fleet of a request ends.
+func (f *Fleet) deadline(r Request) (time.Time, error) {
+	rec, err := f.Record()
+	if err != nil && errs.KindOf(err) != errs.NotFound {
+		return time.Time{}, err
+	}
+	alive := rec.Phase == Applying || rec.Phase == Deployed
+	if alive && rec.ExpiresAt.After(f.options.Now()) && rec.Request.TTL == r.TTL {
+		return rec.ExpiresAt, nil
+	}
+	return f.options.Now().UTC().Add(r.TTL + time.Minute - 1).Truncate(time.Minute), nil
+}
+
+// describe is the part of a plan that needs no Terraform.
+func (f *Fleet) describe(r Request, s Setup) Plan {
+	p := Plan{Cluster: f.name, Provider: r.Provider, Region: r.Region, Account: s.Account, Bucket: s.Bucket,
+		ExpiresAt: r.ExpiresAt}
+	demand := OnDemand(r.Workers, r.Spot)
+	p.Groups = []Group{
+		{Role: Server, Count: r.Servers, Type: r.ServerType, OnDemand: r.Servers},
+		{Role: Worker, Count: r.Workers, Type: r.WorkerTypes[0], OnDemand: demand, Spot: r.Workers - demand},
+	}
+	if s.Priced {
+		p.price(r, f.options.Now())
+	}
+	return p
+}
+
+// detail is the part of a plan that needs Terraform and the provider.
+func (f *Fleet) detail(ctx context.Context, op *operation, setup Setup, p *Plan) error {
+	w, err := f.open(ctx, op, setup)
+	if err != nil {
+		return err
+	}
+	options := []tfexec.PlanOption{tfexec.Destroy(p.Destroys)}
+	if p.Destroys && !p.Purges {
+		for _, target := range setup.Targets {
+			options = append(options, tfexec.Target(target))
+		}
+	}
+	plan, err := w.plan(ctx, options...)
+	if err != nil {
+		return err
+	}
+	p.Changes = changes(plan)
+	found, err := f.provider.Scan(ctx, f.name)
+	if err != nil {
+		return err
+	}
+	p.Leftovers = leftovers(found, inState(plan.PriorState), p.Purges)
+	return nil
+}
+
+// changes are the plan's changes of resources; what is only read is left out.
+func changes(plan *tfjson.Plan) []ResourceChange {
+	var all []ResourceChange
+	for _, c := range plan.ResourceChanges {
+		if c.Mode != tfjson.ManagedResourceMode {
+			continue
+		}
+		one := ResourceChange{Address: c.Address, Type: c.Type}
+		switch a := c.Change.Actions; {
+		case a.Replace():
+			one.Action = Replace
+		case a.Create():
+			one.Action = Create
+		case a.Delete():
+			one.Action = Delete
+		case a.Update():
+			one.Action = Update
+		}
+		if c.Change.Importing != nil && one.Action != Replace {
+			one.Action = Import
+		}
+		if one.Action != "" {
+			all = append(all, one)
+		}
+	}
+	return all
+}
+
+// inState returns all names by which a state knows its resources.
+func inState(s *tfjson.State) map[string]bool {
+	known := map[string]bool{}
+	var visit func(*tfjson.StateModule)
+	visit = func(m *tfjson.StateModule) {
+		if m == nil {
+			return
+		}
+		for _, r := range m.Resources {
+			for _, key := range []string{"id", "name", "arn"} {
+				if text, ok := r.AttributeValues[key].(string); ok {
+					known[text] = true
+				}
+			}
+		}
+		for _, child := range m.ChildModules {
+			visit(child)
+		}
+	}
+	if s != nil && s.Values != nil {
+		visit(s.Values.RootModule)
+	}
+	return known
+}
+
+// leftovers are the resources of a scan that no state knows. Machines of a group are no leftovers while their group is
+// known, and data is one only if it is to be removed.
+func leftovers(found []Resource, known map[string]bool, purge bool) []Resource {
+	return slices.DeleteFunc(slices.Clone(found), func(r Resource) bool {
+		return known[r.ID] || r.Part || r.Data && !purge
+	})
+}
+
+// save makes the plan the one that Apply will apply.
+func (f *Fleet) save(r Request, s Setup, p *Plan) error {
+	data, err := os.ReadFile(filepath.Join(f.dir, "work", "roots", s.Root, planFile))
+	if err != nil {
+		return errs.E("fleet.save", errs.Other, f.name, err)
+	}
+	sum := sha256.Sum256(data)
+	p.ID = hex.EncodeToString(sum[:8])
+	return writeJSON(filepath.Join(f.dir, pendingFile), pending{Request: r, Setup: s, Plan: *p})
+}
+
+// pending is a plan with all that applying it needs.
+type pending struct {
+	Request Request `json:"request"`
+	Setup   Setup   `json:"setup"`
+	Plan    Plan    `json:"plan"`
+}
+
+const pendingFile = "plan.json"
+
+// Apply does what the plan says, and tells events as it goes, from one goroutine at a time; tell must not block, and may
+// be nil. It fails with errs.Invalid if the plan is not the last one, or the world has moved on since.
+//
+// When ctx ends, what is under way is finished, the state saved and the lock released; the error is of kind Canceled.
+// After that, after any failure and after SIGKILL, the same Plan and Apply again take it from there, or Destroy removes
+// what was made.
+func (f *Fleet) Apply(ctx context.Context, p Plan, tell func(Event)) error {
+	if tell == nil {
+		tell = func(Event) {}
+	}
+	verb := "a deploy"
+	if p.Destroys {
+		verb = "a teardown"
+	}
+	op, err := f.begin(verb)
+	if err != nil {
+		return err
+	}
+	defer op.end()
+	saved, err := f.pending(p)
+	if err != nil {
+		return err
+	}
+	w, err := f.open(ctx, op, saved.Setup)
+	if err != nil {
+		return err
+	}
+	if p.Destroys {
+		return f.destroy(ctx, w, saved, tell)
+	}
+	return f.deploy(ctx, w, saved, tell)
+}
+
+func (f *Fleet) pending(p Plan) (pending, error) {
+	var saved pending
+	found, err := readJSON(filepath.Join(f.dir, pendingFile), &saved)
+	if err != nil {
+		return saved, err
+	}
+	if !found || saved.Plan.ID != p.ID {
+		return saved, invalid("the plan of %s was made over, or applied already; make a new one", f.name)
+	}
+	return saved, nil
+}
+
+func (f *Fleet) deploy(ctx context.Context, w *workspace, saved pending, tell func(Event)) error {
+	p := saved.Plan
+	err := f.update(func(r *Record) {
+		if r.Phase != Applying && r.Phase != Deployed {
+			*r = Record{Deployed: f.options.Now().UTC()}
+		}
+		r.Request, r.Phase, r.ExpiresAt, r.Plan = saved.Request, Applying, p.ExpiresAt, &p
+		r.Account, r.Bucket = p.Account, p.Bucket
+	})
+	if err != nil {
+		return err
+	}
+	if err := f.clear(ctx, func() ([]Resource, error) { return f.still(ctx, p.Leftovers) }, tell); err != nil {
+		return f.halfMade(err)
+	}
+	if err := w.apply(ctx, len(p.Changes), tell); err != nil {
+		return f.halfMade(err)
+	}
+	if err := os.Remove(filepath.Join(f.dir, pendingFile)); err != nil {
+		return errs.E("fleet.Apply", errs.Other, f.name, err)
+	}
+	return f.update(func(r *Record) { r.Phase = Deployed })
+}
+
+// halfMade adds to an error what can be done about what was made before it.
+func (f *Fleet) halfMade(err error) error {
+	return errs.E("", errs.KindOf(err), nil, fmt.Errorf("%w. What was made so far: the same deploy again goes on from there, "+
+		"`runner teardown %s` removes it", err, f.name))
+}
+
+// Outputs returns what the fleet's root module says about it, from the state, or errs.NotFound before the first Apply.
+func (f *Fleet) Outputs(ctx context.Context) (Outputs, error) {
+	if _, err := f.Record(); err != nil {
+		return Outputs{}, err
+	}
+	r, err := f.known()
+	if err != nil {
+		return Outputs{}, err
+	}
+	op, err := f.begin("a look")
+	if err != nil {
+		return Outputs{}, err
+	}
+	defer op.end()
+	setup, err := f.provider.Setup(ctx, r)
+	if err != nil {
+		return Outputs{}, err
+	}
+	w, err := f.open(ctx, op, setup)
+	if err != nil {
+		return Outputs{}, err
+	}
+	return w.outputs(ctx)
+}
+
+// Machines returns the machines that exist now.
+func (f *Fleet) Machines(ctx context.Context) ([]Machine, error) {
+	return f.provider.Machines(ctx, f.name)
+}
+
+// Extend moves the deadline of a running fleet, at most MaxTTL from now.
+func (f *Fleet) Extend(ctx context.Context, until time.Time) error {
+	until = until.UTC().Truncate(time.Minute)
+	rest := until.Sub(f.options.Now())
+	if rest < time.Minute || rest > MaxTTL {
+		return invalid("a fleet can't live until %s: at most %v from now", until.Format(time.DateTime), MaxTTL)
+	}
+	return f.adjust(ctx, "an extension", Change{ExpiresAt: until}, func(r *Record) { r.ExpiresAt = until })
+}
+
+// Scale changes the number of workers of a running fleet; 0 stops all.
+func (f *Fleet) Scale(ctx context.Context, workers int, l Limits) error {
+	rec, err := f.Record()
+	if err != nil {
+		return err
+	}
+	r := rec.Request
+	r.Workers = workers
+	if err := r.Validate(); err != nil {
+		return err
+	}
+	p := f.describe(r, Setup{Account: rec.Account, Priced: rec.Plan != nil && !rec.Plan.PricesOf.IsZero()})
+	if err := l.check(p); err != nil {
+		return err
+	}
+	demand := OnDemand(workers, r.Spot)
+	return f.adjust(ctx, "a scaling", Change{Workers: &workers, OnDemand: &demand}, func(rec *Record) {
+		rec.Request.Workers = workers
+		if rec.Plan != nil {
+			rec.Plan.Groups, rec.Plan.Hourly, rec.Plan.HourlyMost = p.Groups, p.Hourly, p.HourlyMost
+		}
+	})
+}
+
+func (f *Fleet) adjust(ctx context.Context, verb string, c Change, note func(*Record)) error {
+	rec, err := f.Record()
+	if err != nil {
+		return err
+	}
+	if rec.Phase != Deployed {
+		return invalid("%s is %s; only a fleet that is deployed can be changed", f.name, rec.Phase)
+	}
+	op, err := f.begin(verb)
+	if err != nil {
+		return err
+	}
+	defer op.end()
+	if err := f.provider.Adjust(ctx, f.name, c); err != nil {
+		return err
+	}
+	return f.update(note)
+}
