@@ -246,8 +246,9 @@ type Engine interface {
 // core of the executor.
 type Body interface {
 	// Run does one attempt and returns its result, at most MaxOutput bytes. Files that later attempts read lie in
-	// a.Dir when it returns. When ctx ends it stops soon, and its result is dropped. An error of kind Failed or
-	// Invalid is the user's and counts; an *InputLost (or several, joined) says that an earlier attempt's output is
+	// a.Dir when it returns. When ctx ends it stops soon, and its result is dropped. An error of kind Failed is the
+	// user's and counts; one of kind Invalid is a mistake that no other attempt will mend, and the task fails at once; an
+	// *InputLost (or several, joined) says that an earlier attempt's output is
 	// gone; Unavailable, Corrupt, Exhausted and the rest count as failed too, since a retry may or may not help, and
 	// are tried elsewhere when there is an elsewhere. A panic is a failed attempt, if it is not in a goroutine of the
 	// body's own.

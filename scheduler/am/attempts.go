@@ -204,7 +204,7 @@ func (m *machine) reported(rep report, now int64) {
 		e.Data, e.Counters, e.Error = rep.data, rep.counters, ""
 		r.executor.failures = 0
 	case scheduler.AttemptFailed:
-		s.delay = m.backoff(rep)
+		s.delay, s.hopeless = m.backoff(rep), rep.kind == errs.Invalid
 		r.executor.failures++
 	case scheduler.AttemptLost:
 		unknown := func(in scheduler.InputLost) bool { return m.task(in.Attempt.Task) == nil }

@@ -73,8 +73,9 @@ type running struct {
 
 // settle is an attempt whose end is on its way to the ledger.
 type settle struct {
-	held  bool  // its task waits for the outcome
-	delay int64 // before the task is tried again, if it failed
+	held     bool  // its task waits for the outcome
+	delay    int64 // before the task is tried again, if it failed
+	hopeless bool  // it failed for something that no other attempt will do better
 }
 
 // suspect is an output that somebody could not read.
@@ -237,7 +238,11 @@ func (m *machine) recordedEnded(e *ended, now int64) {
 			}
 		}
 	case scheduler.AttemptFailed:
-		if t.failed >= m.limits.taskFailures && !m.forgo(id.Task, now) {
+		switch {
+		case t.failed < m.limits.taskFailures && !s.hopeless || m.forgo(id.Task, now):
+		case t.failed == 1:
+			m.fail(now, "%s failed on %s: %s", id.Task, e.Executor, e.Error)
+		default:
 			m.fail(now, "%s failed %s, the last time on %s: %s", id.Task, times(t.failed), e.Executor, e.Error)
 		}
 	case scheduler.AttemptLost:

@@ -109,7 +109,7 @@ func (m *master) chosen(sum []float64, now *order) ([]float64, error) {
 func (m *master) move(s *guagua.Step, sum []float64, now *order) error {
 	inertia, counts, sums := sum[0], sum[1:1+m.o.k], sum[1+m.o.k:]
 	if math.IsNaN(inertia) || math.IsInf(inertia, 0) {
-		return errs.Errorf(op, errs.Failed, nil, "the inertia is %g: scale the features", inertia)
+		return errs.Errorf(op, errs.Invalid, nil, "the inertia is %g: scale the features", inertia)
 	}
 	m.state.Inertia = inertia
 	r := guagua.Record{Iteration: m.state.Steps + 1, Values: map[string]float64{"loss": inertia, "inertia": inertia}}

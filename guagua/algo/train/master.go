@@ -49,7 +49,7 @@ func (m *master) Compute(ctx context.Context, s *guagua.Step, last []float64, re
 	floats.Scale(1/sum[1], gradient)
 	loss += m.penalize(x, gradient)
 	if math.IsNaN(loss) || math.IsInf(loss, 0) {
-		return nil, errs.Errorf("train.Step", errs.Failed, nil,
+		return nil, errs.Errorf("train.Step", errs.Invalid, nil,
 			"the loss of iteration %d is %g: try a learning-rate below %g, or scale the features",
 			s.Iteration-1, loss, m.spec.Optimizer.Rate)
 	}
