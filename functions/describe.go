@@ -32,6 +32,7 @@ type Description struct {
 	Partitions bool     `json:"partitions,omitempty"` // whether the function says which reducer gets a key
 	Key        KeyOrder `json:"key,omitzero"`
 	Params     []Param  `json:"params,omitempty"`
+	Handler    bool     `json:"handler,omitempty"` // it answers events, and nothing of the rest holds
 }
 
 // Find returns the named function, or the only one if name is empty.
@@ -62,8 +63,11 @@ func describe(fns []Raw) (Package, error) {
 	}
 	seen := map[string]bool{}
 	for _, f := range fns {
-		if f.Mapper == nil {
-			return p, errs.Errorf(op, errs.Invalid, nil, "function %q has nothing that maps", f.name())
+		if f.Mapper == nil && f.Handler == nil {
+			return p, errs.Errorf(op, errs.Invalid, nil, "function %q has nothing that maps or handles events", f.name())
+		}
+		if f.Mapper != nil && f.Handler != nil {
+			return p, errs.Errorf(op, errs.Invalid, nil, "function %q maps and handles events; make two of it", f.name())
 		}
 		if seen[f.name()] {
 			return p, errs.Errorf(op, errs.Invalid, nil, "two functions have the name %q", f.name())
@@ -82,6 +86,9 @@ func (r Raw) name() string {
 }
 
 func (r Raw) description() Description {
+	if r.Handler != nil {
+		return Description{Name: r.name(), Doc: r.Doc, Handler: true}
+	}
 	own := Ref{Go: r.name()}
 	d := Description{
 		Name: r.name(), Doc: r.Doc, Mapper: own, Params: r.Params, Partitions: r.Partition != nil, Key: r.Key,

@@ -33,7 +33,9 @@ func run(mode string, fns []Function) int {
 	case mode == wire.EnvDescribe:
 		err = json.NewEncoder(os.Stdout).Encode(pkg)
 	case mode == wire.EnvServe:
-		err = serveStandard(raws)
+		err = serveStandard(raws, serve)
+	case mode == wire.EnvHandle:
+		err = serveStandard(raws, answer)
 	case mode == "":
 		help(os.Stderr, os.Args[0], pkg)
 		return 2
@@ -49,12 +51,12 @@ func run(mode string, fns []Function) int {
 }
 
 // serveStandard is a conversation over standard input and output.
-func serveStandard(fns []Raw) error {
+func serveStandard(fns []Raw, talk func(in io.Reader, out, log io.Writer, fns []Raw) error) error {
 	in, out, err := TakeStandard()
 	if err != nil {
 		return errs.E("functions.Main", errs.Other, nil, err)
 	}
-	return serve(in, out, os.Stderr, fns)
+	return talk(in, out, os.Stderr, fns)
 }
 
 // help says what the program is for.

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// Function is what a binary offers through Main, and what the test kit runs: a MapReduce or a Raw.
+// Function is what a binary offers through Main, and what the test kit runs: a MapReduce, a Raw or an Answer.
 type Function interface {
 	// Raw returns the function over bytes.
 	Raw() Raw
@@ -25,6 +25,8 @@ type Raw struct {
 	Partition func(key []byte, reducers int) int
 
 	Key KeyOrder // in which order keys come to reducers, and which of them come together
+
+	Handler Handler // answers events instead; then there is no Mapper
 }
 
 // Raw returns r.

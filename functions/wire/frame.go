@@ -50,7 +50,7 @@ func cutOff(op string, err error) error {
 	return errs.E(op, errs.Other, nil, err)
 }
 
-// Frame returns a whole frame of control, with MaxControl bytes of payload at most.
+// Frame returns a whole frame. The caller sees to it that the payload is no longer than its type allows.
 func Frame(t Type, payload []byte) []byte {
 	f := make([]byte, headerSize, headerSize+len(payload))
 	return seal(t, append(f, payload...))

@@ -65,22 +65,41 @@
 //
 //	"the" with 1 and 2     00 03 74 68 65  02 02  02 04
 //
+// # Handlers
+//
+// A program that answers events is started with RUNNER_CHILD=handle, by a host that is no executor, and lives as long as
+// events come: its conversation has no end but that of standard input. It is handed one event at a time, as two frames,
+// and answers each with V or with X, after which it goes on. What it says before (S) is in the log of the invocation; so
+// is what it prints on standard error while it has one. It may kill itself: whoever waits for an answer is told.
+//
+//	host    ── H  ── I V         ── I V        ──▶ handler
+//	handler ── H        ── S V         ── S X ──▶ host
+//
+//	I invoke   host      JSON: Call
+//	V value    both      the event, and the answer: any bytes, at most 1 GiB
+//	S said     handler   a line of the log
+//	X failed   handler   JSON: Failure; of the kind "invalid" if another attempt would change nothing
+//
 // # Describing
 //
 // With RUNNER_CHILD=describe the program prints one line of JSON on standard output, its last one, and exits with 0:
 // functions.Package.
 package wire
 
-import "github.com/seed3322913c/runner/infra/errs"
+import (
+	"time"
+
+	"github.com/seed3322913c/runner/infra/errs"
+)
 
 // Version is the version of the protocol that this package speaks.
 const Version = 1
 
-// EnvVar is the environment variable that tells a program that it is a child, and EnvServe and EnvDescribe are what it
-// is set to.
+// EnvVar is the environment variable that tells a program that it is a child; the others are what it is set to.
 const (
 	EnvVar      = "RUNNER_CHILD"
 	EnvServe    = "serve"
+	EnvHandle   = "handle"
 	EnvDescribe = "describe"
 )
 
@@ -103,6 +122,8 @@ const (
 	End      Type = 'E'
 	Finished Type = 'D'
 	Failed   Type = 'X'
+	Invoke   Type = 'I'
+	Value    Type = 'V'
 )
 
 // Sizes in bytes.
@@ -117,9 +138,9 @@ const (
 // limit returns how long a payload may be; 0 and false for a type that there is not.
 func (t Type) limit() (int, bool) {
 	switch t {
-	case Lines, Records, Groups, Named, Placed:
+	case Lines, Records, Groups, Named, Placed, Value:
 		return MaxData, true
-	case Hello, Opening, Accept, Flush, Counters, Status, End, Finished, Failed:
+	case Hello, Opening, Accept, Flush, Counters, Status, End, Finished, Failed, Invoke:
 		return MaxControl, true
 	}
 	return 0, false
@@ -149,6 +170,15 @@ type Open struct {
 	Combiner string `json:"combiner,omitempty"`
 	// Files are the paths of the job's files by the names that the specification gives them.
 	Files map[string]string `json:"files,omitempty"`
+}
+
+// Call says what the event after it belongs to.
+type Call struct {
+	ID       string    `json:"id"`                 // of the invocation
+	Function string    `json:"function,omitempty"` // which of the program's functions; the only one if empty
+	Attempt  int       `json:"attempt"`            // from 1
+	Key      string    `json:"key,omitempty"`      // the caller's idempotency key, if it gave one
+	Deadline time.Time `json:"deadline"`           // when the handler will be killed
 }
 
 // Accepted is the answer to Open.
