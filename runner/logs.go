@@ -88,9 +88,9 @@ func (p *program) logs(ctx context.Context, o logsOptions, at place, job schedul
 	return nil
 }
 
-// taskPrefix returns how the logs of a task's attempts begin. m3 and r3 are short for map-3 and reduce-3.
+// taskPrefix returns how the logs of a task's attempts begin. m3, r3 and t3 are short for map-3, reduce-3 and task-3.
 func taskPrefix(text string) (string, error) {
-	for letter, stage := range map[string]string{"m": "map-", "r": "reduce-"} {
+	for letter, stage := range map[string]string{"m": "map-", "r": "reduce-", "t": "task-"} {
 		if number, ok := strings.CutPrefix(text, letter); ok && number != "" && strings.Trim(number, "0123456789") == "" {
 			text = stage + number
 		}

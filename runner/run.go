@@ -38,7 +38,10 @@ func (o *runOptions) addJob(flags *pflag.FlagSet) {
 	})
 	grouped(flags, "What it computes", func(f *pflag.FlagSet) {
 		f.StringVar(&o.function, "function", "", "`NAME` of the binary's function to run, if it has several")
-		f.StringArrayVar(&o.spec.Set, "set", nil, "`KEY=VALUE` gives the functions a parameter; may be repeated")
+		f.StringVar(&o.spec.Command, "command", "", "`COMMAND` line that the tasks of `runner run task` run")
+		f.IntVar(&o.spec.Tasks, "tasks", 0, "`N` times that it runs; once for each file if there is input")
+		f.StringArrayVar(&o.spec.Set, "set", nil,
+			"`KEY=VALUE` gives the functions a parameter, or the command a variable; may be repeated")
 		f.StringVar(&o.spec.Reducers, "reducers", "", "`N` parts of output; auto by default, 0 for maps alone")
 		f.IntVar(&o.spec.Maps, "maps", 0, "`N` maps of a job without input, each of which is given its number")
 		f.StringVar(&o.spec.Partitioner, "partitioner", "", "`WAY` to divide keys among parts: hash, total-order or function")
@@ -58,7 +61,7 @@ func (o *runOptions) addJob(flags *pflag.FlagSet) {
 		f.IntVar(&o.spec.SkipBad, "skip-bad", 0, "`N` records that functions fail at may be left out; none by default")
 		f.StringVar(&o.spec.Shuffle, "shuffle", "",
 			"`PLACE` of map output: local by default, or store, for machines that vanish")
-		f.StringVar(&o.spec.Speculative, "speculative", "", "`false`: no second attempt beside a slow one")
+		f.StringVar(&o.spec.Speculative, "speculative", "", "`true|false`: whether a slow attempt gets a second one beside it")
 	})
 }
 
@@ -79,11 +82,12 @@ func newRun(p *program) *cobra.Command {
 			"- reads it from standard input.\n" +
 			"NAME is a job that comes with the program:\n" + builtinJobs() +
 			"or trains and applies models (docs/guagua.md has their parameters):\n" + builtinPrograms() +
+			"or task: it runs --command many times (docs/spec.md says what the command finds).\n" +
 			"./binary is a program of yours that calls functions.Main.\n" +
 			"Interrupting it ends the job and leaves nothing behind. A job that was cut off goes on with `runner resume`.",
 		examples: []string{
 			"runner run wordcount --input books/*.txt --output out/words",
-			"runner run grep --input logs/ --output out/errors --set 'pattern=ERROR [a-z]+'",
+			"runner run task --command 'python3 train.py' --tasks 100 --output out/models",
 			"runner run job.yaml --memory 256MiB --overwrite",
 		},
 	}.command(func(cmd *cobra.Command, args []string) error {

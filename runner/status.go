@@ -73,7 +73,9 @@ func describe(job scheduler.Job, s embedded.Status, metrics string) string {
 	if s.Message != "" {
 		fmt.Fprintf(&b, "  %s\n", say.Shorten(s.Message))
 	}
-	if t, ok := trainingOf(job, s.Report); ok {
+	if t, ok := tasksOf(job, s.Report); ok {
+		fmt.Fprintf(&b, "  %s", strings.ReplaceAll(t, "\nO", "\n  O"))
+	} else if t, ok := trainingOf(job, s.Report); ok {
 		fmt.Fprintf(&b, "  %s\n  %s", metrics, filesLine(job.Output, t))
 	} else if m, ok := summaryOf(s.Report); ok {
 		facts := []string{

@@ -67,6 +67,9 @@ func (p *program) tell(ctx context.Context, job scheduler.Job, r am.Report, o wa
 	if t, ok := trainingOf(job, r); ok {
 		answer = trained(ctx, job, r, t)
 	}
+	if t, ok := tasksOf(job, r); ok {
+		answer = "Done in " + format.Duration(took(r)) + ". " + t
+	}
 	_, err := fmt.Fprint(p.out, answer)
 	return err
 }
@@ -195,11 +198,14 @@ func failure(job scheduler.Job, r am.Report) string {
 	if r.Message != "" {
 		fmt.Fprintf(&b, ": %s", message(r.Message))
 	}
-	fmt.Fprintf(&b, "\nNothing was written to %s.", say.Path(job.Output))
-	if a, ok := lastFailed(r); ok {
-		fmt.Fprintf(&b, " What the task said: runner logs %s --task %s", short(job.ID), a.ID.Task)
+	b.WriteByte('\n')
+	if job.Output != "" {
+		fmt.Fprintf(&b, "Nothing was written to %s. ", say.Path(job.Output))
 	}
-	return b.String() + "\n"
+	if a, ok := lastFailed(r); ok {
+		fmt.Fprintf(&b, "What the task said: runner logs %s --task %s", short(job.ID), a.ID.Task)
+	}
+	return strings.TrimRight(b.String(), " \n") + "\n"
 }
 
 // message gives a long message a line of its own for what lies behind its first colon.

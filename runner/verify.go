@@ -14,6 +14,7 @@ import (
 	"github.com/seed3322913c/runner/runner/format"
 	"github.com/seed3322913c/runner/runner/say"
 	"github.com/seed3322913c/runner/runner/spec"
+	"github.com/seed3322913c/runner/runner/task"
 )
 
 type verifyOptions struct {
@@ -56,8 +57,11 @@ func (p *program) verify(ctx context.Context, o verifyOptions, output string) er
 		return writeJSON(p.out, m)
 	}
 	noun, why := "part", proofLine(m.Totals)
-	if m.Kind == engine.Kind {
+	switch m.Kind {
+	case engine.Kind:
 		noun, why = "file", readOnce(m.Totals)+".\n"
+	case task.Kind:
+		noun, why = "file", tasksLine(m.Totals.SplitsRead)
 	}
 	_, err = fmt.Fprintf(p.out, "%s is whole: %s, %s, as job %s wrote it on %s.\n%s", say.Path(uri),
 		format.Plural(int64(len(m.Parts)), noun), format.Bytes(m.Totals.OutputBytes), m.Job,

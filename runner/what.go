@@ -20,6 +20,7 @@ import (
 	"github.com/seed3322913c/runner/mapreduce"
 	"github.com/seed3322913c/runner/runner/say"
 	"github.com/seed3322913c/runner/runner/spec"
+	"github.com/seed3322913c/runner/runner/task"
 )
 
 // specsOf tells the forms of what to run apart by how they are written. Only a file can have several jobs.
@@ -40,6 +41,9 @@ func specOfBuiltin(what string) (spec.Spec, error) {
 	if slices.ContainsFunc(algo.Builtins(), func(p guagua.Program) bool { return p.Name() == what }) {
 		ref := functions.Ref{Builtin: what}
 		return spec.Spec{Kind: engine.Kind, Name: what, Guagua: engine.Options{Master: ref, Worker: ref}}, nil
+	}
+	if what == task.Kind {
+		return spec.Spec{Kind: task.Kind, Name: what}, nil
 	}
 	template, ok := builtin.Job(what)
 	if !ok {
@@ -77,7 +81,7 @@ func unknownJob(what string) error {
 		return say.Errorf(errs.Invalid, "there is no job %q. If the file is meant: a specification ends in .yaml, "+
 			"a program is called ./%[1]s", what)
 	}
-	var names []string
+	names := []string{task.Kind}
 	for _, j := range builtin.Jobs() {
 		names = append(names, j.Name)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/seed3322913c/runner/infra/strictyaml"
 	"github.com/seed3322913c/runner/mapreduce"
 	"github.com/seed3322913c/runner/runner/say"
+	"github.com/seed3322913c/runner/runner/task"
 )
 
 // Flags are the keys of a specification as they come from the command line. A zero field was not given.
@@ -25,6 +26,8 @@ type Flags struct {
 	Reducers  string
 	Set       []string // KEY=VALUE
 	Overwrite bool
+	Command   string
+	Tasks     int
 
 	FormFlags
 
@@ -50,13 +53,17 @@ func (f Flags) Apply(s *Spec) error {
 	if err != nil {
 		return err
 	}
-	if s.Kind == engine.Kind {
-		s.Guagua.Set = overlay(s.Guagua.Set, set)
-	} else {
-		s.MapReduce.Set = overlay(s.MapReduce.Set, set)
+	if err := f.onlyFor(s.Kind); err != nil {
+		return err
 	}
-	if f.Reducers != "" && s.Kind == engine.Kind {
-		return say.Errorf(errs.Invalid, "--reducers is for jobs of kind mapreduce; say --set workers=N")
+	switch s.Kind {
+	case engine.Kind:
+		s.Guagua.Set = overlay(s.Guagua.Set, set)
+	case task.Kind:
+		s.Task.Env = overlay(s.Task.Env, set)
+		s.Task.Command, s.Task.Tasks = cmp.Or(f.Command, s.Task.Command), cmp.Or(f.Tasks, s.Task.Tasks)
+	default:
+		s.MapReduce.Set = overlay(s.MapReduce.Set, set)
 	}
 	if f.Reducers != "" {
 		n, err := mapreduce.ParseReducers(f.Reducers)
@@ -65,13 +72,28 @@ func (f Flags) Apply(s *Spec) error {
 		}
 		s.MapReduce.Reducers = n
 	}
-	if f.FormFlags != (FormFlags{}) && s.Kind == engine.Kind {
-		return say.Errorf(errs.Invalid, "--format, --key and the like are for jobs of kind mapreduce")
-	}
 	if err := f.FormFlags.apply(&s.MapReduce); err != nil {
 		return err
 	}
 	return f.applyFaults(s)
+}
+
+// onlyFor fails if a flag is about jobs of another kind.
+func (f Flags) onlyFor(kind string) error {
+	isMapReduce := kind == "" || kind == mapreduce.Kind
+	switch {
+	case f.Reducers != "" && kind == engine.Kind:
+		return say.Errorf(errs.Invalid, "--reducers is for jobs of kind mapreduce; say --set workers=N")
+	case f.Reducers != "" && !isMapReduce:
+		return say.Errorf(errs.Invalid, "--reducers is for jobs of kind mapreduce")
+	case f.FormFlags != (FormFlags{}) && !isMapReduce:
+		return say.Errorf(errs.Invalid, "--format, --key and the like are for jobs of kind mapreduce")
+	case f.Command != "" && kind != task.Kind:
+		return say.Errorf(errs.Invalid, "--command is for jobs of kind task, as in runner run task --command ...")
+	case f.Tasks != 0 && kind != task.Kind:
+		return say.Errorf(errs.Invalid, "--tasks is for jobs of kind task, as in runner run task --tasks N ...")
+	}
+	return nil
 }
 
 // params returns what --set says.
@@ -112,7 +134,7 @@ func (f Flags) applyFaults(s *Spec) error {
 		if err != nil {
 			return say.Errorf(errs.Invalid, "--speculative is %q; say true or false", f.Speculative)
 		}
-		s.MapReduce.Speculative = &yes
+		s.MapReduce.Speculative, s.Task.Speculative = &yes, yes
 	}
 	return nil
 }
@@ -152,6 +174,10 @@ func (f Flags) OfOneJob() string {
 		return "--output"
 	case f.Reducers != "":
 		return "--reducers"
+	case f.Command != "":
+		return "--command"
+	case f.Tasks != 0:
+		return "--tasks"
 	case f.Format != "":
 		return "--format"
 	case f.OutputFormat != "":

@@ -45,7 +45,7 @@ func (d document) normalizeParts(options map[string]any) {
 		if one, ok := in["input"].(string); ok {
 			in["input"] = []any{one}
 		}
-		d.normalizeSet(in, "mapreduce", "inputs", strconv.Itoa(i))
+		d.normalizeTexts(in, "mapreduce", "inputs", strconv.Itoa(i), "set")
 	}
 	outputs, _ := options["outputs"].(map[string]any)
 	for name, item := range outputs {
@@ -53,16 +53,16 @@ func (d document) normalizeParts(options map[string]any) {
 			outputs[name] = map[string]any{}
 		}
 		out, _ := item.(map[string]any)
-		d.normalizeSet(out, "mapreduce", "outputs", name)
+		d.normalizeTexts(out, "mapreduce", "outputs", name, "set")
 	}
 }
 
-// normalizeSet makes texts of the parameters of what stands at path.
-func (d document) normalizeSet(in map[string]any, path ...string) {
-	set, _ := in["set"].(map[string]any)
+// normalizeTexts makes texts of the values of what stands at path, whose last step is a key of in.
+func (d document) normalizeTexts(in map[string]any, path ...string) {
+	set, _ := in[path[len(path)-1]].(map[string]any)
 	for name, value := range set {
 		if _, isText := value.(string); !isText {
-			set[name] = d.Text(append(slices.Clone(path), "set", name)...)
+			set[name] = d.Text(append(slices.Clone(path), name)...)
 		}
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
@@ -16,6 +15,7 @@ import (
 	"github.com/seed3322913c/runner/infra/strictyaml"
 	"github.com/seed3322913c/runner/mapreduce"
 	"github.com/seed3322913c/runner/runner/say"
+	"github.com/seed3322913c/runner/runner/task"
 )
 
 // schema is what Parse checks specifications against.
@@ -116,15 +116,10 @@ func noJob(file string) error {
 }
 
 // kinds are the kinds of jobs; what a job of a kind computes stands under the key of that name.
-var kinds = []string{mapreduce.Kind, engine.Kind}
+var kinds = []string{mapreduce.Kind, engine.Kind, task.Kind}
 
-// checkKind tells a kind that will come from one that is a slip of the pen.
+// checkKind fails if a job says what it computes as if it were of another kind.
 func (d document) checkKind(tree map[string]any) error {
-	switch kind := tree["kind"]; kind {
-	case "task":
-		return say.Errorf(errs.Unsupported, "%s line %d: jobs of kind %s are not supported by this version; it has %s",
-			d.File, d.Line("kind"), kind, strings.Join(kinds, " and "))
-	}
 	for _, other := range kinds {
 		if kind := tree["kind"]; other != kind && slices.Contains(kinds, fmt.Sprint(kind)) && tree[other] != nil {
 			return d.Errorf([]string{other}, "a job of kind %v has no %q", kind, other)
@@ -158,17 +153,20 @@ func (d document) normalize(tree map[string]any) error {
 			size.in[key] = n
 		}
 	}
-	retry, _ := tree["retry"].(map[string]any)
-	if text, ok := retry["timeout"].(string); ok {
-		timeout, err := ParseTimeout(text)
-		if err != nil {
-			return d.Errorf([]string{"retry", "timeout"}, "timeout in retry: %s", say.Sentence(err))
+	for _, part := range []string{"retry", task.Kind} {
+		in, _ := tree[part].(map[string]any)
+		if text, ok := in["timeout"].(string); ok {
+			timeout, err := ParseTimeout(text)
+			if err != nil {
+				return d.Errorf([]string{part, "timeout"}, "timeout in %s: %s", part, say.Sentence(err))
+			}
+			in["timeout"] = timeout
 		}
-		retry["timeout"] = timeout
 	}
 	for _, kind := range kinds {
 		options, _ := tree[kind].(map[string]any)
-		d.normalizeSet(options, kind)
+		d.normalizeTexts(options, kind, "set")
+		d.normalizeTexts(options, kind, "env")
 	}
 	d.normalizeParts(options)
 	return nil

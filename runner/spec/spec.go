@@ -22,6 +22,7 @@ import (
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/mapreduce"
 	"github.com/seed3322913c/runner/runner/say"
+	"github.com/seed3322913c/runner/runner/task"
 	"github.com/seed3322913c/runner/scheduler"
 	"github.com/seed3322913c/runner/scheduler/cache"
 )
@@ -37,6 +38,7 @@ type Spec struct {
 	Intermediate bool                `json:"intermediate"`
 	MapReduce    mapreduce.Options   `json:"mapreduce"`
 	Guagua       engine.Options      `json:"guagua"`
+	Task         task.Options        `json:"task"`
 	Files        []string            `json:"files"`
 	Archives     []string            `json:"archives"`
 	Package      string              `json:"package"`
@@ -64,10 +66,10 @@ func (s Spec) Job(dir string) (scheduler.Job, error) {
 	if err != nil {
 		return scheduler.Job{}, err
 	}
-	if s.Output == "" {
+	if s.Output == "" && s.Kind != task.Kind {
 		return scheduler.Job{}, say.Errorf(errs.Invalid, "the job has no output; say --output FOLDER")
 	}
-	if len(s.Input) == 0 && s.MapReduce.Maps == 0 {
+	if len(s.Input) == 0 && s.MapReduce.Maps == 0 && s.Kind != task.Kind {
 		return scheduler.Job{}, say.Errorf(errs.Invalid, "the job has no input; say --input PATH")
 	}
 	options, err := s.options(dir)
@@ -88,12 +90,14 @@ func (s Spec) Job(dir string) (scheduler.Job, error) {
 		}
 		job.Input = append(job.Input, uri)
 	}
-	if job.Output, err = URI(s.Output, dir); err != nil {
-		return scheduler.Job{}, err
+	if s.Output != "" {
+		if job.Output, err = URI(s.Output, dir); err != nil {
+			return scheduler.Job{}, err
+		}
 	}
 	if s.Package != "" {
 		job.Package = absolute(s.Package, dir)
-	} else if s.MapReduce.Programs() && len(job.Files) == 0 {
+	} else if (s.MapReduce.Programs() || s.Kind == task.Kind) && len(job.Files) == 0 {
 		job.Package = dir // where people have their programs, and where they have said of no file what is needed
 	}
 	fill(&job)
@@ -111,24 +115,34 @@ func (s Spec) files(dir string) (all []scheduler.File, err error) {
 		all = append(all, f)
 	}
 	if len(all) > 0 && s.Kind == engine.Kind {
-		return nil, say.Errorf(errs.Unsupported, "files and archives are for jobs of kind %s in this version", mapreduce.Kind)
+		return nil, say.Errorf(errs.Unsupported, "files and archives are for jobs of kind %s or %s",
+			mapreduce.Kind, task.Kind)
 	}
 	return all, nil
 }
 
 // options returns the engine's part of the job.
 func (s Spec) options(dir string) (json.RawMessage, error) {
-	var options any = s.MapReduce
-	if s.Kind == engine.Kind && s.Guagua.Packaged() { // what names a file there only the package knows
+	var options any
+	switch {
+	case s.Kind == task.Kind:
+		if err := s.Task.Validate(len(s.Input) > 0); err != nil {
+			return nil, err
+		}
+		options = s.Task
+	case s.Kind == engine.Kind && s.Guagua.Packaged(): // what names a file there only the package knows
 		options = s.Guagua
-	} else if s.Kind == engine.Kind {
+	case s.Kind == engine.Kind:
 		absolute, err := s.Guagua.WithURIs(algo.Builtins(), func(text string) (string, error) { return URI(text, dir) })
 		if err != nil {
 			return nil, err
 		}
 		options = absolute
-	} else if err := s.MapReduce.Validate(); err != nil {
-		return nil, err
+	default:
+		if err := s.MapReduce.Validate(); err != nil {
+			return nil, err
+		}
+		options = s.MapReduce
 	}
 	data, err := json.Marshal(options)
 	if err != nil {
