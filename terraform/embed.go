@@ -1,10 +1,13 @@
-// Package terraform carries the configuration from which fleets are made, inside the program: modules are the parts, roots
-// put them together for one provider each.
+// Package terraform holds the configuration that `runner deploy` gives to Terraform: small modules, and a root for each
+// provider. A root's outputs are the contract with infra/fleet, which unpacks these files and runs them.
+//
+//	roots/aws ──▶ modules/network, storage, identity, deadman ──▶ servers, workers ──▶ machines
+//	roots/local
 package terraform
 
 import "embed"
 
-// Modules holds the folders modules and roots.
+// Files are the modules and the roots.
 //
-//go:embed all:modules all:roots
-var Modules embed.FS
+//go:embed modules roots
+var Files embed.FS
