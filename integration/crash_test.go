@@ -76,8 +76,7 @@ func seed(t *testing.T) *rand.Rand {
 // it.
 func newTrial(t *testing.T, chance *rand.Rand) *trial {
 	t.Helper()
-	tr := &trial{t: t, dir: t.TempDir(), chance: chance, want: map[string]int{}}
-	tr.home = filepath.Join(tr.dir, "home")
+	tr := emptyTrial(t, chance)
 	if err := os.Mkdir(filepath.Join(tr.dir, "in"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -111,6 +110,14 @@ resources: {executors: 2}
 	if err := os.WriteFile(filepath.Join(tr.dir, "crash.yaml"), []byte(spec), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	return tr
+}
+
+// emptyTrial is a trial without any job, which must leave nothing behind.
+func emptyTrial(t *testing.T, chance *rand.Rand) *trial {
+	t.Helper()
+	tr := &trial{t: t, dir: t.TempDir(), chance: chance, want: map[string]int{}}
+	tr.home = filepath.Join(tr.dir, "home")
 	t.Cleanup(func() {
 		if left := embeddedtest.Leftovers(tr.home); len(left) > 0 {
 			t.Errorf("left behind: %q", left)
@@ -322,7 +329,7 @@ func TestMasterKilled(t *testing.T) {
 		tr.kill("am")
 		result := w.end()
 		tr.check()
-		keptFinished(t, result.Report, e)
+		keptFinished(t, result.Report, e, "map")
 	}
 }
 
@@ -340,16 +347,16 @@ func TestEverythingKilled(t *testing.T) {
 		}
 		result := tr.start("resume", string(e.Job)).end()
 		tr.check()
-		keptFinished(t, result.Report, e)
+		keptFinished(t, result.Report, e, "map")
 	}
 }
 
-// keptFinished fails if a map that was finished at the time of e ran again later.
-func keptFinished(t *testing.T, r am.Report, e event) {
+// keptFinished fails if a task of a stage that was finished at the time of e ran again later.
+func keptFinished(t *testing.T, r am.Report, e event, stage string) {
 	t.Helper()
 	finished, again := map[scheduler.TaskID]bool{}, map[scheduler.TaskID]bool{}
 	for _, a := range r.Attempts {
-		if task := a.ID.Task; task.Stage != "map" {
+		if task := a.ID.Task; task.Stage != stage {
 			continue
 		} else if a.State == scheduler.AttemptSucceeded && a.End.Before(e.Time) {
 			finished[task] = true
@@ -357,9 +364,9 @@ func keptFinished(t *testing.T, r am.Report, e event) {
 			again[task] = true
 		}
 	}
-	t.Logf("%d of %d maps were finished, %d attempts in all", len(finished), e.Tasks, len(r.Attempts))
+	t.Logf("%d of %d tasks were finished, %d attempts in all", len(finished), e.Tasks, len(r.Attempts))
 	if len(finished) < e.Done || len(again) > 0 {
-		t.Errorf("%d maps were finished by then, the history knows %d of them; run again: %v", e.Done, len(finished),
+		t.Errorf("%d tasks were finished by then, the history knows %d of them; run again: %v", e.Done, len(finished),
 			slices.Collect(maps.Keys(again)))
 	}
 }
