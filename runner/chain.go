@@ -49,6 +49,15 @@ func (p *program) runChain(ctx context.Context, o runOptions, file string, specs
 // prepareChain makes the jobs of a chain, if nothing is wrong with any of them. What a job reads of another's output is
 // looked at when it starts.
 func prepareChain(ctx context.Context, flags spec.Flags, specs []spec.Spec) (embedded.Chain, error) {
+	c, err := chainOf(flags, specs)
+	if err != nil {
+		return c, err
+	}
+	return c, checkChain(ctx, c)
+}
+
+// chainOf makes a chain of specifications. What its jobs read and write is not looked at.
+func chainOf(flags spec.Flags, specs []spec.Spec) (embedded.Chain, error) {
 	if flag := flags.OfOneJob(); flag != "" {
 		return embedded.Chain{}, say.Errorf(errs.Invalid, "%s is about one job, and this file has %d. "+
 			"Write it in the file, at the job that is meant", flag, len(specs))
@@ -77,12 +86,17 @@ func prepareChain(ctx context.Context, flags spec.Flags, specs []spec.Spec) (emb
 			c.Links[i].Needs = append(c.Links[i].Needs, place[spec.CleanName(name)])
 		}
 	}
+	return c, nil
+}
+
+// checkChain finds what is wrong with the jobs of a chain, as far as that can be known before they have run.
+func checkChain(ctx context.Context, c embedded.Chain) error {
 	for i, l := range c.Links {
 		if err := checkLink(ctx, c, i); err != nil {
-			return c, say.Errorf(errs.KindOf(err), "%s: %s", l.Job.Name, say.Sentence(err))
+			return say.Errorf(errs.KindOf(err), "%s: %s", l.Job.Name, say.Sentence(err))
 		}
 	}
-	return c, nil
+	return nil
 }
 
 // checkLink finds what is wrong with one job of a chain, as far as that can be known before the others have run.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	_ "time/tzdata" // schedules name time zones, also on machines that know none
 
 	"github.com/seed3322913c/runner/runner/say"
 )

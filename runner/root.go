@@ -102,6 +102,7 @@ func chapters(p *program) []chapter {
 		{"Jobs", []*cobra.Command{
 			newRun(p), newJobs(p), newStatus(p), newLogs(p), newKill(p), newResume(p), newVerify(p), newUI(p),
 		}},
+		{"By the clock", []*cobra.Command{newSchedule(p)}},
 		{"Files", []*cobra.Command{newFS(p), newGateway(p)}},
 		{"This program", []*cobra.Command{newVersion(p)}},
 	}

@@ -69,7 +69,8 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits": exits, "unprivileged": unprivileged, "interrupts": interrupts, "expand": expand, "mkfifo": mkfifo,
-			"startgateway": startGateway, "open": openFIFO, "killrole": killRole, "jobid": jobID, "awaitdone": awaitDone, "gone": gone, "quiet": quiet,
+			"startgateway": startGateway, "open": openFIFO, "killrole": killRole, "jobid": jobID, "awaitdone": awaitDone,
+			"awaitfiring": awaitFiring, "gone": gone, "quiet": quiet,
 		},
 		Deadline:            time.Now().Add(3 * time.Minute),
 		RequireExplicitExec: true,
@@ -227,6 +228,18 @@ func awaitDone(ts *testscript.TestScript, _ bool, args []string) {
 		_, done, _ := strings.Cut(stage, `"done":`)
 		return err == nil && found && strings.HasPrefix(done, args[2]+",")
 	})
+}
+
+// awaitFiring NAME STATE waits until the latest firing of a schedule is in a state, and shows the schedule.
+func awaitFiring(ts *testscript.TestScript, _ bool, args []string) {
+	show := []string{"runner", "schedule", "show", args[0]}
+	await(ts, strings.Join(args, " "), func() bool {
+		out, err := command(ts, append(show, "--json")).Output()
+		_, firings, _ := strings.Cut(string(out), `"firings":[`)
+		latest, _, _ := strings.Cut(firings, "}")
+		return err == nil && strings.Contains(latest, `"state":"`+args[1]+`"`)
+	})
+	ts.Check(ts.Exec(show[0], show[1:]...))
 }
 
 // gone waits until no process of the script's jobs is left: who is killed with its parent goes a moment later.

@@ -98,6 +98,8 @@ func (h *Home) Scratch(id scheduler.JobID) string {
 // Logs is where the containers and attempts of a job write their logs.
 func (h *Home) Logs(id scheduler.JobID) string { return filepath.Join(h.Dir, "logs", string(id)) }
 
+func supervisorKey(id scheduler.JobID) coord.Key { return coord.Key("supervisor/" + string(id)) }
+
 // patience is how long to wait for a lease that nobody is expected to hold.
 const patience = 500 * time.Millisecond
 
@@ -105,7 +107,7 @@ const patience = 500 * time.Millisecond
 func (h *Home) hold(ctx context.Context, id scheduler.JobID, patience time.Duration) (coord.Lease, error) {
 	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	lease, err := h.Coord.Acquire(limited, coord.Key("supervisor/"+string(id)), time.Minute)
+	lease, err := h.Coord.Acquire(limited, supervisorKey(id), time.Minute)
 	if err != nil && ctx.Err() == nil && limited.Err() != nil {
 		return nil, say.Errorf(errs.Exist, "job %s is being run by another process. "+
 			"`runner status %[1]s` tells how it stands", id)
@@ -115,14 +117,21 @@ func (h *Home) hold(ctx context.Context, id scheduler.JobID, patience time.Durat
 
 // supervised reports whether a living process runs the job.
 func (h *Home) supervised(ctx context.Context, id scheduler.JobID) (bool, error) {
-	lease, err := h.hold(ctx, id, 10*time.Millisecond)
+	return h.Held(ctx, supervisorKey(id))
+}
+
+// Held reports whether a living process holds the lease on key.
+func (h *Home) Held(ctx context.Context, key coord.Key) (bool, error) {
+	limited, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
+	defer cancel()
+	lease, err := h.Coord.Acquire(limited, key, time.Minute)
 	switch {
-	case errs.KindOf(err) == errs.Exist:
+	case err == nil:
+		return false, lease.Release(ctx)
+	case ctx.Err() == nil && limited.Err() != nil:
 		return true, nil
-	case err != nil:
-		return false, err
 	}
-	return false, lease.Release(ctx)
+	return false, err
 }
 
 // The values that belong to the session of a supervisor.

@@ -47,6 +47,9 @@ func (b Book) write(ctx context.Context, s Schedule, o ...store.CreateOption) er
 	if err := s.Check(s.Since); err != nil {
 		return err
 	}
+	if len(s.Work) == 0 || len(s.Work) > maxWork {
+		return errs.Errorf(op, errs.Invalid, s.Name, "the work has %d bytes, 1 to %d allowed", len(s.Work), maxWork)
+	}
 	data, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		return errs.E(op, errs.Internal, s.Name, err)

@@ -73,7 +73,7 @@ func CheckName(name string) error {
 	return nil
 }
 
-// Check returns an error of kind Invalid if something about s is wrong, now being when it is asked.
+// Check returns an error of kind Invalid if something about s but its work is wrong, now being when it is asked.
 func (s Schedule) Check(now time.Time) error {
 	const op = "cron.Check"
 	if err := CheckName(s.Name); err != nil {
@@ -91,8 +91,6 @@ func (s Schedule) Check(now time.Time) error {
 		return errs.Errorf(op, errs.Invalid, s.CatchUp, "0 to %d slots can be caught up", MaxCatchUp)
 	case s.Jitter < 0 || s.Jitter > MaxJitter:
 		return errs.Errorf(op, errs.Invalid, s.Jitter, "a jitter is up to %v", MaxJitter)
-	case len(s.Work) == 0 || len(s.Work) > maxWork:
-		return errs.Errorf(op, errs.Invalid, s.Name, "the work has %d bytes, 1 to %d allowed", len(s.Work), maxWork)
 	}
 	return nil
 }

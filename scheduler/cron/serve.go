@@ -31,8 +31,8 @@ type Outcome struct {
 	Message string // why it has failed
 }
 
-// leaderKey is the lease of those who may serve.
-const leaderKey = coord.Key("schedules")
+// LeaderKey is the lease of who fires; it is held while somebody serves.
+const LeaderKey = coord.Key("schedules")
 
 // Options say how schedules are served. The zero Options are the defaults.
 type Options struct {
@@ -61,7 +61,7 @@ func (o *Options) fill() {
 func Serve(ctx context.Context, b Book, c coord.Coordinator, r Runner, o Options) error {
 	o.fill()
 	for {
-		err := election.Run(ctx, c, election.Campaign{Key: leaderKey, TTL: o.TTL, Address: o.Address},
+		err := election.Run(ctx, c, election.Campaign{Key: LeaderKey, TTL: o.TTL, Address: o.Address},
 			func(ctx context.Context, _ uint64) error { return lead(ctx, b, r, o) })
 		if ctx.Err() != nil {
 			return errs.E("cron.Serve", errs.Canceled, nil, ctx.Err())

@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/runner/embedded"
+	"github.com/seed3322913c/runner/runner/say"
+	"github.com/seed3322913c/runner/runner/schedules"
+	"github.com/seed3322913c/runner/scheduler"
+	"github.com/seed3322913c/runner/scheduler/cron"
+)
+
+type scheduleOptions struct {
+	schedule cron.Schedule
+	overlap  string
+	replace  bool
+}
+
+func (o *scheduleOptions) AddFlags(flags *pflag.FlagSet) {
+	grouped(flags, "When", func(f *pflag.FlagSet) {
+		f.StringVar(&o.schedule.Cron, "cron", "", "`'0 2 * * *'`: minute, hour, day of the month, month, day of the week; or @daily")
+		f.StringVar(&o.schedule.Zone, "tz", "", "`ZONE` whose clock is meant, as in Europe/Paris; UTC by default")
+		f.DurationVar(&o.schedule.Jitter, "jitter", 0, "`TIME` up to which it fires later, to be out of step with others")
+	})
+	grouped(flags, "What if", func(f *pflag.FlagSet) {
+		f.StringVar(&o.overlap, "overlap", string(cron.Skip),
+			"`WAY` if the work before it still runs: skip (the slot), queue, or replace (the work); skip by default")
+		f.IntVar(&o.schedule.CatchUp, "catch-up", 1, "`N` slots that nobody was there for fire late, the latest ones; 1 by default")
+		f.BoolVar(&o.replace, "replace", false, "change the schedule if there is one of that name")
+	})
+}
+
+func newScheduleAdd(p *program, json *bool) *cobra.Command {
+	var o scheduleOptions
+	cmd := verb{
+		use:  "add NAME --cron WHEN [flags] -- run ...",
+		does: "Adds a schedule.",
+		more: "What follows -- is what would be typed for `runner run`, and is checked now. Relative paths are meant from this\n" +
+			"folder. Hours that clocks jump over fire after the jump, hours that come twice fire once; those written as * or\n" +
+			"*/N fire as often as they come.",
+	}.command(func(cmd *cobra.Command, args []string) error {
+		name, line, err := splitLine(cmd, args)
+		if err != nil {
+			return err
+		}
+		home, err := embedded.OpenHome()
+		if err != nil {
+			return err
+		}
+		o.schedule.Name = name
+		if err := addSchedule(cmd.Context(), home, o, line); err != nil {
+			return err
+		}
+		return p.tellSchedule(cmd.Context(), home, name, *json)
+	})
+	o.AddFlags(cmd.Flags())
+	return cmd
+}
+
+// splitLine returns a schedule's name and what it runs, of the arguments of add.
+func splitLine(cmd *cobra.Command, args []string) (name string, line []string, err error) {
+	dash := cmd.ArgsLenAtDash()
+	if dash < 0 || dash == len(args) {
+		return "", nil, say.Errorf(errs.Invalid, "what shall it run? Say it behind --, as in -- run job.yaml")
+	}
+	if err := wantArgs(cmd, args[:dash], 1, "the NAME of the schedule"); err != nil {
+		return "", nil, err
+	}
+	if args[dash] != "run" {
+		return "", nil, say.Errorf(errs.Invalid, "behind -- stands run and what is to be run, not %q", args[dash])
+	}
+	return args[0], args[dash:], nil
+}
+
+func addSchedule(ctx context.Context, home *embedded.Home, o scheduleOptions, line []string) error {
+	s, now := o.schedule, time.Now().UTC()
+	s.Overlap, s.Since, s.User = cron.Overlap(o.overlap), now, os.Getenv("USER")
+	if s.Cron == "" {
+		return say.Errorf(errs.Invalid, "when? Say --cron '0 2 * * *' for two o'clock every night")
+	}
+	if err := s.Check(now); err != nil {
+		return err
+	}
+	w, err := workOf(ctx, line)
+	if err != nil {
+		return err
+	}
+	if s.Work, err = w.Encode(); err != nil {
+		return err
+	}
+	filled, err := schedules.Fill(s, s.Upcoming(now, 1)[0])
+	if err != nil {
+		return err
+	}
+	if err := checkScheduled(ctx, w, filled); err != nil {
+		return err
+	}
+	if o.replace {
+		return bookOf(home).Replace(ctx, s)
+	}
+	err = bookOf(home).Add(ctx, s)
+	if errs.KindOf(err) == errs.Exist {
+		return say.Errorf(errs.Exist, "there is a schedule %s already. Choose another name or say --replace", s.Name)
+	}
+	return err
+}
+
+// workOf makes the work of a schedule of what would be typed for `runner run`.
+func workOf(ctx context.Context, line []string) (schedules.Work, error) {
+	w := schedules.Work{Line: strings.Join(line, " ")}
+	flags := pflag.NewFlagSet("run", pflag.ContinueOnError)
+	var o runOptions
+	o.addJob(flags)
+	if err := flags.Parse(spreadWords(line[1:], "--input")); err != nil {
+		return w, say.Errorf(errs.Invalid, "%s; behind -- stands what `runner help run` has, without where and how it is told",
+			strings.ReplaceAll(err.Error(), "\"", ""))
+	}
+	if flags.NArg() != 1 {
+		return w, say.Errorf(errs.Invalid, "run needs a JOB.yaml, the NAME of a job, or a ./binary, and nothing else")
+	}
+	what := flags.Arg(0)
+	specs, err := specsOf(ctx, what, o.function)
+	if err != nil {
+		return w, err
+	}
+	if len(specs) > 1 {
+		chain, err := chainOf(o.spec, specs)
+		w.Chain = &chain
+		return w, err
+	}
+	if err := o.spec.Apply(&specs[0]); err != nil {
+		return w, err
+	}
+	fillPlaces(&specs[0], what)
+	dir, err := os.Getwd()
+	if err != nil {
+		return w, errs.E("schedule", errs.Other, nil, err)
+	}
+	job, err := specs[0].Job(dir)
+	w.Job = &job
+	return w, err
+}
+
+// checkScheduled finds what can be known to be wrong before the first slot, for which filled is the work. What it reads
+// may come later.
+func checkScheduled(ctx context.Context, w, filled schedules.Work) error {
+	later := func(string) bool { return true }
+	for i, job := range filled.Jobs() {
+		if err := checkJob(ctx, job, newResolver(job.Output), later); err != nil {
+			return say.Usage(err)
+		}
+		if out := w.Jobs()[i].Output; out == job.Output && !job.Overwrite {
+			return say.Errorf(errs.Invalid, "each firing would write %s, and only the first one could. "+
+				"Write --output '%[1]s/{{.FireTime}}', or --overwrite", say.Path(out))
+		}
+	}
+	return nil
+}
+
+// checkFiring finds what is wrong with a work that is about to start.
+func checkFiring(ctx context.Context, w schedules.Work) error {
+	if w.Chain != nil {
+		return checkChain(ctx, *w.Chain)
+	}
+	return say.Usage(checkJob(ctx, *w.Job, newResolver(w.Job.Output), nil))
+}
+
+func newScheduleServe(p *program) *cobra.Command {
+	return ofSchedules(verb{
+		use: "serve", does: "Fires this machine's schedules until it is interrupted. The jobs go on.",
+	}, func(ctx context.Context, home *embedded.Home) error {
+		fmt.Fprintln(p.err, "Firing schedules   (Ctrl-C ends this, not the jobs)")
+		return toldError{fireSchedules(ctx, home, p.complain)} // who has ended it knows
+	})
+}
+
+// fireSchedules fires a home's schedules, if nobody else does, until ctx ends.
+func fireSchedules(ctx context.Context, home *embedded.Home, onError func(error)) error {
+	jobs := *home
+	jobs.Resolve = newResolver("")
+	return cron.Serve(ctx, bookOf(home), home.Coord, schedules.Home{
+		Home: &jobs, Check: checkFiring, Background: func(id scheduler.JobID) error { return background(home, id) },
+	}, cron.Options{OnError: onError})
+}
+
+// complain tells of trouble that will be looked at again.
+func (p *program) complain(err error) { fmt.Fprintln(p.err, "runner: "+say.Sentence(err)) }

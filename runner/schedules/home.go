@@ -1,0 +1,145 @@
+package schedules
+
+import (
+	"context"
+	"time"
+
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/runner/embedded"
+	"github.com/seed3322913c/runner/runner/say"
+	"github.com/seed3322913c/runner/scheduler"
+	"github.com/seed3322913c/runner/scheduler/cron"
+)
+
+// Label is the label of a job that holds the name of the schedule that has started it.
+const Label = "schedule"
+
+// Home does the work of firings in a home folder. It is a cron.Runner.
+type Home struct {
+	Home *embedded.Home
+	// Check finds what is wrong with a work that is about to start. Errors are as those of `runner run`.
+	Check func(ctx context.Context, w Work) error
+	// Background leaves a recorded job or chain to a process of its own, and returns when that has it in hands.
+	Background func(id scheduler.JobID) error
+}
+
+// Name is for cron.
+func (h Home) Name(ctx context.Context, schedule string) (string, error) {
+	id, err := h.Home.Jobs().NewID(ctx, schedule)
+	return string(id), err
+}
+
+// Ensure is for cron.
+func (h Home) Ensure(ctx context.Context, s cron.Schedule, f cron.Firing) (cron.Outcome, error) {
+	at, err := h.standing(ctx, f)
+	if errs.KindOf(err) == errs.NotFound {
+		if err := h.begin(ctx, s, f); hopeless(err) {
+			return cron.Outcome{State: cron.Failed, Message: say.Sentence(err)}, nil
+		} else if err != nil {
+			return cron.Outcome{}, err
+		}
+		at.cut, err = true, nil
+	}
+	switch {
+	case err != nil:
+		return cron.Outcome{}, err
+	case at.cut: // or not begun
+		return cron.Outcome{State: cron.Running}, h.Background(scheduler.JobID(f.ID))
+	}
+	return cron.Outcome{State: stateOf(at.state), Message: at.message}, nil
+}
+
+// hopeless reports whether an error would come again.
+func hopeless(err error) bool {
+	switch errs.KindOf(err) {
+	case errs.Invalid, errs.NotFound, errs.Exist, errs.Permission, errs.Unsupported, errs.Corrupt:
+		return true
+	}
+	return false
+}
+
+func stateOf(state scheduler.JobState) cron.State {
+	switch state {
+	case scheduler.JobSucceeded:
+		return cron.Succeeded
+	case scheduler.JobFailed:
+		return cron.Failed
+	case scheduler.JobKilled:
+		return cron.Killed
+	}
+	return cron.Running
+}
+
+// standing is how the work of a firing stands.
+type standing struct {
+	state   scheduler.JobState
+	cut     bool // unfinished, and no process works on it
+	message string
+}
+
+// standing fails with errs.NotFound if the work was not recorded.
+func (h Home) standing(ctx context.Context, f cron.Firing) (standing, error) {
+	id := scheduler.JobID(f.ID)
+	job, err := h.Home.Jobs().Get(ctx, id)
+	if err == nil {
+		s, err := h.Home.Status(ctx, job)
+		return standing{s.State, s.Interrupted, s.Message}, err
+	}
+	if errs.KindOf(err) != errs.NotFound {
+		return standing{}, err
+	}
+	chain, err := h.Home.Jobs().GetChain(ctx, id)
+	if err != nil {
+		return standing{}, err
+	}
+	s, err := h.Home.ChainStatus(ctx, chain)
+	at := standing{state: s.State, cut: s.Interrupted}
+	for _, j := range s.Jobs {
+		if j.State == string(scheduler.JobFailed) {
+			at.message = j.Name + ": " + j.Message
+		}
+	}
+	return at, err
+}
+
+// begin records the work of a firing.
+func (h Home) begin(ctx context.Context, s cron.Schedule, f cron.Firing) error {
+	if len(s.Work) == 0 {
+		return say.Errorf(errs.NotFound, "schedule %s was removed before this was started", f.Schedule)
+	}
+	w, err := Fill(s, f.Slot)
+	if err != nil {
+		return err
+	}
+	if err := h.Check(ctx, w); err != nil {
+		return err
+	}
+	now := time.Now().UTC()
+	if w.Job != nil {
+		job := *w.Job
+		job.ID, job.Name, job.Submitted, job.User = scheduler.JobID(f.ID), s.Name, now, s.User
+		job.Labels = map[string]string{Label: s.Name}
+		return h.Home.Jobs().SubmitAs(ctx, job)
+	}
+	chain := *w.Chain
+	chain.ID, chain.Name, chain.Submitted = scheduler.JobID(f.ID), s.Name, now
+	return h.Home.Jobs().SubmitChainAs(ctx, chain)
+}
+
+// Kill is for cron.
+func (h Home) Kill(ctx context.Context, f cron.Firing, reason string) error {
+	id := scheduler.JobID(f.ID)
+	job, err := h.Home.Jobs().Get(ctx, id)
+	if err == nil {
+		_, err = h.Home.Kill(ctx, job, reason)
+	} else if errs.KindOf(err) == errs.NotFound {
+		var chain embedded.Chain
+		if chain, err = h.Home.Jobs().GetChain(ctx, id); err == nil {
+			_, err = h.Home.KillChain(ctx, chain, reason)
+		}
+	}
+	if errs.KindOf(err) == errs.Invalid {
+		return nil // it is over
+	}
+	return err
+}

@@ -1,0 +1,95 @@
+package schedules
+
+import (
+	"context"
+	"time"
+
+	"github.com/seed3322913c/runner/scheduler/cron"
+)
+
+// View is a schedule as people and programs see it.
+type View struct {
+	Name    string       `json:"name"`
+	Cron    string       `json:"cron"`
+	Zone    string       `json:"zone"`
+	Overlap cron.Overlap `json:"overlap"`
+	CatchUp int          `json:"catchUp"`
+	Jitter  float64      `json:"jitterSeconds"`
+	Paused  bool         `json:"paused"`
+	Since   time.Time    `json:"since"`
+	User    string       `json:"user,omitempty"`
+	Runs    string       `json:"runs"` // the command line of its work
+
+	Next    []time.Time   `json:"next"`    // when it fires next, in its zone; none while it is paused
+	Firings []cron.Firing `json:"firings"` // what became of its slots, the latest first
+}
+
+// Upcoming is how many of the next moments a View has.
+const Upcoming = 5
+
+// NewView shows a schedule with what was done about it.
+func NewView(s cron.Schedule, past cron.Past, now time.Time) (View, error) {
+	w, err := WorkOf(s)
+	if err != nil {
+		return View{}, err
+	}
+	v := View{
+		Name: s.Name, Cron: s.Cron, Zone: s.Zone, Overlap: s.Overlap, CatchUp: s.CatchUp, Jitter: s.Jitter.Seconds(),
+		Paused: s.Paused, Since: s.Since, User: s.User, Runs: w.Line,
+		Next: append([]time.Time{}, s.Upcoming(now, Upcoming)...), Firings: []cron.Firing{},
+	}
+	if v.Zone == "" {
+		v.Zone = "UTC"
+	}
+	for i := range past.Firings {
+		v.Firings = append(v.Firings, past.Firings[len(past.Firings)-1-i])
+	}
+	return v, nil
+}
+
+// All shows every schedule of a book, in order of their names.
+func All(ctx context.Context, b cron.Book, now time.Time) ([]View, error) {
+	all, err := b.All(ctx)
+	if err != nil {
+		return nil, err
+	}
+	history, err := b.History(ctx)
+	if err != nil {
+		return nil, err
+	}
+	views := []View{}
+	for _, s := range all {
+		v, err := NewView(s, history.Of(s.Name), now)
+		if err != nil {
+			return nil, err
+		}
+		views = append(views, v)
+	}
+	return views, nil
+}
+
+// Get shows one schedule; errs.NotFound if there is none of that name.
+func Get(ctx context.Context, b cron.Book, name string, now time.Time) (View, error) {
+	s, err := b.Get(ctx, name)
+	if err != nil {
+		return View{}, err
+	}
+	history, err := b.History(ctx)
+	if err != nil {
+		return View{}, err
+	}
+	return NewView(s, history.Of(name), now)
+}
+
+// SetPaused stops a schedule from firing, or lets it fire again: the slots in between are forgotten.
+func SetPaused(ctx context.Context, b cron.Book, name string, paused bool, now time.Time) error {
+	s, err := b.Get(ctx, name)
+	if err != nil || s.Paused == paused {
+		return err
+	}
+	s.Paused = paused
+	if !paused {
+		s.Since = now.UTC()
+	}
+	return b.Replace(ctx, s)
+}
