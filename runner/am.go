@@ -122,7 +122,7 @@ func (p *program) am(ctx context.Context, id string) error {
 		Session: r.session.Name, Options: am.Options{MaxExecutors: executorsOf(r.job), Log: r.log},
 	}
 	if r.member != nil {
-		cfg.Launcher, cfg.Executors = r.member.Launcher, r.member.Executors(r.job.ID, r.session)
+		cfg.Launcher, cfg.Executors = r.member.Launcher, r.member.Executors(r.job, r.session)
 		cfg.GoneNodes = r.member.GoneNodes(ctx)
 		cfg.Options.Listen, cfg.Options.LeaseTTL = r.member.Listen(), fleet.LeaseTTL
 		err := am.Run(ctx, cfg)

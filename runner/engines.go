@@ -13,6 +13,7 @@ import (
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/mapreduce"
+	"github.com/seed3322913c/runner/runner/fleet"
 	"github.com/seed3322913c/runner/runner/say"
 	"github.com/seed3322913c/runner/runner/task"
 	"github.com/seed3322913c/runner/runner/training"
@@ -27,6 +28,9 @@ import (
 func checkJob(ctx context.Context, job scheduler.Job, resolve store.Resolve, made func(uri string) bool) error {
 	if made == nil {
 		made = func(string) bool { return false }
+	}
+	if _, err := fleet.Secrets(job); err != nil {
+		return err
 	}
 	if err := cache.Check(ctx, resolve, job, made); err != nil {
 		return err

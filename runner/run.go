@@ -50,6 +50,7 @@ func (o *runOptions) addJob(flags *pflag.FlagSet) {
 	grouped(flags, "What it may use", func(f *pflag.FlagSet) {
 		f.StringVar(&o.spec.Executors, "executors", "", "`N` processes; auto by default, one for each core")
 		f.IntVar(&o.spec.CPU, "cpu", 0, "`N` cores of each executor; 1 by default")
+		f.IntVar(&o.spec.GPUs, "gpus", 0, "`N` GPUs of each executor, on a cluster that has some; none by default")
 		f.StringVar(&o.spec.Memory, "memory", "", "`SIZE` of each executor, as in 256MiB; 1GiB by default")
 		f.StringVar(&o.spec.Queue, "queue", "", "`NAME` of the queue to wait in on a cluster")
 		f.StringVar(&o.spec.Name, "name", "", "`NAME` of the job, the second half of its id")

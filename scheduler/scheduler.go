@@ -146,7 +146,8 @@ type Job struct {
 	Queue     string            `json:"queue,omitempty"`
 	Retry     Retry             `json:"retry"`
 	Labels    map[string]string `json:"labels,omitempty"`
-	Engine    json.RawMessage   `json:"engine,omitempty"` // the engine's own options, its kind's part of a spec
+	Secrets   []string          `json:"secrets,omitempty"` // environment variables of who submits it, by name alone
+	Engine    json.RawMessage   `json:"engine,omitempty"`  // the engine's own options, its kind's part of a spec
 }
 
 // File is a file that all tasks of a job find under a name.
@@ -161,9 +162,10 @@ type File struct {
 
 // Resources is what each executor of a job gets.
 type Resources struct {
-	Executors int   `json:"executors"` // how many; 0: as many as help, at most one per core and CPU
-	CPU       int   `json:"cpu"`       // cores of each executor = attempts that it runs at a time, 1 or more
-	Memory    int64 `json:"memory"`    // bytes of each executor, all of it: buffers, heap and children
+	Executors int   `json:"executors"`      // how many; 0: as many as help, at most one per core and CPU
+	CPU       int   `json:"cpu"`            // cores of each executor = attempts that it runs at a time, 1 or more
+	Memory    int64 `json:"memory"`         // bytes of each executor, all of it: buffers, heap and children
+	GPUs      int   `json:"gpus,omitempty"` // of each executor; where nobody counts them, all that the machine has
 }
 
 // Retry bounds how often things are tried.

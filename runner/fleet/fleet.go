@@ -155,12 +155,29 @@ func (f *Fleet) Submit(ctx context.Context, job scheduler.Job) error {
 	}
 	session := embedded.Session{Home: dir, Name: rand.Text(), Node: node, Secret: known.Secret}
 	g := containers(f.cluster.Store, job.ID, session, masterRole)
-	for _, vars := range []map[string]string{secrets, f.cluster.Env, gateways()} {
+	own, err := Secrets(job)
+	if err != nil {
+		return err
+	}
+	for _, vars := range []map[string]string{own, secrets, f.cluster.Env, gateways()} {
 		maps.Copy(g.Secrets, vars)
 	}
 	g.Count, g.Resources = 1, scheduler.Resources{CPU: 1, Memory: masterMemory}
 	g.Restart = launch.Restart{Attempts: job.Retry.Job - 1, Delay: 50 * time.Millisecond, MaxDelay: time.Second}
 	return f.launcher.Start(ctx, g)
+}
+
+// Secrets are the variables that a job names as its secrets, as this process has them.
+func Secrets(job scheduler.Job) (map[string]string, error) {
+	vars := map[string]string{}
+	for _, name := range job.Secrets {
+		value, ok := os.LookupEnv(name)
+		if !ok {
+			return nil, say.Errorf(errs.Invalid, "the job needs the secret %s, which is not in your environment", name)
+		}
+		vars[name] = value
+	}
+	return vars, nil
 }
 
 // clear removes what an application master that is gone for good has left: its group, and its address, for which nobody

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/user"
+	"slices"
 	"strings"
 	"time"
 
@@ -117,12 +118,13 @@ func containers(uri string, id scheduler.JobID, s embedded.Session, verb string)
 
 // Executors says how an application master's executors are started. They get the secrets that it has itself, but for
 // the token that starts containers.
-func (m *Member) Executors(id scheduler.JobID, s embedded.Session) launch.Group {
+func (m *Member) Executors(job scheduler.Job, s embedded.Session) launch.Group {
 	s.Node = node // each on its own machine
-	g := containers(os.Getenv(storeEnv), id, s, executorRole)
+	g := containers(os.Getenv(storeEnv), job.ID, s, executorRole)
 	g.Secrets[consulToken] = m.consul
 	for _, entry := range os.Environ() {
-		if name, value, _ := strings.Cut(entry, "="); strings.HasPrefix(name, "AWS_") {
+		name, value, _ := strings.Cut(entry, "=")
+		if strings.HasPrefix(name, "AWS_") || slices.Contains(job.Secrets, name) {
 			g.Secrets[name] = value
 		}
 	}

@@ -22,6 +22,7 @@ type Flags struct {
 	Queue     string
 	Executors string
 	CPU       int
+	GPUs      int
 	Memory    string
 	Reducers  string
 	Set       []string // KEY=VALUE
@@ -154,6 +155,12 @@ func (f Flags) applyResources(s *Spec) error {
 	}
 	if f.CPU > 0 {
 		s.Resources.CPU = f.CPU
+	}
+	if f.GPUs < 0 || f.GPUs > 64 {
+		return say.Errorf(errs.Invalid, "--gpus is %d; say a number from 0 to 64", f.GPUs)
+	}
+	if f.GPUs > 0 {
+		s.Resources.GPUs = f.GPUs
 	}
 	if f.Memory != "" {
 		n, err := strictyaml.ParseSize(f.Memory)

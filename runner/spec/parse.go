@@ -130,7 +130,7 @@ func (d document) checkKind(tree map[string]any) error {
 
 // normalize brings the different ways to say a thing to the one that Spec has.
 func (d document) normalize(tree map[string]any) error {
-	for _, key := range []string{"input", "needs", "files", "archives"} {
+	for _, key := range []string{"input", "needs", "files", "archives", "secrets"} {
 		if one, ok := tree[key].(string); ok {
 			tree[key] = []any{one}
 		}

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// example is a whole specification; a test reads it.
+// example and commands are whole specifications; a test reads them.
 const example = `kind: mapreduce
 name: errors
 input: [logs/2026-*, more/app.log]
@@ -18,11 +18,26 @@ mapreduce:
 resources: {executors: 4, memory: 512MiB}
 `
 
+const commands = `kind: task
+name: sweep
+output: out/models
+files: train.py
+archives: data.tgz#data
+secrets: TRACKER_TOKEN
+task:
+  command: python3 train.py --data data --seed $RUNNER_TASK_INDEX --save $RUNNER_OUTPUT
+  tasks: 100
+  env: {RATE: 0.1}
+  timeout: 2h
+resources: {cpu: 2, memory: 4GiB, gpus: 1}
+retry: {task: 2}
+`
+
 // Reference tells all that a specification may say, in Markdown, out of the schema.
 func Reference() string {
 	root := schema.Rule()
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Job specification\n\n%s\n\n```yaml\n%s```\n\n", root.Description, example)
+	fmt.Fprintf(&b, "# Job specification\n\n%s\n\n```yaml\n%s```\n\n```yaml\n%s```\n\n", root.Description, example, commands)
 	b.WriteString("An unknown key is an error that names the line and the nearest key that is known.\n" +
 		"Sizes are written as in 256MiB, 1GiB (powers of 1024) or 1GB (powers of 1000).\n\n")
 	schema.WriteTable(&b, "", root)

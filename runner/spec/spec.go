@@ -42,6 +42,7 @@ type Spec struct {
 	Files        []string            `json:"files"`
 	Archives     []string            `json:"archives"`
 	Package      string              `json:"package"`
+	Secrets      []string            `json:"secrets"`
 	Resources    scheduler.Resources `json:"resources"` // Executors is 0 for auto
 	Queue        string              `json:"queue"`
 	Retry        scheduler.Retry     `json:"retry"`
@@ -78,7 +79,7 @@ func (s Spec) Job(dir string) (scheduler.Job, error) {
 	}
 	job := scheduler.Job{
 		Kind: cmp.Or(s.Kind, mapreduce.Kind), Name: CleanName(s.Name), Overwrite: s.Overwrite, Resources: s.Resources,
-		Queue: s.Queue, Retry: s.Retry, Engine: options,
+		Queue: s.Queue, Retry: s.Retry, Engine: options, Secrets: s.Secrets,
 	}
 	if job.Files, err = s.files(dir); err != nil {
 		return scheduler.Job{}, err

@@ -191,7 +191,7 @@ func TestSchemaKnowsEveryOption(t *testing.T) {
 }
 
 func TestReference(t *testing.T) {
-	if _, err := Parse("example.yaml", []byte(example)); err != nil {
+	if _, err := Parse("example.yaml", []byte(example+"---\n"+commands)); err != nil {
 		t.Error(err)
 	}
 	text := Reference()

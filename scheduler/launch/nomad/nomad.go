@@ -288,6 +288,9 @@ func (l *Launcher) job(g launch.Group) *api.Job {
 	task.Resources = &api.Resources{
 		CPU: ptr(max(1, g.Resources.CPU) * l.cpu), MemoryMB: ptr(max(minMemory, int(cmp.Or(g.Resources.Memory, defaultMemory)>>20))),
 	}
+	if n := g.Resources.GPUs; n > 0 {
+		task.Resources.Devices = []*api.RequestedDevice{{Name: "gpu", Count: ptr(uint64(n))}}
+	}
 	task.LogConfig = &api.LogConfig{MaxFiles: ptr(1), MaxFileSizeMB: ptr(1)} // what is said goes to LogDir
 	task.Templates = append(task.Templates, envTemplate("numbers", numberTemplate(l.numbers(g.ID))))
 	if len(g.Secrets) > 0 {

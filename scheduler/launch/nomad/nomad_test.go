@@ -1,6 +1,7 @@
 package nomad
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -19,7 +20,7 @@ func TestJob(t *testing.T) {
 	job := l.job(launch.Group{
 		ID: id, Command: []string{"${meta.runner}", "executor"}, Env: map[string]string{"A": "b"},
 		Secrets: map[string]string{"HIDDEN": "s3cret"}, Count: 3, LogDir: "/logs", Grace: 7 * time.Second,
-		Resources: scheduler.Resources{CPU: 2, Memory: 64 << 20},
+		Resources: scheduler.Resources{CPU: 2, Memory: 64 << 20, GPUs: 3},
 		Restart:   launch.Restart{Attempts: 20, Delay: 50 * time.Millisecond, MaxDelay: 5 * time.Second, Healthy: time.Minute},
 	})
 	group, task := job.TaskGroups[0], job.TaskGroups[0].Tasks[0]
@@ -28,11 +29,12 @@ func TestJob(t *testing.T) {
 		"delay": *group.RestartPolicy.Delay, "interval": *group.RestartPolicy.Interval, "kill": *task.KillTimeout,
 		"cpu": *task.Resources.CPU, "memory": *task.Resources.MemoryMB, "env": task.Env["A"], "driver": task.Driver,
 		"args": strings.Join(task.Config["args"].([]string)[2:], " "),
+		"gpus": fmt.Sprint(task.Resources.Devices[0].Name, *task.Resources.Devices[0].Count),
 	}
 	want := map[string]any{
 		"id": "p-7k2f-word~count-executor", "type": "batch", "count": 3, "restarts": 20, "delay": 500 * time.Millisecond,
 		"interval": time.Minute, "kill": 7 * time.Second, "cpu": 1000, "memory": 64, "env": "b", "driver": "raw_exec",
-		"args": "executor /logs ${meta.runner} executor",
+		"args": "executor /logs ${meta.runner} executor", "gpus": "gpu3",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
