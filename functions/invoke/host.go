@@ -1,0 +1,612 @@
+package invoke
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/base32"
+	"encoding/json"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/seed3322913c/runner/functions/pack"
+	"github.com/seed3322913c/runner/functions/wire"
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/journal"
+	"github.com/seed3322913c/runner/infra/store"
+)
+
+// The places of a store.
+const (
+	journalName = store.Name("invocations/journal")
+	payloads    = store.Name("invocations/payloads")
+)
+
+// Options say how a Host works. Dir is needed; the rest may be zero.
+type Options struct {
+	Dir    string   // folder on the local disk: packages/ and logs/ are in it
+	Writer string   // who this is, for people who look into the journal
+	Env    []string // what all handlers find in their environment
+
+	// Submit starts the job of a function that is no handler, and returns its id. The package lies in folder. nil: there are
+	// handlers only.
+	Submit func(ctx context.Context, v pack.Version, folder string, event []byte) (job string, err error)
+
+	Most     int           // invocations that are not over; 0 means 10,000
+	AliasFor time.Duration // how long it is believed what an alias means; 0: it is looked up each time
+	OnError  func(error)   // is told what went wrong without harm; must not block; nil ignores
+}
+
+// acceptAfter is how long a first attempt may take until its invocation is accepted, if its caller waits.
+const acceptAfter = 50 * time.Millisecond
+
+// Host answers invocations. One process at a time is the host of a store; a lease decides who tries, and the journal
+// who is. Its methods may be called by many goroutines at once.
+type Host struct {
+	st       store.Store
+	registry pack.Registry
+	o        Options
+	ledger   *Ledger
+	leader   *journal.Leader
+	take     chan *flight       // to run
+	stop     context.CancelFunc // ends run, and so everything
+	done     chan struct{}      // closed when nothing runs any more
+	work     sync.WaitGroup     // flights, and what they have begun
+	mu       struct {
+		sync.Mutex
+		flights map[ID]*flight
+		keys    map[string]*flight
+		pools   map[string]*pool // by the sum of the package
+		aliases map[string]meaning
+		active  time.Time // when the last flight landed
+		closed  bool
+	}
+}
+
+// meaning is what a reference meant a moment ago.
+type meaning struct {
+	version pack.Version
+	at      time.Time
+}
+
+// flight is an invocation that is not over.
+type flight struct {
+	inv     Invocation    // as it was accepted, or stood when the host began
+	version pack.Version  // that inv.Version means; looked up if it is zero
+	event   []byte        // nil: in inv.Event
+	done    chan struct{} // closed when final or err is there
+	final   Invocation
+	err     error // why the host cannot say what became of it
+	mu      struct {
+		sync.Mutex
+		accepted bool
+	}
+}
+
+func newFlight(inv Invocation) *flight { return &flight{inv: inv, done: make(chan struct{})} }
+
+// Open takes the journal of a store over and goes on with what is not over. ctx bounds the opening only.
+func Open(ctx context.Context, st store.Store, o Options) (*Host, error) {
+	o.Most = cmp.Or(o.Most, 10_000)
+	if o.OnError == nil {
+		o.OnError = func(error) {}
+	}
+	h := &Host{
+		st: st, registry: pack.Registry{Store: st}, o: o, ledger: &Ledger{}, take: make(chan *flight),
+		done: make(chan struct{}),
+	}
+	h.mu.flights, h.mu.keys = map[ID]*flight{}, map[string]*flight{}
+	h.mu.pools, h.mu.aliases, h.mu.active = map[string]*pool{}, map[string]meaning{}, time.Now()
+	var err error
+	if h.leader, err = journal.Lead(ctx, st, journalName, h.ledger, journal.Options{Writer: o.Writer, OnError: o.OnError}); err != nil {
+		return nil, err
+	}
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	h.stop = stop
+	waiting := h.ledger.List("", Queued)
+	slices.Reverse(waiting) // the oldest first
+	for _, inv := range waiting {
+		f := newFlight(inv)
+		f.mu.accepted = true
+		h.register(f)
+	}
+	flights := slices.Collect(maps.Values(h.mu.flights))
+	go h.run(running, flights)
+	return h, nil
+}
+
+// Close ends the host: handlers are killed, and callers that still wait are told to ask again. What was accepted goes on
+// with the next host.
+func (h *Host) Close() error {
+	h.stop()
+	<-h.done
+	return h.leader.Close()
+}
+
+// Done is closed when the host has ended: closed, or because another one has taken over.
+func (h *Host) Done() <-chan struct{} { return h.done }
+
+// run starts flights until the host is stopped, or leads no more.
+func (h *Host) run(ctx context.Context, flights []*flight) {
+	defer close(h.done)
+	defer h.stop()
+	for _, f := range flights {
+		h.work.Go(func() { h.fly(ctx, f) })
+	}
+	for open := true; open; {
+		select {
+		case f := <-h.take:
+			h.work.Go(func() { h.fly(ctx, f) })
+		case <-h.leader.Done():
+			open = false
+		case <-ctx.Done():
+			open = false
+		}
+	}
+	h.stop()
+	h.mu.Lock()
+	h.mu.closed = true
+	pools := slices.Collect(maps.Values(h.mu.pools))
+	h.mu.Unlock()
+	h.work.Wait()
+	for _, p := range pools {
+		p.close()
+	}
+}
+
+// gone is what callers are told when the host ends.
+func gone(id ID) error {
+	return errs.Errorf("", errs.Unavailable, nil, "the host of functions ended before invocation %s did; ask again", id)
+}
+
+// Request is what a caller wants.
+type Request struct {
+	Function string // NAME, NAME@ALIAS or NAME@VERSION
+	Key      string // idempotency key; "" for none
+	Event    []byte
+	Async    bool // the answer is an invocation that is accepted, and may not be over
+}
+
+// Invoke has an event answered. Without Async it returns when the invocation is over, which may be that it is DEAD, or
+// when ctx ends; the invocation goes on then. If there is an invocation of the function with this key, that is the
+// answer, whatever the event.
+//
+// Errors: errs.NotFound for a function that there is not; errs.Invalid for a request that is too long; errs.Exhausted when
+// too much waits; errs.Unavailable when nobody knows what became of it: ask again, with the key.
+func (h *Host) Invoke(ctx context.Context, r Request) (Invocation, error) {
+	switch {
+	case len(r.Event) > MaxPayload:
+		return Invocation{}, errs.Errorf("", errs.Invalid, nil, "an event of %d bytes; %d are allowed", len(r.Event), MaxPayload)
+	case len(r.Key) > MaxKey:
+		return Invocation{}, errs.Errorf("", errs.Invalid, nil, "a key of %d bytes; %d are allowed", len(r.Key), MaxKey)
+	}
+	v, err := h.resolve(ctx, r.Function)
+	if err != nil {
+		return Invocation{}, err
+	}
+	inv := Invocation{
+		ID: newID(), Function: v.Name, Version: v.N, Key: r.Key, State: Queued, Accepted: time.Now().UTC(),
+		Event: Payload{Inline: r.Event, Size: int64(len(r.Event))},
+	}
+	ctx, caller := context.WithoutCancel(ctx), ctx // a caller that goes changes nothing for others with its key
+	if err := h.spill(ctx, inv.ID, "event", &inv.Event); err != nil {
+		return Invocation{}, err
+	}
+	mine := newFlight(inv)
+	mine.version, mine.event = v, r.Event
+	f, over, err := h.admit(mine)
+	if f != mine && inv.Event.Object != "" {
+		if err := h.st.Delete(ctx, inv.Event.Object); err != nil {
+			h.o.OnError(err)
+		}
+	}
+	if err != nil || over != nil {
+		return value(over), err
+	}
+	if r.Async {
+		err = h.append(ctx, f)
+	}
+	if f == mine {
+		err = h.launch(f, err)
+	}
+	if err != nil {
+		return Invocation{}, err
+	}
+	if r.Async {
+		return h.Get(f.inv.ID, f.inv), nil
+	}
+	return f.wait(caller)
+}
+
+func value(inv *Invocation) Invocation {
+	if inv == nil {
+		return Invocation{}
+	}
+	return *inv
+}
+
+// Get returns an invocation as it stands, or def if the ledger does not have it.
+func (h *Host) Get(id ID, def Invocation) Invocation {
+	if inv, ok := h.ledger.Get(id); ok {
+		return inv
+	}
+	return def
+}
+
+// Wait returns an invocation when it is over, or when ctx ends, as it stands then.
+func (h *Host) Wait(ctx context.Context, id ID) (Invocation, error) {
+	h.mu.Lock()
+	f, flies := h.mu.flights[id]
+	h.mu.Unlock()
+	if flies {
+		inv, err := f.wait(ctx)
+		if ctx.Err() != nil {
+			return h.Get(id, f.inv), nil
+		}
+		return inv, err
+	}
+	inv, ok := h.ledger.Get(id)
+	if !ok {
+		return inv, unknown(id)
+	}
+	return inv, nil
+}
+
+func unknown(id ID) error {
+	return errs.Errorf("", errs.NotFound, nil, "there is no invocation %q; what is over is kept for a day, and no more than %d",
+		id, KeepMost)
+}
+
+func (f *flight) wait(ctx context.Context) (Invocation, error) {
+	select {
+	case <-f.done:
+		return f.final, f.err
+	case <-ctx.Done():
+		return f.inv, errs.E("invoke.Wait", errs.Canceled, f.inv.ID, context.Cause(ctx))
+	}
+}
+
+func newID() ID {
+	var chance [10]byte
+	_, _ = rand.Read(chance[:]) // never fails
+	return ID(strings.ToLower(base32.StdEncoding.EncodeToString(chance[:])))
+}
+
+// admit registers a flight, unless there is one with its key, which is returned instead, or one that is over.
+func (h *Host) admit(f *flight) (*flight, *Invocation, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if f.inv.Key != "" {
+		if other, ok := h.mu.keys[keyOf(f.inv.Function, f.inv.Key)]; ok {
+			return other, nil, nil
+		}
+		if inv, ok := h.ledger.ByKey(f.inv.Function, f.inv.Key); ok {
+			return nil, &inv, nil
+		}
+	}
+	switch {
+	case h.mu.closed:
+		return nil, nil, gone(f.inv.ID)
+	case len(h.mu.flights) >= h.o.Most:
+		return nil, nil, errs.Errorf("", errs.Exhausted, nil, "%d invocations wait already; ask again later", h.o.Most)
+	}
+	h.registerLocked(f)
+	return f, nil, nil
+}
+
+func (h *Host) register(f *flight) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.registerLocked(f)
+}
+
+func (h *Host) registerLocked(f *flight) {
+	h.mu.flights[f.inv.ID] = f
+	if f.inv.Key != "" {
+		h.mu.keys[keyOf(f.inv.Function, f.inv.Key)] = f
+	}
+}
+
+// launch sees a flight off, unless something has failed already.
+func (h *Host) launch(f *flight, err error) error {
+	if err == nil {
+		select {
+		case h.take <- f:
+			return nil
+		case <-h.done:
+			err = gone(f.inv.ID)
+		}
+	}
+	h.land(f, f.inv, err)
+	return err
+}
+
+// spill moves a payload that is too long for the journal into an object.
+func (h *Host) spill(ctx context.Context, id ID, which string, p *Payload) error {
+	if len(p.Inline) <= MaxInline {
+		return nil
+	}
+	name := payloads.Join(string(id)).Join(which)
+	if err := store.Put(ctx, h.st, name, p.Inline); err != nil {
+		return err
+	}
+	p.Inline, p.Object = nil, name
+	return nil
+}
+
+// append writes records about a flight, after its acceptance if that is not in the journal yet.
+func (h *Host) append(ctx context.Context, f *flight, records ...record) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var texts [][]byte
+	if !f.mu.accepted {
+		inv := f.inv
+		texts = append(texts, record{
+			Op: opAccepted, ID: inv.ID, At: inv.Accepted, Function: inv.Function, Version: inv.Version, Key: inv.Key, Event: &inv.Event,
+		}.encode())
+	}
+	for _, r := range records {
+		texts = append(texts, r.encode())
+	}
+	if len(texts) == 0 {
+		return nil
+	}
+	if err := h.leader.Append(ctx, texts...); err != nil {
+		return errs.Errorf("", errs.Unavailable, nil, "nobody knows what became of invocation %s (%s); ask again", f.inv.ID,
+			errs.Cause(err))
+	}
+	f.mu.accepted = true
+	return nil
+}
+
+// land ends a flight.
+func (h *Host) land(f *flight, final Invocation, err error) {
+	h.mu.Lock()
+	delete(h.mu.flights, f.inv.ID)
+	if key := keyOf(f.inv.Function, f.inv.Key); h.mu.keys[key] == f {
+		delete(h.mu.keys, key)
+	}
+	h.mu.active = time.Now()
+	h.mu.Unlock()
+	f.final, f.err = final, err
+	close(f.done)
+}
+
+// fly makes attempts until the invocation is over, or the host ends.
+func (h *Host) fly(ctx context.Context, f *flight) {
+	keep := context.WithoutCancel(ctx) // what is known is written down, also while the host ends
+	early := time.AfterFunc(acceptAfter, func() {
+		if err := h.append(keep, f); err != nil {
+			h.o.OnError(err) // the end of the attempt meets the same error
+		}
+	})
+	defer early.Stop()
+	inv := f.inv
+	for {
+		if !until(ctx, inv.NotBefore) {
+			h.land(f, inv, gone(inv.ID))
+			return
+		}
+		version, o := h.attempt(ctx, f, inv)
+		if ctx.Err() != nil && o.err != nil {
+			h.land(f, inv, gone(inv.ID))
+			return
+		}
+		err := h.spill(keep, inv.ID, "result", &o.result)
+		if err == nil {
+			err = h.append(keep, f, after(inv, o, version.Manifest.Retries, time.Now().UTC()))
+		}
+		if err != nil {
+			h.land(f, inv, err)
+			return
+		}
+		if inv = h.Get(inv.ID, inv); inv.State.Final() {
+			h.land(f, inv, nil)
+			h.tidy(keep)
+			return
+		}
+	}
+}
+
+// until waits for a moment; false if ctx ended before.
+func until(ctx context.Context, moment time.Time) bool {
+	if moment.IsZero() {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(time.Until(moment))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// attempt lets the function answer once.
+func (h *Host) attempt(ctx context.Context, f *flight, inv Invocation) (v pack.Version, o outcome) {
+	var err error
+	v = f.version
+	if v.N != inv.Version {
+		v, err = h.registry.Version(ctx, inv.Function, inv.Version)
+	}
+	if err != nil {
+		if errs.KindOf(err) == errs.NotFound {
+			err = errs.Errorf("", errs.Invalid, nil, "version %d of %s is gone", inv.Version, inv.Function)
+		}
+		v.Manifest.Retries = pack.Defaults().Retries // for a store that does not answer
+		return v, outcome{err: err}
+	}
+	event := f.event
+	if event == nil {
+		if event, err = Load(ctx, h.st, inv.Event); err != nil {
+			return v, outcome{err: err}
+		}
+	}
+	var result []byte
+	if v.Manifest.Kind == pack.Handler {
+		call := wire.Call{ID: string(inv.ID), Attempt: inv.Attempts + 1, Key: inv.Key}
+		result, o.took, o.err = h.pool(v).call(ctx, call, event, LogFile(h.o.Dir, inv))
+	} else {
+		began := time.Now()
+		result, o.err = h.submit(ctx, v, event)
+		o.took = time.Since(began)
+	}
+	o.result = Payload{Inline: result, Size: int64(len(result))}
+	return v, o
+}
+
+// submit starts the job of a function; the answer is its id.
+func (h *Host) submit(ctx context.Context, v pack.Version, event []byte) ([]byte, error) {
+	if h.o.Submit == nil {
+		return nil, errs.Errorf("", errs.Invalid, nil, "%s is of kind %s, which this host cannot start", v.Name, v.Manifest.Kind)
+	}
+	folder, err := pack.Fetch(ctx, h.st, v.Package, h.packages())
+	if err != nil {
+		return nil, err
+	}
+	job, err := h.o.Submit(ctx, v, folder, event)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(map[string]string{"job": job})
+}
+
+func (h *Host) packages() string { return filepath.Join(h.o.Dir, "packages") }
+
+// LogFile is where a host whose folder is dir writes what is said about an invocation.
+func LogFile(dir string, inv Invocation) string {
+	return filepath.Join(dir, "logs", inv.Function, string(inv.ID)+".log")
+}
+
+// Load returns the bytes of a payload.
+func Load(ctx context.Context, st store.Store, p Payload) ([]byte, error) {
+	if p.Object == "" {
+		return p.Inline, nil
+	}
+	return store.Get(ctx, st, p.Object, MaxPayload)
+}
+
+// pool returns the handlers of a version.
+func (h *Host) pool(v pack.Version) *pool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p, ok := h.mu.pools[v.Package]
+	if !ok {
+		p = newPool(v, h.start)
+		h.mu.pools[v.Package] = p
+	}
+	return p
+}
+
+// start starts a handler of a version.
+func (h *Host) start(ctx context.Context, v pack.Version) (*handler, error) {
+	secrets, err := v.Manifest.ResolveSecrets(os.LookupEnv)
+	if err != nil {
+		return nil, err
+	}
+	folder, err := pack.Fetch(ctx, h.st, v.Package, h.packages())
+	if err != nil {
+		return nil, err
+	}
+	return startHandler(ctx, commandOf(v.Manifest, folder, h.o.Env, secrets), &logSwitch{})
+}
+
+// resolve returns what a reference means.
+func (h *Host) resolve(ctx context.Context, ref string) (pack.Version, error) {
+	h.mu.Lock()
+	m, ok := h.mu.aliases[ref]
+	h.mu.Unlock()
+	if ok && time.Since(m.at) < h.o.AliasFor {
+		return m.version, nil
+	}
+	v, err := h.registry.Resolve(ctx, ref)
+	if err == nil && h.o.AliasFor > 0 {
+		h.mu.Lock()
+		h.mu.aliases[ref] = meaning{v, time.Now()}
+		h.mu.Unlock()
+	}
+	return v, err
+}
+
+// Redrive queues dead letters again, for the version that is live now: those with the given ids, or else all of a
+// function. It returns how many.
+func (h *Host) Redrive(ctx context.Context, function string, ids ...ID) (int, error) {
+	v, err := h.registry.Resolve(ctx, function)
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	for _, inv := range h.ledger.List(v.Name, Dead) {
+		if len(ids) > 0 && !slices.Contains(ids, inv.ID) {
+			continue
+		}
+		f, err := h.redrive(ctx, inv, v.N)
+		if err != nil {
+			return n, err
+		}
+		select {
+		case h.take <- f:
+			n++
+		case <-h.done:
+			return n, gone(inv.ID)
+		}
+	}
+	if n < len(ids) {
+		return n, errs.Errorf("", errs.NotFound, nil, "%d of %d are no dead letters of %s", len(ids)-n, len(ids), v.Name)
+	}
+	return n, nil
+}
+
+// redrive queues one dead letter.
+func (h *Host) redrive(ctx context.Context, inv Invocation, version int) (*flight, error) {
+	f := newFlight(inv)
+	f.mu.accepted = true
+	if err := h.append(ctx, f, record{Op: opRedriven, ID: inv.ID, At: time.Now().UTC(), Version: version}); err != nil {
+		return nil, err
+	}
+	f.inv = h.Get(inv.ID, inv)
+	h.register(f)
+	return f, nil
+}
+
+// tidy removes what belonged to invocations that the ledger has forgotten.
+func (h *Host) tidy(ctx context.Context) {
+	for _, inv := range h.ledger.takeDropped() {
+		for _, p := range []Payload{inv.Event, inv.Result} {
+			if p.Object == "" {
+				continue
+			}
+			if err := h.st.Delete(ctx, p.Object); err != nil {
+				h.o.OnError(err)
+			}
+		}
+		_ = os.Remove(LogFile(h.o.Dir, inv)) // most have said nothing
+	}
+}
+
+// Ledger returns what the host knows of invocations.
+func (h *Host) Ledger() *Ledger { return h.ledger }
+
+// Idle returns since when there has been nothing to do; ok is false while there is.
+func (h *Host) Idle() (since time.Time, ok bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.mu.active, len(h.mu.flights) == 0
+}
+
+// Handlers says how many handlers of each function wait for an event.
+func (h *Host) Handlers() map[string]int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	n := map[string]int{}
+	for _, p := range h.mu.pools {
+		n[p.version.Name] += p.size()
+	}
+	return n
+}
