@@ -7,6 +7,7 @@
 //	amrpc      what the two say to each other, over rpc
 //	launch     who starts processes: local (this machine, by way of proc), nomad (a fleet)
 //	queue      which job may start, which must wait, which must give way
+//	roster     what the decisions of queue add up to, kept in a journal
 //	cron       what starts by the clock
 //
 // An engine (mapreduce, guagua) turns a job into a Plan, and an attempt's payload into a result. State travels back as

@@ -230,12 +230,15 @@ func (r *round) grow(j *job, n int64) {
 }
 
 // reserve keeps what is free for the gang that has waited longest beyond patience, so that small jobs do not pass it for
-// ever. There is one at a time, or two could keep what the other lacks.
+// ever; and for one that others give way for, or they would take back at once what they give piece by piece. There is
+// one at a time, or two could keep what the other lacks.
 func (r *round) reserve() {
 	var first *job
 	for _, n := range r.tree.nodes {
 		for _, j := range r.of(n).waiting.jobs {
-			late := r.Now.Sub(j.Submitted) > r.options.Patience
+			since, hungry := r.Hungry[n.name]
+			late := r.Now.Sub(j.Submitted) > r.options.Patience ||
+				hungry && r.options.PreemptAfter >= 0 && r.Now.Sub(since) >= r.options.PreemptAfter
 			if !late || j.next() < 2 || r.obstacle(j, j.next(), r.Total) != "" {
 				continue
 			}

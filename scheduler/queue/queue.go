@@ -28,9 +28,9 @@ import (
 
 // Resources are what an executor asks for, or a cluster has.
 type Resources struct {
-	Cores  int64
-	Memory int64 // bytes
-	GPUs   int64
+	Cores  int64 `json:"cores"`
+	Memory int64 `json:"memory"` // bytes
+	GPUs   int64 `json:"gpus,omitempty"`
 }
 
 func (r Resources) plus(o Resources, times int64) Resources {
