@@ -3,6 +3,8 @@ package mapreduce
 import (
 	"math/bits"
 
+	"github.com/seed3322913c/runner/mapreduce/segment"
+	"github.com/seed3322913c/runner/mapreduce/shuffle"
 	"github.com/seed3322913c/runner/scheduler"
 )
 
@@ -58,6 +60,35 @@ func (s shape) partitions(bytes int64) int {
 		return n // nothing can be evened out if the number of reducers is the user's
 	}
 	return max(n, min(n*perReducer, maxPartitions))
+}
+
+// Sizes that decide whether nodes merge what maps have left. To fetch a segment by a request of its own takes as long as
+// 100 KB take to be copied (docs/performance.md).
+const (
+	smallSegment = 64 << 10  // mean bytes that one reducer gets of one map, above which merging does not pay
+	fewSegments  = 1000      // up to which it saves less than a tenth of a second
+	goodSegment  = 256 << 10 // bytes that one request should bring
+	maxMerged    = 128 << 20 // bytes of a merged segment, so that nobody waits long for it
+)
+
+// mergedMaps returns how many neighbouring maps form a block whose outputs each node merges for the reducers, among those
+// of them that ran on it; 0: none. A block depends on nothing that changes when a map is run again, so that then only
+// one is merged anew.
+func mergedMaps(maps []scheduler.Output, reducers, partitions int, stored int64) int {
+	segments := int64(len(maps)) * int64(reducers)
+	if segments <= fewSegments || stored/segments >= smallSegment {
+		return 0
+	}
+	nodes := map[string]bool{}
+	for _, m := range maps {
+		nodes[m.Node] = true
+	}
+	each := goodSegment / (stored/segments + 1)
+	each = min(each, maxMerged/(stored/int64(len(maps))+1), int64(segment.MaxParts/partitions), shuffle.MaxMerged)
+	if each < 2 {
+		return 0
+	}
+	return int(each) * len(nodes)
 }
 
 // span is a run of partitions, Lo to Hi-1.

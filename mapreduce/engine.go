@@ -52,6 +52,7 @@ type reducePlan struct {
 	Spans  []span  `json:"spans"`
 	Bytes  []int64 `json:"bytes"` // of records in each span, about
 	Values string  `json:"values"`
+	Merge  int     `json:"merge,omitempty"` // see mergedMaps
 }
 
 // maxReducePlan bounds jobs/<id>/reduces, in bytes.
@@ -225,7 +226,8 @@ func (e *Engine) makeCut(ctx context.Context, maps []scheduler.Output) error {
 	partitions := e.plan.Shuffle.Partitions
 	sizes := make([]int64, min(partitions, maxBins))
 	var c reducePlan
-	var bad int64
+	var bad, stored int64
+	var known []scheduler.Output
 	for _, m := range maps {
 		if givenUp(m) {
 			continue
@@ -238,6 +240,8 @@ func (e *Engine) makeCut(ctx context.Context, maps []scheduler.Output) error {
 			return err
 		}
 		c.Values = r.Values
+		stored += r.Stored
+		known = append(known, m)
 		if r.Bad != nil {
 			bad += r.Bad.Records
 		}
@@ -261,6 +265,9 @@ func (e *Engine) makeCut(ctx context.Context, maps []scheduler.Output) error {
 			bin := binOf(p, partitions)
 			c.Bytes[i] += sizes[bin] * int64(len(sizes)) / int64(partitions)
 		}
+	}
+	if opts.Shuffle != StoreShuffle {
+		c.Merge = mergedMaps(known, n, partitions, stored)
 	}
 	b, err := encode(c)
 	if err != nil {
@@ -296,7 +303,9 @@ func (e *Engine) Payload(ctx context.Context, task scheduler.TaskID, in schedule
 }
 
 func (e *Engine) reducePayload(index int, maps []scheduler.Output) ([]byte, error) {
-	p := reducePayload{span: e.cut.Spans[index], Bytes: e.cut.Bytes[index], Values: e.cut.Values, Nodes: []string{}}
+	p := reducePayload{
+		span: e.cut.Spans[index], Bytes: e.cut.Bytes[index], Values: e.cut.Values, Merge: e.cut.Merge, Nodes: []string{},
+	}
 	p.Maps = make([][2]int, 0, len(maps))
 	known := map[string]int{}
 	for i, m := range maps {

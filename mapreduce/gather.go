@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"path/filepath"
 	"sync/atomic"
 
@@ -23,6 +24,7 @@ type segments struct {
 	tasks   []int            // numbers of the maps that are read
 	ranges  []*segment.Range // of each of them
 	budget  *arena.Budget    // of what was fetched
+	raw     atomic.Int64     // bytes of records that were
 }
 
 func newSegments(t *task, p reducePayload) *segments {
@@ -37,36 +39,116 @@ func (s *segments) attempt(i int) scheduler.AttemptID {
 }
 
 // gather opens what lies on this node's disk and fetches the rest, into memory as far as half of the attempt's goes.
+// Small segments are read merged.
 func (s *segments) gather(ctx context.Context) error {
-	remote, err := s.openLocal()
-	if err != nil || len(remote) == 0 {
+	single, blocks := s.blocks()
+	remote, err := s.openLocal(single)
+	if err != nil {
 		return err
 	}
 	const rounding = 8 << 10 // of each segment, at most
-	share := float64(s.payload.Bytes) * float64(len(remote)) / float64(len(s.ranges))
-	want := int64(share*9/8) + rounding*int64(len(remote))
+	share := float64(s.payload.Bytes) * float64(len(s.ranges)-len(single)+len(remote)) / float64(max(len(s.ranges), 1))
+	want := int64(share*9/8) + rounding*int64(len(remote)+len(blocks))
 	s.budget = s.task.pool.Budget(min(want, s.task.memory/2))
-	into := segment.ReceiveOptions{Budget: s.budget, Dir: s.task.Scratch}
-	var fetched atomic.Int64
-	from := s.task.fetcher()
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(s.task.Body.opts.Fetches)
 	for _, i := range remote {
-		g.Go(func() error {
-			r, err := from.Fetch(ctx, s.source(i), into)
-			if err == nil {
-				s.ranges[i] = r
-				s.task.r.Progress(fetched.Add(r.Index().Raw()) / 2)
-			}
-			return err
-		})
+		g.Go(func() error { return s.fetch(ctx, i) })
+	}
+	for _, block := range blocks {
+		g.Go(func() error { return s.getMerged(ctx, block) })
 	}
 	return g.Wait()
 }
 
+// blocks divides the maps into those that are fetched each alone, and those of which a node merges what they left.
+func (s *segments) blocks() (single []int, blocks [][]int) {
+	type place struct{ block, node int }
+	all := map[place][]int{}
+	for i, m := range s.payload.Maps {
+		if s.payload.Merge == 0 {
+			single = append(single, i)
+			continue
+		}
+		at := place{s.tasks[i] / s.payload.Merge, m[0]}
+		all[at] = append(all[at], i)
+	}
+	for _, block := range all {
+		if len(block) == 1 || len(block) > shuffle.MaxMerged {
+			single = append(single, block...)
+		} else {
+			blocks = append(blocks, block)
+		}
+	}
+	return single, blocks
+}
+
+// fetch fetches the partitions of one map.
+func (s *segments) fetch(ctx context.Context, i int) error {
+	r, err := s.task.fetcher().Fetch(ctx, s.source(i), s.into())
+	if err == nil {
+		s.fetched(i, r)
+	}
+	return err
+}
+
+// getMerged gets the partitions of several maps of one node, each alone if what was merged is no good.
+func (s *segments) getMerged(ctx context.Context, block []int) error {
+	ranges, err := s.merged(ctx, block)
+	if err == nil {
+		for n, i := range block {
+			s.fetched(i, ranges[n])
+		}
+		s.task.count("MERGED_MAP_OUTPUTS", int64(len(block)))
+		return nil
+	}
+	if ctx.Err() != nil {
+		return err
+	}
+	remote, localErr := s.openLocal(block)
+	lost, blamed := errors.AsType[*scheduler.InputLost](err)
+	switch {
+	case localErr != nil:
+		return localErr
+	case len(remote) > 0 && blamed && !lost.Sure:
+		return err // the node is out of reach, and would be once more for each
+	}
+	s.task.r.Logf("merged map output cannot be used, each is read alone: %v", err)
+	for _, i := range remote {
+		if err := s.fetch(ctx, i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// merged reads what this node has merged, or fetches what another has.
+func (s *segments) merged(ctx context.Context, block []int) ([]*segment.Range, error) {
+	attempts := make([]scheduler.AttemptID, len(block))
+	for n, i := range block {
+		attempts[n] = s.attempt(i)
+	}
+	dir := filepath.Dir(s.task.Dir)
+	_, err := os.Stat(filepath.Join(dir, attempts[0].String()))
+	if err == nil && !s.task.Body.opts.NoLocal {
+		return shuffle.ReadMerged(dir, attempts, s.payload.Lo, s.payload.Hi, s.into())
+	}
+	return s.task.client.FetchMerged(ctx, s.source(block[0]), attempts, s.into())
+}
+
+func (s *segments) into() segment.ReceiveOptions {
+	return segment.ReceiveOptions{Budget: s.budget, Dir: s.task.Scratch}
+}
+
+// fetched takes in what map i left.
+func (s *segments) fetched(i int, r *segment.Range) {
+	s.ranges[i] = r
+	s.task.r.Progress(s.raw.Add(r.Index().Raw()) / 2)
+}
+
 // openLocal opens what lies beside this attempt's own directory, and returns the maps whose output does not.
-func (s *segments) openLocal() (remote []int, err error) {
-	for i := range s.ranges {
+func (s *segments) openLocal(maps []int) (remote []int, err error) {
+	for _, i := range maps {
 		if s.task.Body.opts.NoLocal {
 			remote = append(remote, i)
 			continue

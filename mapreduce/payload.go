@@ -75,6 +75,7 @@ type reducePayload struct {
 	Nodes   []string `json:"nodes"`             // shuffle addresses
 	Maps    [][2]int `json:"maps"`              // for each map that is read: index into Nodes, number of the attempt
 	Without []int    `json:"without,omitempty"` // the maps that the job goes on without, ascending
+	Merge   int      `json:"merge,omitempty"`   // see mergedMaps
 }
 
 // tasks returns the number of the task of each of Maps.

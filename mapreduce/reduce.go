@@ -24,7 +24,7 @@ func (t *task) runReduce(ctx context.Context) (reduceResult, error) {
 		return reduceResult{}, err
 	}
 	t.count("SHUFFLED_MAPS", int64(len(p.Maps)))
-	stored := in.sum(func(x segment.Index) int64 { _, n := x.Span(); return n })
+	stored := in.sum(segment.Index.Stored)
 	t.count("REDUCE_SHUFFLE_BYTES", stored)
 	t.in.values, _ = functions.ParseValueKind(p.Values) // an unknown name is bytes
 	var result reduceResult

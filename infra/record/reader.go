@@ -40,9 +40,15 @@ type source interface {
 	take(n int) ([]byte, error)
 }
 
+// readAhead is how many bytes a Reader reads at a time.
+const readAhead = 64 << 10
+
 // NewReader reads blocks from r. It reads ahead, and holds one block in memory.
-func NewReader(r io.Reader) *Reader {
-	return &Reader{src: &streamSource{in: bufio.NewReaderSize(r, 64<<10)}}
+func NewReader(r io.Reader) *Reader { return NewReaderSize(r, readAhead) }
+
+// NewReaderSize is NewReader for an input that has size bytes: thousands of short ones at once take no more than that.
+func NewReaderSize(r io.Reader, size int64) *Reader {
+	return &Reader{src: &streamSource{in: bufio.NewReaderSize(r, int(max(MaxHeader, min(size, readAhead))))}}
 }
 
 // NewBytesReader reads blocks from memory. The payload of a block that is not compressed is a view of data.

@@ -22,8 +22,10 @@ type Options struct {
 }
 
 const (
-	// fileCost is about what a source that is read from a file holds: a block, and what is read ahead.
-	fileCost = 3 * segment.DefaultBlock
+	// fileCost is about what a source that is read from a file holds: a block, and what is read ahead. A short source
+	// holds no more than smallCost times its bytes.
+	fileCost  = 3 * segment.DefaultBlock
+	smallCost = 3
 	// minFanIn goes beyond a very small budget, rather than merge in very many passes.
 	minFanIn = 8
 )
@@ -36,7 +38,7 @@ func (o Options) fanIn(sources []Source) int {
 	cost := int64(0)
 	for _, s := range sources {
 		if !s.Range.InMemory() {
-			cost += fileCost
+			cost += min(fileCost, smallCost*s.part().Stored)
 		}
 	}
 	if left := o.Budget.Left(); cost > left {

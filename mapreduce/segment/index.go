@@ -53,6 +53,14 @@ func (x Index) Span() (offset, length int64) {
 	return x.Parts[0].Offset, last.Offset + last.Stored - x.Parts[0].Offset
 }
 
+// Stored returns how many bytes all parts have in the data file.
+func (x Index) Stored() (n int64) {
+	for _, p := range x.Parts {
+		n += p.Stored
+	}
+	return n
+}
+
 // Records returns how many records all parts have.
 func (x Index) Records() (n int64) {
 	for _, p := range x.Parts {

@@ -37,11 +37,16 @@ func Open(dir string, lo, hi int) (*Range, error) {
 	if lo < 0 || hi < lo || hi > len(x.Parts) {
 		return nil, errs.Errorf(op, errs.Invalid, dir, "partitions %d to %d wanted of %d", lo, hi-1, len(x.Parts))
 	}
+	return open(dir, x.Cut(lo, hi))
+}
+
+// open returns the partitions of x, which is of the segment in dir.
+func open(dir string, x Index) (*Range, error) {
 	f, err := os.Open(filepath.Join(dir, DataName))
 	if err != nil {
-		return nil, errs.E(op, errs.Other, nil, err)
+		return nil, errs.E("segment.Open", errs.Other, nil, err)
 	}
-	return NewRange(f, x.Cut(lo, hi), f.Close), nil
+	return NewRange(f, x, f.Close), nil
 }
 
 // Index returns what the range holds.
@@ -66,16 +71,18 @@ func partName(number int) string { return fmt.Sprintf("partition %d", number) }
 
 // Reader returns a reader of the partitions lo to hi-1, which the range must have, one after the other.
 func (r *Range) Reader(lo, hi int) *Reader {
-	x := r.index.Cut(lo, hi)
-	offset, length := x.Span()
-	offset -= r.base
-	rd := &Reader{parts: x.Parts, number: lo}
-	if r.mem != nil {
-		rd.rec = record.NewBytesReader(r.mem[offset : offset+length])
-	} else {
-		rd.rec = record.NewReader(io.NewSectionReader(r.src, offset, length))
-	}
+	rd := &Reader{from: r, parts: r.index.Cut(lo, hi).Parts, number: lo}
+	rd.seek()
 	return rd
+}
+
+// blocks returns a reader of the blocks that lie in so many bytes of the data file.
+func (r *Range) blocks(offset, length int64) *record.Reader {
+	offset -= r.base
+	if r.mem != nil {
+		return record.NewBytesReader(r.mem[offset : offset+length])
+	}
+	return record.NewReaderSize(io.NewSectionReader(r.src, offset, length), length)
 }
 
 // Reader reads the blocks of partitions in order, and verifies them. It is used by one goroutine.
@@ -85,12 +92,28 @@ func (r *Range) Reader(lo, hi int) *Reader {
 //		err := rd.End(records)
 //	}
 type Reader struct {
-	rec    *record.Reader
-	parts  []Part // the current one and those after it
-	number int    // of the current one
-	begin  int64  // where in rec's input the current one begins
-	raw    int64  // bytes of payload of it so far
-	long   []byte // a record that filled several blocks
+	from   *Range
+	rec    *record.Reader // of the current partition and those that follow it without a gap
+	parts  []Part         // the current one and those after it
+	number int            // of the current one
+	begin  int64          // where in rec's input the current one begins
+	raw    int64          // bytes of payload of it so far
+	long   []byte         // a record that filled several blocks
+}
+
+// seek begins with the current partition, and reads on through those that follow it without a gap.
+func (rd *Reader) seek() {
+	var offset, length int64
+	if len(rd.parts) > 0 {
+		offset = rd.parts[0].Offset
+	}
+	for _, p := range rd.parts {
+		if p.Offset != offset+length {
+			break
+		}
+		length += p.Stored
+	}
+	rd.rec, rd.begin = rd.from.blocks(offset, length), 0
 }
 
 // Next returns the payload of the next block of the current partition, whole records, or io.EOF at its end. It is valid
@@ -140,6 +163,9 @@ func (rd *Reader) End(records int64) error {
 		return rd.corrupt(fmt.Errorf("%d records of %d bytes, the index says %d of %d", records, rd.raw, p.Records, p.Raw))
 	}
 	rd.parts, rd.number, rd.begin, rd.raw = rd.parts[1:], rd.number+1, rd.rec.Offset(), 0
+	if len(rd.parts) > 0 && rd.parts[0].Offset != p.Offset+p.Stored {
+		rd.seek()
+	}
 	return nil
 }
 

@@ -3,6 +3,7 @@ package segment
 import (
 	"bytes"
 	"hash/crc32"
+	"io"
 	"os"
 
 	"github.com/seed3322913c/runner/infra/errs"
@@ -77,6 +78,22 @@ func (rc *Receiver) Write(p []byte) (int, error) {
 		}
 	}
 	return taken, nil
+}
+
+// Receive copies the range to where into says, and closes it. Every checksum is compared, so that what is damaged is
+// errs.Corrupt now and not while it is used.
+func (r *Range) Receive(into ReceiveOptions) (*Range, error) {
+	defer r.Close() // it was only read
+	rc, err := NewReceiver(r.index, into)
+	if err != nil {
+		return nil, err
+	}
+	defer rc.Abort() // no effect once finished
+	offset, length := r.index.Span()
+	if _, err := io.Copy(rc, io.NewSectionReader(r.src, offset-r.base, length)); err != nil {
+		return nil, errs.E("segment.Receive", errs.Other, nil, err)
+	}
+	return rc.Finish()
 }
 
 // skipEmpty begins the next part that has bytes.

@@ -64,7 +64,9 @@ type Source struct {
 // not there, is damaged, or could not be reached for as long as Options.Patience says. Other errors are this side's: a
 // full disk, a wrong secret, the end of ctx.
 func (c *Client) Fetch(ctx context.Context, src Source, into segment.ReceiveOptions) (*segment.Range, error) {
-	f := &fetch{from: &served{c.http, src}, src: src, into: into, patience: c.patience}
+	f := &fetch{
+		from: &served{http: c.http, src: src, path: src.Attempt.String()}, src: src, into: into, patience: c.patience,
+	}
 	return f.run(ctx)
 }
 
@@ -72,6 +74,9 @@ func (c *Client) Fetch(ctx context.Context, src Source, into segment.ReceiveOpti
 type served struct {
 	http *http.Client
 	src  Source
+	path string // of what is fetched, below the job's
+	of   string // merged: the attempts
+	each int    // merged: how many there are; src has as many partitions for each
 }
 
 func (s *served) open(ctx context.Context, from int64) (none segment.Index, _ io.ReadCloser, _ error) {
@@ -86,7 +91,7 @@ func (s *served) open(ctx context.Context, from int64) (none segment.Index, _ io
 	}
 	if resp.StatusCode != http.StatusOK {
 		defer resp.Body.Close()
-		return none, nil, refused(resp)
+		return none, nil, s.refused(resp)
 	}
 	if from >= 0 {
 		return none, resp.Body, nil
@@ -100,12 +105,16 @@ func (s *served) open(ctx context.Context, from int64) (none segment.Index, _ io
 }
 
 func (s *served) url(from int64) string {
-	q := url.Values{"lo": {strconv.Itoa(s.src.Lo)}, "hi": {strconv.Itoa(s.src.Hi)}}
+	each := max(s.each, 1)
+	q := url.Values{"lo": {strconv.Itoa(s.src.Lo / each)}, "hi": {strconv.Itoa(s.src.Hi / each)}}
+	if s.of != "" {
+		q.Set("of", s.of)
+	}
 	if from >= 0 {
 		q.Set("from", strconv.FormatInt(from, 10))
 	}
 	u := url.URL{
-		Scheme: "http", Host: s.src.Node, Path: pathPrefix + string(s.src.Job) + "/" + s.src.Attempt.String(),
+		Scheme: "http", Host: s.src.Node, Path: pathPrefix + string(s.src.Job) + "/" + s.path,
 		RawQuery: q.Encode(),
 	}
 	return u.String()
@@ -134,7 +143,7 @@ func (s *served) index(resp *http.Response) (none segment.Index, _ error) {
 }
 
 // refused makes an error of an answer that is not OK.
-func refused(resp *http.Response) error {
+func (s *served) refused(resp *http.Response) error {
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10)) // only for people, and better short than not
 	err := fmt.Errorf("%s: %s", resp.Status, bytes.TrimSpace(text))
 	switch kind := errs.ParseKind(resp.Header.Get(kindHeader)); kind {
@@ -142,7 +151,7 @@ func refused(resp *http.Response) error {
 		return sure(kind, err)
 	case errs.Permission, errs.Invalid:
 		return errs.E("shuffle.Fetch", kind, nil, err)
-	default: // whatever it is, it is the server's trouble and may pass
-		return unsure(errs.Unavailable, err)
+	default: // whatever it is, it is the server's trouble and may pass; what is merged can be had in another way
+		return &blamed{errs.E("shuffle.Fetch", errs.Unavailable, nil, err), s.of != ""}
 	}
 }

@@ -5,10 +5,16 @@
 //
 //	GET /v1/<job>/<attempt>?lo=<partition>&hi=<partition>          ▶ index of partitions lo to hi-1, then their bytes
 //	GET /v1/<job>/<attempt>?lo=<partition>&hi=<partition>&from=<n> ▶ their bytes alone, without the first n
+//	GET /v1/<job>/<stage>/merged?of=<task>.<n>,<task>.<n>,...&lo=...&hi=...    ▶ the same of several attempts
 //	Authorization: Bearer <secret of the job>
 //
 //	200  Runner-Index: <length of the index>   Content-Length: <of both>
 //	4xx  Runner-Kind: <errs.Kind>              one line of text
+//
+// Where the partitions of attempts are small, requests and the opening of files are most of the work. So the server
+// merges what several attempts left (segment.Merge) when that is first asked for, and keeps it beside them; a reducer
+// gets all of it with one request. What the attempts left stays: if there is anything wrong with what was merged, each
+// is fetched alone.
 //
 // A read that breaks goes on where it broke. The index says the checksum of each partition, and the client compares it;
 // what cannot be had, or is not what was written, is a scheduler.InputLost, so that the map runs again.
@@ -58,6 +64,7 @@ type Server struct {
 func NewServer(dir string, secret func(scheduler.JobID) (string, bool)) *Server {
 	s := &Server{dir: dir, secret: secret, transfers: make(chan struct{}, maxTransfers), mux: http.NewServeMux()}
 	s.mux.HandleFunc("GET "+pathPrefix+"{job}/{attempt}", s.serve)
+	s.mux.HandleFunc("GET "+pathPrefix+"{job}/{stage}/"+mergedName, s.serve)
 	return s
 }
 
@@ -99,9 +106,10 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 
 // request is what is asked for.
 type request struct {
-	dir    string // of the attempt
-	lo, hi int
-	from   int64 // -1: with the index
+	dir      string                // of the job
+	attempts []scheduler.AttemptID // several: merged
+	lo, hi   int
+	from     int64 // -1: with the index
 }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
@@ -127,16 +135,17 @@ func (s *Server) parse(r *http.Request) (request, error) {
 	if err != nil || !s.authorised(r, job) {
 		return request{}, errs.Errorf(op, errs.Permission, nil, "wrong job or secret")
 	}
-	attempt, err := scheduler.ParseAttemptID(r.PathValue("attempt"))
+	req := request{dir: filepath.Join(s.dir, string(job)), from: -1}
+	q := r.URL.Query()
+	if stage := r.PathValue("stage"); stage != "" {
+		req.attempts, err = parseMerged(stage, q.Get("of"))
+	} else {
+		req.attempts = make([]scheduler.AttemptID, 1)
+		req.attempts[0], err = parseAttempt(r.PathValue("attempt"))
+	}
 	if err != nil {
 		return request{}, err
 	}
-	name := attempt.String()
-	if !filepath.IsLocal(name) || strings.ContainsAny(name, `/\`) {
-		return request{}, errs.Errorf(op, errs.Invalid, nil, "not an attempt")
-	}
-	q := r.URL.Query()
-	req := request{dir: filepath.Join(s.dir, string(job), name), from: -1}
 	lo, err1 := strconv.ParseUint(q.Get("lo"), 10, 31)
 	hi, err2 := strconv.ParseUint(q.Get("hi"), 10, 31)
 	if q.Has("from") {
@@ -147,6 +156,25 @@ func (s *Server) parse(r *http.Request) (request, error) {
 	}
 	req.lo, req.hi = int(lo), int(hi)
 	return req, nil
+}
+
+// parseAttempt parses the id of an attempt that can be the name of a directory.
+func parseAttempt(text string) (scheduler.AttemptID, error) {
+	id, err := scheduler.ParseAttemptID(text)
+	if err == nil && (!filepath.IsLocal(id.String()) || strings.ContainsAny(id.String(), `/\`)) {
+		err = errs.Errorf("shuffle.Serve", errs.Invalid, nil, "not an attempt")
+	}
+	return id, err
+}
+
+// find returns where the partitions are that are wanted. Those of several attempts lie together in their merged segment.
+func (req request) find() (dir string, lo, hi int, err error) {
+	n := len(req.attempts)
+	if n == 1 {
+		return filepath.Join(req.dir, req.attempts[0].String()), req.lo, req.hi, nil
+	}
+	dir, err = merge(req.dir, req.attempts)
+	return dir, req.lo * n, req.hi * n, err
 }
 
 // authorised compares digests, whose comparison takes the same time whatever they are and however long the secrets.
@@ -161,14 +189,18 @@ func (s *Server) authorised(r *http.Request, job scheduler.JobID) bool {
 // broken, and the other side knows.
 func (req request) send(w http.ResponseWriter) error {
 	const op = "shuffle.Serve"
-	index, err := segment.ReadIndex(req.dir)
+	dir, lo, hi, err := req.find()
 	if err != nil {
 		return err
 	}
-	if req.hi > len(index.Parts) {
+	index, err := segment.ReadIndex(dir)
+	if err != nil {
+		return err
+	}
+	if hi > len(index.Parts) {
 		return errs.Errorf(op, errs.Invalid, nil, "there are %d partitions", len(index.Parts))
 	}
-	index = index.Cut(req.lo, req.hi)
+	index = index.Cut(lo, hi)
 	offset, length := index.Span()
 	var head []byte
 	if req.from < 0 {
@@ -178,7 +210,7 @@ func (req request) send(w http.ResponseWriter) error {
 	} else {
 		offset, length = offset+req.from, length-req.from
 	}
-	file, err := os.Open(filepath.Join(req.dir, segment.DataName))
+	file, err := os.Open(filepath.Join(dir, segment.DataName))
 	if err != nil {
 		return errs.E(op, errs.Other, nil, err)
 	}
