@@ -76,6 +76,9 @@ func (m *machine) adopt(e *executor, id scheduler.AttemptID, now int64) {
 	if useful {
 		_, taken := s.taken(id.Task.Index)
 		useful = !taken && !t.forgone && m.liveTask(id.Task).waits != never
+		if s.gang && (m.liveTask(id.Task).open > 0 || e.free() <= 0) {
+			useful = false // it would wait for a core, or another attempt for its place, until the job is over
+		}
 	}
 	if !useful {
 		m.decide(order{executor: e.id, verb: orderKill, attempt: id})

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"iter"
+	"math"
 	"sync"
 	"time"
 
@@ -186,6 +187,25 @@ func (c *Client) Kill(ctx context.Context, reason string) error {
 		return errs.E(op, errs.Other, c.job, err)
 	}
 	reply, err := calls.Kill(ctx, &amrpc.KillRequest{Reason: reason})
+	if err != nil {
+		return errs.E(op, replaced(err), c.job, err)
+	}
+	if reply.Refused != "" {
+		return errs.Errorf(op, errs.Invalid, c.job, "%s", reply.Refused)
+	}
+	return nil
+}
+
+// Resize gives the job another number of executors and returns when the ledger says so. That cannot be, or the job is
+// over: errs.Invalid and a sentence.
+func (c *Client) Resize(ctx context.Context, executors int) error {
+	const op = "am.Resize"
+	calls, err := c.rpc(ctx)
+	if err != nil {
+		return errs.E(op, errs.Other, c.job, err)
+	}
+	count := int32(min(max(executors, 0), math.MaxInt32))
+	reply, err := calls.Resize(ctx, &amrpc.ResizeRequest{Executors: count})
 	if err != nil {
 		return errs.E(op, replaced(err), c.job, err)
 	}

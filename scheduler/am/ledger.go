@@ -22,6 +22,7 @@ type ledger struct {
 	started   int64  // when the first one began
 	ended     int64  // when the job was over
 	executors int    // how many the job wants
+	resized   int    // how often somebody has said so
 	stages    []*stage
 	byName    map[string]*stage
 	counters  scheduler.Counters // of the results that are taken
@@ -180,6 +181,9 @@ func (l *ledger) apply(r record) error {
 	switch {
 	case r.Began != nil:
 		return l.applyBegan(r.Began)
+	case r.Resized != nil:
+		l.executors = r.Resized.Executors
+		l.resized++
 	case r.Plan != nil:
 		return l.applyPlan(r.Plan)
 	case r.Cut != nil:
@@ -227,7 +231,8 @@ func (l *ledger) applyBegan(b *began) error {
 // trim drops a plan or cut that its writer did not finish; whoever comes after it asks again.
 func (l *ledger) trim() {
 	if !l.planned() {
-		l.stages, l.byName, l.executors = nil, map[string]*stage{}, 0
+		l.stages, l.byName = nil, map[string]*stage{}
+		l.want(0)
 	}
 	for _, s := range l.stages {
 		if s.cut && !s.complete() {
@@ -242,7 +247,7 @@ func (l *ledger) applyPlan(p *plan) error {
 	if l.stages != nil {
 		return misfit("a second plan")
 	}
-	l.executors = p.Executors
+	l.want(p.Executors)
 	l.stages = []*stage{}
 	for _, ps := range p.Stages {
 		for _, need := range ps.Needs {
@@ -269,8 +274,15 @@ func (l *ledger) applyCut(c *cut) error {
 		return misfit("a cut of stage %s into %d tasks", c.Stage, c.Tasks)
 	}
 	s.want = c.Tasks
-	l.executors = max(l.executors, c.Executors)
+	l.want(max(l.executors, c.Executors))
 	return nil
+}
+
+// want sets how many executors the job wants, unless somebody has said so.
+func (l *ledger) want(count int) {
+	if l.resized == 0 {
+		l.executors = count
+	}
 }
 
 func (l *ledger) applyTasks(t *tasks) error {

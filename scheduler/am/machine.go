@@ -176,6 +176,8 @@ func (m *machine) recorded(r record, now int64) error {
 	switch {
 	case r.Began != nil:
 		m.recordedBegan(now)
+	case r.Resized != nil:
+		m.recordedResized(r.Resized.Executors)
 	case r.Plan != nil, r.Cut != nil, r.Tasks != nil:
 		m.enlist()
 	case r.Ended != nil:
@@ -312,7 +314,11 @@ func (m *machine) plan(p scheduler.Plan, err error, now int64) {
 			pieces = append(pieces, piece)
 		}
 	}
-	if room := m.limits.executors * m.limits.cpu; gang > room {
+	executors := m.limits.executors
+	if m.resized > 0 {
+		executors = m.ledger.executors
+	}
+	if room := executors * m.limits.cpu; gang > room {
 		m.fail(now, "%d tasks must run at the same time, and there is room for %d", gang, room)
 		return
 	}

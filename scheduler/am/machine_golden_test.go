@@ -60,7 +60,7 @@ func (s *script) do(t *testing.T, d *datadriven.TestData) {
 	}
 	name := func(i int) string { return d.CmdArgs[i].Key }
 	switch d.Cmd {
-	case "begin": // SESSION [executors=N] [failures=N] [shared]: an application master starts over what is durable
+	case "begin": // SESSION [executors=N] [cpu=N] [failures=N] [shared]: an application master starts over what is durable
 		l := newLedger()
 		for _, r := range s.log {
 			if err := l.Apply(r); err != nil {
@@ -69,7 +69,7 @@ func (s *script) do(t *testing.T, d *datadriven.TestData) {
 		}
 		s.queue = nil
 		s.m = newMachine(l, limits{
-			taskFailures: number("failures", 2), taskLosses: 5, masters: 2, cpu: 1,
+			taskFailures: number("failures", 2), taskLosses: 5, masters: 2, cpu: number("cpu", 1),
 			executors: number("executors", 2), heartbeat: 100, nodeFailures: 3, backupAfter: 1000,
 			shared: d.HasArg("shared"),
 		})
@@ -84,6 +84,10 @@ func (s *script) do(t *testing.T, d *datadriven.TestData) {
 	case "register": // EXECUTOR [cores=N] [node=HOST:PORT] [holds=(A,B)]
 		if !s.m.register(name(0), args("node"), number("cores", 1), attempts(t, d, "holds"), s.now) {
 			s.out.WriteString("refused\n")
+		}
+	case "resize": // to=EXECUTORS
+		if refused := s.m.resize(number("to", 0)); refused != "" {
+			fmt.Fprintf(&s.out, "refused: %s\n", refused)
 		}
 	case "gone": // EXECUTOR
 		s.m.gone(name(0), "it was not heard of", s.now)

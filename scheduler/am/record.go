@@ -11,6 +11,7 @@ import (
 // know, so fields may be added.
 type record struct {
 	Began   *began   `json:"began,omitempty"`
+	Resized *resized `json:"resized,omitempty"`
 	Plan    *plan    `json:"plan,omitempty"`
 	Cut     *cut     `json:"cut,omitempty"`
 	Tasks   *tasks   `json:"tasks,omitempty"`
@@ -45,6 +46,11 @@ type planStage struct {
 
 // open is the number of tasks of a stage whose tasks are decided later.
 const open = -1
+
+// resized says how many executors the job has from here on, because somebody wants it so.
+type resized struct {
+	Executors int `json:"executors"`
+}
 
 // cut decides an open stage. Its tasks follow, as in plan.
 type cut struct {

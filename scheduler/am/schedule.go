@@ -71,13 +71,18 @@ func (m *machine) scaleTo(count int) {
 	if count <= m.useful {
 		return
 	}
-	m.useful = count
-	if m.limits.shared && m.planned() {
-		m.decide(want{count})
-	}
+	m.use(count)
 	if most := min(count, m.allowed); most > m.scaled {
 		m.scaled = most
 		m.decide(scale{most})
+	}
+}
+
+// use takes note of how many executors the job could use.
+func (m *machine) use(count int) {
+	m.useful = count
+	if m.limits.shared && m.planned() {
+		m.decide(want{count})
 	}
 }
 
@@ -131,6 +136,7 @@ func (m *machine) schedule(now int64) {
 			return
 		}
 	}
+	m.rearrange(now)
 	m.backUp(now)
 }
 
@@ -197,7 +203,7 @@ func (m *machine) shunned(e *executor) bool {
 // worthWaiting reports whether it makes sense to wait for an executor that may be busy: one that is busy with a gang stays
 // so until all of the gang is done.
 func (m *machine) worthWaiting(e *executor) bool {
-	return e.free() > 0 || !slices.ContainsFunc(m.stages, func(s *stage) bool { return s.gang })
+	return e.free() > 0 || m.gang() == 0
 }
 
 // bad reports whether e fails what it is given, or its node does. Failures on a node are also held against what it has

@@ -69,8 +69,12 @@ func (m *machine) idle() bool {
 
 // leaves reports whether an executor has to give way. The launcher stops those with the highest numbers.
 func (m *machine) leaves(e *executor) bool {
+	most := m.allowed
+	if m.resized > 0 {
+		most = min(most, m.ledger.executors)
+	}
 	c, err := launch.ParseContainer(e.id)
-	return err == nil && c.Index >= m.allowed
+	return err == nil && c.Index >= most
 }
 
 // share tells the machine what the job may have, until ctx ends.

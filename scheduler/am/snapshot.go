@@ -94,6 +94,9 @@ func (l *ledger) records(yield func(record) bool) {
 			return
 		}
 	}
+	if l.resized > 0 && !yield(record{Resized: &resized{l.executors}}) {
+		return
+	}
 	if l.stages != nil && !l.planRecords(yield) {
 		return
 	}

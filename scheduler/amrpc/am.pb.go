@@ -1101,6 +1101,94 @@ func (x *KillReply) GetRefused() string {
 	return ""
 }
 
+type ResizeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Executors     int32                  `protobuf:"varint,1,opt,name=executors,proto3" json:"executors,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResizeRequest) Reset() {
+	*x = ResizeRequest{}
+	mi := &file_scheduler_amrpc_am_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResizeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResizeRequest) ProtoMessage() {}
+
+func (x *ResizeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_scheduler_amrpc_am_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResizeRequest.ProtoReflect.Descriptor instead.
+func (*ResizeRequest) Descriptor() ([]byte, []int) {
+	return file_scheduler_amrpc_am_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ResizeRequest) GetExecutors() int32 {
+	if x != nil {
+		return x.Executors
+	}
+	return 0
+}
+
+type ResizeReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Refused       string                 `protobuf:"bytes,1,opt,name=refused,proto3" json:"refused,omitempty"` // why not; empty if the ledger has it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResizeReply) Reset() {
+	*x = ResizeReply{}
+	mi := &file_scheduler_amrpc_am_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResizeReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResizeReply) ProtoMessage() {}
+
+func (x *ResizeReply) ProtoReflect() protoreflect.Message {
+	mi := &file_scheduler_amrpc_am_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResizeReply.ProtoReflect.Descriptor instead.
+func (*ResizeReply) Descriptor() ([]byte, []int) {
+	return file_scheduler_amrpc_am_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *ResizeReply) GetRefused() string {
+	if x != nil {
+		return x.Refused
+	}
+	return ""
+}
+
 var File_scheduler_amrpc_am_proto protoreflect.FileDescriptor
 
 const file_scheduler_amrpc_am_proto_rawDesc = "" +
@@ -1171,16 +1259,21 @@ const file_scheduler_amrpc_am_proto_rawDesc = "" +
 	"\vKillRequest\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\"%\n" +
 	"\tKillReply\x12\x18\n" +
+	"\arefused\x18\x01 \x01(\tR\arefused\"-\n" +
+	"\rResizeRequest\x12\x1c\n" +
+	"\texecutors\x18\x01 \x01(\x05R\texecutors\"'\n" +
+	"\vResizeReply\x12\x18\n" +
 	"\arefused\x18\x01 \x01(\tR\arefused2\x9c\x02\n" +
 	"\tExecutors\x12F\n" +
 	"\bRegister\x12\x1d.runner.am.v1.RegisterRequest\x1a\x1b.runner.am.v1.RegisterReply\x12:\n" +
 	"\x04Next\x12\x19.runner.am.v1.NextRequest\x1a\x17.runner.am.v1.NextReply\x12@\n" +
 	"\x06Report\x12\x1b.runner.am.v1.ReportRequest\x1a\x19.runner.am.v1.ReportReply\x12I\n" +
-	"\tHeartbeat\x12\x1e.runner.am.v1.HeartbeatRequest\x1a\x1c.runner.am.v1.HeartbeatReply2\xca\x01\n" +
+	"\tHeartbeat\x12\x1e.runner.am.v1.HeartbeatRequest\x1a\x1c.runner.am.v1.HeartbeatReply2\x8c\x02\n" +
 	"\aClients\x12@\n" +
 	"\x06Status\x12\x1b.runner.am.v1.StatusRequest\x1a\x19.runner.am.v1.StatusReply\x12A\n" +
 	"\x05Watch\x12\x1b.runner.am.v1.StatusRequest\x1a\x19.runner.am.v1.StatusReply0\x01\x12:\n" +
-	"\x04Kill\x12\x19.runner.am.v1.KillRequest\x1a\x17.runner.am.v1.KillReplyB0Z.github.com/seed3322913c/runner/scheduler/amrpcb\x06proto3"
+	"\x04Kill\x12\x19.runner.am.v1.KillRequest\x1a\x17.runner.am.v1.KillReply\x12@\n" +
+	"\x06Resize\x12\x1b.runner.am.v1.ResizeRequest\x1a\x19.runner.am.v1.ResizeReplyB0Z.github.com/seed3322913c/runner/scheduler/amrpcb\x06proto3"
 
 var (
 	file_scheduler_amrpc_am_proto_rawDescOnce sync.Once
@@ -1194,7 +1287,7 @@ func file_scheduler_amrpc_am_proto_rawDescGZIP() []byte {
 	return file_scheduler_amrpc_am_proto_rawDescData
 }
 
-var file_scheduler_amrpc_am_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_scheduler_amrpc_am_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_scheduler_amrpc_am_proto_goTypes = []any{
 	(*Executor)(nil),         // 0: runner.am.v1.Executor
 	(*RegisterRequest)(nil),  // 1: runner.am.v1.RegisterRequest
@@ -1215,6 +1308,8 @@ var file_scheduler_amrpc_am_proto_goTypes = []any{
 	(*StatusReply)(nil),      // 16: runner.am.v1.StatusReply
 	(*KillRequest)(nil),      // 17: runner.am.v1.KillRequest
 	(*KillReply)(nil),        // 18: runner.am.v1.KillReply
+	(*ResizeRequest)(nil),    // 19: runner.am.v1.ResizeRequest
+	(*ResizeReply)(nil),      // 20: runner.am.v1.ResizeReply
 }
 var file_scheduler_amrpc_am_proto_depIdxs = []int32{
 	0,  // 0: runner.am.v1.RegisterRequest.executor:type_name -> runner.am.v1.Executor
@@ -1235,15 +1330,17 @@ var file_scheduler_amrpc_am_proto_depIdxs = []int32{
 	15, // 15: runner.am.v1.Clients.Status:input_type -> runner.am.v1.StatusRequest
 	15, // 16: runner.am.v1.Clients.Watch:input_type -> runner.am.v1.StatusRequest
 	17, // 17: runner.am.v1.Clients.Kill:input_type -> runner.am.v1.KillRequest
-	2,  // 18: runner.am.v1.Executors.Register:output_type -> runner.am.v1.RegisterReply
-	4,  // 19: runner.am.v1.Executors.Next:output_type -> runner.am.v1.NextReply
-	11, // 20: runner.am.v1.Executors.Report:output_type -> runner.am.v1.ReportReply
-	14, // 21: runner.am.v1.Executors.Heartbeat:output_type -> runner.am.v1.HeartbeatReply
-	16, // 22: runner.am.v1.Clients.Status:output_type -> runner.am.v1.StatusReply
-	16, // 23: runner.am.v1.Clients.Watch:output_type -> runner.am.v1.StatusReply
-	18, // 24: runner.am.v1.Clients.Kill:output_type -> runner.am.v1.KillReply
-	18, // [18:25] is the sub-list for method output_type
-	11, // [11:18] is the sub-list for method input_type
+	19, // 18: runner.am.v1.Clients.Resize:input_type -> runner.am.v1.ResizeRequest
+	2,  // 19: runner.am.v1.Executors.Register:output_type -> runner.am.v1.RegisterReply
+	4,  // 20: runner.am.v1.Executors.Next:output_type -> runner.am.v1.NextReply
+	11, // 21: runner.am.v1.Executors.Report:output_type -> runner.am.v1.ReportReply
+	14, // 22: runner.am.v1.Executors.Heartbeat:output_type -> runner.am.v1.HeartbeatReply
+	16, // 23: runner.am.v1.Clients.Status:output_type -> runner.am.v1.StatusReply
+	16, // 24: runner.am.v1.Clients.Watch:output_type -> runner.am.v1.StatusReply
+	18, // 25: runner.am.v1.Clients.Kill:output_type -> runner.am.v1.KillReply
+	20, // 26: runner.am.v1.Clients.Resize:output_type -> runner.am.v1.ResizeReply
+	19, // [19:27] is the sub-list for method output_type
+	11, // [11:19] is the sub-list for method input_type
 	11, // [11:11] is the sub-list for extension type_name
 	11, // [11:11] is the sub-list for extension extendee
 	0,  // [0:11] is the sub-list for field type_name
@@ -1265,7 +1362,7 @@ func file_scheduler_amrpc_am_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_scheduler_amrpc_am_proto_rawDesc), len(file_scheduler_amrpc_am_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   19,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -257,6 +257,7 @@ const (
 	Clients_Status_FullMethodName = "/runner.am.v1.Clients/Status"
 	Clients_Watch_FullMethodName  = "/runner.am.v1.Clients/Watch"
 	Clients_Kill_FullMethodName   = "/runner.am.v1.Clients/Kill"
+	Clients_Resize_FullMethodName = "/runner.am.v1.Clients/Resize"
 )
 
 // ClientsClient is the client API for Clients service.
@@ -272,6 +273,8 @@ type ClientsClient interface {
 	Watch(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StatusReply], error)
 	// Kill ends the job as KILLED unless it has passed the point of no return.
 	Kill(ctx context.Context, in *KillRequest, opts ...grpc.CallOption) (*KillReply, error)
+	// Resize gives the job another number of executors, for good.
+	Resize(ctx context.Context, in *ResizeRequest, opts ...grpc.CallOption) (*ResizeReply, error)
 }
 
 type clientsClient struct {
@@ -321,6 +324,16 @@ func (c *clientsClient) Kill(ctx context.Context, in *KillRequest, opts ...grpc.
 	return out, nil
 }
 
+func (c *clientsClient) Resize(ctx context.Context, in *ResizeRequest, opts ...grpc.CallOption) (*ResizeReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ResizeReply)
+	err := c.cc.Invoke(ctx, Clients_Resize_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ClientsServer is the server API for Clients service.
 // All implementations must embed UnimplementedClientsServer
 // for forward compatibility.
@@ -334,6 +347,8 @@ type ClientsServer interface {
 	Watch(*StatusRequest, grpc.ServerStreamingServer[StatusReply]) error
 	// Kill ends the job as KILLED unless it has passed the point of no return.
 	Kill(context.Context, *KillRequest) (*KillReply, error)
+	// Resize gives the job another number of executors, for good.
+	Resize(context.Context, *ResizeRequest) (*ResizeReply, error)
 	mustEmbedUnimplementedClientsServer()
 }
 
@@ -352,6 +367,9 @@ func (UnimplementedClientsServer) Watch(*StatusRequest, grpc.ServerStreamingServ
 }
 func (UnimplementedClientsServer) Kill(context.Context, *KillRequest) (*KillReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Kill not implemented")
+}
+func (UnimplementedClientsServer) Resize(context.Context, *ResizeRequest) (*ResizeReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Resize not implemented")
 }
 func (UnimplementedClientsServer) mustEmbedUnimplementedClientsServer() {}
 func (UnimplementedClientsServer) testEmbeddedByValue()                 {}
@@ -421,6 +439,24 @@ func _Clients_Kill_Handler(srv interface{}, ctx context.Context, dec func(interf
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Clients_Resize_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ResizeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ClientsServer).Resize(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Clients_Resize_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ClientsServer).Resize(ctx, req.(*ResizeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Clients_ServiceDesc is the grpc.ServiceDesc for Clients service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -435,6 +471,10 @@ var Clients_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Kill",
 			Handler:    _Clients_Kill_Handler,
+		},
+		{
+			MethodName: "Resize",
+			Handler:    _Clients_Resize_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
