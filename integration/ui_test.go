@@ -106,6 +106,32 @@ func TestUIOfTraining(t *testing.T) {
 	b.complained()
 }
 
+// TestUIOfSchedules runs a schedule's work now, since whoever serves the page fires schedules, and pauses it.
+func TestUIOfSchedules(t *testing.T) {
+	chromium := enginetest.Binary(t, "chromium")
+	tr := &trial{t: t, dir: t.TempDir()}
+	tr.home = filepath.Join(tr.dir, "home")
+	text := filepath.Join(tr.dir, "text")
+	if err := os.WriteFile(text, []byte("to be or not to be\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	add := tr.command("schedule", "add", "nightly", "--cron", "0 2 * * *", "--tz", "Asia/Kathmandu", "--",
+		"run", "wordcount", "--input", "text", "--output", "out/{{.FireTime}}")
+	if out, err := add.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	b := openBrowser(t, chromium, tr.serveUI())
+	b.do("schedules", chromedp.Click("nav a[href='/schedules']"), chromedp.WaitVisible(".schedule"))
+	if shown := get(b, chromedp.Text(".schedule")); !strings.Contains(shown, "02:00") {
+		t.Errorf("the schedule is shown as %q", shown)
+	}
+	b.do("a firing", chromedp.Click("button[data-key='nightly trigger']"), chromedp.WaitVisible(".firings .succeeded"))
+	b.do("a paused schedule", chromedp.Click("button[data-key='nightly pause']"),
+		chromedp.WaitVisible("button[data-key='nightly resume']"))
+	b.do("the job of a firing", chromedp.Click(".firings a"), chromedp.WaitVisible(".block.succeeded"))
+	b.complained()
+}
+
 // TestUIByKeyboard opens a job without a mouse.
 func TestUIByKeyboard(t *testing.T) {
 	chromium := enginetest.Binary(t, "chromium")
@@ -120,8 +146,8 @@ func TestUIByKeyboard(t *testing.T) {
 	if out, err := tr.command("run", "wordcount", "--input", text, "--output", "out").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	// The job appears by itself. From the top: to the page, home, the job.
-	b.do("a job", chromedp.WaitVisible("tbody a"), chromedp.KeyEvent("\t\t\t\r"), chromedp.WaitVisible(".facts"))
+	// The job appears by itself. From the top: to the page, past what every page has, and the job.
+	b.do("a job", chromedp.WaitVisible("tbody a"), chromedp.KeyEvent("\t\r\t\r"), chromedp.WaitVisible(".facts"))
 	if at := get(b, chromedp.Location()); !strings.Contains(at, "/jobs/") {
 		t.Errorf("the keys led to %s", at)
 	}

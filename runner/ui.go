@@ -40,7 +40,7 @@ func newUI(p *program) *cobra.Command {
 	var o uiOptions
 	cmd := verb{
 		use:  "ui [flags]",
-		does: "Shows this machine's jobs in a browser, as they run and as they went.",
+		does: "Shows this machine's jobs in a browser, as they run and as they went, and fires its schedules.",
 		more: "The page is for this machine alone, and works without internet. Programs find the same as JSON under /v1\n" +
 			"(as in curl 127.0.0.1:8088/v1/jobs), described by /v1/openapi.json. Interrupting it ends no job.",
 		examples: []string{"runner ui", "runner ui --http 127.0.0.1:9000", "runner ui --json"},
@@ -70,7 +70,7 @@ func (p *program) ui(ctx context.Context, o uiOptions) error {
 	if err != nil {
 		return say.Errorf(errs.Unavailable, "%s cannot be served: %s. --http chooses another address", o.http, errs.Cause(err))
 	}
-	v1, err := api.New(api.Options{}, api.JobsPart(homeJobs{home}, newResolver("")))
+	v1, err := api.New(api.Options{}, api.JobsPart(homeJobs{home}, newResolver("")), api.SchedulesPart(bookOf(home)))
 	if err != nil {
 		return err
 	}
@@ -78,6 +78,12 @@ func (p *program) ui(ctx context.Context, o uiOptions) error {
 		Handler: ui.New(v1), ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 64 << 10, BaseContext: func(net.Listener) context.Context { return ctx },
 	}
+	fired := make(chan struct{})
+	go func() {
+		defer close(fired)
+		_ = fireSchedules(ctx, home, p.complain) // until ctx ends
+	}()
+	defer func() { <-fired }()
 	defer context.AfterFunc(ctx, func() { _ = server.Close() })() // nothing that is served is worth waiting for
 	url := fmt.Sprintf("http://%s/", listener.Addr())
 	if o.json {

@@ -10,6 +10,9 @@
 //	GET  /v1/jobs/{id}/output                  the names of the files that it has put out
 //	GET  /v1/jobs/{id}/output/{name}?offset=N  such a file, from a byte on
 //	POST /v1/jobs/{id}/kill
+//	GET  /v1/schedules                         what runs by the clock
+//	GET  /v1/schedules/{name}                  one of them; DELETE removes it
+//	POST /v1/schedules/{name}/pause            resume, trigger
 //	GET  /v1/openapi.json                      all of this for machines
 //
 // {id} is a job's id or as much of its beginning as no other job has. Answers are JSON with stable names: fields are

@@ -116,8 +116,10 @@ type client struct {
 	types *jsonschema.Compiler
 }
 
-func newClient(t *testing.T, jobs Jobs) *client {
-	handler, err := New(Options{}, JobsPart(jobs, outputs))
+func newClient(t *testing.T, jobs Jobs) *client { return newClientOf(t, JobsPart(jobs, outputs)) }
+
+func newClientOf(t *testing.T, parts ...Part) *client {
+	handler, err := New(Options{}, parts...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,9 +151,15 @@ func (c *client) ask(method, path, body string, status int, schema string) []byt
 	if err != nil || resp.StatusCode != status {
 		c.t.Fatalf("%s %s: %v %s %s, want %d", method, path, err, resp.Status, text, status)
 	}
-	if schema == "" {
-		return text
+	if schema != "" {
+		c.check(method+" "+path, text, schema)
 	}
+	return text
+}
+
+// check fails the test unless a text is of a type that openapi.json names.
+func (c *client) check(what string, text []byte, schema string) {
+	c.t.Helper()
 	want, err := c.types.Compile("openapi.json#/components/schemas/" + schema)
 	if err != nil {
 		c.t.Fatal(err)
@@ -161,9 +169,8 @@ func (c *client) ask(method, path, body string, status int, schema string) []byt
 		err = want.Validate(got)
 	}
 	if err != nil {
-		c.t.Errorf("%s %s: %v", method, path, err)
+		c.t.Errorf("%s: %v", what, err)
 	}
-	return text
 }
 
 func parse[T any](t *testing.T, text []byte) T {

@@ -3,6 +3,7 @@
 //
 //	/             the jobs           assets/jobs.js
 //	/jobs/{id}    one job            assets/job.js, timeline.js
+//	/schedules    what runs when     assets/schedules.js
 //	/assets/...   the page's files   app.js (which page), dom.js (text becomes elements, never markup), format.js
 //	/v1/...       package api
 //
@@ -37,7 +38,7 @@ func New(api http.Handler) http.Handler {
 	mux.HandleFunc("GET /assets/{name}", func(w http.ResponseWriter, r *http.Request) {
 		serve(w, r, r.PathValue("name"))
 	})
-	for _, page := range []string{"GET /{$}", "GET /jobs/{id}"} {
+	for _, page := range []string{"GET /{$}", "GET /jobs/{id}", "GET /schedules"} {
 		mux.HandleFunc(page, func(w http.ResponseWriter, r *http.Request) { serve(w, r, "index.html") })
 	}
 	return guard(http.NewCrossOriginProtection().Handler(mux))

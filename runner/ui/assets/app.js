@@ -2,17 +2,22 @@
 import { h, fill } from "./dom.js";
 import { jobsPage } from "./jobs.js";
 import { jobPage } from "./job.js";
+import { schedulesPage } from "./schedules.js";
 
 const main = document.getElementById("main");
 let end = () => {};
+let at = null; // the path that is shown
 
 function show() {
+  if (location.pathname === at) return; // a place in the page, as "To the page" is
+  at = location.pathname;
   end();
   end = () => {};
   const job = location.pathname.match(/^\/jobs\/([^/]+)$/);
   fill(main);
   if (job) end = jobPage(main, decodeURIComponent(job[1]));
   else if (location.pathname === "/") end = jobsPage(main);
+  else if (location.pathname === "/schedules") end = schedulesPage(main);
   else fill(main, h("p", {}, "There is no such page. ", h("a", { href: "/" }, "All jobs")));
 }
 

@@ -1,0 +1,81 @@
+package api
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/seed3322913c/runner/infra/store/mem"
+	"github.com/seed3322913c/runner/runner/schedules"
+	"github.com/seed3322913c/runner/scheduler"
+	"github.com/seed3322913c/runner/scheduler/cron"
+)
+
+func TestSchedules(t *testing.T) {
+	book := cron.Book{Store: mem.New()}
+	c := newClientOf(t, SchedulesPart(book))
+	none := parse[scheduleList](t, c.ask("GET", "/v1/schedules", "", 200, "ScheduleList"))
+	if none.Schedules == nil || len(none.Schedules) != 0 {
+		t.Errorf("none are told as %v", none)
+	}
+	work, err := schedules.Work{Line: "run day.yaml", Job: &scheduler.Job{Kind: "mapreduce", Name: "day"}}.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := cron.Schedule{Name: "nightly", Cron: "0 2 * * *", Overlap: cron.Queue, Since: time.Now(), Work: work}
+	if err := book.Add(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	one := parse[schedules.View](t, c.ask("GET", "/v1/schedules/nightly", "", 200, "Schedule"))
+	if one.Runs != "run day.yaml" || one.Zone != "UTC" || len(one.Next) != schedules.Upcoming {
+		t.Errorf("it is told as %+v", one)
+	}
+	paused := parse[schedules.View](t, c.ask("POST", "/v1/schedules/nightly/pause", "", 200, "Schedule"))
+	if !paused.Paused || len(paused.Next) > 0 {
+		t.Errorf("paused, it is %+v", paused)
+	}
+	c.ask("POST", "/v1/schedules/nightly/pause", "", 200, "Schedule") // again
+	if resumed := parse[schedules.View](t, c.ask("POST", "/v1/schedules/nightly/resume", "", 200, "Schedule")); resumed.Paused ||
+		!resumed.Since.After(s.Since) {
+		t.Errorf("resumed, it is %+v", resumed)
+	}
+	trigger := parse[cron.Trigger](t, c.ask("POST", "/v1/schedules/nightly/trigger", "", 200, "Trigger"))
+	if trigger.ID == "" {
+		t.Errorf("the trigger is %+v", trigger)
+	}
+	for _, path := range []string{"", "/pause", "/resume", "/trigger"} {
+		method := map[bool]string{true: "GET", false: "POST"}[path == ""]
+		problem := c.ask(method, "/v1/schedules/nobody"+path, "", 404, "Problem")
+		if detail := parse[map[string]any](t, problem)["detail"]; detail != `there is no schedule "nobody"` {
+			t.Errorf("%s: %v", path, detail)
+		}
+	}
+	c.ask("DELETE", "/v1/schedules/nightly", "", 200, "Schedule")
+	c.ask("DELETE", "/v1/schedules/nightly", "", 404, "Problem")
+}
+
+// A View has all that the API promises, also of a schedule with everything.
+func TestScheduleWithFirings(t *testing.T) {
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	work, err := schedules.Work{Line: "run x.yaml", Job: &scheduler.Job{}}.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	past := cron.Past{Firings: []cron.Firing{
+		{Schedule: "s", Slot: now, State: cron.Missed, Decided: now, Ended: now, Message: "nobody"},
+		{Schedule: "s", Slot: now, Trigger: "t", ID: "7k2f-s", State: cron.Running, Decided: now, Started: now, Replaced: true},
+	}}
+	v, err := schedules.NewView(cron.Schedule{Name: "s", Cron: "@daily", Zone: "Europe/Paris", Overlap: cron.Replace,
+		Jitter: time.Minute, User: "me", Work: work}, past, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	newClientOf(t, SchedulesPart(cron.Book{Store: mem.New()})).check("a view", text, "Schedule")
+	if v.Firings[0].ID != "7k2f-s" || v.Jitter != 60 {
+		t.Errorf("%+v", v)
+	}
+}

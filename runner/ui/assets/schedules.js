@@ -1,0 +1,75 @@
+// What runs by the clock: when it fires next, and what has become of its slots.
+import { h, fill, json } from "./dom.js";
+import { short } from "./format.js";
+import { stateMark } from "./parts.js";
+
+const every = 5000; // ms between two looks
+const shown = 5; // firings of each schedule
+
+export function schedulesPage(main) {
+  document.title = "Schedules · Runner";
+  const note = h("p", { class: "note", role: "status" });
+  const list = h("div");
+  fill(main, h("h1", {}, "Schedules"), note, list);
+  let timer;
+  let ended = false;
+
+  async function look() {
+    clearTimeout(timer);
+    try {
+      const { schedules } = await json("/v1/schedules");
+      if (ended) return;
+      fill(note, schedules.length ? "" : "No schedules yet. See: runner help schedule");
+      const at = document.activeElement?.dataset.key; // who uses the keyboard stays where they are
+      fill(list, schedules.map((s) => schedule(s, change)));
+      if (at) list.querySelector(`[data-key="${CSS.escape(at)}"]`)?.focus();
+    } catch (error) {
+      fill(note, `The schedules can't be read at the moment: ${error.message}`);
+    }
+    if (!ended) timer = setTimeout(look, every);
+  }
+
+  async function change(name, what) {
+    try {
+      await json(`/v1/schedules/${encodeURIComponent(name)}/${what}`, { method: "POST" });
+      await look();
+    } catch (error) {
+      fill(note, error.message);
+    }
+  }
+
+  look();
+  return () => {
+    ended = true;
+    clearTimeout(timer);
+  };
+}
+
+// zoned is a moment as clocks show it where the schedule is.
+const zoned = (text, zone) =>
+  new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short", timeZone: zone }).format(new Date(text));
+
+function schedule(s, change) {
+  const button = (what, word) =>
+    h("button", { type: "button", "data-key": `${s.name} ${what}`, onclick: () => change(s.name, what) }, word);
+  const rules = [`overlap ${s.overlap}`, `catch-up ${s.catchUp}`, s.jitterSeconds > 0 && `jitter ${s.jitterSeconds} s`];
+  const next = s.paused ? "paused" : s.next.length ? `next ${zoned(s.next[0], s.zone)}` : "never again";
+  const heads = ["Slot", "State", "Job", "Why"].map((t) => h("th", { scope: "col" }, t));
+  return h("section", { class: "schedule" },
+    h("h2", {}, s.name, " ", h("small", {}, next)),
+    h("p", {}, h("code", {}, `${s.cron} ${s.zone}`), " · ", rules.filter(Boolean).join(", ")),
+    h("p", {}, h("code", {}, `runner ${s.runs}`)),
+    h("p", {}, button("trigger", "Run now"), " ", s.paused ? button("resume", "Resume") : button("pause", "Pause")),
+    s.firings.length > 0 && h("div", { class: "wide" }, h("table", { class: "firings" },
+      h("thead", {}, h("tr", {}, heads)), h("tbody", {}, s.firings.slice(0, shown).map((f) => firing(f, s.zone))))));
+}
+
+function firing(f, zone) {
+  const cells = [
+    (f.trigger ? "asked for " : "") + zoned(f.slot, zone),
+    stateMark(f.state),
+    f.id ? h("a", { href: `/jobs/${encodeURIComponent(f.id)}` }, short(f.id)) : "–",
+    f.message || "",
+  ];
+  return h("tr", {}, cells.map((c, i) => h("td", { class: i === 3 ? "text" : null }, c)));
+}
