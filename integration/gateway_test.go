@@ -33,7 +33,7 @@ func startGateway(t *testing.T, env []string, args ...string) *gateway {
 	t.Helper()
 	all := append([]string{"gateway", "--json", "--superuser", "root"}, args...)
 	g := &gateway{cmd: exec.Command(filepath.Join(os.Getenv(binEnv), "runner"), all...), turns: make(chan bool, 100)}
-	g.cmd.Env = append(os.Environ(), env...)
+	g.cmd.Env = append(append(os.Environ(), "RUNNER_HOME="+t.TempDir()), env...) // for its cache
 	g.cmd.Stderr = &g.stderr
 	out, err := g.cmd.StdoutPipe()
 	if err == nil {

@@ -42,6 +42,7 @@ type gatewayOptions struct {
 	external  string
 	superuser string
 	coord     string
+	cache     string
 	scrub     int64
 	json      bool
 }
@@ -56,6 +57,7 @@ func (o *gatewayOptions) AddFlags(flags *pflag.FlagSet) {
 		f.StringVar(&o.coord, "coord", "", "`WHERE` gateways of one store agree who leads, the others stand by: a FOLDER, or consul")
 	})
 	grouped(flags, "How it watches over its files", func(f *pflag.FlagSet) {
+		f.StringVar(&o.cache, "cache", "", "`SIZE` of the cache on this machine's disk, in ~/.runner/cache; 1GiB for buckets, 0: none")
 		f.Int64Var(&o.scrub, "scrub", 0, "`BYTES` a second to compare with their checksums, once a day; 0: none")
 	})
 	grouped(flags, "Whom it believes", func(f *pflag.FlagSet) {
@@ -97,6 +99,9 @@ func (p *program) gateway(ctx context.Context, o gatewayOptions) error {
 	if err != nil {
 		return err
 	}
+	if web.Blocks, err = o.openCache(ctx, st); err != nil {
+		return err
+	}
 	c, err := o.openCoord()
 	if err != nil {
 		return err
@@ -131,7 +136,7 @@ func (p *program) gateway(ctx context.Context, o gatewayOptions) error {
 	})
 	if native != nil {
 		realm := namespace.Realm{Superuser: web.Superuser, Groups: web.Groups}
-		all.Go(func() error { return rpc.New(st, g.Names, rpc.Options{Realm: realm}).Serve(ctx, native) })
+		all.Go(func() error { return rpc.New(web.Blocks, g.Names, rpc.Options{Realm: realm}).Serve(ctx, native) })
 	}
 	all.Go(func() error { return p.tellTurns(ctx, g, at, o.json) })
 	err = all.Wait()

@@ -13,6 +13,7 @@ import (
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/infra/store/around"
+	"github.com/seed3322913c/runner/infra/store/cache"
 	"github.com/seed3322913c/runner/infra/store/fault"
 	"github.com/seed3322913c/runner/infra/store/mem"
 )
@@ -135,5 +136,29 @@ func TestChecksumKnowsTruncatedBlocks(t *testing.T) {
 	b, errB := Checksum(t.Context(), st, short, 1<<20)
 	if errA != nil || errB != nil || a != b {
 		t.Error(a, b, errA, errB)
+	}
+}
+
+// TestACacheForgetsWhatIsCorrupt has the store lose a bit on the way, once.
+func TestACacheForgetsWhatIsCorrupt(t *testing.T) {
+	inner := mem.New()
+	blocks, err := Copy(t.Context(), inner, bytes.NewReader(noise(100_000)), 1<<20, ids())
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := cache.New(fault.New(inner, 1, fault.Rule{Op: around.Read, Nth: 1, Effect: fault.Corrupt}), t.TempDir(),
+		cache.Options{Prefix: Prefix})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	if err := Write(t.Context(), st, io.Discard, blocks, 0, 100_000); !errors.Is(err, errs.Corrupt) {
+		t.Fatal(err)
+	}
+	for range 2 { // from the store, and from the cache
+		var out bytes.Buffer
+		if err := Write(t.Context(), st, &out, blocks, 0, 100_000); err != nil || !bytes.Equal(out.Bytes(), noise(100_000)) {
+			t.Fatal("other bytes, or", err)
+		}
 	}
 }

@@ -31,13 +31,13 @@ func Write(ctx context.Context, st store.Store, out io.Writer, blocks []namespac
 		if next = nil; i+1 < len(parts) {
 			next = open(ctx, st, parts[i+1])
 		}
-		err := p.copy(out, o.r, buf)
+		err := p.send(out, o.r, buf)
 		if closeErr := o.r.Close(); err == nil {
 			err = closeErr
 		}
 		if err != nil {
 			drain(next)
-			return err
+			return forget(st, p.block.ID, err)
 		}
 	}
 	return nil
@@ -52,6 +52,17 @@ func Verify(ctx context.Context, st store.Store, out io.Writer, b namespace.Bloc
 	err = part{b, store.Range{Length: b.Length}}.copy(out, r, make([]byte, copySize))
 	if closeErr := r.Close(); err == nil {
 		err = closeErr
+	}
+	return err
+}
+
+// forgetter is a cache among stores.
+type forgetter interface{ Forget(store.Name) }
+
+// forget has a cache forget a block that turned out to be corrupt: it compares what it keeps with its own checksums only.
+func forget(st store.Store, id uint64, err error) error {
+	if c, ok := st.(forgetter); ok && errs.KindOf(err) == errs.Corrupt {
+		c.Forget(ObjectName(id))
 	}
 	return err
 }
@@ -82,9 +93,33 @@ func cut(blocks []namespace.Block, offset, length int64) (parts []part) {
 // checkable reports whether the whole block is read and its checksum known.
 func (p part) checkable() bool { return p.at.Length == p.block.Length && p.block.MD5 != [16]byte{} }
 
+// kept is the reader of a cache, which compares what it has with its own checksums, and has files to send from.
+type kept interface {
+	io.WriterTo
+	Kept() bool // all of it
+}
+
+// send copies the part from r, which yields it, by the shortest way.
+func (p part) send(out io.Writer, r io.Reader, buf []byte) error {
+	k, ok := r.(kept)
+	if !ok || !k.Kept() {
+		return p.copy(out, r, buf)
+	}
+	n, err := k.WriteTo(out)
+	if err == nil && n < p.at.Length {
+		err = p.short(n)
+	}
+	return err
+}
+
+// short is the error of an object that ends after n bytes of the part.
+func (p part) short(n int64) error {
+	return errs.Errorf("block.Read", errs.Corrupt, ObjectName(p.block.ID), "%d bytes are missing of %d", p.at.Length-n,
+		p.at.Length)
+}
+
 // copy copies the part from r, which yields it.
 func (p part) copy(out io.Writer, r io.Reader, buf []byte) error {
-	const op = "block.Read"
 	var check *sums
 	if p.checkable() {
 		check = newSums()
@@ -92,7 +127,7 @@ func (p part) copy(out io.Writer, r io.Reader, buf []byte) error {
 	for rest := p.at.Length; rest > 0; {
 		n, err := io.ReadAtLeast(r, buf[:min(rest, int64(len(buf)))], 1)
 		if errors.Is(err, io.EOF) {
-			return errs.Errorf(op, errs.Corrupt, ObjectName(p.block.ID), "%d bytes are missing of %d", rest, p.at.Length)
+			return p.short(p.at.Length - rest)
 		}
 		if err != nil {
 			return err
@@ -101,7 +136,7 @@ func (p part) copy(out io.Writer, r io.Reader, buf []byte) error {
 		if check != nil {
 			check.Write(buf[:n])
 			if rest == 0 && check.sum() != p.block.MD5 {
-				return errs.Errorf(op, errs.Corrupt, ObjectName(p.block.ID), "checksum differs")
+				return errs.Errorf("block.Read", errs.Corrupt, ObjectName(p.block.ID), "checksum differs")
 			}
 		}
 		if _, err := out.Write(buf[:n]); err != nil {

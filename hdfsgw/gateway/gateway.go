@@ -13,6 +13,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -195,7 +196,7 @@ func (g *Gateway) round(ctx context.Context) error {
 		return err
 	}
 	web := g.o.Web
-	if web.Cluster, err = chosen(ctx, g.store, webhdfs.ClusterName); err != nil {
+	if web.Cluster, err = Cluster(ctx, g.store); err != nil {
 		return err
 	}
 	if web.Secret, err = chosen(ctx, g.store, webhdfs.SecretName); err != nil {
@@ -227,6 +228,11 @@ func (g *Gateway) round(ctx context.Context) error {
 	default:
 		return err
 	}
+}
+
+// Cluster returns what tells a store from all others, which the first who asks chooses.
+func Cluster(ctx context.Context, st store.Store) (string, error) {
+	return chosen(ctx, st, webhdfs.ClusterName)
 }
 
 // chosen returns what an object holds, a random text that the first leader chooses.
@@ -345,7 +351,7 @@ func (g *Gateway) keepHouse(ctx context.Context, l *leadership) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	if err := block.Delete(ctx, g.store, ids...); err != nil {
+	if err := block.Delete(ctx, cmp.Or(g.o.Web.Blocks, g.store), ids...); err != nil {
 		return err
 	}
 	_, err := l.Do(ctx, namespace.Request{Op: namespace.OpReclaimed, Caller: super, Length: int64(len(ids))})

@@ -64,7 +64,7 @@ func (c *call) open() error {
 	if c.r.Method == http.MethodHead {
 		return nil
 	}
-	if err := block.Write(c.r.Context(), c.store, c.w, blocks, offset, length); err != nil {
+	if err := block.Write(c.r.Context(), c.o.Blocks, c.w, blocks, offset, length); err != nil {
 		panic(http.ErrAbortHandler) // the headers are out: only a broken connection tells the client
 	}
 	return nil

@@ -17,6 +17,7 @@ import (
 
 	"github.com/seed3322913c/runner/hdfsgw/namespace"
 	"github.com/seed3322913c/runner/infra/journal"
+	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/infra/store/mem"
 )
 
@@ -48,7 +49,13 @@ var differs = map[string]string{
 // newServer serves an empty tree.
 func newServer(t *testing.T, o Options) *httptest.Server {
 	t.Helper()
-	tree, st := namespace.New(namespace.Options{}), mem.New()
+	return newServerOf(t, mem.New(), o)
+}
+
+// newServerOf serves what is in a store.
+func newServerOf(t *testing.T, st store.Store, o Options) *httptest.Server {
+	t.Helper()
+	tree := namespace.New(namespace.Options{})
 	leader, err := journal.Lead(t.Context(), st, "journal", tree, journal.Options{})
 	if err != nil {
 		t.Fatal(err)

@@ -26,6 +26,13 @@ func (w *patientWriter) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
+// ReadFrom implements io.ReaderFrom, by which the kernel sends files. What r yields must be little enough for the client
+// to take it in the time of one Write.
+func (w *patientWriter) ReadFrom(r io.Reader) (int64, error) {
+	_ = w.control.SetWriteDeadline(time.Now().Add(w.idle)) // as above
+	return io.Copy(w.ResponseWriter, r)
+}
+
 // Unwrap is for http.ResponseController.
 func (w *patientWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 

@@ -60,6 +60,9 @@ type Options struct {
 	Transfers int           // data parts of operations served at once, the others wait; 0 means 1024
 	Idle      time.Duration // how long a client may send or take nothing of a body; 0 means 1 min
 
+	// Blocks is a cache of the store, for the bytes that clients read; nil means that there is none.
+	Blocks store.Store
+
 	StoreURI string // under which clients may reach the store themselves; "" means that they can't
 	Cluster  string // what tells this store from others
 	Secret   string // of this store; "" means that clients write no blocks
@@ -70,7 +73,7 @@ type Server struct {
 	tree  *namespace.Tree
 	names Names
 	store store.Store
-	o     Options
+	o     Options // Blocks is not nil
 	ops   map[string]operation
 	busy  chan struct{} // a token for each data part under way
 }
@@ -97,6 +100,9 @@ func New(tree *namespace.Tree, names Names, st store.Store, o Options) *Server {
 	}
 	if o.Idle == 0 {
 		o.Idle = time.Minute
+	}
+	if o.Blocks == nil {
+		o.Blocks = st
 	}
 	return &Server{tree: tree, names: names, store: st, o: o, ops: operations(), busy: make(chan struct{}, o.Transfers)}
 }

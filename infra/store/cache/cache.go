@@ -1,0 +1,102 @@
+// Package cache keeps pieces of a store's objects on this machine's disk, so that what is read again is not fetched
+// again.
+//
+//	Open ──▶ reader ──┬─▶ the piece is on disk and its CRCs are right ──▶ Read, or the kernel sends the file (WriteTo)
+//	                  └─▶ it is absent or damaged ──▶ wrapped store ──▶ Read, and it is kept
+//
+// Only objects are kept whose names stand for the same bytes for ever, such as the blocks of a gateway; all others pass
+// by. A piece is a file that only its owner can read:
+//
+//	data: 1 MiB, or up to the object's end | CRC32C of each 64 KiB of it | length of data 4 | CRC32C 4
+//	                                         \___________ covered by the last one, with object and place __/
+//
+// It appears under its name as a whole, but is never made durable: what a crash left of it is known by its CRCs, as is
+// what the disk has lost since. Such a piece is removed and fetched again. The files are found again when the program is
+// started again; those that were not used for longest go when there is no more room.
+package cache
+
+import (
+	"cmp"
+	"context"
+	"io"
+	"iter"
+	"math"
+	"strings"
+	"sync"
+
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/store"
+)
+
+// Options of a Store.
+type Options struct {
+	Prefix string // of the names whose objects never change; "" for all
+	Limit  int64  // bytes on disk at most; 0 means 1 GiB
+}
+
+// Store is a store.Store that keeps what is read from another one.
+type Store struct {
+	inner  store.Store
+	prefix string
+	pieces *pieces
+	pages  sync.Pool // of *[]byte, pieceSize long
+}
+
+// New returns st with a cache in a directory, which must be for it alone and be gone or emptied when st is another store:
+// names mean what they meant. If another process uses the directory it fails with errs.Exist.
+func New(st store.Store, dir string, o Options) (*Store, error) {
+	if o.Limit < 0 {
+		return nil, errs.Errorf("cache.New", errs.Invalid, dir, "a limit of %d bytes", o.Limit)
+	}
+	p, err := openPieces(dir, cmp.Or(o.Limit, 1<<30))
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{inner: st, prefix: o.Prefix, pieces: p}
+	s.pages.New = func() any { return new(make([]byte, pieceSize)) }
+	return s, nil
+}
+
+// Close lets others have the directory. Readers that are open stay usable.
+func (s *Store) Close() error { return s.pieces.lock.Close() }
+
+// Unwrap implements store.Wrapper.
+func (s *Store) Unwrap() store.Store { return s.inner }
+
+// Create implements store.Store.
+func (s *Store) Create(ctx context.Context, name store.Name, opts ...store.CreateOption) (store.Writer, error) {
+	return s.inner.Create(ctx, name, opts...)
+}
+
+// Stat implements store.Store. It asks the wrapped store.
+func (s *Store) Stat(ctx context.Context, name store.Name) (store.Info, error) {
+	return s.inner.Stat(ctx, name)
+}
+
+// List implements store.Store.
+func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[store.Info, error] {
+	return s.inner.List(ctx, prefix)
+}
+
+// Delete implements store.Store. What another process deletes stays readable here for a while.
+func (s *Store) Delete(ctx context.Context, name store.Name) error {
+	s.Forget(name)
+	return s.inner.Delete(ctx, name)
+}
+
+// Forget removes what is kept of an object, for who has found that it is not what was written.
+func (s *Store) Forget(name store.Name) { s.pieces.forget(objectOf(name)) }
+
+// Open implements store.Store. What it returns for an object that may be kept is an io.WriterTo, too.
+func (s *Store) Open(ctx context.Context, name store.Name, r store.Range) (io.ReadCloser, error) {
+	if !strings.HasPrefix(string(name), s.prefix) {
+		return s.inner.Open(ctx, name, r)
+	}
+	if err := cmp.Or(name.Check(), r.Check(name)); err != nil {
+		return nil, err
+	}
+	begin, end := r.Bounds(math.MaxInt64)
+	return &reader{s: s, object: objectOf(name), at: begin, end: end, page: s.pages.Get().(*[]byte),
+		open: func(r store.Range) (io.ReadCloser, error) { return s.inner.Open(ctx, name, r) },
+		stat: func() (store.Info, error) { return s.inner.Stat(ctx, name) }}, nil
+}
