@@ -2,11 +2,14 @@ package integration
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/seed3322913c/runner/runner/embedded/embeddedtest"
 )
 
 // TestExamples runs every example that has a specification, as its comment says, and compares its output.
@@ -22,12 +25,13 @@ func TestExamples(t *testing.T) {
 			if err := os.CopyFS(dir, os.DirFS(source)); err != nil {
 				t.Fatal(err)
 			}
-			if out, err := exec.Command("go", "build", "-o", filepath.Join(dir, name), "./"+source).CombinedOutput(); err != nil {
-				t.Fatalf("go build: %v\n%s", err, out)
+			if _, err := os.Stat(filepath.Join(source, "main.go")); err == nil { // else it is no program in Go
+				if out, err := exec.Command("go", "build", "-o", filepath.Join(dir, name), "./"+source).CombinedOutput(); err != nil {
+					t.Fatalf("go build: %v\n%s", err, out)
+				}
 			}
-			run := exec.Command(filepath.Join(os.Getenv(binEnv), "runner"), "run", name+".yaml")
-			run.Dir, run.Env = dir, append(os.Environ(), "RUNNER_HOME="+filepath.Join(t.TempDir(), "home"))
-			if out, err := run.CombinedOutput(); err != nil {
+			tr := &trial{t: t, dir: dir, home: filepath.Join(t.TempDir(), "home")}
+			if out, err := tr.command("run", name+".yaml").CombinedOutput(); err != nil {
 				t.Fatalf("runner run: %v\n%s", err, out)
 			}
 			got, err := os.ReadFile(filepath.Join(dir, "out", "part-r-00000"))
@@ -43,4 +47,42 @@ func TestExamples(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestNightlyExample trains on pictures, as the example's comment says, and by a schedule.
+func TestNightlyExample(t *testing.T) {
+	tr := &trial{t: t, dir: t.TempDir()}
+	tr.home = filepath.Join(tr.dir, "home")
+	if err := os.CopyFS(tr.dir, os.DirFS("../guagua/examples/fashion")); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := tr.command("run", "fashion.yaml").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	_, lines := tr.trained("out")
+	before := 3.0 // the loss of ten kinds that are all as likely is below
+	for _, line := range lines {
+		var iteration int
+		var loss float64
+		if _, err := fmt.Sscan(line, &iteration, &loss); err != nil {
+			t.Fatal(err)
+		}
+		if loss >= before {
+			t.Errorf("iteration %d: the loss rises from %v to %v", iteration, before, loss)
+		}
+		before = loss
+	}
+	for _, verb := range [][]string{
+		{"schedule", "add", "nightly", "--cron", "0 2 * * *", "--", "run", "fashion.yaml", "--output", "models/{{.FireDate}}"},
+		{"schedule", "trigger", "nightly"},
+	} {
+		if out, err := tr.command(verb...).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	tr.serveUI()
+	tr.await("the night's model", func() bool {
+		models, err := filepath.Glob(filepath.Join(tr.dir, "models", "20*", "_SUCCESS"))
+		return err == nil && len(models) == 1 && len(embeddedtest.Processes(tr.home)) == 1 // who serves
+	})
 }

@@ -133,21 +133,26 @@ func (tr *trial) reached(job scheduler.JobID, master scheduler.TaskID, iteration
 	tr.t.Helper()
 	log := filepath.Join(tr.home, "logs", string(job), master.String()+".0.log")
 	want := fmt.Sprintf("master: iteration %d of %d begins", iteration, steps)
-	look := time.NewTicker(time.Millisecond) // a file tells nobody that it has grown
-	defer look.Stop()
-	late := time.After(30 * time.Second)
-	for {
+	tr.await(fmt.Sprintf("%q in %s", want, log), func() bool {
 		text, err := os.ReadFile(log)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			tr.t.Fatal(err)
 		}
-		if strings.Contains(string(text), want) {
-			return
-		}
+		return strings.Contains(string(text), want)
+	})
+}
+
+// await waits for what can only be seen by looking again: a file tells nobody that it has grown.
+func (tr *trial) await(what string, ok func() bool) {
+	tr.t.Helper()
+	look := time.NewTicker(time.Millisecond)
+	defer look.Stop()
+	late := time.After(time.Minute)
+	for !ok() {
 		select {
 		case <-look.C:
 		case <-late:
-			tr.t.Fatalf("no %q in %s:\n%s", want, log, text)
+			tr.t.Fatalf("no %s", what)
 		}
 	}
 }
