@@ -22,6 +22,7 @@ type place interface {
 	Jobs() embedded.Jobs
 	Status(ctx context.Context, job scheduler.Job) (embedded.Status, error)
 	Kill(ctx context.Context, job scheduler.Job, reason string) (embedded.Status, error)
+	Resize(ctx context.Context, job scheduler.Job, executors int) error
 	// Supervise runs a recorded job, or takes it up where it is, and watches it to its end.
 	Supervise(ctx context.Context, job scheduler.Job, o embedded.Options) (am.Report, error)
 }

@@ -100,7 +100,7 @@ func chapters(p *program) []chapter {
 	return []chapter{
 		{"Start here", []*cobra.Command{newDemo(p), newDoctor(p)}},
 		{"Jobs", []*cobra.Command{
-			newRun(p), newJobs(p), newStatus(p), newLogs(p), newKill(p), newResume(p), newVerify(p), newUI(p),
+			newRun(p), newJobs(p), newStatus(p), newLogs(p), newResize(p), newKill(p), newResume(p), newVerify(p), newUI(p),
 		}},
 		{"By the clock", []*cobra.Command{newSchedule(p)}},
 		{"Files", []*cobra.Command{newFS(p), newGateway(p)}},

@@ -16,6 +16,8 @@ type Status struct {
 	Output      string `json:"output"`
 	Chain       string `json:"chain,omitempty"`       // the chain that it is a job of
 	Interrupted bool   `json:"interrupted,omitempty"` // unfinished, and no process works on it
+	Queue       string `json:"queue,omitempty"`       // of a fleet, while the job is not over
+	Waits       string `json:"waits,omitempty"`       // for what, in a sentence: to begin, or for more executors
 }
 
 // Word is the state as people read it.
@@ -108,4 +110,32 @@ func (h *Home) Kill(ctx context.Context, job scheduler.Job, reason string) (Stat
 		return s, err
 	}
 	return h.Status(ctx, job)
+}
+
+// Resize gives a running job another number of executors.
+func (h *Home) Resize(ctx context.Context, job scheduler.Job, executors int) error {
+	s, err := h.Status(ctx, job)
+	if err != nil {
+		return err
+	}
+	if err := s.Works(); err != nil {
+		return err
+	}
+	client, err := h.dial(ctx, job.ID)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	return client.Resize(ctx, executors)
+}
+
+// Works fails, in a sentence, if nobody works on the job.
+func (s Status) Works() error {
+	switch {
+	case s.State.Final():
+		return say.Errorf(errs.Invalid, "job %s is over already: %s", s.Job, s.State)
+	case s.Interrupted:
+		return say.Errorf(errs.Invalid, "nobody works on job %s, which was cut off; `runner resume %[1]s` goes on with it", s.Job)
+	}
+	return nil
 }

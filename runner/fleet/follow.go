@@ -172,16 +172,19 @@ func (f *Fleet) Status(ctx context.Context, job scheduler.Job) (embedded.Status,
 	return s, nil
 }
 
-// Kill ends a job, wherever it runs, also when nobody works on it any more.
-func (f *Fleet) Kill(ctx context.Context, job scheduler.Job, reason string) (embedded.Status, error) {
+// Resize gives a running job another number of executors.
+func (f *Fleet) Resize(ctx context.Context, job scheduler.Job, executors int) error {
 	s, err := f.Status(ctx, job)
-	switch {
-	case err != nil:
-		return s, err
-	case s.State.Final():
-		return s, say.Errorf(errs.Invalid, "job %s is over already: %s", job.ID, s.State)
+	if err != nil {
+		return err
 	}
-	s.Report, err = f.Supervise(ctx, job, embedded.Options{Kill: reason})
-	s.Interrupted = false
-	return s, err
+	if err := s.Works(); err != nil {
+		return err
+	}
+	client, err := f.ask(ctx, job.ID)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	return client.Resize(ctx, executors)
 }
