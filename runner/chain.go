@@ -15,6 +15,7 @@ import (
 	"github.com/seed3322913c/runner/mapreduce/commit"
 	"github.com/seed3322913c/runner/mapreduce/split"
 	"github.com/seed3322913c/runner/runner/embedded"
+	"github.com/seed3322913c/runner/runner/fleet"
 	"github.com/seed3322913c/runner/runner/format"
 	"github.com/seed3322913c/runner/runner/say"
 	"github.com/seed3322913c/runner/runner/spec"
@@ -28,22 +29,25 @@ func (p *program) runChain(ctx context.Context, o runOptions, file string, specs
 		return err
 	}
 	defer end()
-	home, err := atHome(at, "a chain of jobs")
-	if err != nil {
-		return err
-	}
 	chain, err := prepareChain(ctx, o.spec, specs)
 	if err != nil {
 		return err
 	}
+	if f, ok := at.(*fleet.Fleet); ok {
+		for i := range chain.Links {
+			if chain.Links[i].Job, err = forFleet(ctx, f, chain.Links[i].Job); err != nil {
+				return say.Errorf(errs.KindOf(err), "%s: %s", chain.Links[i].Job.Name, say.Sentence(err))
+			}
+		}
+	}
 	chain.Name, chain.Submitted = spec.CleanName(cmp.Or(o.spec.Name, baseName(file))), time.Now().UTC()
-	if chain, err = home.Jobs().SubmitChain(ctx, chain); err != nil {
+	if chain, err = at.Jobs().SubmitChain(ctx, chain); err != nil {
 		return err
 	}
 	if o.detach {
-		return p.detach(home, chain.ID, o.watch)
+		return p.detach(at, chain.ID, o.watch)
 	}
-	return p.superviseChain(ctx, home, chain, chainOptions{watch: o.watch})
+	return p.superviseChain(ctx, at, chain, chainOptions{watch: o.watch})
 }
 
 // prepareChain makes the jobs of a chain, if nothing is wrong with any of them. What a job reads of another's output is
@@ -152,23 +156,30 @@ type chainOptions struct {
 // superviseChain runs what is left to do of a chain, one job after the other, each after those that it needs: on one
 // machine a job alone has all the cores, so that two at a time would end no sooner. A job that fails keeps those from
 // running that need it, and no others.
-func (p *program) superviseChain(ctx context.Context, home *embedded.Home, c embedded.Chain, o chainOptions) error {
-	release, err := home.HoldChain(ctx, c.ID)
+func (p *program) superviseChain(ctx context.Context, at place, c embedded.Chain, o chainOptions) error {
+	chains := at.Chains()
+	lost, release, err := chains.Hold(ctx, c.ID)
 	if err != nil {
 		return err
 	}
 	defer release()
-	home.Resolve = newResolver("")
+	chains.Resolve = newResolver("")
 	if o.ready != nil {
 		o.ready()
 	}
 	run := chainRun{
-		program: p, home: home, chain: c, watch: o.watch,
+		program: p, at: at, chains: chains, chain: c, watch: o.watch,
 		done: make([]scheduler.JobID, len(c.Links)), tidied: make([]bool, len(c.Links)),
 	}
 	run.say("chain %s of %d jobs", c.ID, len(c.Links))
 	for _, i := range spec.Order(c.Needs()) {
-		reason, err := home.Stopped(ctx, c.ID)
+		select {
+		case <-lost:
+			return say.Errorf(errs.Unavailable, "this process was out of reach for too long to run chain %s. "+
+				"To go on: runner resume %s", c.ID, short(c.ID))
+		default:
+		}
+		reason, err := chains.Stopped(ctx, c.ID)
 		if err != nil {
 			return err
 		}
@@ -183,15 +194,16 @@ func (p *program) superviseChain(ctx context.Context, home *embedded.Home, c emb
 		}
 		run.tidy(context.WithoutCancel(ctx)) // what was begun is ended in order
 	}
-	return p.tellChain(ctx, home, c, o.watch)
+	return p.tellChain(ctx, at, c, o.watch)
 }
 
 // chainRun is one run of a chain, perhaps not the first.
 type chainRun struct {
 	*program
-	home  *embedded.Home
-	chain embedded.Chain
-	watch watchOptions
+	at     place
+	chains embedded.Chains
+	chain  embedded.Chain
+	watch  watchOptions
 
 	// By place:
 	done   []scheduler.JobID // the tries that have succeeded
@@ -211,7 +223,7 @@ func (r *chainRun) ready(i int) bool {
 
 // job runs one job, unless it has succeeded before. That it fails is no error here: its status tells.
 func (r *chainRun) job(ctx context.Context, i int) error {
-	job, done, err := r.home.Begin(ctx, r.chain, i)
+	job, done, err := r.chains.Begin(ctx, r.chain, i)
 	if err != nil {
 		return err
 	}
@@ -220,7 +232,7 @@ func (r *chainRun) job(ctx context.Context, i int) error {
 		r.done[i] = job.ID
 		return nil
 	}
-	err = r.supervise(ctx, r.home, job, r.watch)
+	err = r.supervise(ctx, r.at, job, r.watch)
 	var told toldError
 	switch {
 	case err == nil:
@@ -267,8 +279,8 @@ type chainResult struct {
 }
 
 // tellChain says how a chain has ended; the error that it returns is the exit code.
-func (p *program) tellChain(ctx context.Context, home *embedded.Home, c embedded.Chain, o watchOptions) error {
-	s, err := home.ChainStatus(context.WithoutCancel(ctx), c)
+func (p *program) tellChain(ctx context.Context, at place, c embedded.Chain, o watchOptions) error {
+	s, err := at.Chains().Status(context.WithoutCancel(ctx), c)
 	if err != nil {
 		return err
 	}

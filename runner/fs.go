@@ -44,6 +44,9 @@ func (p *program) shell(o fsOptions) (*shell.Shell, error) {
 	if err != nil {
 		return nil, errs.E("fs", errs.Other, nil, err)
 	}
+	if err := p.surround(); err != nil {
+		return nil, err
+	}
 	place, name := cut(o.fs)
 	if o.fs != "" && (!strings.Contains(o.fs, "://") || name != "") {
 		return nil, say.Errorf(errs.Invalid, "--fs %s is no file system; write it as hdfs://NAME, s3://BUCKET or file://", o.fs)
@@ -115,6 +118,7 @@ func newFS(p *program) *cobra.Command {
 			say.DidYouMean(args[0], verbNames(cmd)))
 	})
 	o.AddFlags(cmd.PersistentFlags())
+	p.addCluster(cmd.PersistentFlags())
 	for _, c := range append(append(fsReading(), fsCopying()...), fsChanging()...) {
 		sub := c.command(func(cmd *cobra.Command, args []string) error {
 			switch {

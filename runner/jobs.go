@@ -11,7 +11,9 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/seed3322913c/runner/runner/embedded"
+	"github.com/seed3322913c/runner/runner/fleet"
 	"github.com/seed3322913c/runner/runner/format"
+	"github.com/seed3322913c/runner/runner/say"
 	"github.com/seed3322913c/runner/scheduler"
 )
 
@@ -25,7 +27,7 @@ func newJobs(p *program) *cobra.Command {
 	var o jobsOptions
 	cmd := verb{
 		use:      "jobs [flags]",
-		does:     "Lists the jobs of this machine, the newest first.",
+		does:     "Lists the jobs of this machine, or of a cluster, the newest first.",
 		examples: []string{"runner jobs", "runner jobs --json", "runner jobs | grep FAILED"},
 	}.command(func(cmd *cobra.Command, args []string) error {
 		if err := wantArgs(cmd, args, 0, "no argument"); err != nil {
@@ -44,6 +46,11 @@ func (p *program) jobs(ctx context.Context, o jobsOptions) error {
 		return err
 	}
 	defer end()
+	if f, ok := at.(*fleet.Fleet); ok {
+		if err := f.Tidy(ctx); err != nil {
+			fmt.Fprintln(p.err, "Not all that jobs have left could be removed: "+say.Sentence(err))
+		}
+	}
 	all, err := at.Jobs().All(ctx)
 	if err != nil {
 		return err
@@ -88,15 +95,11 @@ func (p *program) jobs(ctx context.Context, o jobsOptions) error {
 
 // chainLine lists the chain of a job, before the newest of its jobs.
 func (p *program) chainLine(ctx context.Context, at place, table io.Writer, job embedded.Status) error {
-	home, err := atHome(at, "a chain of jobs")
+	c, err := at.Jobs().GetChain(ctx, scheduler.JobID(job.Chain))
 	if err != nil {
 		return err
 	}
-	c, err := home.Jobs().GetChain(ctx, scheduler.JobID(job.Chain))
-	if err != nil {
-		return err
-	}
-	s, err := home.ChainStatus(ctx, c)
+	s, err := at.Chains().Status(ctx, c)
 	if err != nil {
 		return err
 	}

@@ -28,8 +28,8 @@ func newKill(p *program) *cobra.Command {
 		examples: []string{"runner kill 7k2f", "runner kill 7k2f-wordcount", "runner kill 7k2f --json"},
 	}.ofJobOrChain(p, func(ctx context.Context, at place, job scheduler.Job) error {
 		return p.kill(ctx, o, at, job)
-	}, func(ctx context.Context, home *embedded.Home, chain embedded.Chain) error {
-		return p.killChain(ctx, o, home, chain)
+	}, func(ctx context.Context, at place, chain embedded.Chain) error {
+		return p.killChain(ctx, o, at, chain)
 	})
 	o.AddFlags(cmd.Flags())
 	return cmd
@@ -47,8 +47,8 @@ func (p *program) kill(ctx context.Context, o killOptions, at place, job schedul
 	return err
 }
 
-func (p *program) killChain(ctx context.Context, o killOptions, home *embedded.Home, chain embedded.Chain) error {
-	s, err := home.KillChain(ctx, chain, killedBy())
+func (p *program) killChain(ctx context.Context, o killOptions, at place, chain embedded.Chain) error {
+	s, err := at.Chains().Kill(ctx, chain, killedBy())
 	if err != nil {
 		return err
 	}

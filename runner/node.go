@@ -57,25 +57,26 @@ const nodeLog = "node.log"
 // node supervises a job, or a chain, that nobody watches. Its standard output is a pipe to whoever started it, who waits for one
 // line there and goes; everything else is told to the log that is its standard error.
 func (p *program) node(ctx context.Context, id string) error {
-	home, err := embedded.OpenHome()
+	at, end, err := p.open(ctx)
 	if err != nil {
 		return err
 	}
+	defer end()
 	alone := program{out: p.err, err: p.err}
 	ready := func() { fmt.Fprintln(p.out, readyLine) }
-	chain, err := home.Jobs().GetChain(ctx, scheduler.JobID(id))
+	chain, err := at.Jobs().GetChain(ctx, scheduler.JobID(id))
 	if err == nil {
-		return alone.superviseChain(ctx, home, chain, chainOptions{ready: ready})
+		return alone.superviseChain(ctx, at, chain, chainOptions{ready: ready})
 	}
 	if errs.KindOf(err) != errs.NotFound {
 		return err
 	}
-	job, err := home.Jobs().Get(ctx, scheduler.JobID(id))
+	job, err := at.Jobs().Get(ctx, scheduler.JobID(id))
 	if err != nil {
 		return err
 	}
 	view := progress.New(progress.Lines, p.err, progress.Options{})
-	report, err := home.Supervise(ctx, job, embedded.Options{Show: view.Show, Say: view.Say, Ready: ready})
+	report, err := at.Supervise(ctx, job, embedded.Options{Show: view.Show, Say: view.Say, Ready: ready})
 	if err != nil {
 		return err
 	}
@@ -89,7 +90,7 @@ const readyLine = "ready"
 func (p *program) leaveTo(ctx context.Context, at place, job scheduler.Job, o watchOptions) error {
 	f, ok := at.(*fleet.Fleet)
 	if !ok {
-		return p.detach(at.(*embedded.Home), job.ID, o)
+		return p.detach(at, job.ID, o)
 	}
 	if err := f.Submit(ctx, job); err != nil {
 		return err
@@ -107,16 +108,24 @@ func (p *program) tellID(id scheduler.JobID, o watchOptions) error {
 }
 
 // detach leaves a job, or a chain, to a supervisor of its own, and tells its id.
-func (p *program) detach(home *embedded.Home, id scheduler.JobID, o watchOptions) error {
-	if err := background(home, id); err != nil {
+func (p *program) detach(at place, id scheduler.JobID, o watchOptions) error {
+	dir, err := embedded.HomeDir()
+	if err != nil {
+		return err
+	}
+	var env []string
+	if f, ok := at.(*fleet.Fleet); ok { // which runs jobs, but no chains
+		env = append(env, clusterEnv+"="+f.Name())
+	}
+	if err := background(&embedded.Home{Dir: dir}, id, env...); err != nil {
 		return err
 	}
 	return p.tellID(id, o)
 }
 
 // background leaves a job, or a chain, to a supervisor of its own, which has its own session and so outlives this
-// process.
-func background(home *embedded.Home, id scheduler.JobID) error {
+// process. env is added to its environment.
+func background(home *embedded.Home, id scheduler.JobID, env ...string) error {
 	logs := home.Logs(id)
 	if err := os.MkdirAll(logs, 0o700); err != nil {
 		return errs.E("detach", errs.Other, logs, err)
@@ -131,7 +140,7 @@ func background(home *embedded.Home, id scheduler.JobID) error {
 		return errs.E("detach", errs.Other, nil, err)
 	}
 	cmd := exec.Command(program, "node", string(id))
-	cmd.Env = append(os.Environ(), embedded.HomeEnv+"="+home.Dir)
+	cmd.Env = append(append(os.Environ(), embedded.HomeEnv+"="+home.Dir), env...)
 	cmd.Stderr = log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	said, err := cmd.StdoutPipe()

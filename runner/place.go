@@ -19,9 +19,8 @@ import (
 // place is where jobs are recorded and run: the home folder of this machine, or a fleet. What only one of the two can do
 // is found by assertion.
 type place interface {
-	Jobs() embedded.Jobs
-	Status(ctx context.Context, job scheduler.Job) (embedded.Status, error)
-	Kill(ctx context.Context, job scheduler.Job, reason string) (embedded.Status, error)
+	embedded.Place
+	Chains() embedded.Chains
 	Resize(ctx context.Context, job scheduler.Job, executors int) error
 	// Supervise runs a recorded job, or takes it up where it is, and watches it to its end.
 	Supervise(ctx context.Context, job scheduler.Job, o embedded.Options) (am.Report, error)
@@ -53,15 +52,32 @@ func (p *program) open(ctx context.Context) (place, func(), error) {
 }
 
 func openFleet(ctx context.Context, name string) (*fleet.Fleet, error) {
-	dir, err := embedded.HomeDir()
-	if err != nil {
-		return nil, err
-	}
-	cluster, err := fleet.Load(dir, name)
+	cluster, err := loadCluster(name)
 	if err != nil {
 		return nil, err
 	}
 	return fleet.Open(ctx, cluster, fleetStore)
+}
+
+func loadCluster(name string) (fleet.Cluster, error) {
+	dir, err := embedded.HomeDir()
+	if err != nil {
+		return fleet.Cluster{}, err
+	}
+	return fleet.Load(dir, name)
+}
+
+// surround lets a verb that only reads and writes files see those of the cluster that was asked for, if any was.
+func (p *program) surround() error {
+	name := cmp.Or(p.cluster, os.Getenv(clusterEnv))
+	if name == "" {
+		return nil
+	}
+	cluster, err := loadCluster(name)
+	if err != nil {
+		return err
+	}
+	return cluster.Surround()
 }
 
 // fleetStore opens what a fleet keeps its jobs in: a place of their own.
@@ -71,15 +87,6 @@ func fleetStore(ctx context.Context, uri string) (store.Store, error) {
 		return nil, say.Errorf(errs.Unsupported, "%s: a fleet keeps its jobs in a bucket, without a prefix", uri)
 	}
 	return openStore(ctx, place, false)
-}
-
-// atHome returns the home folder for what a fleet cannot do.
-func atHome(at place, what string) (*embedded.Home, error) {
-	home, ok := at.(*embedded.Home)
-	if !ok {
-		return nil, say.Errorf(errs.Unsupported, "%s on a cluster is not supported by this version", what)
-	}
-	return home, nil
 }
 
 // forFleet prepares a job for a fleet: files of this machine are not there, but for the job's package, which goes along.

@@ -34,11 +34,11 @@ func newResume(p *program) *cobra.Command {
 		examples: []string{"runner resume 7k2f", "runner resume 7k2f --detach", "runner resume 7k2f --json"},
 	}.ofJobOrChain(p, func(ctx context.Context, at place, job scheduler.Job) error {
 		return p.resume(ctx, o, at, job)
-	}, func(ctx context.Context, home *embedded.Home, chain embedded.Chain) error {
+	}, func(ctx context.Context, at place, chain embedded.Chain) error {
 		if o.detach {
-			return p.detach(home, chain.ID, o.watch)
+			return p.detach(at, chain.ID, o.watch)
 		}
-		return p.superviseChain(ctx, home, chain, chainOptions{watch: o.watch})
+		return p.superviseChain(ctx, at, chain, chainOptions{watch: o.watch})
 	})
 	o.AddFlags(cmd.Flags())
 	return cmd

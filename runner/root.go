@@ -46,12 +46,12 @@ func (v verb) command(action func(cmd *cobra.Command, args []string) error) *cob
 // onJob and onChain are what a verb does to a job, and to a chain of them.
 type (
 	onJob   func(ctx context.Context, at place, job scheduler.Job) error
-	onChain func(ctx context.Context, home *embedded.Home, chain embedded.Chain) error
+	onChain func(ctx context.Context, at place, chain embedded.Chain) error
 )
 
 // ofJob makes the command of a verb whose one argument is a job's id, or as much of its beginning as no other job has.
 func (v verb) ofJob(p *program, action onJob) *cobra.Command {
-	return v.ofJobOrChain(p, action, func(_ context.Context, _ *embedded.Home, chain embedded.Chain) error {
+	return v.ofJobOrChain(p, action, func(_ context.Context, _ place, chain embedded.Chain) error {
 		return say.Errorf(errs.Invalid, "%s is a chain of %d jobs; say the ID of one of them. "+
 			"`runner status %[1]s` lists them", chain.ID, len(chain.Links))
 	})
@@ -73,11 +73,7 @@ func (v verb) ofJobOrChain(p *program, job onJob, chain onChain) *cobra.Command 
 			return err
 		}
 		if ok {
-			home, err := atHome(at, "a chain of jobs")
-			if err != nil {
-				return err
-			}
-			return chain(cmd.Context(), home, c)
+			return chain(cmd.Context(), at, c)
 		}
 		j, err := at.Jobs().Find(cmd.Context(), args[0])
 		if err != nil {

@@ -35,8 +35,8 @@ func newStatus(p *program) *cobra.Command {
 		},
 	}.ofJobOrChain(p, func(ctx context.Context, at place, job scheduler.Job) error {
 		return p.status(ctx, o, at, job)
-	}, func(ctx context.Context, home *embedded.Home, chain embedded.Chain) error {
-		s, err := home.ChainStatus(ctx, chain)
+	}, func(ctx context.Context, at place, chain embedded.Chain) error {
+		s, err := at.Chains().Status(ctx, chain)
 		if err != nil {
 			return err
 		}

@@ -37,10 +37,14 @@ func newVerify(p *program) *cobra.Command {
 		return p.verify(cmd.Context(), o, args[0])
 	})
 	o.AddFlags(cmd.Flags())
+	p.addCluster(cmd.Flags())
 	return cmd
 }
 
 func (p *program) verify(ctx context.Context, o verifyOptions, output string) error {
+	if err := p.surround(); err != nil {
+		return err
+	}
 	dir, err := os.Getwd()
 	if err != nil {
 		return errs.E("verify", errs.Other, nil, err)

@@ -157,15 +157,31 @@ func (j Jobs) chains(ctx context.Context, prefix string) ([]scheduler.JobID, err
 	return ids, nil
 }
 
+// Place runs jobs: a home folder, or a fleet.
+type Place interface {
+	Jobs() Jobs
+	Status(ctx context.Context, job scheduler.Job) (Status, error)
+	Kill(ctx context.Context, job scheduler.Job, reason string) (Status, error)
+}
+
+// Chains is how chains are run at a place, and how they stand.
+type Chains struct {
+	At      Place
+	Coord   coord.Coordinator
+	Leases  Leases
+	Tidy    func(ctx context.Context, id scheduler.JobID) error // removes what a job that is over has left
+	Resolve store.Resolve                                       // finds the files of jobs; nil until one is begun
+}
+
 // lastTry returns the number of tries at a job, and the status of the last.
-func (h *Home) lastTry(ctx context.Context, c Chain, place int) (tries int, last Status, err error) {
+func (r Chains) lastTry(ctx context.Context, c Chain, place int) (tries int, last Status, err error) {
 	for tries <= len(trySigns) {
-		job, err := h.Jobs().Get(ctx, c.jobID(place, tries))
+		job, err := r.At.Jobs().Get(ctx, c.jobID(place, tries))
 		if errs.KindOf(err) == errs.NotFound {
 			break
 		}
 		if err == nil {
-			last, err = h.Status(ctx, job)
+			last, err = r.At.Status(ctx, job)
 		}
 		if err != nil {
 			return 0, Status{}, err
@@ -177,19 +193,19 @@ func (h *Home) lastTry(ctx context.Context, c Chain, place int) (tries int, last
 
 // Begin returns the job to be supervised for a place: the one that was begun and is not over, else a new try, which it
 // records. done is true if one has succeeded, and then it is that one. Only one process may do that at a time for a
-// chain: see HoldChain.
-func (h *Home) Begin(ctx context.Context, c Chain, place int) (job scheduler.Job, done bool, err error) {
-	tries, last, err := h.lastTry(ctx, c, place)
+// chain: see Hold.
+func (r Chains) Begin(ctx context.Context, c Chain, place int) (job scheduler.Job, done bool, err error) {
+	tries, last, err := r.lastTry(ctx, c, place)
 	if err != nil {
 		return scheduler.Job{}, false, err
 	}
 	if tries > 0 && last.State.Final() { // and perhaps its supervisor was killed before it could clean up
-		if err := h.tidy(ctx, last.Job); err != nil {
+		if err := r.Tidy(ctx, last.Job); err != nil {
 			return scheduler.Job{}, false, err
 		}
 	}
 	if tries > 0 && (last.State == scheduler.JobSucceeded || !last.State.Final()) {
-		job, err := h.Jobs().Get(ctx, last.Job)
+		job, err := r.At.Jobs().Get(ctx, last.Job)
 		return job, last.State == scheduler.JobSucceeded, err
 	}
 	if tries > len(trySigns) {
@@ -199,22 +215,24 @@ func (h *Home) Begin(ctx context.Context, c Chain, place int) (job scheduler.Job
 	job = c.Links[place].Job
 	job.ID, job.Submitted = c.jobID(place, tries), time.Now().UTC()
 	job.Labels = map[string]string{ChainLabel: string(c.ID)}
-	return job, false, h.Jobs().record(ctx, job)
+	jobs := r.At.Jobs()
+	jobs.Resolve = r.Resolve
+	return job, false, jobs.record(ctx, job)
 }
 
-// HoldChain makes this process the one that runs a chain, until the lease is released.
-func (h *Home) HoldChain(ctx context.Context, id scheduler.JobID) (release func(), err error) {
-	lease, err := h.hold(ctx, id, patience)
+// Hold makes this process the one that runs a chain, until release is called or lost is closed.
+func (r Chains) Hold(ctx context.Context, id scheduler.JobID) (lost <-chan struct{}, release func(), err error) {
+	lease, err := hold(ctx, r.Coord, id, r.Leases)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if err := h.put(ctx, stopKey(id), nil); err != nil { // what an earlier run was told
-		_ = lease.Release(ctx) // the kernel takes it back when this process ends
-		return nil, err
+	if err := put(ctx, r.Coord, stopKey(id), nil); err != nil { // what an earlier run was told
+		_ = lease.Release(ctx) // it ends when this process does
+		return nil, nil, err
 	}
 	ctx = context.WithoutCancel(ctx)
-	return func() {
-		_ = h.put(ctx, stopKey(id), nil) // who runs the chain next does that too
+	return lease.Done(), func() {
+		_ = put(ctx, r.Coord, stopKey(id), nil) // who runs the chain next does that too
 		_ = lease.Release(ctx)
 	}, nil
 }
@@ -223,7 +241,7 @@ func (h *Home) HoldChain(ctx context.Context, id scheduler.JobID) (release func(
 func stopKey(id scheduler.JobID) coord.Key { return coord.Key("chain/" + string(id) + "/stop") }
 
 // Stopped returns why no more jobs of a chain shall be started, or "".
-func (h *Home) Stopped(ctx context.Context, id scheduler.JobID) (reason string, err error) {
-	v, err := h.Coord.Get(ctx, stopKey(id))
+func (r Chains) Stopped(ctx context.Context, id scheduler.JobID) (reason string, err error) {
+	v, err := r.Coord.Get(ctx, stopKey(id))
 	return string(v.Data), err
 }

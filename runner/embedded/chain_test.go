@@ -110,7 +110,7 @@ func TestBegin(t *testing.T) {
 	}
 	var ids []string
 	for range 2 {
-		job, done, err := h.Begin(t.Context(), c, 1)
+		job, done, err := h.Chains().Begin(t.Context(), c, 1)
 		if err != nil || done {
 			t.Fatalf("done %v, %v", done, err)
 		}
@@ -120,7 +120,7 @@ func TestBegin(t *testing.T) {
 	if got := strings.Join(ids, " "); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	s, err := h.ChainStatus(t.Context(), c)
+	s, err := h.Chains().Status(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,17 +132,17 @@ func TestBegin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.KillChain(t.Context(), empty, "a test"); errs.KindOf(err) != errs.Invalid {
+	if _, err := h.Chains().Kill(t.Context(), empty, "a test"); errs.KindOf(err) != errs.Invalid {
 		t.Errorf("killed although nothing of it was begun: %v", err)
 	}
-	release, err := h.HoldChain(t.Context(), c.ID)
+	_, release, err := h.Chains().Hold(t.Context(), c.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s, err := h.ChainStatus(t.Context(), c); err != nil || s.Word() != string(scheduler.JobRunning) {
+	if s, err := h.Chains().Status(t.Context(), c); err != nil || s.Word() != string(scheduler.JobRunning) {
 		t.Errorf("%s, %v", s.Word(), err)
 	}
-	if _, err := h.HoldChain(t.Context(), c.ID); errs.KindOf(err) != errs.Exist {
+	if _, _, err := h.Chains().Hold(t.Context(), c.ID); errs.KindOf(err) != errs.Exist {
 		t.Errorf("two at once: %v", err)
 	}
 	release()

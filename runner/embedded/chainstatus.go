@@ -42,16 +42,16 @@ const Waiting = "WAITING"
 // Word is the state as people read it.
 func (s ChainStatus) Word() string { return word(s.State, s.Interrupted) }
 
-// ChainStatus asks for every job of a chain.
-func (h *Home) ChainStatus(ctx context.Context, c Chain) (ChainStatus, error) {
+// Status asks for every job of a chain.
+func (r Chains) Status(ctx context.Context, c Chain) (ChainStatus, error) {
 	s := ChainStatus{Chain: c.ID, Name: c.Name, Submitted: c.Submitted, State: scheduler.JobRunning}
-	alive, err := h.supervised(ctx, c.ID) // before the jobs, of which the last may end meanwhile
+	alive, err := held(ctx, r.Coord, supervisorKey(c.ID), r.Leases) // before the jobs, of which the last may end meanwhile
 	if err != nil {
 		return s, err
 	}
 	count := map[string]int{}
 	for place, l := range c.Links {
-		tries, last, err := h.lastTry(ctx, c, place)
+		tries, last, err := r.lastTry(ctx, c, place)
 		if err != nil {
 			return s, err
 		}
@@ -95,9 +95,9 @@ func (s *ChainStatus) add(one LinkStatus) {
 	}
 }
 
-// KillChain ends a chain: the job that runs is killed, and no other is begun.
-func (h *Home) KillChain(ctx context.Context, c Chain, reason string) (ChainStatus, error) {
-	s, err := h.ChainStatus(ctx, c)
+// Kill ends a chain: the job that runs is killed, and no other is begun.
+func (r Chains) Kill(ctx context.Context, c Chain, reason string) (ChainStatus, error) {
+	s, err := r.Status(ctx, c)
 	if err != nil {
 		return s, err
 	}
@@ -109,17 +109,17 @@ func (h *Home) KillChain(ctx context.Context, c Chain, reason string) (ChainStat
 		return s, say.Errorf(errs.Invalid, "nothing of chain %s runs, and nothing will unless somebody says "+
 			"runner resume %s", c.ID, Short(c.ID))
 	}
-	if err := h.put(ctx, stopKey(c.ID), []byte(reason)); err != nil {
+	if err := put(ctx, r.Coord, stopKey(c.ID), []byte(reason)); err != nil {
 		return s, err
 	}
 	for {
-		if err := h.killBegun(ctx, c, reason); err != nil {
+		if err := r.killBegun(ctx, c, reason); err != nil {
 			return s, err
 		}
-		release, err := h.HoldChain(ctx, c.ID)
+		_, release, err := r.Hold(ctx, c.ID)
 		if err == nil {
 			release() // nobody runs it any more
-			return h.ChainStatus(ctx, c)
+			return r.Status(ctx, c)
 		}
 		if errs.KindOf(err) != errs.Exist {
 			return s, err
@@ -129,18 +129,18 @@ func (h *Home) KillChain(ctx context.Context, c Chain, reason string) (ChainStat
 
 // killBegun kills the jobs of a chain that were begun and are not over. One that is about to be over, or has no
 // application master at the moment, may get away.
-func (h *Home) killBegun(ctx context.Context, c Chain, reason string) error {
+func (r Chains) killBegun(ctx context.Context, c Chain, reason string) error {
 	for place := range c.Links {
-		_, last, err := h.lastTry(ctx, c, place)
+		_, last, err := r.lastTry(ctx, c, place)
 		if err != nil {
 			return err
 		}
 		if last.Job == "" || last.State.Final() {
 			continue
 		}
-		job, err := h.Jobs().Get(ctx, last.Job)
+		job, err := r.At.Jobs().Get(ctx, last.Job)
 		if err == nil {
-			_, err = h.Kill(ctx, job, reason)
+			_, err = r.At.Kill(ctx, job, reason)
 		}
 		switch errs.KindOf(err) {
 		case errs.Invalid, errs.Unavailable, errs.Exist:

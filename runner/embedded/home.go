@@ -100,14 +100,25 @@ func (h *Home) Logs(id scheduler.JobID) string { return filepath.Join(h.Dir, "lo
 
 func supervisorKey(id scheduler.JobID) coord.Key { return coord.Key("supervisor/" + string(id)) }
 
-// patience is how long to wait for a lease that nobody is expected to hold.
-const patience = 500 * time.Millisecond
+// Leases say how leases are dealt with where they are kept.
+type Leases struct {
+	TTL      time.Duration // after which that of a process that has died may be taken
+	Patience time.Duration // how long to wait for one that nobody is expected to hold
+	Look     time.Duration // within which one that nobody holds is surely granted
+}
+
+// kernel is how the kernel deals with leases: it ends them with their processes.
+var kernel = Leases{TTL: time.Minute, Patience: 500 * time.Millisecond, Look: 10 * time.Millisecond}
 
 // hold takes the lease that makes this process the supervisor of a job. Held by another, it fails with errs.Exist.
-func (h *Home) hold(ctx context.Context, id scheduler.JobID, patience time.Duration) (coord.Lease, error) {
-	limited, cancel := context.WithTimeout(ctx, patience)
+func (h *Home) hold(ctx context.Context, id scheduler.JobID) (coord.Lease, error) {
+	return hold(ctx, h.Coord, id, kernel)
+}
+
+func hold(ctx context.Context, c coord.Coordinator, id scheduler.JobID, l Leases) (coord.Lease, error) {
+	limited, cancel := context.WithTimeout(ctx, l.Patience)
 	defer cancel()
-	lease, err := h.Coord.Acquire(limited, supervisorKey(id), time.Minute)
+	lease, err := c.Acquire(limited, supervisorKey(id), l.TTL)
 	if err != nil && ctx.Err() == nil && limited.Err() != nil {
 		return nil, say.Errorf(errs.Exist, "job %s is being run by another process. "+
 			"`runner status %[1]s` tells how it stands", id)
@@ -122,9 +133,13 @@ func (h *Home) supervised(ctx context.Context, id scheduler.JobID) (bool, error)
 
 // Held reports whether a living process holds the lease on key.
 func (h *Home) Held(ctx context.Context, key coord.Key) (bool, error) {
-	limited, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
+	return held(ctx, h.Coord, key, kernel)
+}
+
+func held(ctx context.Context, c coord.Coordinator, key coord.Key, l Leases) (bool, error) {
+	limited, cancel := context.WithTimeout(ctx, l.Look)
 	defer cancel()
-	lease, err := h.Coord.Acquire(limited, key, time.Minute)
+	lease, err := c.Acquire(limited, key, l.TTL)
 	switch {
 	case err == nil:
 		return false, lease.Release(ctx)
@@ -134,19 +149,26 @@ func (h *Home) Held(ctx context.Context, key coord.Key) (bool, error) {
 	return false, err
 }
 
+// Chains returns how this home runs chains.
+func (h *Home) Chains() Chains { return Chains{At: h, Coord: h.Coord, Leases: kernel, Tidy: h.tidy} }
+
 // The values that belong to the session of a supervisor.
 func secretKey(id scheduler.JobID) coord.Key { return coord.Key("job/" + string(id) + "/secret") }
 func nodeKey(id scheduler.JobID) coord.Key   { return coord.Key("job/" + string(id) + "/node") }
 
 // put replaces a value that only the supervisor writes; nil removes it.
 func (h *Home) put(ctx context.Context, key coord.Key, data []byte) error {
-	old, err := h.Coord.Get(ctx, key)
+	return put(ctx, h.Coord, key, data)
+}
+
+func put(ctx context.Context, c coord.Coordinator, key coord.Key, data []byte) error {
+	old, err := c.Get(ctx, key)
 	if err != nil {
 		return err
 	}
 	if data == nil && old.Version == 0 {
 		return nil
 	}
-	_, err = h.Coord.Swap(ctx, key, old.Version, data)
+	_, err = c.Swap(ctx, key, old.Version, data)
 	return err
 }

@@ -88,19 +88,19 @@ func TestHome(t *testing.T) {
 	if alive, err := h.supervised(ctx, id); alive || err != nil {
 		t.Errorf("nobody runs it, yet %v, %v", alive, err)
 	}
-	lease, err := h.hold(ctx, id, patience)
+	lease, err := h.hold(ctx, id)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if alive, err := h.supervised(ctx, id); !alive || err != nil {
 		t.Errorf("it is run, yet %v, %v", alive, err)
 	}
-	if _, err := h.hold(ctx, id, time.Millisecond); errs.KindOf(err) != errs.Exist {
+	if _, err := h.hold(ctx, id); errs.KindOf(err) != errs.Exist {
 		t.Errorf("two supervisors: %v", err)
 	}
 	ended, cancel := context.WithCancel(ctx)
 	cancel()
-	if _, err := h.hold(ended, id, patience); errs.KindOf(err) != errs.Canceled {
+	if _, err := h.hold(ended, id); errs.KindOf(err) != errs.Canceled {
 		t.Errorf("interrupted: %v", err)
 	}
 	if err := lease.Release(ctx); err != nil {

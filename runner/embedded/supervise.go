@@ -42,7 +42,7 @@ func (h *Home) Supervise(ctx context.Context, job scheduler.Job, o Options) (am.
 	if o.Ready == nil {
 		o.Ready = func() {}
 	}
-	lease, err := h.hold(ctx, job.ID, patience)
+	lease, err := h.hold(ctx, job.ID)
 	if err != nil {
 		return am.Report{}, err
 	}
@@ -69,7 +69,7 @@ func (h *Home) forget(ctx context.Context, id scheduler.JobID) error {
 
 // tidy forgets a job that is over and that nobody supervises.
 func (h *Home) tidy(ctx context.Context, id scheduler.JobID) error {
-	lease, err := h.hold(ctx, id, patience)
+	lease, err := h.hold(ctx, id)
 	if err != nil {
 		return err
 	}

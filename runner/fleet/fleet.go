@@ -52,17 +52,25 @@ type Fleet struct {
 
 // Open connects to a cluster. What the tools of its store need is added to this process's environment.
 func Open(ctx context.Context, c Cluster, open OpenStore) (*Fleet, error) {
-	for k, v := range c.Env {
-		if err := os.Setenv(k, cmp.Or(os.Getenv(k), v)); err != nil {
-			return nil, errs.E("fleet.Open", errs.Internal, k, err)
-		}
+	err := c.Surround()
+	if err != nil {
+		return nil, err
 	}
 	f := &Fleet{cluster: c}
-	var err error
 	if f.store, err = open(ctx, c.Store); err != nil {
 		return nil, err
 	}
 	return f, errors.Join(f.openConsul(), f.openNomad())
+}
+
+// Surround adds what the tools of the cluster's store need to this process's environment. What is there stays.
+func (c Cluster) Surround() error {
+	for k, v := range c.Env {
+		if err := os.Setenv(k, cmp.Or(os.Getenv(k), v)); err != nil {
+			return errs.E("fleet.Surround", errs.Internal, k, err)
+		}
+	}
+	return nil
 }
 
 func (f *Fleet) openConsul() error {
@@ -105,6 +113,17 @@ func (f *Fleet) Close() {
 
 // Jobs returns the record of the fleet's jobs.
 func (f *Fleet) Jobs() embedded.Jobs { return embedded.Jobs{Store: f.store} }
+
+// Name is what people call the fleet.
+func (f *Fleet) Name() string { return f.cluster.Name }
+
+// Chains returns how chains are run on the fleet: each by the process of whoever submits it, or goes on with it.
+func (f *Fleet) Chains() embedded.Chains {
+	return embedded.Chains{
+		At: f, Coord: f.coord, Tidy: f.forget,
+		Leases: embedded.Leases{TTL: 10 * time.Second, Patience: 2 * time.Second, Look: time.Second},
+	}
+}
 
 // Machines is how many machines run containers at the moment.
 func (f *Fleet) Machines(ctx context.Context) (int, error) {

@@ -92,7 +92,7 @@ func (h Home) standing(ctx context.Context, f cron.Firing) (standing, error) {
 	if err != nil {
 		return standing{}, err
 	}
-	s, err := h.Home.ChainStatus(ctx, chain)
+	s, err := h.Home.Chains().Status(ctx, chain)
 	at := standing{state: s.State, cut: s.Interrupted}
 	for _, j := range s.Jobs {
 		if j.State == string(scheduler.JobFailed) {
@@ -135,7 +135,7 @@ func (h Home) Kill(ctx context.Context, f cron.Firing, reason string) error {
 	} else if errs.KindOf(err) == errs.NotFound {
 		var chain embedded.Chain
 		if chain, err = h.Home.Jobs().GetChain(ctx, id); err == nil {
-			_, err = h.Home.KillChain(ctx, chain, reason)
+			_, err = h.Home.Chains().Kill(ctx, chain, reason)
 		}
 	}
 	if errs.KindOf(err) == errs.Invalid {

@@ -92,7 +92,7 @@ func optionsOf(job scheduler.Job) (Options, error) {
 
 // plan is the content of jobs/<id>/tasks.
 type plan struct {
-	Tasks int    `json:"tasks"`
+	Tasks int      `json:"tasks"`
 	Files []source `json:"files,omitempty"` // of each task; none: the job has no input
 }
 
@@ -104,7 +104,7 @@ type source struct {
 
 // payload is what an attempt is told.
 type payload struct {
-	Tasks int   `json:"tasks"`
+	Tasks int     `json:"tasks"`
 	File  *source `json:"file,omitempty"`
 }
 
