@@ -25,7 +25,7 @@ func TestExamples(t *testing.T) {
 			if err := os.CopyFS(dir, os.DirFS(source)); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := os.Stat(filepath.Join(source, "main.go")); err == nil { // else it is no program in Go
+			if exists(filepath.Join(source, "main.go")) { // else it is no program in Go
 				if out, err := exec.Command("go", "build", "-o", filepath.Join(dir, name), "./"+source).CombinedOutput(); err != nil {
 					t.Fatalf("go build: %v\n%s", err, out)
 				}
@@ -34,16 +34,9 @@ func TestExamples(t *testing.T) {
 			if out, err := tr.command("run", name+".yaml").CombinedOutput(); err != nil {
 				t.Fatalf("runner run: %v\n%s", err, out)
 			}
-			got, err := os.ReadFile(filepath.Join(dir, "out", "part-r-00000"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			want, err := os.ReadFile(filepath.Join(dir, "want.txt"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !bytes.Equal(got, want) {
-				t.Errorf("got\n%swant\n%s", got, want)
+			same(t, filepath.Join(dir, "want.txt"), filepath.Join(dir, "out", "part-r-00000"))
+			if bad := filepath.Join(dir, "want.bad.txt"); exists(bad) {
+				same(t, bad, filepath.Join(dir, "out", "bad-m-00000"))
 			}
 		})
 	}
@@ -85,4 +78,24 @@ func TestNightlyExample(t *testing.T) {
 		models, err := filepath.Glob(filepath.Join(tr.dir, "models", "20*", "_SUCCESS"))
 		return err == nil && len(models) == 1 && len(embeddedtest.Processes(tr.home)) == 1 // who serves
 	})
+}
+
+func same(t *testing.T, want, got string) {
+	t.Helper()
+	a, err := os.ReadFile(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(a, b) {
+		t.Errorf("got\n%swant\n%s", b, a)
+	}
+}
+
+func exists(name string) bool {
+	_, err := os.Stat(name)
+	return err == nil
 }

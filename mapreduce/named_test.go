@@ -195,3 +195,27 @@ func TestUnnamedOutput(t *testing.T) {
 		}
 	}
 }
+
+// TestNamedOutputsOfPrograms: mappers and reducers that are programs write to files that their environment names, also
+// while keys are sampled; combiners have none.
+func TestNamedOutputsOfPrograms(t *testing.T) {
+	in := fill(t, map[string]string{"a": "to be 17\n", "b": "to be\n"})
+	o := programs(
+		`tr ' ' '\n' | awk '/[0-9]/ {print $1 "\t" 1 > ENVIRON["mapreduce_multipleoutputs_numbers"]; next} {print $1 "\t" 1}'`,
+		`test -z "$mapreduce_multipleoutputs_often" && cat`,
+		sumProgram+` | tee "$mapreduce_multipleoutputs_often"`)
+	o.Reducers, o.Partitioner, o.SplitSize = ExactReducers(1), TotalOrderPartitioner, 1
+	o.Outputs = map[string]NamedOutput{"numbers": {Format: format.JSONLines}, "often": {}}
+	job := newJob(t, o, filepath.Join(t.TempDir(), "out"), in)
+	c := newCluster(t, BodyOptions{})
+	sum, err := c.run(job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{
+		"part": "be\t2\nto\t2\n", "often": "be\t2\nto\t2\n", "numbers": `{"key":"17","value":1}` + "\n",
+	}
+	if diff := cmp.Diff(want, outputs(t, c, job.Output)); diff != "" || sum.Totals.NamedRecords != 3 {
+		t.Errorf("%s, %+v", diff, sum.Totals)
+	}
+}

@@ -83,7 +83,7 @@ func (e *Engine) sample(ctx context.Context, c reading, keys *keyCollector, shar
 // the job's files in.
 func (e *Engine) sampling(ctx context.Context, opts Options) (in instance, end func(), err error) {
 	id := scheduler.AttemptID{Task: scheduler.TaskID{Stage: "sample"}}
-	in = instance{id: id, env: attemptEnv{silent{}, id, opts.Set, nil}}
+	in = instance{id: id, env: sampleEnv{attemptEnv{silent{}, id, opts.Set, nil}}}
 	if len(e.job.Files) == 0 {
 		return in, func() {}, nil
 	}
@@ -96,9 +96,15 @@ func (e *Engine) sampling(ctx context.Context, opts Options) (in instance, end f
 		end()
 		return in, nil, err
 	}
-	in.env = attemptEnv{silent{}, id, opts.Set, in.files}
+	in.env = sampleEnv{attemptEnv{silent{}, id, opts.Set, in.files}}
 	return in, end, nil
 }
+
+// sampleEnv is the attemptEnv of a mapper whose keys alone matter.
+type sampleEnv struct{ attemptEnv }
+
+// EmitTo implements functions.Outputs.
+func (sampleEnv) EmitTo(string, []byte, []byte) error { return nil }
 
 // places returns pieces of files at random places.
 func places(job scheduler.JobID, files []split.File) []split.Piece {

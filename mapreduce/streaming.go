@@ -2,10 +2,12 @@ package mapreduce
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
 
+	"github.com/seed3322913c/runner/functions"
 	"github.com/seed3322913c/runner/functions/process"
 	"github.com/seed3322913c/runner/functions/streaming"
 	"github.com/seed3322913c/runner/infra/errs"
@@ -17,6 +19,9 @@ func (f roles) streaming(in instance, command string) (streaming.Options, error)
 	o := streaming.Options{
 		Command: command, Dir: in.dir, Env: append(process.Environment(), f.variables(in)...),
 		Stderr: &process.Lines{Logf: in.env.Logf}, Params: f.opts.Set, Values: in.values,
+	}
+	if _, ok := in.env.(functions.Outputs); ok { // a combiner has none
+		o.Outputs = slices.Sorted(maps.Keys(f.opts.Outputs))
 	}
 	err := f.checkFolder()
 	if err != nil || f.job.Package == "" && len(in.files) == 0 {

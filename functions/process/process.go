@@ -33,7 +33,11 @@ type Command struct {
 	Env    []string  // its environment; nil: that of this process
 	Stderr io.Writer // gets what it prints, in one goroutine; nil: nobody does
 	Aside  string    // lines of stderr that begin so are messages, and no last words for Ended; empty: there are none
+	Extra  int       // further pipes that it can write to, its file descriptors from FirstExtra on
 }
+
+// FirstExtra is a program's file descriptor of the first of Command.Extra.
+const FirstExtra = 3
 
 // Grace is how long a program is waited for that ends by itself.
 const Grace = 2 * time.Second
@@ -43,6 +47,7 @@ type Process struct {
 	Name   string        // the program's
 	Stdin  *os.File      // the caller's end of its standard input, which the caller closes
 	Stdout *os.File      // and of its standard output
+	Extra  []*os.File    // and of what Command.Extra has asked for
 	Gone   chan struct{} // closed when the group is dead and everything it printed was logged
 
 	log      tail
@@ -75,9 +80,20 @@ func Start(ctx context.Context, command Command) (*Process, error) {
 	p.Stdin, p.Stdout = stdin, stdout
 	widen(stdin)
 	widen(stdout)
+	var extra []*os.File // the program's ends
+	for range command.Extra {
+		mine, its, err := os.Pipe()
+		if err != nil {
+			closeAll(childIn, stdin, stdout, childOut)
+			closeAll(append(extra, p.Extra...)...)
+			return nil, errs.E(op, errs.Other, nil, err)
+		}
+		p.Extra, extra = append(p.Extra, mine), append(extra, its)
+	}
 
 	c := exec.CommandContext(ctx, command.Argv[0], command.Argv[1:]...)
 	c.Dir, c.Env, c.Stdin, c.Stdout, c.Stderr = command.Dir, command.Env, childIn, childOut, &p.log
+	c.ExtraFiles = extra
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	dieWithParent(c.SysProcAttr)
 	c.Cancel = func() error { p.Kill(); return nil }
@@ -86,10 +102,10 @@ func Start(ctx context.Context, command Command) (*Process, error) {
 	started := make(chan error)
 	go p.live(started)
 	err = <-started
-	closeAll(childIn, childOut)
+	closeAll(append(extra, childIn, childOut)...)
 	if err != nil {
 		<-p.Gone
-		closeAll(stdin, stdout)
+		closeAll(append(p.Extra, stdin, stdout)...)
 		if cause := p.Canceled(); cause != nil {
 			return nil, errs.E(op, errs.Canceled, p.Name, cause)
 		}

@@ -144,31 +144,3 @@ func (l layout) number(b []byte, n int64) []byte {
 	}
 	return append(strconv.AppendInt(b, n, 10), '\n')
 }
-
-// records puts out the binary records of a chunk, and keeps the beginning of the last.
-func (p *program) records(c []byte, out functions.Emitter) error {
-	r, form := p.run, p.layouts.out.codec
-	r.rest = append(r.rest, c...)
-	b := r.rest
-	for {
-		p.scratch = p.scratch[:0]
-		key, rest, scratch, ok, err := form.cut(b, p.scratch)
-		var value []byte
-		if ok {
-			value, rest, scratch, ok, err = form.cut(rest, scratch)
-		}
-		p.scratch = scratch
-		if err != nil {
-			return errs.E("streaming.Run", errs.Failed, p.opts.Command, err)
-		}
-		if !ok {
-			break
-		}
-		if err := p.record(key, value, out); err != nil {
-			return err
-		}
-		b = rest
-	}
-	r.rest = append(r.rest[:0], b...)
-	return nil
-}

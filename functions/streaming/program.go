@@ -38,15 +38,16 @@ type program struct {
 
 // run is one life of the program.
 type run struct {
-	proc    *process.Process
-	write   chan []byte    // to the writer, which has nothing else to do
-	written chan struct{}  // from the writer, for each that was written or cannot be
-	read    chan []byte    // from the reader, which closes it at the end
-	free    chan []byte    // chunks to be used again
-	stop    chan struct{}  // closed when nobody reads any more
-	workers sync.WaitGroup // the two goroutines
-	rest    []byte         // the beginning of a line or record
-	silent  bool           // read was closed
+	proc     *process.Process
+	channels []*channel
+	write    chan []byte    // to the writer, which has nothing else to do
+	written  chan struct{}  // from the writer, for each that was written or cannot be
+	read     chan chunk     // from the readers; closed when all are at their ends
+	free     chan []byte    // chunks of standard output to be used again
+	stop     chan struct{}  // closed when nobody reads any more
+	readers  sync.WaitGroup // a goroutine for each channel
+	workers  sync.WaitGroup // the writer, and who closes read
+	silent   bool           // read was closed
 }
 
 // written hands over what is in the buffer if that is enough.
@@ -108,7 +109,7 @@ func (p *program) send(b []byte, out functions.Emitter) error {
 }
 
 // next returns where chunks come from, nil after the last.
-func (r *run) next() <-chan []byte {
+func (r *run) next() <-chan chunk {
 	if r.silent {
 		return nil
 	}
@@ -122,17 +123,24 @@ func (p *program) begin() error {
 		env = append(env[:len(env):len(env)], "mapreduce_map_input_file="+p.file.URI,
 			fmt.Sprint("mapreduce_map_input_start=", p.file.Offset), fmt.Sprint("mapreduce_map_input_length=", p.file.Length))
 	}
+	env = append(env[:len(env):len(env)], variables(p.opts.Outputs)...)
 	proc, err := p.start(env, &messages{prefix: p.layouts.reporter, env: p.env, log: p.opts.Stderr})
 	if err != nil {
 		p.err = err
 		return err
 	}
 	r := &run{
-		proc: proc, write: make(chan []byte), written: make(chan struct{}), read: make(chan []byte, chunks),
-		free: make(chan []byte, chunks+2), stop: make(chan struct{}),
+		proc: proc, write: make(chan []byte), written: make(chan struct{}), read: make(chan chunk, chunks),
+		free: make(chan []byte, chunks+2), stop: make(chan struct{}), channels: channels(proc, p.opts.Outputs),
 	}
 	r.workers.Go(r.writer)
-	r.workers.Go(r.reader)
+	for _, ch := range r.channels {
+		r.readers.Go(func() { r.reader(ch) })
+	}
+	r.workers.Go(func() {
+		r.readers.Wait()
+		close(r.read)
+	})
 	p.run, p.ran = r, true
 	return nil
 }
@@ -149,94 +157,6 @@ func (r *run) writer() {
 	_ = r.proc.Stdin.Close() // a pipe has nothing left to write
 }
 
-// reader reads until the program closes its output, or nobody wants it.
-func (r *run) reader() {
-	defer close(r.read)
-	for {
-		var c []byte
-		select {
-		case c = <-r.free:
-		default:
-			c = make([]byte, chunkSize)
-		}
-		n, err := r.proc.Stdout.Read(c[:cap(c)])
-		if n > 0 {
-			select {
-			case r.read <- c[:n]:
-			case <-r.stop:
-				return
-			}
-		}
-		if err != nil { // the end of the file, or of our patience
-			return
-		}
-	}
-}
-
-// take puts out a chunk; ok is false after the last.
-func (p *program) take(c []byte, ok bool, out functions.Emitter) {
-	if !ok {
-		p.run.silent = true
-		return
-	}
-	if p.err == nil {
-		if p.err = p.emit(c, out); p.err != nil {
-			p.run.proc.Kill() // it might go on for ever
-		}
-	}
-	p.run.free <- c // there is room for all of them
-}
-
-// emit puts out the lines or records of a chunk, and keeps the beginning of the last.
-func (p *program) emit(c []byte, out functions.Emitter) error {
-	if p.layouts.out.codec != text {
-		return p.records(c, out)
-	}
-	r := p.run
-	if len(r.rest) > 0 {
-		i := bytes.IndexByte(c, '\n')
-		if len(r.rest)+len(c) > maxLine {
-			return errs.Errorf("streaming.Run", errs.Failed, p.opts.Command, "it put out a line of more than %d bytes", maxLine)
-		}
-		r.rest = append(r.rest, c[:i+1]...)
-		if i < 0 {
-			r.rest = append(r.rest, c...)
-			return nil
-		}
-		c = c[i+1:]
-		if err := p.lines(r.rest, out); err != nil {
-			return err
-		}
-		r.rest = r.rest[:0]
-	}
-	whole := bytes.LastIndexByte(c, '\n') + 1
-	r.rest = append(r.rest, c[whole:]...)
-	return p.lines(c[:whole], out)
-}
-
-// lines puts out whole lines.
-func (p *program) lines(lines []byte, out functions.Emitter) error {
-	if text, ok := out.(functions.LineEmitter); ok && p.layouts.out.plain() {
-		return text.EmitLines(lines)
-	}
-	for len(lines) > 0 {
-		end := bytes.IndexByte(lines, '\n')
-		line := lines[:end]
-		lines = lines[end+1:]
-		if p.opts.Parts {
-			var err error
-			if line, err = p.part(line, out); err != nil {
-				return err
-			}
-		}
-		key, value := p.layouts.out.cut(line)
-		if err := p.record(key, value, out); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // part takes the number of a reducer off a line.
 func (p *program) part(line []byte, out functions.Emitter) (rest []byte, err error) {
 	number, rest, ok := bytes.Cut(line, []byte{'\t'})
@@ -248,18 +168,6 @@ func (p *program) part(line []byte, out functions.Emitter) (rest []byte, err err
 	}
 	parts.Part(n)
 	return rest, nil
-}
-
-func (p *program) record(key, value []byte, out functions.Emitter) error {
-	if !p.int64s {
-		return out.Emit(key, value)
-	}
-	n, err := strconv.ParseInt(string(value), 10, 64)
-	if err != nil {
-		return errs.Errorf("streaming.Run", errs.Failed, p.opts.Command,
-			"it put out %.40q for %.40q, where the job has whole numbers", value, key)
-	}
-	return functions.Int64Out(out).EmitInt64(key, n)
 }
 
 // Flush ends the program's input and waits for it. The next record starts it again.
@@ -275,13 +183,17 @@ func (p *program) Flush(out functions.Emitter) error {
 		case c, ok := <-r.read:
 			p.take(c, ok, out)
 		case <-gone:
-			_ = r.proc.Stdout.SetReadDeadline(time.Now().Add(process.Grace)) // a pipe can
+			for _, ch := range r.channels {
+				_ = ch.pipe.SetReadDeadline(time.Now().Add(process.Grace)) // a pipe can
+			}
 			gone = nil
 		}
 	}
 	<-r.proc.Gone
-	if p.err == nil && len(r.rest) > 0 {
-		p.err = p.last(out)
+	for _, ch := range r.channels {
+		if p.err == nil && len(ch.rest) > 0 {
+			p.err = p.last(ch, out)
+		}
 	}
 	p.run = nil
 	r.close()
@@ -289,14 +201,6 @@ func (p *program) Flush(out functions.Emitter) error {
 		p.err = p.ended(r.proc)
 	}
 	return p.err
-}
-
-// last puts out a line without an end. A record cannot be without.
-func (p *program) last(out functions.Emitter) error {
-	if p.layouts.out.codec != text {
-		return errs.Errorf("streaming.Run", errs.Failed, p.opts.Command, "it ended within a record of %s", p.layouts.out.codec)
-	}
-	return p.lines(append(p.run.rest, '\n'), out)
 }
 
 // ended says why the program is no more.
@@ -332,6 +236,8 @@ func (p *program) Close() error {
 // close ends the goroutines of a program that is gone and is told nothing more.
 func (r *run) close() {
 	close(r.stop)
-	_ = r.proc.Stdout.Close() // all that matters was read
+	for _, ch := range r.channels {
+		_ = ch.pipe.Close() // all that matters was read
+	}
 	r.workers.Wait()
 }

@@ -8,6 +8,8 @@
 //	stderr      reporter:counter:GROUP,NAME,AMOUNT
 //	            reporter:status:TEXT
 //	            anything else: the log
+//	the file    key TAB value, for a named output of the job (functions.Outputs); the environment's variable
+//	            mapreduce_multipleoutputs_NAME says the file, which is a pipe
 //
 // A line without TAB is a key without a value. For speed, and for keys and values with any bytes in them, both sides can
 // be binary (see codec): stream.map.input and the like are rawbytes or typedbytes then. The separators, and how many
@@ -21,6 +23,7 @@
 //
 //	caller ──▶ writer goroutine ──▶ stdin  ┌─────────┐
 //	caller ◀── reader goroutine ◀── stdout │ program │ stderr ──▶ messages ──▶ Env, log
+//	caller ◀── reader goroutine ◀── /dev/fd/3 and on │
 //	                                       └─────────┘
 //
 // While the writer writes, the caller takes what the program puts out, so that neither waits for the other for ever.
@@ -45,6 +48,9 @@ type Options struct {
 
 	// Parts says that each line that a mapper puts out begins with the number of the reducer that gets it, and a TAB.
 	Parts bool
+
+	// Outputs are the named outputs that the program can write to, if the Env of its Setup is a functions.Outputs.
+	Outputs []string
 
 	// Values is the kind of the values that a combiner or reducer gets. The program sees numbers in decimal.
 	Values functions.ValueKind
@@ -191,7 +197,7 @@ func newProgram(ctx context.Context, o Options, l layouts) *program {
 	p := &program{opts: o, layouts: l}
 	p.start = func(env []string, stderr io.Writer) (*process.Process, error) {
 		proc, err := process.Start(ctx, process.Command{
-			Argv: shell(o.Command), Dir: o.Dir, Env: env, Stderr: stderr, Aside: l.reporter,
+			Argv: shell(o.Command), Dir: o.Dir, Env: env, Stderr: stderr, Aside: l.reporter, Extra: len(o.Outputs),
 		})
 		if proc != nil {
 			proc.Name = o.Command

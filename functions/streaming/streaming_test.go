@@ -320,3 +320,98 @@ func TestWrongParams(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// outputsEnv is an env with named outputs.
+type outputsEnv struct {
+	env
+	out map[string]*records
+}
+
+func (e *outputsEnv) EmitTo(name string, key, value []byte) error {
+	if e.out[name] == nil {
+		e.out[name] = &records{}
+	}
+	return e.out[name].Emit(key, value)
+}
+
+// TestNamedOutputs: what a program writes to the files of its named outputs goes there, in every form, in each of its
+// lives, also a last line without an end, and while it writes more than pipes hold to all of them.
+func TestNamedOutputs(t *testing.T) {
+	const program = `while read -r line; do
+		case $line in
+		a*) echo "$line" ;;
+		b*) echo "$line" >> "$mapreduce_multipleoutputs_bad" ;;
+		*) echo "$line" >&4 ;;
+		esac
+	done; printf end >&3`
+	e := &outputsEnv{out: map[string]*records{}}
+	m := mapper(t, Options{Command: program, Outputs: []string{"bad", "other"}})
+	var out records
+	if err := m.Setup(e); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{"one", "two"} {
+		if err := m.File(functions.FilePiece{URI: file}, &out); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.MapBatch([]byte("a\t1\nb\t2\nc\n"), &out); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := m.Cleanup(&out); err != nil {
+		t.Fatal(err)
+	}
+	got := fmt.Sprintf("%s|%s|%s", out.String(), e.out["bad"], e.out["other"])
+	if want := "a=1;a=1;|b=2;end;b=2;end;|c;c;"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+
+	const much = 3 << 20
+	e = &outputsEnv{out: map[string]*records{}}
+	r, err := NewReducer(t.Context(), Options{
+		Command: fmt.Sprintf(`yes | head -c %d >&3 & yes | head -c %d; wait`, much, much), Outputs: []string{"x"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	out.Reset()
+	if err := errors.Join(r.Setup(e), r.Cleanup(&out)); err != nil {
+		t.Fatal(err)
+	}
+	if out.Len() != much || e.out["x"].Len() != much {
+		t.Errorf("%d and %d bytes of %d", out.Len(), e.out["x"].Len(), much)
+	}
+}
+
+// TestNamedOutputsBinary: named outputs have the form of standard output.
+func TestNamedOutputsBinary(t *testing.T) {
+	e := &outputsEnv{out: map[string]*records{}}
+	m := mapper(t, Options{
+		Command: `cat >&3; printf '\0\0' >&4`, Outputs: []string{"copy", "half"},
+		Params: functions.Params{"stream.map.input": "rawbytes", "stream.map.output": "rawbytes"},
+	})
+	var out records
+	err := errors.Join(m.Setup(e), m.Map(functions.Record{Key: []byte("k\n"), Value: []byte("v\t")}, &out))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = m.Cleanup(&out)
+	if errs.KindOf(err) != errs.Failed || !strings.Contains(fmt.Sprint(err), "it ended within a record") {
+		t.Error(err)
+	}
+	if got := e.out["copy"].String(); got != "k\n=v\t;" || out.Len() > 0 {
+		t.Errorf("got %q, and %q", got, out.String())
+	}
+}
+
+// TestNamedOutputFails: what the job does not take ends the program.
+func TestNamedOutputFails(t *testing.T) {
+	m := mapper(t, Options{Command: `yes >&3`, Outputs: []string{"x"}})
+	if err := m.Setup(&env{}); err != nil { // it has no outputs
+		t.Fatal(err)
+	}
+	if err := m.Cleanup(&records{}); errs.KindOf(err) != errs.Invalid {
+		t.Error(err)
+	}
+}
