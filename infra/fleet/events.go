@@ -140,12 +140,21 @@ func (p *progress) failure() error {
 	if d.Address != "" {
 		text = d.Address + ": " + text
 	}
+	kind := KindOf(text)
+	if kind == errs.Other {
+		kind = errs.Failed
+	}
+	return errs.E("", kind, nil, errors.New(text))
+}
+
+// KindOf returns what the words of a cloud's error mean, or errs.Other.
+func KindOf(text string) errs.Kind {
 	for _, k := range kinds {
 		for _, word := range k.words {
 			if strings.Contains(text, word) {
-				return errs.E("", k.kind, nil, errors.New(text))
+				return k.kind
 			}
 		}
 	}
-	return errs.E("", errs.Failed, nil, errors.New(text))
+	return errs.Other
 }

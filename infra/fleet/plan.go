@@ -26,6 +26,8 @@ type Plan struct {
 	Unpriced   []string  `json:"unpriced,omitempty"` // instance types that the table lacks; they count as 0
 
 	Changes []ResourceChange `json:"changes,omitempty"` // in Terraform's order; nothing that stays as it is
+	Starts  int              `json:"starts"`            // machines that there will be more than now
+	Stops   int              `json:"stops"`             // machines that there will be less
 	// Leftovers are what a killed run has left and no state knows; Apply removes them first.
 	Leftovers []Resource `json:"leftovers,omitempty"`
 }
@@ -60,7 +62,9 @@ const (
 )
 
 // Empty reports whether there is nothing to do.
-func (p Plan) Empty() bool { return len(p.Changes) == 0 && len(p.Leftovers) == 0 }
+func (p Plan) Empty() bool {
+	return len(p.Changes) == 0 && len(p.Leftovers) == 0 && p.Starts+p.Stops == 0
+}
 
 // Count returns how many resources an action is planned for.
 func (p Plan) Count(a Action) int {

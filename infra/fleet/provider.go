@@ -25,7 +25,8 @@ type Provider interface {
 	// uses fails with errs.Unavailable.
 	Remove(ctx context.Context, r Resource) error
 
-	// Adjust changes a running fleet at once, without Terraform.
+	// Adjust changes a running fleet at once, without Terraform. It is also what sets the numbers of machines after an
+	// Apply: a root may leave them at 0 until all else is there.
 	Adjust(ctx context.Context, cluster string, c Change) error
 }
 
@@ -43,7 +44,7 @@ type Setup struct {
 	// Vars are the root's variables, but for secrets and secret_names, which every root has.
 	Vars map[string]any
 	// Backend configures the root's S3 backend; nil keeps the state in the fleet's folder.
-	Backend map[string]string
+	Backend map[string]any
 	Priced  bool // machines cost what the price table says; else nothing
 	// Targets are the modules that Destroy removes while the data is kept; none means all.
 	Targets []string
@@ -87,6 +88,7 @@ func (r Resource) String() string { return r.Service + " " + r.Kind + " " + r.ID
 
 // Change is a change of a running fleet; what is nil or zero stays.
 type Change struct {
+	Servers   *int      // how many there shall be
 	Workers   *int      // how many there shall be
 	OnDemand  *int      // how many of them at most are paid in full; the others are spot
 	ExpiresAt time.Time // when the dead-man switch fires

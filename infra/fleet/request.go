@@ -28,11 +28,23 @@ type Request struct {
 	AllowFrom []string `json:"allow_from,omitempty"`
 	// Binaries are programs that machines fetch at boot: name to path on this machine. "runner" must be one of them.
 	Binaries map[string]string `json:"binaries,omitempty"`
-	CA       string            `json:"ca,omitempty"` // certificate of who vouches for the servers, PEM
+	// Sums are the SHA-256 of Binaries, in hexadecimal. Plan sets them.
+	Sums map[string]string `json:"sums,omitempty"`
+	Arch Arch              `json:"arch"`         // what Binaries and so all machines are made for
+	CA   string            `json:"ca,omitempty"` // certificate of who vouches for the servers, PEM
 
 	// ExpiresAt is when the dead-man switch fires. Plan sets it, from TTL and the deadline that the fleet has.
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
 }
+
+// Arch is a kind of processor, in Go's words.
+type Arch string
+
+// The architectures of machines.
+const (
+	AMD Arch = "amd64"
+	ARM Arch = "arm64"
+)
 
 // Bounds of what can be asked for. A fleet that lives longer than a week is not a fleet to be forgotten about.
 const (
@@ -43,11 +55,14 @@ const (
 
 // Defaults returns the request with what was left empty filled in.
 func (r Request) Defaults() Request {
+	if r.Arch == "" {
+		r.Arch = AMD
+	}
 	if r.Servers == 0 {
 		r.Servers = 3
 	}
 	if r.ServerType == "" {
-		r.ServerType = "t4g.small"
+		r.ServerType = "t3.small"
 	}
 	if len(r.WorkerTypes) == 0 {
 		r.WorkerTypes = []string{"m6i.xlarge"}
@@ -69,6 +84,7 @@ func OnDemand(n int, spot float64) int {
 
 var (
 	namePattern = regexp.MustCompile(`^[a-z][a-z0-9-]{0,29}[a-z0-9]$`)
+	armPattern  = regexp.MustCompile(`^[a-z]+[0-9]+g|^a1\.`) // Graviton: m6g, c7gn, t4g
 	typePattern = regexp.MustCompile(`^[a-z][a-z0-9-]*\.[a-z0-9-]+$`)
 )
 
@@ -101,6 +117,9 @@ func (r Request) Validate() error {
 	for _, t := range append([]string{r.ServerType}, r.WorkerTypes...) {
 		if !typePattern.MatchString(t) {
 			return invalid("%q is not an instance type, as m6i.xlarge is one", t)
+		}
+		if arm := armPattern.MatchString(t); arm != (r.Arch == ARM) {
+			return invalid("%s has another processor than the programs are made for, %s", t, r.Arch)
 		}
 	}
 	return r.validateAccess()

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -32,6 +33,9 @@ func (f *Fleet) Plan(ctx context.Context, r Request, l Limits) (Plan, error) {
 	}
 	defer op.end()
 	if r.ExpiresAt, err = f.deadline(r); err != nil {
+		return Plan{}, err
+	}
+	if r.Sums, err = sums(r.Binaries); err != nil {
 		return Plan{}, err
 	}
 	setup, err := f.provider.Setup(ctx, r)
@@ -88,7 +92,32 @@ func (f *Fleet) known() (Request, error) {
 	if r.ExpiresAt.IsZero() {
 		r.ExpiresAt = f.options.Now().Add(r.TTL).Truncate(time.Minute)
 	}
+	if r.Owner == "" {
+		r.Owner = "unknown"
+	}
+	if len(r.Binaries) == 0 {
+		r.Binaries = map[string]string{"runner": ""}
+	}
 	return r, nil
+}
+
+// sums returns the SHA-256 of files by their names.
+func sums(files map[string]string) (map[string]string, error) {
+	all := map[string]string{}
+	for name, path := range files {
+		file, err := os.Open(path)
+		if err != nil {
+			return nil, errs.E("", errs.Invalid, nil, fmt.Errorf("%s, which machines need, can't be read: %w", name, err))
+		}
+		sum := sha256.New()
+		_, err = io.Copy(sum, file)
+		_ = file.Close() // of a file that was only read
+		if err != nil {
+			return nil, errs.E("fleet.sums", errs.Other, path, err)
+		}
+		all[name] = hex.EncodeToString(sum.Sum(nil))
+	}
+	return all, nil
 }
 
 // deadline is when the fleet of a request ends.
@@ -141,7 +170,27 @@ func (f *Fleet) detail(ctx context.Context, op *operation, setup Setup, p *Plan)
 		return err
 	}
 	p.Leftovers = leftovers(found, inState(plan.PriorState), p.Purges)
-	return nil
+	if p.Destroys {
+		return nil
+	}
+	machines, err := f.provider.Machines(ctx, f.name)
+	for _, g := range p.Groups {
+		more := g.Count - count(machines, g.Role)
+		p.Starts += max(0, more)
+		p.Stops += max(0, -more)
+	}
+	return err
+}
+
+// count returns how many machines of a role are there to stay.
+func count(machines []Machine, role Role) int {
+	n := 0
+	for _, m := range machines {
+		if m.Role == role && (m.State == "pending" || m.State == "running") {
+			n++
+		}
+	}
+	return n
 }
 
 // changes are the plan's changes of resources; what is only read is left out.
@@ -288,10 +337,28 @@ func (f *Fleet) deploy(ctx context.Context, w *workspace, saved pending, tell fu
 	if err := w.apply(ctx, len(p.Changes), tell); err != nil {
 		return f.halfMade(err)
 	}
+	if err := f.start(ctx, saved.Request, tell); err != nil {
+		return f.halfMade(err)
+	}
 	if err := os.Remove(filepath.Join(f.dir, pendingFile)); err != nil {
 		return errs.E("fleet.Apply", errs.Other, f.name, err)
 	}
 	return f.update(func(r *Record) { r.Phase = Deployed })
+}
+
+// start sets the numbers of machines, now that all else is there.
+func (f *Fleet) start(ctx context.Context, r Request, tell func(Event)) error {
+	demand := OnDemand(r.Workers, r.Spot)
+	e := Event{Kind: Started, Action: Update, Address: fmt.Sprintf("%d servers and %d workers", r.Servers, r.Workers),
+		Type: "machines"}
+	tell(e)
+	err := f.provider.Adjust(ctx, f.name, Change{Servers: &r.Servers, Workers: &r.Workers, OnDemand: &demand})
+	if err != nil {
+		return err
+	}
+	e.Kind = Finished
+	tell(e)
+	return nil
 }
 
 // halfMade adds to an error what can be done about what was made before it.

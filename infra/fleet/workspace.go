@@ -78,7 +78,7 @@ func (f *Fleet) open(ctx context.Context, op *operation, setup Setup) (*workspac
 }
 
 func (w *workspace) backend() any {
-	kind, config := "local", map[string]string{"path": filepath.Join(w.fleet.dir, stateFile)}
+	kind, config := "local", map[string]any{"path": filepath.Join(w.fleet.dir, stateFile)}
 	if w.setup.Backend != nil {
 		kind, config = "s3", w.setup.Backend
 	}

@@ -13,7 +13,6 @@ variable "machine" {
     expires_at = string
     tags       = map(string)
     image      = string
-    subnets    = list(string)
     bucket     = string
     runner_key = string
     runner_sum = string

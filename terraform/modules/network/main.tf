@@ -54,12 +54,11 @@ resource "aws_route_table" "fleet" {
 }
 
 resource "aws_subnet" "zone" {
-  for_each                = { for i, z in local.zones : z => i }
-  vpc_id                  = aws_vpc.fleet.id
-  availability_zone       = each.key
-  cidr_block              = cidrsubnet(aws_vpc.fleet.cidr_block, 4, each.value)
-  map_public_ip_on_launch = true
-  tags                    = local.name
+  for_each          = { for i, z in local.zones : z => i }
+  vpc_id            = aws_vpc.fleet.id
+  availability_zone = each.key
+  cidr_block        = cidrsubnet(aws_vpc.fleet.cidr_block, 4, each.value)
+  tags              = local.name
 }
 
 resource "aws_route_table_association" "zone" {

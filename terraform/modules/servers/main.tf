@@ -3,6 +3,7 @@ variable "name" { type = string }
 variable "machine" { type = any }
 variable "most" { type = number }
 variable "type" { type = string }
+variable "subnets" { type = list(string) }
 variable "profile" { type = string }
 variable "security_groups" { type = list(string) }
 
@@ -23,7 +24,7 @@ resource "aws_autoscaling_group" "servers" {
   min_size                  = 0
   max_size                  = var.most
   desired_capacity          = 0
-  vpc_zone_identifier       = var.machine.subnets
+  vpc_zone_identifier       = var.subnets
   health_check_grace_period = 120
   wait_for_capacity_timeout = "0"
   force_delete              = true
@@ -49,7 +50,7 @@ resource "aws_autoscaling_group" "servers" {
 
 # The second line behind the dead-man switch, which needs no role.
 resource "aws_autoscaling_schedule" "end" {
-  scheduled_action_name  = "deadman"
+  scheduled_action_name  = var.name
   autoscaling_group_name = aws_autoscaling_group.servers.name
   start_time             = var.machine.expires_at
   min_size               = 0

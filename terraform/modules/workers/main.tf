@@ -8,6 +8,7 @@ variable "most" { type = number }
 variable "types" { type = list(string) }
 variable "on_demand" { type = number }
 variable "disk_gib" { type = number }
+variable "subnets" { type = list(string) }
 variable "profile" { type = string }
 variable "security_groups" { type = list(string) }
 
@@ -28,7 +29,7 @@ resource "aws_autoscaling_group" "workers" {
   min_size                  = 0
   max_size                  = var.most
   desired_capacity          = 0
-  vpc_zone_identifier       = var.machine.subnets
+  vpc_zone_identifier       = var.subnets
   capacity_rebalance        = true
   health_check_grace_period = 120
   wait_for_capacity_timeout = "0"
@@ -79,7 +80,7 @@ resource "aws_autoscaling_lifecycle_hook" "drain" {
 
 # The second line behind the dead-man switch, which needs no role.
 resource "aws_autoscaling_schedule" "end" {
-  scheduled_action_name  = "deadman"
+  scheduled_action_name  = var.name
   autoscaling_group_name = aws_autoscaling_group.workers.name
   start_time             = var.machine.expires_at
   min_size               = 0

@@ -10,7 +10,6 @@ locals {
     expires_at = var.expires_at
     tags       = local.tags
     image      = data.aws_ssm_parameter.image.insecure_value
-    subnets    = module.network.subnets
     bucket     = var.bucket
     runner_key = aws_s3_object.binary["runner"].key
     runner_sum = var.binaries["runner"].sha256
@@ -76,6 +75,7 @@ module "servers" {
   machine         = local.machine
   most            = var.servers
   type            = var.server_type
+  subnets         = module.network.subnets
   profile         = module.identity.server_profile
   security_groups = [module.network.machines_group, module.network.servers_group]
   depends_on      = [module.deadman]
@@ -89,6 +89,7 @@ module "workers" {
   types           = var.worker_types
   on_demand       = var.on_demand
   disk_gib        = var.disk_gib
+  subnets         = module.network.subnets
   profile         = module.identity.worker_profile
   security_groups = [module.network.machines_group]
   depends_on      = [module.deadman]
