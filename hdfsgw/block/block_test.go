@@ -156,6 +156,7 @@ func TestACacheForgetsWhatIsCorrupt(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 { // from the store, and from the cache
+		st.Flush()
 		var out bytes.Buffer
 		if err := Write(t.Context(), st, &out, blocks, 0, 100_000); err != nil || !bytes.Equal(out.Bytes(), noise(100_000)) {
 			t.Fatal("other bytes, or", err)

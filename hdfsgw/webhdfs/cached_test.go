@@ -37,9 +37,11 @@ func TestWhatIsReadAgainComesFromDisk(t *testing.T) {
 	}
 	reads := func() {
 		t.Helper()
+		defer kept.Flush()
 		if got := fetch(t, s, "/f", ""); got != data {
 			t.Errorf("other bytes, %d of %d", len(got), len(data))
 		}
+		kept.Flush()
 		if got := fetch(t, s, "/f", "&offset=1000001&length=2000000"); got != data[1000001:3000001] {
 			t.Errorf("other bytes of a part, %d", len(got))
 		}

@@ -10,7 +10,8 @@
 //	data: 1 MiB, or up to the object's end | CRC32C of each 64 KiB of it | length of data 4 | CRC32C 4
 //	                                         \___________ covered by the last one, with object and place __/
 //
-// It appears under its name as a whole, but is never made durable: what a crash left of it is known by its CRCs, as is
+// Pieces are written in the background, and not at all when the disk can't keep up: who reads never waits for that. A
+// piece appears under its name as a whole, but is never made durable: what a crash left of it is known by its CRCs, as is
 // what the disk has lost since. Such a piece is removed and fetched again. The files are found again when the program is
 // started again; those that were not used for longest go when there is no more room.
 package cache
@@ -23,6 +24,7 @@ import (
 	"math"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/store"
@@ -39,8 +41,29 @@ type Store struct {
 	inner  store.Store
 	prefix string
 	pieces *pieces
-	pages  sync.Pool // of *[]byte, pieceSize long
+	pages  sync.Pool // of *page
+
+	queue   chan job // pieces to be written
+	writing sync.WaitGroup
+	closing sync.Once
 }
+
+// page is a buffer for a piece. Its reader and the writer share it, and the last of them gives it back.
+type page struct {
+	buf  [pieceSize]byte
+	uses atomic.Int32
+}
+
+// job is a piece to be written, or who waits for all before it.
+type job struct {
+	key    key
+	page   *page
+	length int
+	done   chan struct{}
+}
+
+// queued is how many pieces wait to be written at most. More are not kept.
+const queued = 16
 
 // New returns st with a cache in a directory, which must be for it alone and be gone or emptied when st is another store:
 // names mean what they meant. If another process uses the directory it fails with errs.Exist.
@@ -52,13 +75,61 @@ func New(st store.Store, dir string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{inner: st, prefix: o.Prefix, pieces: p}
-	s.pages.New = func() any { return new(make([]byte, pieceSize)) }
+	s := &Store{inner: st, prefix: o.Prefix, pieces: p, queue: make(chan job, queued)}
+	s.pages.New = func() any { return new(page) }
+	s.writing.Go(func() {
+		for j := range s.queue {
+			if j.done != nil {
+				close(j.done)
+				continue
+			}
+			s.pieces.keep(j.key, j.page.buf[:j.length])
+			s.release(j.page)
+		}
+	})
 	return s, nil
 }
 
-// Close lets others have the directory. Readers that are open stay usable.
-func (s *Store) Close() error { return s.pieces.lock.Close() }
+// Flush waits until what was read before is kept, or given up.
+func (s *Store) Flush() {
+	done := make(chan struct{})
+	s.queue <- job{done: done}
+	<-done
+}
+
+// Close ends writing and lets others have the directory. No reader may be open, nor be opened later.
+func (s *Store) Close() (err error) {
+	s.closing.Do(func() {
+		close(s.queue)
+		s.writing.Wait()
+		err = s.pieces.lock.Close()
+	})
+	return err
+}
+
+// take returns a page for one user.
+func (s *Store) take() *page {
+	p := s.pages.Get().(*page)
+	p.uses.Store(1)
+	return p
+}
+
+// release gives a page back.
+func (s *Store) release(p *page) {
+	if p.uses.Add(-1) == 0 {
+		s.pages.Put(p)
+	}
+}
+
+// keep has a piece written if there is time for that.
+func (s *Store) keep(k key, p *page, length int) {
+	p.uses.Add(1)
+	select {
+	case s.queue <- job{key: k, page: p, length: length}:
+	default:
+		s.release(p)
+	}
+}
 
 // Unwrap implements store.Wrapper.
 func (s *Store) Unwrap() store.Store { return s.inner }
@@ -80,12 +151,15 @@ func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[store.Info, e
 
 // Delete implements store.Store. What another process deletes stays readable here for a while.
 func (s *Store) Delete(ctx context.Context, name store.Name) error {
-	s.Forget(name)
+	s.pieces.forget(objectOf(name))
 	return s.inner.Delete(ctx, name)
 }
 
-// Forget removes what is kept of an object, for who has found that it is not what was written.
-func (s *Store) Forget(name store.Name) { s.pieces.forget(objectOf(name)) }
+// Forget removes what is kept of an object, for who has found that what he has read is not what was written.
+func (s *Store) Forget(name store.Name) {
+	s.Flush()
+	s.pieces.forget(objectOf(name))
+}
 
 // Open implements store.Store. What it returns for an object that may be kept is an io.WriterTo, too.
 func (s *Store) Open(ctx context.Context, name store.Name, r store.Range) (io.ReadCloser, error) {
@@ -96,7 +170,7 @@ func (s *Store) Open(ctx context.Context, name store.Name, r store.Range) (io.Re
 		return nil, err
 	}
 	begin, end := r.Bounds(math.MaxInt64)
-	return &reader{s: s, object: objectOf(name), at: begin, end: end, page: s.pages.Get().(*[]byte),
+	return &reader{s: s, object: objectOf(name), at: begin, end: end, page: s.take(),
 		open: func(r store.Range) (io.ReadCloser, error) { return s.inner.Open(ctx, name, r) },
 		stat: func() (store.Info, error) { return s.inner.Stat(ctx, name) }}, nil
 }

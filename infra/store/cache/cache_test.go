@@ -107,6 +107,7 @@ func TestRangesAreFetchedOnce(t *testing.T) {
 			}
 			before := opened.Load()
 			for i, r := range ranges {
+				c.Flush()
 				begin, end := r.Bounds(int64(size))
 				if got := read(t, c, r, i%2 == round%2); !bytes.Equal(got, data[begin:end]) {
 					t.Fatalf("size %d, %v: other bytes (%d, not %d)", size, r, len(got), end-begin)
@@ -131,6 +132,7 @@ func TestDamageIsFetchedAgain(t *testing.T) {
 	dir := t.TempDir()
 	c := open(t, st, dir, cache.Options{})
 	read(t, c, store.Range{}, false)
+	c.Flush()
 	for i, path := range files(t, dir) {
 		info, err := os.Stat(path)
 		if err != nil || info.Mode() != 0o600 {
@@ -152,6 +154,7 @@ func TestDamageIsFetchedAgain(t *testing.T) {
 			if got := read(t, c, store.Range{}, at%4 < 2); !bytes.Equal(got, data) {
 				t.Fatalf("byte %d of %s: wrong bytes are served", at, path)
 			}
+			c.Flush()
 			if opened.Load() != before+1 {
 				t.Fatalf("byte %d of %s: fetched %d times", at, path, opened.Load()-before)
 			}
@@ -161,6 +164,7 @@ func TestDamageIsFetchedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
+		c.Flush()
 		if got := read(t, c, store.Range{}, false); !bytes.Equal(got, data) {
 			t.Error("other bytes")
 		}
@@ -181,6 +185,7 @@ func TestTheLimitHolds(t *testing.T) {
 			if _, err := store.Get(t.Context(), c, name, 1<<20); err != nil {
 				t.Fatal(err)
 			}
+			c.Flush()
 		}
 		var sum int64
 		for _, path := range files(t, dir) {

@@ -18,7 +18,7 @@ type reader struct {
 	open   func(store.Range) (io.ReadCloser, error)
 	stat   func() (store.Info, error)
 
-	page   *[]byte
+	page   *page
 	data   []byte        // in page, checked, to be delivered
 	file   kept          // the piece that data is of, if it was kept; open
 	offset int64         // of data in it
@@ -115,7 +115,8 @@ func (r *reader) load(k key) error {
 			return err
 		}
 	}
-	n, err := io.ReadFull(r.stream, *r.page)
+	r.freshPage()
+	n, err := io.ReadFull(r.stream, r.page.buf[:])
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		r.end = min(r.end, first+int64(n))
@@ -123,9 +124,9 @@ func (r *reader) load(k key) error {
 		return err
 	}
 	if n > 0 {
-		r.s.pieces.keep(k, (*r.page)[:n])
+		r.s.keep(k, r.page, n)
 	}
-	r.deliver((*r.page)[min(from, int64(n)):min(to, int64(n))], from)
+	r.deliver(r.page.buf[min(from, int64(n)):min(to, int64(n))], from)
 	if r.s.pieces.has(key{k.object, k.place + 1}) {
 		return r.closeStream()
 	}
@@ -138,7 +139,8 @@ func (r *reader) loadKept(k key, from, to int64) bool {
 	if !ok {
 		return false
 	}
-	data, ok := found.read(*r.page, from, to)
+	r.freshPage()
+	data, ok := found.read(r.page.buf[:], from, to)
 	if !ok {
 		found.Close() // nothing was written
 		r.s.pieces.drop(k)
@@ -150,6 +152,12 @@ func (r *reader) loadKept(k key, from, to int64) bool {
 	r.file = found
 	r.deliver(data, from)
 	return true
+}
+
+// freshPage changes the page, as the piece that is in it may still have to be written.
+func (r *reader) freshPage() {
+	r.s.release(r.page)
+	r.page = r.s.take()
 }
 
 func (r *reader) deliver(data []byte, offset int64) {
@@ -178,7 +186,7 @@ func (r *reader) Close() error {
 	if r.page == nil {
 		return nil
 	}
-	r.s.pages.Put(r.page)
+	r.s.release(r.page)
 	r.page, r.data = nil, nil
 	r.err = errs.Errorf("cache.Read", errs.Invalid, nil, "the reader is closed")
 	r.closeFile()
