@@ -39,7 +39,7 @@ func trained(ctx context.Context, job scheduler.Job, r am.Report, s engine.Summa
 		line += fmt.Sprintf("\n%s left out; `runner logs %s` says which.", format.Plural(bad, "bad row"), short(job.ID))
 	}
 	return line + "\n" + readOnce(m.Totals) + fmt.Sprintf(" by %s.\n",
-		format.Plural(int64(len(s.Workers)), "worker")) + filesLine(job.Output, s)
+		format.Plural(int64(s.Members), "worker")) + filesLine(job.Output, s)
 }
 
 // metricsOf says how the iterations of a training job went, or how far it is.

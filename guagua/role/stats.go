@@ -1,6 +1,7 @@
 package role
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math"
@@ -22,12 +23,14 @@ type Summary struct {
 	Partial    int      `json:"partial"`        // iterations in which somebody was missing
 	Grouped    int      `json:"grouped"`        // turns in which groups of workers sent one result
 	PeakBytes  int64    `json:"peak_bytes"`     // most bytes of results that waited to be added up
-	Workers    []Worker `json:"workers"`        // by index, sums over all iterations of this attempt
+	Members    int      `json:"members"`        // how many workers there were
+	Workers    []Worker `json:"workers"`        // sums over all iterations of this attempt; of very many the latest
 	Last       float64  `json:"last,omitempty"` // the last "loss" recorded
 }
 
 // Worker is what became of one worker's time, in seconds.
 type Worker struct {
+	Index     int     `json:"index"`
 	Compute   float64 `json:"compute"`   // computing
 	Broadcast float64 `json:"broadcast"` // from the start of the iteration until the master result had been sent to it
 	Transfer  float64 `json:"transfer"`  // the rest of the time until its result was there: mostly data on its way
@@ -188,8 +191,29 @@ func (s *stats) status(r *guagua.Record, env *guagua.Env) string {
 func (s *stats) summary(m *master) Summary {
 	return Summary{
 		Iterations: s.done, Seconds: seconds(time.Since(s.begun)), Late: int(s.late.Load()), Partial: s.partial,
-		Grouped: m.grouped, PeakBytes: m.pool.Peak(), Workers: s.workers, Last: s.last,
+		Grouped: m.grouped, PeakBytes: m.pool.Peak(), Members: len(s.workers), Workers: s.latest(), Last: s.last,
 	}
+}
+
+// maxSummed is how many workers a summary tells the times of: it must fit the result of an attempt.
+const maxSummed = 2048
+
+// latest returns the workers in order of their index; if they are too many, those that came latest.
+func (s *stats) latest() []Worker {
+	all := slices.Clone(s.workers)
+	for i := range all {
+		w := &all[i]
+		w.Index = i
+		for _, v := range []*float64{&w.Compute, &w.Broadcast, &w.Transfer, &w.Wait, &w.Late} {
+			*v = math.Round(*v*1e6) / 1e6
+		}
+	}
+	if len(all) > maxSummed {
+		slices.SortStableFunc(all, func(a, b Worker) int { return cmp.Compare(b.Late, a.Late) })
+		all = all[:maxSummed]
+		slices.SortFunc(all, func(a, b Worker) int { return cmp.Compare(a.Index, b.Index) })
+	}
+	return all
 }
 
 func itoa(i int) string { return strconv.Itoa(i) }

@@ -88,11 +88,11 @@ export function trainingPart(id) {
     const workers = final(job) && job.result && job.result.workers;
     if (!workers || !workers.length) return null;
     const longest = Math.max(...workers.map((w) => w.compute), 1e-9);
-    const cells = workers.map((w, i) => {
+    const cells = workers.map((w) => {
       const late = Math.min(4, Math.floor((5 * w.compute) / longest));
-      const words = `worker ${i}: computed ${duration(w.compute * 1000)}, waited ${duration(w.wait * 1000)}` +
-        (w.missing ? `, missing ${count(w.missing)} times` : "") + (w.late ? `, late ${count(w.late)} times` : "");
-      return h("li", { class: `heat${w.missing ? 5 : late}`, title: words, tabindex: 0, "aria-label": words }, String(i));
+      const words = `worker ${w.index}: computed ${duration(w.compute * 1000)}, waited ${duration(w.wait * 1000)}` +
+        (w.missing ? `, missing ${count(w.missing)} times` : "") + (w.late ? `, ${duration(w.late * 1000)} after the median` : "");
+      return h("li", { class: `heat${w.missing ? 5 : late}`, title: words, tabindex: 0, "aria-label": words }, String(w.index));
     });
     return section("Workers, the busiest darkest", h("ol", { class: "strip" }, cells));
   }
