@@ -142,10 +142,12 @@ func TestDamageIsFetchedAgain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for at := 0; at < len(whole); at += 1 + len(whole)/7*(i%2) + 30011 {
+		end := len(whole)
+		for at, cut := range map[int]bool{0: i%2 == 0, 10: false, 99: true, end / 2: i%2 == 1, end - 12: false, end - 9: true,
+			end - 8: false, end - 4: false, end - 1: true} {
 			other := bytes.Clone(whole)
-			if other[at] ^= 1; at%2 == 1 {
-				other = other[:at] // it was cut off
+			if other[at] ^= 1; cut {
+				other = other[:at]
 			}
 			if err := os.WriteFile(path, other, 0o600); err != nil {
 				t.Fatal(err)
