@@ -23,6 +23,7 @@ var tables = []table{
 	{"fan-in", "Most memory of the master of a thousand workers, the whole process", asking(fanIn)},
 	{"native", "hdfs:// by the Go client, microseconds of an operation or a MB (ratios against Hadoop)", asking(native)},
 	{"gateway", "WebHDFS, microseconds of an operation or a MB (ratios against Hadoop)", asking(web)},
+	{"page", "What people and programs wait for at `runner ui`, with 50 jobs", page},
 	{"queue", "Simulated fleets whose queues are full (parts of 1: cores at work, guarantees met, Jain's index of equals)", queue},
 }
 
