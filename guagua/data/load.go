@@ -41,7 +41,7 @@ func Load[T Float](ctx context.Context, env *guagua.Env, in guagua.Split, o Opti
 	env.Count("Guagua", BadRecords, int64(t.Bad))
 	if t.Rows == 0 {
 		t.Close() //nolint:errcheck // it has no file without rows
-		return nil, errs.Errorf(op, errs.Invalid, env.Role(), "its share of the input has no records: %s", in)
+		return nil, errs.Errorf(op, errs.Invalid, nil, "its share of the input has no records: %s", in)
 	}
 	return t, nil
 }

@@ -113,7 +113,7 @@ func (w *worker) Load(ctx context.Context, in guagua.Split) (err error) {
 		w.table.Widen(w.model.Features)
 	}
 	if w.table.Columns != w.model.Features {
-		return errs.Errorf("predict.Load", errs.Invalid, w.env.Role(), "the rows have %d features, the model has %d",
+		return errs.Errorf("predict.Load", errs.Invalid, nil, "the rows have %d features, the model has %d",
 			w.table.Columns, w.model.Features)
 	}
 	return nil
