@@ -98,6 +98,7 @@ func chapters(p *program) []chapter {
 		{"Jobs", []*cobra.Command{
 			newRun(p), newJobs(p), newStatus(p), newLogs(p), newResize(p), newKill(p), newResume(p), newVerify(p), newUI(p),
 		}},
+		{"Functions", []*cobra.Command{newInvoke(p), newResult(p), newFn(p)}},
 		{"By the clock", []*cobra.Command{newSchedule(p)}},
 		{"Files", []*cobra.Command{newFS(p), newGateway(p)}},
 		{"This program", []*cobra.Command{newVersion(p)}},
@@ -131,7 +132,7 @@ func newRoot(p *program) *cobra.Command {
 	for _, c := range contents {
 		root.AddCommand(c.verbs...)
 	}
-	root.AddCommand(newAM(p), newExecutor(p), newNode(p), newSpecHelp(p))
+	root.AddCommand(newAM(p), newExecutor(p), newNode(p), newSpecHelp(p), newFunctionHelp(p))
 	return root
 }
 

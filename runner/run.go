@@ -159,6 +159,11 @@ func jobOf(ctx context.Context, s spec.Spec) (scheduler.Job, error) {
 	if err != nil {
 		return scheduler.Job{}, errs.E("run", errs.Other, nil, err)
 	}
+	return jobIn(ctx, s, dir)
+}
+
+// jobIn is jobOf for a specification whose paths are meant from dir.
+func jobIn(ctx context.Context, s spec.Spec, dir string) (scheduler.Job, error) {
 	job, err := s.Job(dir)
 	if err != nil {
 		return scheduler.Job{}, err

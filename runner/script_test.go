@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -71,6 +72,7 @@ func TestScripts(t *testing.T) {
 			"exits": exits, "unprivileged": unprivileged, "interrupts": interrupts, "expand": expand, "mkfifo": mkfifo,
 			"startgateway": startGateway, "open": openFIFO, "killrole": killRole, "jobid": jobID, "awaitdone": awaitDone,
 			"awaitfiring": awaitFiring, "gone": gone, "quiet": quiet,
+			"setfrom": setFrom, "awaitsuccess": awaitSuccess,
 		},
 		Deadline:            time.Now().Add(3 * time.Minute),
 		RequireExplicitExec: true,
@@ -240,6 +242,26 @@ func awaitFiring(ts *testscript.TestScript, _ bool, args []string) {
 		return err == nil && strings.Contains(latest, `"state":"`+args[1]+`"`)
 	})
 	ts.Check(ts.Exec(show[0], show[1:]...))
+}
+
+// setfrom VARIABLE FILE sets a variable to what a file has, without the end of its line.
+func setFrom(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: setfrom VARIABLE FILE")
+	}
+	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile(args[1])))
+}
+
+// awaitsuccess FOLDER waits until a job that nobody watches has made its output, and for the end of its processes.
+func awaitSuccess(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: awaitsuccess FOLDER")
+	}
+	await(ts, args[0], func() bool {
+		_, err := os.Stat(filepath.Join(ts.MkAbs(args[0]), "_SUCCESS"))
+		return err == nil && !slices.ContainsFunc(embeddedtest.Processes(ts.Getenv(embedded.HomeEnv)),
+			func(p embeddedtest.Process) bool { return p.Verb == "node" })
+	})
 }
 
 // gone waits until no process of the script's jobs is left: who is killed with its parent goes a moment later.

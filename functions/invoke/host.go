@@ -590,6 +590,13 @@ func (h *Host) tidy(ctx context.Context) {
 	}
 }
 
+// Read returns what is known of the invocations in a store, whether there is a host or not.
+func Read(ctx context.Context, st store.Store) (*Ledger, error) {
+	l := &Ledger{}
+	_, err := journal.Read(ctx, st, journalName, l, journal.Options{})
+	return l, err
+}
+
 // Ledger returns what the host knows of invocations.
 func (h *Host) Ledger() *Ledger { return h.ledger }
 

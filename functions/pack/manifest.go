@@ -214,7 +214,7 @@ func Reference() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Function manifest\n\n%s\n\n```yaml\n%s```\n\n", root.Description, example)
 	b.WriteString("An unknown key is an error that names the line and the nearest key that is known. " +
-		"`runner help function --json` prints the JSON schema.\n\n")
+		"`runner fn schema` prints the JSON schema, for editors.\n\n")
 	schema.WriteTable(&b, "", root)
 	b.WriteString("\n## retries\n\n")
 	schema.WriteTable(&b, "retries.", schema.At([]string{"retries"}))

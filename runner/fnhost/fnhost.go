@@ -1,0 +1,197 @@
+// Package fnhost is the host of functions on one machine: a small process for each home folder, which the first
+// invocation starts and which ends when there is nothing to do.
+//
+//	runner invoke ──▶ <home>/functions/host.sock ──▶ runner fn serve ──▶ handlers
+//	                  (HTTP: package api)             │ lease functions/host: there is one
+//	                                                  ▼
+//	                                       <home>/store/invocations/...     what survives it
+//	                                       <home>/functions/packages/...    can be fetched again
+//	                                       <home>/functions/logs/...
+//
+// The socket is in a folder for its owner alone: whoever reaches it may do everything.
+package fnhost
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/seed3322913c/runner/functions/invoke"
+	"github.com/seed3322913c/runner/functions/pack"
+	"github.com/seed3322913c/runner/infra/coord"
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/runner/api"
+	"github.com/seed3322913c/runner/runner/embedded"
+	"github.com/seed3322913c/runner/runner/say"
+)
+
+// Dir is where the host of a home keeps its files.
+func Dir(home *embedded.Home) string { return filepath.Join(home.Dir, "functions") }
+
+// socket is where the host listens.
+func socket(home *embedded.Home) string { return filepath.Join(Dir(home), "host.sock") }
+
+// maxSocket is how long the kernel allows the path of a socket to be, in bytes.
+const maxSocket = 103
+
+const (
+	leaseKey = coord.Key("functions/host")
+	leaseTTL = 10 * time.Second
+	patience = 10 * time.Second // for a host that ends
+	look     = 100 * time.Millisecond
+)
+
+// Options say how a host works.
+type Options struct {
+	Idle   time.Duration // without work after which it ends; 0: never
+	Submit func(ctx context.Context, v pack.Version, folder string, event []byte) (job string, err error)
+	Ready  func() // is called when it answers; nil ignores
+	Log    *slog.Logger
+}
+
+// Serve is the host until ctx ends, somebody stops it, or it has been idle for too long. If there is a host already, it
+// fails with errs.Exist.
+func Serve(ctx context.Context, home *embedded.Home, o Options) error {
+	lease, err := hold(ctx, home)
+	if err != nil {
+		return err
+	}
+	defer release(lease, o.Log)
+	listener, err := listen(home)
+	if err != nil {
+		return err
+	}
+	defer listener.Close() // also removes the socket
+	host, err := invoke.Open(ctx, home.Store, invoke.Options{
+		Dir: Dir(home), Writer: "embedded", Env: []string{embedded.HomeEnv + "=" + home.Dir}, Submit: o.Submit,
+		OnError: func(err error) { o.Log.Warn("functions", "error", err) },
+	})
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	part := api.FunctionsPart(api.Functions{
+		Store: home.Store, Host: host, Dir: Dir(home),
+		Ledger: func(context.Context) (*invoke.Ledger, error) { return host.Ledger(), nil },
+	})
+	handler, err := api.New(api.Options{}, part)
+	if err != nil {
+		return errors.Join(err, host.Close())
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/v1/", handler)
+	mux.HandleFunc("POST /stop", func(http.ResponseWriter, *http.Request) { stop() })
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 30 * time.Second, MaxHeaderBytes: 64 << 10}
+	if o.Ready != nil {
+		o.Ready()
+	}
+	all, ctx := errgroup.WithContext(ctx)
+	all.Go(func() error {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			return errs.E("fnhost.Serve", errs.Unavailable, listener.Addr(), err)
+		}
+		return nil
+	})
+	all.Go(func() error {
+		if idle(ctx, host, o.Idle) { // what comes at the last moment is answered, too
+			err := server.Shutdown(ctx)
+			for err == nil && !quiet(host, 0) && pause(ctx) {
+			}
+			return errors.Join(err, host.Close())
+		}
+		return errors.Join(host.Close(), server.Shutdown(context.WithoutCancel(ctx))) // those who wait are told first
+	})
+	return all.Wait()
+}
+
+// idle waits, and returns true when the host has had nothing to do for that long; false if it has ended, or ctx has.
+func idle(ctx context.Context, host *invoke.Host, most time.Duration) bool {
+	for {
+		select {
+		case <-host.Done():
+			return false
+		default:
+		}
+		if most > 0 && quiet(host, most) {
+			return true
+		}
+		if !pause(ctx) {
+			return false
+		}
+	}
+}
+
+// quiet reports whether the host has had nothing to do for a while.
+func quiet(host *invoke.Host, while time.Duration) bool {
+	since, ok := host.Idle()
+	return ok && time.Since(since) >= while
+}
+
+// pause waits until it is worth another look; false if ctx has ended.
+func pause(ctx context.Context) bool {
+	timer := time.NewTimer(look)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// hold takes the lease that makes this process the host. One that is about to end is waited for; one that answers stays.
+func hold(ctx context.Context, home *embedded.Home) (coord.Lease, error) {
+	limited, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		try, end := context.WithTimeout(limited, look)
+		lease, err := home.Coord.Acquire(try, leaseKey, leaseTTL)
+		end()
+		if err == nil || try.Err() == nil || ctx.Err() != nil {
+			return lease, err
+		}
+		conn, err := new(net.Dialer).DialContext(limited, "unix", socket(home))
+		if err == nil {
+			_ = conn.Close() // nothing was said
+		}
+		if err == nil || limited.Err() != nil {
+			return nil, say.Errorf(errs.Exist, "there is a host of functions already; `runner fn stop` ends it")
+		}
+	}
+}
+
+// release gives the lease back to the next host.
+func release(lease coord.Lease, log *slog.Logger) {
+	if err := lease.Release(context.Background()); err != nil {
+		log.Warn("the lease of the host", "error", err) // the kernel gives it back at the end of the process
+	}
+}
+
+// listen makes the socket.
+func listen(home *embedded.Home) (net.Listener, error) {
+	const op = "fnhost.Serve"
+	path := socket(home)
+	if len(path) > maxSocket {
+		return nil, say.Errorf(errs.Invalid, "the path %s is too long for a socket; set %s to a shorter folder", path,
+			embedded.HomeEnv)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, errs.E(op, errs.Other, path, err)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) { // of a host that was killed
+		return nil, errs.E(op, errs.Other, path, err)
+	}
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, errs.E(op, errs.Other, path, err)
+	}
+	return listener, nil
+}
