@@ -240,7 +240,7 @@ func TestBadInput(t *testing.T) {
 		"cut":       {longer, nil, errs.Corrupt, "it ends after 8 bytes; it had 20"},
 		"gzip":      {f.whole("a.csv.gz"), nil, errs.Corrupt, "a.csv.gz"},
 		"parquet":   {f.whole("p.parquet"), nil, errs.Corrupt, "p.parquet"},
-		"empty":     {f.whole("e.csv"), nil, errs.Invalid, "worker 3"},
+		"empty":     {f.whole("e.csv"), nil, errs.Invalid, "has no records: e.csv"},
 		"ragged":    {f.whole("a.csv", "b.csv"), nil, errs.Invalid, "b.csv line 1: invalid: 3 fields, want 2"},
 		"label":     {f.whole("a.csv"), guagua.Params{"label": "3"}, errs.Invalid, "there are 2 columns"},
 		"name":      {f.whole("a.csv"), guagua.Params{"label": "y"}, errs.Invalid, "names need header=true"},
