@@ -175,7 +175,7 @@ func TestSkipBadCap(t *testing.T) {
 		o     Options
 		want  string
 	}{
-		"one map": {map[string]string{"a": "error 1\nerror 2\nx\n"}, Options{SkipBad: 1}, "a, record at byte 8: "},
+		"one map": {map[string]string{"a": "error 1\nerror 2\nx\n"}, Options{SkipBad: 1}, "a, record at byte 8 (split 0 to 18): "},
 		"all maps": {
 			map[string]string{"a": "error\n", "b": "error\n"}, Options{SkipBad: 1, SplitSize: 1}, "failed at 2 records",
 		},
@@ -183,7 +183,7 @@ func TestSkipBadCap(t *testing.T) {
 			map[string]string{"a": "error\n", "b": "error\n"},
 			Options{SkipBad: 1, SplitSize: 1, Reducer: functions.Ref{Go: "brittle"}}, "failed at 2 records",
 		},
-		"not allowed": {map[string]string{"a": "error\n"}, Options{}, "a, record at byte 0: "},
+		"not allowed": {map[string]string{"a": "error\n"}, Options{}, "a, record at byte 0 (split 0 to 6): "},
 	} {
 		if testing.Short() && c.o.Reducer.IsZero() {
 			continue
@@ -249,18 +249,27 @@ func TestSkipBadPrograms(t *testing.T) {
 	}
 }
 
-// TestSkipBadBlamesNobodyElse fails as before where no record is to blame.
+// TestSkipBadBlamesNobodyElse fails as before where no record is to blame, and says why nothing was left out.
 func TestSkipBadBlamesNobodyElse(t *testing.T) {
-	for name, o := range map[string]Options{
-		"at the end": {Mapper: functions.Ref{Exec: "cat; exit 3"}},
+	cat := functions.Ref{Exec: "cat"}
+	for name, c := range map[string]struct {
+		o    Options
+		file string
+		kind errs.Kind
+		want string
+	}{
+		"at the end": {Options{Mapper: functions.Ref{Exec: "cat; exit 3"}}, "a", errs.Failed, "status 3"},
 		"combiner": {
-			Mapper: functions.Ref{Exec: "cat"}, Combiner: functions.Ref{Exec: "exit 3"}, Reducer: functions.Ref{Exec: "cat"},
+			Options{Mapper: cat, Combiner: functions.Ref{Exec: "exit 3"}, Reducer: cat}, "a", errs.Failed,
+			"not what a combiner does",
 		},
+		"damage": {Options{Mapper: cat}, "a.gz", errs.Corrupt, "not what cannot be read"},
 	} {
-		o.SkipBad = 100
-		job := brittleJob(t, o, map[string]string{"a": "a\nb\nc\n"})
+		c.o.SkipBad = 100
+		job := brittleJob(t, c.o, map[string]string{c.file: "a\nb\nc\n"})
 		job.Package = ""
-		if _, err := newCluster(t, BodyOptions{}).run(job); errs.KindOf(err) != errs.Failed {
+		_, err := newCluster(t, BodyOptions{}).run(job)
+		if errs.KindOf(err) != c.kind || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 		nothing(t, job)

@@ -258,7 +258,7 @@ func add(m map[string]any, field string, n float64) {
 	m[field] = v + n
 }
 
-// TestBadRecord: the error names the file and where in it the record is.
+// TestBadRecord: the error names the file, where in it the record is, and which part of it the task reads.
 func TestBadRecord(t *testing.T) {
 	lines := strings.Repeat("key\t1\n", 3000)
 	at := len(lines)
@@ -276,6 +276,11 @@ func TestBadRecord(t *testing.T) {
 		want := fmt.Sprintf("file://%s/b, record at byte %d", dir, at)
 		if errs.KindOf(err) != errs.Failed || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v\nwant %q", mapper, err, want)
+		}
+		var from, to int
+		_, text, _ := strings.Cut(fmt.Sprint(err), want)
+		if _, err := fmt.Sscanf(text, " (split %d to %d):", &from, &to); err != nil || from > at || to <= at || to-from > 6000 {
+			t.Errorf("%v: split %d to %d of %q, %v", mapper, from, to, text, err)
 		}
 		nothing(t, job)
 	}

@@ -253,6 +253,10 @@ func (in *input) blame(ctx context.Context, err error) error {
 	}
 	var read *readError
 	if errors.As(err, &read) {
+		if in.narrow != nil {
+			return fmt.Errorf("%w; skip-bad leaves out records that functions fail at, not what cannot be read; "+
+				"max-failed-percent lets the job go on without the whole split", read.error)
+		}
 		return read.error
 	}
 	record := in.records
@@ -294,9 +298,10 @@ func (in *input) place(ctx context.Context, n int64) string { return in.find(ctx
 
 // place is where a record is.
 type place struct {
-	name string
-	unit string // of at; empty: only the file is known
-	at   int64
+	name  string
+	unit  string // of at; empty: only the file is known
+	at    int64
+	split string // what the task reads of the file; empty: there is no file
 }
 
 const (
@@ -306,14 +311,24 @@ const (
 )
 
 func (p place) String() string {
-	if p.unit == "" {
-		return p.name
+	text := p.name
+	if p.unit != "" {
+		text += fmt.Sprintf(", %s %d", p.unit, p.at)
 	}
-	return fmt.Sprintf("%s, %s %d", p.name, p.unit, p.at)
+	if p.split != "" {
+		text += " (" + p.split + ")"
+	}
+	return text
 }
 
 // find finds record number n, counted from 1.
 func (in *input) find(ctx context.Context, n int64) place {
+	p := in.locate(ctx, n)
+	p.split = in.src.Of(p.name)
+	return p
+}
+
+func (in *input) locate(ctx context.Context, n int64) place {
 	i := sort.Search(len(in.batches), func(i int) bool { return in.batches[i].first >= n }) - 1
 	if i < 0 {
 		if len(in.src.Pieces()) == 0 {
@@ -323,16 +338,16 @@ func (in *input) find(ctx context.Context, n int64) place {
 	}
 	b := in.batches[i]
 	if in.framed {
-		return place{b.name, unitRecord, b.offset + n - b.first}
+		return place{name: b.name, unit: unitRecord, at: b.offset + n - b.first}
 	}
 	if in.length > 0 {
-		return place{b.name, unitByte, b.offset + (n-1-b.first)*int64(in.length)}
+		return place{name: b.name, unit: unitByte, at: b.offset + (n-1-b.first)*int64(in.length)}
 	}
 	offset, err := in.skip(ctx, b, n-1-b.first)
 	if err != nil {
-		return place{b.name, unitAfter, b.offset}
+		return place{name: b.name, unit: unitAfter, at: b.offset}
 	}
-	return place{b.name, unitByte, offset}
+	return place{name: b.name, unit: unitByte, at: offset}
 }
 
 // skip returns the offset after n more lines from where b begins. It reads the file again: errors are rare.

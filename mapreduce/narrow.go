@@ -199,6 +199,11 @@ func (e *recordError) Unwrap() error { return e.error }
 // combineError is an error of a combiner, for which the record at hand is not to blame.
 type combineError struct{ error }
 
+func (e *combineError) Error() string {
+	return e.error.Error() + "; skip-bad leaves out what mappers and reducers fail at, not what a combiner does, which may " +
+		"have met the values of many records"
+}
+
 func (e *combineError) Unwrap() error { return e.error }
 
 // blamelessCombiner is a combiner whose errors can be told from those of the mapper.

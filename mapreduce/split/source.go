@@ -3,6 +3,7 @@ package split
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -41,6 +42,20 @@ func (s *Source) Pieces() []text.Piece {
 		}
 	}
 	return pieces
+}
+
+// Of returns in words which bytes of a file the split has: "split 50 to 100". It is empty if the split has no such file.
+func (s *Source) Of(uri string) string {
+	i := slices.IndexFunc(s.split, func(p Piece) bool { return p.URI == uri })
+	if i < 0 {
+		return ""
+	}
+	p := s.split[i]
+	text := fmt.Sprintf("split %d to %d", p.Offset, p.Offset+p.Length)
+	if p.Compressed() {
+		text += " of the compressed file"
+	}
+	return text
 }
 
 // Size returns how many bytes a file of the split has.
