@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/store"
+	"github.com/seed3322913c/runner/infra/store/below"
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/fleet"
 	"github.com/seed3322913c/runner/runner/say"
@@ -80,13 +81,14 @@ func (p *program) surround() error {
 	return cluster.Surround()
 }
 
-// fleetStore opens what a fleet keeps its jobs in: a place of their own.
+// fleetStore opens what a fleet keeps its jobs in: a bucket, or a folder of one.
 func fleetStore(ctx context.Context, uri string) (store.Store, error) {
 	place, name := cut(uri)
-	if name != "" {
-		return nil, say.Errorf(errs.Unsupported, "%s: a fleet keeps its jobs in a bucket, without a prefix", uri)
+	st, err := openStore(ctx, place, false)
+	if err != nil || name == "" {
+		return st, err
 	}
-	return openStore(ctx, place, false)
+	return below.New(st, name)
 }
 
 // forFleet prepares a job for a fleet: files of this machine are not there, but for the job's package, which goes along.

@@ -100,6 +100,9 @@ func chapters(p *program) []chapter {
 		}},
 		{"Functions", []*cobra.Command{newInvoke(p), newResult(p), newFn(p)}},
 		{"By the clock", []*cobra.Command{newSchedule(p)}},
+		{"Fleets", []*cobra.Command{
+			newDeploy(p), newClusters(p), newExtend(p), newScale(p), newCost(p), newTeardown(p), newGC(p),
+		}},
 		{"Files", []*cobra.Command{newFS(p), newGateway(p)}},
 		{"This program", []*cobra.Command{newVersion(p)}},
 	}
@@ -132,7 +135,7 @@ func newRoot(p *program) *cobra.Command {
 	for _, c := range contents {
 		root.AddCommand(c.verbs...)
 	}
-	root.AddCommand(newAM(p), newExecutor(p), newNode(p), newSpecHelp(p), newFunctionHelp(p))
+	root.AddCommand(newAM(p), newExecutor(p), newNode(p), newNodeInit(p), newSpecHelp(p), newFunctionHelp(p))
 	return root
 }
 

@@ -45,8 +45,8 @@ const (
 func environment(uri string) map[string]string {
 	return map[string]string{
 		storeEnv: uri, addressEnv: address, machineEnv: "${node.unique.id}", embedded.HomeEnv: dir,
-		"CONSUL_HTTP_ADDR": "https://" + address + ":8501", "CONSUL_CACERT": caFile,
-		"NOMAD_ADDR": "https://" + address + ":4646", "NOMAD_CACERT": caFile,
+		"CONSUL_HTTP_ADDR": "https://" + address + ":8501", "CONSUL_CACERT": caFile, "CONSUL_TLS_SERVER_NAME": ServerName,
+		"NOMAD_ADDR": "https://" + address + ":4646", "NOMAD_CACERT": caFile, "NOMAD_TLS_SERVER_NAME": ServerName,
 	}
 }
 

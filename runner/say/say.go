@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/fleet"
 	"github.com/seed3322913c/runner/infra/nearest"
 )
 
@@ -29,6 +30,8 @@ const (
 	ExitInterrupted = 130 // interrupted, as shells count SIGINT
 )
 
+// A fleet that may not be made or changed has exit codes of its own, from 10: see fleet.Rule.
+
 // ExitCodes is the line that ends every help text.
 const ExitCodes = "0 done, 1 job failed, 2 usage or spec, 3 not found, 4 unreachable, 5 verification failed, " +
 	"130 interrupted"
@@ -37,6 +40,9 @@ const ExitCodes = "0 done, 1 job failed, 2 usage or spec, 3 not found, 4 unreach
 func ExitCode(err error) int {
 	if err == nil {
 		return ExitDone
+	}
+	if refusal, ok := errors.AsType[*fleet.Refusal](err); ok {
+		return refusal.ExitCode()
 	}
 	switch errs.KindOf(err) {
 	case errs.Invalid, errs.Exist, errs.Permission, errs.Unsupported:

@@ -1,0 +1,188 @@
+package nodeinit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	consulapi "github.com/hashicorp/consul/api"
+	nomadapi "github.com/hashicorp/nomad/api"
+
+	"github.com/seed3322913c/runner/infra/coord/consul"
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/store"
+	"github.com/seed3322913c/runner/infra/store/mem"
+	"github.com/seed3322913c/runner/runner/fleet"
+)
+
+// patience bounds one look at an agent.
+const patience = 5 * time.Second
+
+// works returns nil if the machine's agents answer as members of a cluster, and, on a server, what must be done once per
+// cluster has been done.
+func (n *node) works(ctx context.Context) error {
+	if n.Role == Store {
+		ctx, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		return get(ctx, http.DefaultClient, "http://"+net.JoinHostPort(n.Address, S3Port), "")
+	}
+	look, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	client, err := n.asFleet().Client(n.asFleet().Nomad)
+	if err != nil {
+		return err
+	}
+	defer client.CloseIdleConnections()
+	consul := "https://" + net.JoinHostPort(n.Address, ConsulPort)
+	nomad := "https://" + net.JoinHostPort(n.Address, NomadPort)
+	if err := get(look, client, consul+"/v1/status/leader", ":"); err != nil {
+		return err
+	}
+	kind := map[Role]string{Server: "server", Worker: "client"}[n.Role]
+	if err := get(look, client, nomad+"/v1/agent/health?type="+kind, `"ok":true`); err != nil || n.Role == Worker {
+		return err
+	}
+	return n.found(ctx)
+}
+
+// get fails unless a service answers with a text that has want in it.
+func get(ctx context.Context, client *http.Client, url, want string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	if err != nil {
+		return err
+	}
+	if !strings.Contains(string(text), want) {
+		return fmt.Errorf("%s answers %s: %.200s", url, resp.Status, text)
+	}
+	return nil
+}
+
+// asFleet is how this machine reaches the fleet: by its own agents.
+func (n *node) asFleet() fleet.Cluster {
+	var env map[string]string
+	if n.Store != "" {
+		env = StoreEnv(n.Store, n.secrets.S3)
+	}
+	return fleet.Cluster{
+		Name: n.Cluster, Store: n.Jobs, CA: n.secrets.CA, Env: env,
+		Consul: fleet.Service{Addresses: []string{net.JoinHostPort(n.Address, ConsulPort)}, Token: n.secrets.Token},
+		Nomad:  fleet.Service{Addresses: []string{net.JoinHostPort(n.Address, NomadPort)}, Token: n.secrets.Token},
+	}
+}
+
+// The lease and the value that say who installs, and that it was done.
+const (
+	installKey = "fleet/install"
+	installTTL = 15 * time.Second
+	prefix     = "runner/"
+)
+
+// found does what a cluster needs once. It may be called again and again, by all servers at once.
+func (n *node) found(ctx context.Context) error {
+	c := n.asFleet()
+	client, err := c.Client(c.Consul)
+	if err != nil {
+		return err
+	}
+	co, err := consul.Open(consul.Options{
+		Address: "https://" + c.Consul.Addresses[0], Token: c.Consul.Token, Prefix: prefix, MinTTL: time.Second, Client: client,
+	})
+	if err != nil {
+		return err
+	}
+	defer co.Close()
+	done, err := co.Get(ctx, installKey)
+	if err != nil || done.Version != 0 {
+		return err
+	}
+	lease, err := co.Acquire(ctx, installKey, installTTL)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lease.Release(context.WithoutCancel(ctx)) }() // it would end by itself
+	done, err = co.Get(ctx, installKey)
+	if err != nil || done.Version != 0 {
+		return err // another server has done it meanwhile
+	}
+	if err := errors.Join(n.allowAgents(ctx, client), n.allowNomad(ctx), n.install(ctx)); err != nil {
+		return err
+	}
+	_, err = co.Swap(ctx, installKey, 0, []byte(n.Name))
+	return err
+}
+
+// agentRules let a Consul agent say what it is, and see the others.
+const agentRules = `node_prefix "" { policy = "write" }
+service_prefix "" { policy = "read" }
+agent_prefix "" { policy = "read" }
+`
+
+// allowAgents makes the token that the Consul agents of all workers have been told.
+func (n *node) allowAgents(ctx context.Context, client *http.Client) error {
+	const op = "nodeinit.allowAgents"
+	c := n.asFleet()
+	api, err := consulapi.NewClient(&consulapi.Config{
+		Address: "https://" + c.Consul.Addresses[0], Token: c.Consul.Token, HttpClient: client,
+	})
+	if err != nil {
+		return errs.E(op, errs.Internal, n.Cluster, err)
+	}
+	w := new(consulapi.WriteOptions).WithContext(ctx)
+	policy := &consulapi.ACLPolicy{Name: "runner-agent", Rules: agentRules}
+	if _, _, err := api.ACL().PolicyCreate(policy, w); err != nil && !strings.Contains(err.Error(), "already exists") {
+		return errs.E(op, errs.Unavailable, n.Cluster, err)
+	}
+	_, _, err = api.ACL().TokenCreate(&consulapi.ACLToken{
+		Description: "the agents of workers", SecretID: n.secrets.Agent,
+		Policies: []*consulapi.ACLLink{{Name: policy.Name}},
+	}, w)
+	if err != nil && !strings.Contains(err.Error(), "already in use") {
+		return errs.E(op, errs.Unavailable, n.Cluster, err)
+	}
+	return nil
+}
+
+// allowNomad makes the token that may do everything in Nomad. That it was made before is success.
+func (n *node) allowNomad(ctx context.Context) error {
+	const op = "nodeinit.allowNomad"
+	c := n.asFleet()
+	client, err := c.Client(c.Nomad)
+	if err != nil {
+		return err
+	}
+	defer client.CloseIdleConnections()
+	api, err := nomadapi.NewClient(&nomadapi.Config{Address: "https://" + c.Nomad.Addresses[0], HttpClient: client})
+	if err != nil {
+		return errs.E(op, errs.Internal, n.Cluster, err)
+	}
+	_, _, err = api.ACLTokens().BootstrapOpts(n.secrets.Token, new(nomadapi.WriteOptions).WithContext(ctx))
+	if err != nil && !strings.Contains(err.Error(), "ACL bootstrap already done") {
+		return errs.E(op, errs.Unavailable, n.Cluster, err)
+	}
+	return nil
+}
+
+// install starts a node of the program on every machine. Jobs are not its business, so it needs no store.
+func (n *node) install(ctx context.Context) error {
+	none := func(context.Context, string) (store.Store, error) { return mem.New(), nil }
+	f, err := fleet.Open(ctx, n.asFleet(), none)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Install(ctx)
+}
