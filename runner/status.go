@@ -11,18 +11,26 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/seed3322913c/runner/guagua/engine"
+	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/format"
 	"github.com/seed3322913c/runner/runner/say"
+	"github.com/seed3322913c/runner/runner/spec"
 	"github.com/seed3322913c/runner/scheduler"
 	"github.com/seed3322913c/runner/scheduler/am"
 )
 
 type statusOptions struct {
 	json bool
+	spec bool
 }
 
-func (o *statusOptions) AddFlags(flags *pflag.FlagSet) { addJSON(flags, &o.json) }
+func (o *statusOptions) AddFlags(flags *pflag.FlagSet) {
+	addJSON(flags, &o.json)
+	grouped(flags, tellGroup, func(f *pflag.FlagSet) {
+		f.BoolVar(&o.spec, "spec", false, "the job as a specification, to run it again")
+	})
+}
 
 func newStatus(p *program) *cobra.Command {
 	var o statusOptions
@@ -31,11 +39,14 @@ func newStatus(p *program) *cobra.Command {
 		does: "Tells how one job stands, or how it went.",
 		more: "ID is a job's or a chain's id, or as much of its beginning as no other has.",
 		examples: []string{
-			"runner status 7k2f", "runner status 7k2f --json", "runner status 7k2f --json | jq .counters",
+			"runner status 7k2f", "runner status 7k2f --json | jq .counters", "runner status 7k2f --spec > job.yaml",
 		},
 	}.ofJobOrChain(p, func(ctx context.Context, at place, job scheduler.Job) error {
 		return p.status(ctx, o, at, job)
 	}, func(ctx context.Context, at place, chain embedded.Chain) error {
+		if o.spec {
+			return say.Errorf(errs.Invalid, "%s is a chain of jobs; say the ID of one of them", chain.ID)
+		}
 		s, err := at.Chains().Status(ctx, chain)
 		if err != nil {
 			return err
@@ -51,6 +62,14 @@ func newStatus(p *program) *cobra.Command {
 }
 
 func (p *program) status(ctx context.Context, o statusOptions, at place, job scheduler.Job) error {
+	if o.spec {
+		text, err := spec.YAML(job)
+		if err != nil {
+			return err
+		}
+		_, err = p.out.Write(text)
+		return err
+	}
 	s, err := at.Status(ctx, job)
 	if err != nil {
 		return err

@@ -2,7 +2,7 @@
 //
 //	GET  /v1/jobs?limit=50&after=ID            the newest first, a page at a time
 //	GET  /v1/jobs/{id}                         how a job stands, without its attempts
-//	GET  /v1/jobs/{id}/spec                    the job as it was submitted
+//	GET  /v1/jobs/{id}/spec                    the job as it was submitted; spec.yaml: to submit it again
 //	GET  /v1/jobs/{id}/attempts?after=N        in the order in which they started
 //	GET  /v1/jobs/{id}/events                  how a job stands, at each change, as server-sent events
 //	GET  /v1/jobs/{id}/logs                    the names of its logs
@@ -68,6 +68,7 @@ func JobsPart(jobs Jobs, resolve store.Resolve) Part {
 		{"GET /v1/jobs", access.Read, s.list},
 		{"GET /v1/jobs/{id}", access.Read, s.status},
 		{"GET /v1/jobs/{id}/spec", access.Read, s.spec},
+		{"GET /v1/jobs/{id}/spec.yaml", access.Read, s.specYAML},
 		{"GET /v1/jobs/{id}/attempts", access.Read, s.attempts},
 		{"GET /v1/jobs/{id}/events", access.Read, s.events},
 		{"GET /v1/jobs/{id}/logs", access.Read, s.logs},

@@ -44,6 +44,7 @@ func newBoard(states ...scheduler.JobState) *board {
 		job := scheduler.Job{
 			ID: scheduler.JobID(fmt.Sprintf("7k2%c-words", 'a'+i)), Kind: "mapreduce", Name: "words", Submitted: at,
 			Resources: scheduler.Resources{CPU: 1, Memory: 1 << 30}, Output: "file:///out",
+			Engine: json.RawMessage(`{"mapper":{"builtin":"wordcount"}}`),
 		}
 		s := embedded.Status{Output: job.Output, Report: am.Report{
 			Job: job.ID, Name: job.Name, Kind: job.Kind, State: state, Submitted: at, Started: at, Masters: 1,
@@ -212,6 +213,9 @@ func TestJob(t *testing.T) {
 	}
 	if past := parse[attemptList](t, c.ask("GET", "/v1/jobs/7k2a/attempts?after=9", "", 200, "AttemptList")); len(past.Attempts) > 0 {
 		t.Errorf("behind the end are %v", past)
+	}
+	if text := string(c.ask("GET", "/v1/jobs/7k2a/spec.yaml", "", 200, "")); !strings.HasPrefix(text, "kind: mapreduce\n") {
+		t.Errorf("to run it again: %s", text)
 	}
 	if spec := parse[scheduler.Job](t, c.ask("GET", "/v1/jobs/7k2a/spec", "", 200, "Spec")); spec.Resources.Memory != 1<<30 {
 		t.Errorf("the job is %+v", spec)

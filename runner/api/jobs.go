@@ -11,6 +11,7 @@ import (
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/say"
+	"github.com/seed3322913c/runner/runner/spec"
 	"github.com/seed3322913c/runner/scheduler"
 	"github.com/seed3322913c/runner/scheduler/am"
 )
@@ -85,6 +86,21 @@ func (s *server) spec(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return writeJSON(w, job)
+}
+
+func (s *server) specYAML(w http.ResponseWriter, r *http.Request) error {
+	job, err := s.of(r)
+	if err != nil {
+		return err
+	}
+	text, err := spec.YAML(job)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/yaml")
+	w.Header().Set("Cache-Control", "no-store")
+	_, err = w.Write(text)
+	return gone(err)
 }
 
 // attemptList is a page of attempts.

@@ -176,7 +176,7 @@ func fill(job *scheduler.Job) {
 
 var (
 	unfit  = regexp.MustCompile(`[^a-z0-9._-]+`)
-	scheme = regexp.MustCompile(`^([a-z][a-z0-9+.-]*)://(.*)$`)
+	scheme = regexp.MustCompile(`(?s)^([a-z][a-z0-9+.-]*)://(.*)$`)
 )
 
 // CleanName makes the name of a job, as its id holds it, out of whatever text: lower case, nothing odd, never empty.

@@ -76,8 +76,9 @@ export function jobPage(main, id) {
     events.close();
     await json(`/v1/jobs/${encodeURIComponent(id)}`).catch(fail);
   });
-  json(`/v1/jobs/${encodeURIComponent(id)}/spec`)
-    .then((doc) => ended || fill(spec, section("Configuration", h("pre", { class: "wide" }, JSON.stringify(doc, null, 2)))))
+  ask(`/v1/jobs/${encodeURIComponent(id)}/spec.yaml`)
+    .then((answer) => answer.text())
+    .then((text) => ended || fill(spec, section("Configuration, to run it again", h("pre", { class: "wide" }, text))))
     .catch(() => {}); // told above
   return () => {
     ended = true;
