@@ -51,12 +51,12 @@ func callOf(program string, e *guagua.Env) newCall {
 	}
 }
 
-// computeCall has the parts one after the other in its data, or the master result.
+// computeCall has the first parts in its data, or the master result.
 type computeCall struct {
+	batch
 	Iteration int   `json:"iteration"`
 	Missing   []int `json:"missing,omitempty"`
 	Halt      bool  `json:"halt,omitempty"`
-	Parts     []int `json:"parts,omitempty"` // lengths
 	Result    bool  `json:"result,omitempty"`
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"iter"
 	"os"
 	"slices"
@@ -26,7 +27,7 @@ import (
 // This binary is the children of its tests, too.
 func TestMain(m *testing.M) {
 	if os.Getenv(wire.EnvVar) != "" {
-		child.Main(sum.Program(), linear.Regression(), listProgram(), troubled())
+		child.Main(sum.Program(), linear.Regression(), listProgram(), bigProgram(false), bigProgram(true), troubled())
 	}
 	if err := os.Setenv("GORACE", "atexit_sleep_ms=0"); err != nil { // or each child takes a second to end
 		fmt.Fprintln(os.Stderr, err)
@@ -59,6 +60,48 @@ func listProgram() guagua.Program {
 		},
 		Interceptors: func(env *guagua.Env) []guagua.Interceptor { return []guagua.Interceptor{witness{env: env}} },
 	}.Program()
+}
+
+// bigProgram has results that come in several batches, and a master that looks at them twice; what it combines tells in
+// which shape.
+func bigProgram(combines bool) guagua.Program {
+	app := guagua.App[string, string]{
+		Title: "big-list", Result: text{}, Part: text{},
+		Master: func(context.Context, *guagua.Env) (guagua.Master[string, string], error) { return sampler{}, nil },
+		Worker: func(_ context.Context, env *guagua.Env) (guagua.Worker[string, string], error) {
+			return &shouter{env}, nil
+		},
+	}
+	if combines {
+		app.Title, app.Combine = "big-pairs", guagua.Combine(func(a, b string) string { return "(" + a + b + ")" })
+	}
+	return app.Program()
+}
+
+type shouter struct{ env *guagua.Env }
+
+func (w *shouter) Load(context.Context, guagua.Split) error { return nil }
+
+func (w *shouter) Compute(_ context.Context, s *guagua.Step, _ string) (string, error) {
+	return strings.Repeat(fmt.Sprint(w.env.Worker, " "), 200_000+s.Iteration), nil
+}
+
+type sampler struct{}
+
+func (sampler) Compute(_ context.Context, _ *guagua.Step, last string, results iter.Seq[string]) (string, error) {
+	for range 2 {
+		for v := range results {
+			last += fmt.Sprint(len(v), " ", crc32.ChecksumIEEE([]byte(v)), ";")
+		}
+		for range results {
+			break // in the middle
+		}
+	}
+	return last, nil
+}
+
+func (sampler) Finish(ctx context.Context, last string, out guagua.Output) error {
+	return (&lister{}).Finish(ctx, last, out)
 }
 
 type text struct{}
@@ -171,10 +214,12 @@ func TestSameAsBuiltIn(t *testing.T) {
 		"sum":               {sum.Program(), nil},
 		"linear-regression": {linear.Regression(), guagua.Params{"optimizer": "momentum", "learning-rate": "0.01"}},
 		"list":              {listProgram(), nil},
+		"big-list":          {bigProgram(false), nil},
+		"big-pairs":         {bigProgram(true), nil},
 	} {
 		for _, faults := range [][]guaguatest.Fault{nil, {kill(guagua.MasterIndex, 4), kill(1, 3)}} {
 			o := guaguatest.Options{
-				Workers: 3, Iterations: 8, Params: c.params, Faults: faults, Files: map[string]string{"a.csv": rows, "b.csv": rows},
+				Workers: 7, Iterations: 8, Params: c.params, Faults: faults, Files: map[string]string{"a.csv": rows, "b.csv": rows},
 			}
 			want, err := guaguatest.RunProgram(t.Context(), c.local, o)
 			if err != nil {

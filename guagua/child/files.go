@@ -100,7 +100,8 @@ func (w *writer) Abort(ctx context.Context) error {
 
 // desk is the parent's end: it does what the child's program asks its Env for.
 type desk struct {
-	env *guagua.Env
+	env   *guagua.Env
+	parts supply // of a master's iteration
 
 	mu      sync.Mutex // guards what follows
 	next    uint64
@@ -116,6 +117,11 @@ func (d *desk) handle(ctx context.Context, op string, args json.RawMessage, data
 	switch op {
 	case "log":
 		return with(args, func(c textCall) (any, []byte, error) { d.env.Logf("%s", c.Text); return nil, nil, nil })
+	case "more":
+		return with(args, func(c moreCall) (any, []byte, error) {
+			b, data, err := d.parts.after(c.After)
+			return b, data, err
+		})
 	case "count":
 		return with(args, func(c countCall) (any, []byte, error) {
 			d.env.Count(c.Group, c.Name, c.Delta)

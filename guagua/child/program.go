@@ -1,7 +1,6 @@
 package child
 
 import (
-	"bytes"
 	"context"
 	"iter"
 	"os"
@@ -125,7 +124,7 @@ func (p *program) once(ctx context.Context, op string, args, result any) error {
 // Reducer implements guagua.Program: what is not added up stays as it is until the child sees it.
 func (p *program) Reducer() guagua.Reducer {
 	return guagua.Reducer{
-		Kind: p.reduction, Decode: func(part []byte) (any, error) { return bytes.Clone(part), nil },
+		Kind: p.reduction, Decode: func(part []byte) (any, error) { return part, nil }, // gone before the next one comes
 	}
 }
 
@@ -201,22 +200,14 @@ func (w *worker) Compute(ctx context.Context, s *guagua.Step, master []byte) ([]
 type master struct{ half }
 
 func (m *master) Compute(ctx context.Context, s *guagua.Step, parts iter.Seq2[any, error], dst []byte) ([]byte, error) {
-	var c computeCall
-	var data []byte
-	for part, err := range parts {
-		if err != nil {
-			return dst, err
-		}
-		before := len(data)
-		switch v := part.(type) {
-		case []float64:
-			data = append(data, guagua.FloatBytes(v)...)
-		case []byte:
-			data = append(data, v...)
-		}
-		c.Parts = append(c.Parts, len(data)-before)
+	supply := &m.s.desk.parts
+	supply.set(parts)
+	defer supply.set(nil)
+	first, data, err := supply.after(0)
+	if err != nil {
+		return dst, err
 	}
-	out, err := m.compute(ctx, s, c, data)
+	out, err := m.compute(ctx, s, computeCall{batch: first}, data)
 	return append(dst, out...), err
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"iter"
 	"slices"
 
 	"github.com/seed3322913c/runner/guagua"
@@ -128,7 +127,7 @@ func (s *server) compute(ctx context.Context, c computeCall, data []byte) (any, 
 	var err error
 	switch {
 	case s.master != nil:
-		out, err = s.master.Compute(ctx, step, s.parts(c.Parts, data), nil)
+		out, err = s.master.Compute(ctx, step, s.parts(ctx, c.batch, data), nil)
 	case c.Result:
 		out, err = s.worker.Compute(ctx, step, data)
 	default:
@@ -138,57 +137,6 @@ func (s *server) compute(ctx context.Context, c computeCall, data []byte) (any, 
 		err = s.chain.Leave(ctx, step)
 	}
 	return computed{step.Halted(), recordOf(step.Recorded())}, out, err
-}
-
-// parts makes of bytes what the program's master expects: vectors, or results that are decoded, and combined if they
-// can be, as neighbours, then neighbours of these.
-func (s *server) parts(lengths []int, data []byte) iter.Seq2[any, error] {
-	return func(yield func(any, error) bool) {
-		r := s.program.Reducer()
-		var all []any
-		for _, n := range lengths {
-			var v any
-			var err error
-			if r.Kind == guagua.Vectors {
-				v, err = guagua.BytesFloats(data[:n])
-			} else {
-				v, err = r.Decode(data[:n])
-			}
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			data, all = data[n:], append(all, v)
-		}
-		all, err := combine(r, all)
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		for _, v := range all {
-			if !yield(v, nil) {
-				return
-			}
-		}
-	}
-}
-
-func combine(r guagua.Reducer, all []any) ([]any, error) {
-	for r.Kind == guagua.Pairs && len(all) > 1 {
-		var next []any
-		for pair := range slices.Chunk(all, 2) {
-			v := pair[0]
-			if len(pair) == 2 {
-				var err error
-				if v, err = r.Combine(pair[0], pair[1]); err != nil {
-					return nil, err
-				}
-			}
-			next = append(next, v)
-		}
-		all = next
-	}
-	return all, nil
 }
 
 func (s *server) close(ctx context.Context, c closeCall) error {
