@@ -43,6 +43,9 @@ func (p *program) open(ctx context.Context) (place, func(), error) {
 	name := cmp.Or(p.cluster, os.Getenv(clusterEnv))
 	if name == "" {
 		home, err := embedded.OpenHome()
+		if err == nil {
+			_ = home.Sweep(ctx) // what cannot be removed now is in nobody's way, and the next verb tries again
+		}
 		return home, func() {}, err
 	}
 	f, err := openFleet(ctx, name)

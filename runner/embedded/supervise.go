@@ -60,11 +60,14 @@ func (h *Home) Supervise(ctx context.Context, job scheduler.Job, o Options) (am.
 }
 
 // forget removes what a job that is over leaves behind, but for its record and its logs: also what processes that were
-// killed had begun to write. Nobody of the job may be alive.
+// killed had begun to write. Nobody of the job may be alive. The folder of its map output goes last: see Home.Sweep.
 func (h *Home) forget(ctx context.Context, id scheduler.JobID) error {
-	return errors.Join(os.RemoveAll(h.Node(id)), os.RemoveAll(h.Scratch(id)), h.Store.Sweep(ctx, "jobs/"+string(id), 0),
-		cache.Drop(ctx, h.Store, id),
-		h.Coord.Sweep(ctx, "job/"+string(id)+"/"))
+	err := errors.Join(os.RemoveAll(h.Scratch(id)), h.Store.Sweep(ctx, "jobs/"+string(id), 0),
+		cache.Drop(ctx, h.Store, id), h.Coord.Sweep(ctx, "job/"+string(id)+"/"))
+	if err != nil {
+		return err
+	}
+	return os.RemoveAll(h.Node(id))
 }
 
 // tidy forgets a job that is over and that nobody supervises.
@@ -91,6 +94,9 @@ func (s *supervisor) run(ctx context.Context, stop <-chan struct{}) (am.Report, 
 	group, ctx := errgroup.WithContext(ctx)
 	launcher := local.New()
 	defer launcher.Close()
+	if err := os.MkdirAll(s.home.Node(s.job.ID), 0o755); err != nil {
+		return am.Report{}, errs.E("embedded.Supervise", errs.Other, s.job.ID, err)
+	}
 	if err := s.serve(ctx, group, launcher); err != nil {
 		return am.Report{}, err
 	}
