@@ -123,7 +123,7 @@ func (p *program) am(ctx context.Context, id string) error {
 	}
 	if r.member != nil {
 		cfg.Launcher, cfg.Executors = r.member.Launcher, r.member.Executors(r.job, r.session)
-		cfg.GoneNodes = r.member.GoneNodes(ctx)
+		cfg.GoneNodes, cfg.Share = r.member.GoneNodes(ctx), r.member.Share(r.job.ID)
 		cfg.Options.Listen, cfg.Options.LeaseTTL = r.member.Listen(), fleet.LeaseTTL
 		err := am.Run(ctx, cfg)
 		if err == nil {

@@ -75,7 +75,7 @@ func (p *program) ui(ctx context.Context, o uiOptions) error {
 		return err
 	}
 	server := &http.Server{
-		Handler: ui.New(v1), ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
+		Handler: ui.New(v1, ui.Options{}), ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 64 << 10, BaseContext: func(net.Listener) context.Context { return ctx },
 	}
 	fired := make(chan struct{})

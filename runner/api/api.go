@@ -115,7 +115,8 @@ type problem struct {
 	Kind   string `json:"kind"`
 }
 
-func writeProblem(w http.ResponseWriter, err error) {
+// WriteProblem tells an error as the API does.
+func WriteProblem(w http.ResponseWriter, err error) {
 	writeProblemAs(w, err, statusOf(errs.KindOf(err)))
 }
 

@@ -110,21 +110,21 @@ func outputs(ctx context.Context, uri string) (store.Store, store.Name, error) {
 	return st, store.Name(strings.TrimPrefix(uri, "file:///")), nil
 }
 
-// client asks an API and checks every answer against the document that describes it.
-type client struct {
+// asker asks an API and checks every answer against the document that describes it.
+type asker struct {
 	t     *testing.T
 	http  *httptest.Server
 	types *jsonschema.Compiler
 }
 
-func newClient(t *testing.T, jobs Jobs) *client { return newClientOf(t, JobsPart(jobs, outputs)) }
+func newAsker(t *testing.T, jobs Jobs) *asker { return newClientOf(t, JobsPart(jobs, outputs)) }
 
-func newClientOf(t *testing.T, parts ...Part) *client {
+func newClientOf(t *testing.T, parts ...Part) *asker {
 	handler, err := New(Options{}, parts...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &client{t, httptest.NewServer(handler), jsonschema.NewCompiler()}
+	c := &asker{t, httptest.NewServer(handler), jsonschema.NewCompiler()}
 	t.Cleanup(c.http.Close)
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(c.ask("GET", "/v1/openapi.json", "", 200, "")))
 	if err == nil {
@@ -137,7 +137,7 @@ func newClientOf(t *testing.T, parts ...Part) *client {
 }
 
 // ask sends a request and returns the body of the answer, which must be of a type that openapi.json names.
-func (c *client) ask(method, path, body string, status int, schema string) []byte {
+func (c *asker) ask(method, path, body string, status int, schema string) []byte {
 	c.t.Helper()
 	req, err := http.NewRequestWithContext(c.t.Context(), method, c.http.URL+path, strings.NewReader(body))
 	if err != nil {
@@ -159,7 +159,7 @@ func (c *client) ask(method, path, body string, status int, schema string) []byt
 }
 
 // check fails the test unless a text is of a type that openapi.json names.
-func (c *client) check(what string, text []byte, schema string) {
+func (c *asker) check(what string, text []byte, schema string) {
 	c.t.Helper()
 	want, err := c.types.Compile("openapi.json#/components/schemas/" + schema)
 	if err != nil {
@@ -184,7 +184,7 @@ func parse[T any](t *testing.T, text []byte) T {
 }
 
 func TestListIsReadInPages(t *testing.T) {
-	c := newClient(t, newBoard("RUNNING", "FAILED", "SUCCEEDED"))
+	c := newAsker(t, newBoard("RUNNING", "FAILED", "SUCCEEDED"))
 	first := parse[jobList](t, c.ask("GET", "/v1/jobs?limit=2", "", 200, "JobList"))
 	if len(first.Jobs) != 2 || first.Jobs[0].Job != "7k2a-words" || first.Next != "7k2b-words" {
 		t.Errorf("%d jobs, next %q", len(first.Jobs), first.Next)
@@ -202,7 +202,7 @@ func TestListIsReadInPages(t *testing.T) {
 
 func TestJob(t *testing.T) {
 	b := newBoard("RUNNING", "SUCCEEDED")
-	c := newClient(t, b)
+	c := newAsker(t, b)
 	job := parse[embedded.Status](t, c.ask("GET", "/v1/jobs/7k2a", "", 200, "Job"))
 	if len(job.Attempts) != 2 || job.Attempts[0].State != "FAILED" || job.Attempts[1].State != "RUNNING" {
 		t.Errorf("of its attempts it has %v", job.Attempts)
@@ -231,7 +231,7 @@ func TestJob(t *testing.T) {
 // TestTheLastWordIsKept: what never changes again is not computed again.
 func TestTheLastWordIsKept(t *testing.T) {
 	b := newBoard("SUCCEEDED", "RUNNING")
-	c := newClient(t, b)
+	c := newAsker(t, b)
 	for range 3 {
 		c.ask("GET", "/v1/jobs", "", 200, "JobList")
 	}
@@ -242,7 +242,7 @@ func TestTheLastWordIsKept(t *testing.T) {
 
 func TestKill(t *testing.T) {
 	b := newBoard("RUNNING")
-	c := newClient(t, b)
+	c := newAsker(t, b)
 	c.ask("POST", "/v1/jobs/7k2a/kill", "{", 400, "Problem")
 	c.ask("POST", "/v1/jobs/7k2a/kill", strings.Repeat("x", maxBody+1), 400, "Problem")
 	job := parse[embedded.Status](t, c.ask("POST", "/v1/jobs/7k2a/kill", `{"reason":"too slow"}`, 200, "Job"))
@@ -253,7 +253,7 @@ func TestKill(t *testing.T) {
 
 func TestLogs(t *testing.T) {
 	b := newBoard("RUNNING")
-	c := newClient(t, b)
+	c := newAsker(t, b)
 	if none := c.ask("GET", "/v1/jobs/7k2a/logs", "", 200, "LogList"); !bytes.Contains(none, []byte(`"logs":[]`)) {
 		t.Errorf("no log at all is told as %s", none)
 	}
@@ -275,7 +275,7 @@ func TestLogs(t *testing.T) {
 }
 
 func TestOutput(t *testing.T) {
-	c := newClient(t, newBoard("SUCCEEDED"))
+	c := newAsker(t, newBoard("SUCCEEDED"))
 	all := parse[outputList](t, c.ask("GET", "/v1/jobs/7k2a/output", "", 200, "OutputList"))
 	if len(all.Files) != 2 || all.Files[0] != (outputFile{"deep/x", maxPiece + 1}) || all.Files[1].Name != "part-r-00000" {
 		t.Errorf("the output is %+v", all)
@@ -296,7 +296,7 @@ func TestOutput(t *testing.T) {
 
 func TestEvents(t *testing.T) {
 	b := newBoard("RUNNING")
-	c := newClient(t, b)
+	c := newAsker(t, b)
 	resp, err := http.Get(c.http.URL + "/v1/jobs/7k2a/events")
 	if err != nil {
 		t.Fatal(err)
@@ -323,7 +323,7 @@ func TestEvents(t *testing.T) {
 func TestTrouble(t *testing.T) {
 	b := newBoard("RUNNING")
 	b.broken = errs.Errorf("store.Get", errs.Unavailable, "jobs", "the disk is away")
-	c := newClient(t, b)
+	c := newAsker(t, b)
 	for _, path := range []string{"", "/7k2a", "/7k2a/attempts", "/7k2a/events"} {
 		c.ask("GET", "/v1/jobs"+path, "", 503, "Problem")
 	}
@@ -347,7 +347,7 @@ func TestParts(t *testing.T) {
 
 // TestDocument: the parts' descriptions become one document.
 func TestDocument(t *testing.T) {
-	c := newClient(t, newBoard())
+	c := newAsker(t, newBoard())
 	doc := parse[document](t, c.ask("GET", "/v1/openapi.json", "", 200, ""))
 	if doc.Paths["/v1/jobs"]["get"] == nil || doc.Paths["/v1/openapi.json"]["get"] == nil {
 		t.Errorf("the paths are %v", doc.Paths)

@@ -47,11 +47,11 @@ func (d *door) open(route Route) http.HandlerFunc {
 			if errs.KindOf(err) == errs.Exhausted {
 				w.Header().Set("Retry-After", "1")
 			}
-			writeProblem(w, err)
+			WriteProblem(w, err)
 			return
 		}
 		if err := route.Answer(w, r.WithContext(context.WithValue(r.Context(), caller{}, token))); err != nil {
-			writeProblem(w, err)
+			WriteProblem(w, err)
 		}
 	}
 }

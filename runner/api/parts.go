@@ -84,7 +84,7 @@ func New(o Options, parts ...Part) (http.Handler, error) {
 		}
 	}
 	mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) {
-		writeProblem(w, say.Errorf(errs.NotFound, "there is no %s %s; /v1/openapi.json lists what there is", r.Method, r.URL.Path))
+		WriteProblem(w, say.Errorf(errs.NotFound, "there is no %s %s; /v1/openapi.json lists what there is", r.Method, r.URL.Path))
 	})
 	return mux, nil
 }

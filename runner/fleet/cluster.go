@@ -23,12 +23,14 @@ import (
 // Cluster is how to reach a fleet. It is saved as <home>/clusters/<name>.json, for its owner alone, since there are
 // secrets in it.
 type Cluster struct {
-	Name   string            `json:"name"`
-	Store  string            `json:"store"` // URI of what outlives the fleet: jobs, ledgers, histories
-	CA     string            `json:"ca"`    // who vouches for the servers, PEM
-	Consul Service           `json:"consul"`
-	Nomad  Service           `json:"nomad"`
-	Env    map[string]string `json:"env"` // what the tools of the store need: AWS_ENDPOINT_URL and so on
+	Name   string  `json:"name"`
+	Store  string  `json:"store"` // URI of what outlives the fleet: jobs, ledgers, histories
+	CA     string  `json:"ca"`    // who vouches for the servers, PEM
+	Consul Service `json:"consul"`
+	Nomad  Service `json:"nomad"`
+	// Control has the token of the API alone; which machine serves it, Consul knows.
+	Control Service           `json:"control"`
+	Env     map[string]string `json:"env"` // what the tools of the store need: AWS_ENDPOINT_URL and so on
 }
 
 // Service is one kind of server.
@@ -101,28 +103,39 @@ func Forget(home, name string) error {
 // which.
 const ServerName = "runner.agent"
 
+// Anywhere trusts the cluster's CA alone, and reaches the agents and controls of all its machines.
+func (c Cluster) Anywhere() (*http.Transport, error) {
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM([]byte(c.CA)) {
+		return nil, errs.Errorf("fleet.Client", errs.Invalid, c.Name, "its CA is not a certificate")
+	}
+	return &http.Transport{
+		TLSClientConfig:     &tls.Config{RootCAs: roots, ServerName: ServerName, MinVersion: tls.VersionTLS12},
+		DialContext:         dialer.DialContext,
+		MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: 5 * time.Second,
+	}, nil
+}
+
+// dialer gives up soon, since there are others.
+var dialer = net.Dialer{Timeout: 2 * time.Second, KeepAlive: 30 * time.Second}
+
 // Client returns an HTTP client for the servers of a service: it trusts the cluster's CA alone, and goes from one
 // server to the next when one is not there.
 func (c Cluster) Client(s Service) (*http.Client, error) {
-	const op = "fleet.Client"
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM([]byte(c.CA)) {
-		return nil, errs.Errorf(op, errs.Invalid, c.Name, "its CA is not a certificate")
-	}
 	if len(s.Addresses) == 0 {
-		return nil, errs.Errorf(op, errs.Invalid, c.Name, "it has no servers")
+		return nil, errs.Errorf("fleet.Client", errs.Invalid, c.Name, "it has no servers")
 	}
-	dialer := net.Dialer{Timeout: 2 * time.Second, KeepAlive: 30 * time.Second}
-	return &http.Client{Transport: &http.Transport{
-		TLSClientConfig:     &tls.Config{RootCAs: roots, ServerName: ServerName, MinVersion: tls.VersionTLS12},
-		MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: 5 * time.Second,
-		DialContext: func(ctx context.Context, network, _ string) (conn net.Conn, err error) {
-			for _, address := range s.Addresses {
-				if conn, err = dialer.DialContext(ctx, network, address); err == nil || ctx.Err() != nil {
-					return conn, err
-				}
+	t, err := c.Anywhere()
+	if err != nil {
+		return nil, err
+	}
+	t.DialContext = func(ctx context.Context, network, _ string) (conn net.Conn, err error) {
+		for _, address := range s.Addresses {
+			if conn, err = dialer.DialContext(ctx, network, address); err == nil || ctx.Err() != nil {
+				return conn, err
 			}
-			return nil, err
-		},
-	}}, nil
+		}
+		return nil, err
+	}
+	return &http.Client{Transport: t}, nil
 }

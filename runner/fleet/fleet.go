@@ -17,9 +17,7 @@ import (
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/runner/embedded"
-	"github.com/seed3322913c/runner/runner/say"
 	"github.com/seed3322913c/runner/scheduler"
-	"github.com/seed3322913c/runner/scheduler/am"
 	"github.com/seed3322913c/runner/scheduler/amrpc"
 	"github.com/seed3322913c/runner/scheduler/launch"
 	"github.com/seed3322913c/runner/scheduler/launch/nomad"
@@ -146,9 +144,9 @@ func (f *Fleet) nodes(ctx context.Context) ([]*nomadapi.NodeListStub, error) {
 	return ready, nil
 }
 
-// Submit leaves a recorded job to the fleet, if it is not there already: also one that was cut off, whose finished tasks
-// are kept.
-func (f *Fleet) Submit(ctx context.Context, job scheduler.Job) error {
+// Launch starts a recorded job's application master, if there is none: also that of a job that was cut off, whose
+// finished tasks are kept. It is for control; others Submit.
+func (f *Fleet) Launch(ctx context.Context, job scheduler.Job) error {
 	alive, err := f.launcher.Alive(ctx, group(job.ID, masterRole))
 	if err != nil || alive {
 		return err
@@ -174,29 +172,16 @@ func (f *Fleet) Submit(ctx context.Context, job scheduler.Job) error {
 	}
 	session := embedded.Session{Home: dir, Name: rand.Text(), Node: node, Secret: known.Secret}
 	g := containers(f.cluster.Store, job.ID, session, masterRole)
-	own, err := Secrets(job)
+	own, err := f.launcher.Kept(ctx, group(job.ID, masterRole))
 	if err != nil {
 		return err
 	}
-	for _, vars := range []map[string]string{own, secrets, f.cluster.Env, gateways()} {
+	for _, vars := range []map[string]string{f.cluster.Env, own, secrets} {
 		maps.Copy(g.Secrets, vars)
 	}
 	g.Count, g.Resources = 1, scheduler.Resources{CPU: 1, Memory: masterMemory}
 	g.Restart = launch.Restart{Attempts: job.Retry.Job - 1, Delay: 50 * time.Millisecond, MaxDelay: time.Second}
 	return f.launcher.Start(ctx, g)
-}
-
-// Secrets are the variables that a job names as its secrets, as this process has them.
-func Secrets(job scheduler.Job) (map[string]string, error) {
-	vars := map[string]string{}
-	for _, name := range job.Secrets {
-		value, ok := os.LookupEnv(name)
-		if !ok {
-			return nil, say.Errorf(errs.Invalid, "the job needs the secret %s, which is not in your environment", name)
-		}
-		vars[name] = value
-	}
-	return vars, nil
 }
 
 // clear removes what an application master that is gone for good has left: its group, and its address, for which nobody
@@ -213,28 +198,8 @@ func (f *Fleet) clear(ctx context.Context, id scheduler.JobID) error {
 	return err
 }
 
-// Supervise submits a recorded job, or takes it up where it is, and watches it to its end. When ctx ends, the job is
-// killed, unless it is past the point of no return. Should this process die, the job goes on.
-func (f *Fleet) Supervise(ctx context.Context, job scheduler.Job, o embedded.Options) (am.Report, error) {
-	work := context.WithoutCancel(ctx)
-	if err := patiently(func() error { return f.Submit(work, job) }); err != nil {
-		return am.Report{}, err
-	}
-	if o.Ready != nil {
-		o.Ready()
-	}
-	report, err := f.follow(work, job, o, ctx.Done())
-	if err != nil {
-		return report, err
-	}
-	if err := patiently(func() error { return f.forget(work, job.ID) }); err != nil && o.Say != nil { // which does not change what the job has done
-		o.Say("Not all that the job has left could be removed: " + say.Sentence(err))
-	}
-	return report, nil
-}
-
-// election is how long a server's leader may take to be replaced.
-const election = 30 * time.Second
+// electionTime is how long a server's leader may take to be replaced.
+const electionTime = 30 * time.Second
 
 // patiently repeats what fails for a passing reason, as everything does while Nomad or Consul elect a leader.
 func patiently(do func() error) error {
@@ -245,7 +210,7 @@ func patiently(do func() error) error {
 		}
 		return err
 	}, backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
-		backoff.WithMaxInterval(2*time.Second), backoff.WithMaxElapsedTime(election)))
+		backoff.WithMaxInterval(2*time.Second), backoff.WithMaxElapsedTime(electionTime)))
 }
 
 // forget removes what a job that is over leaves in Nomad and Consul, but for its record, and for the grant that lets

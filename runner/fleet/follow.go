@@ -188,17 +188,3 @@ func (f *Fleet) Resize(ctx context.Context, job scheduler.Job, executors int) er
 	defer client.Close()
 	return client.Resize(ctx, executors)
 }
-
-// Kill ends a job, wherever it runs, also when nobody works on it any more.
-func (f *Fleet) Kill(ctx context.Context, job scheduler.Job, reason string) (embedded.Status, error) {
-	s, err := f.Status(ctx, job)
-	switch {
-	case err != nil:
-		return s, err
-	case s.State.Final():
-		return s, say.Errorf(errs.Invalid, "job %s is over already: %s", job.ID, s.State)
-	}
-	s.Report, err = f.Supervise(ctx, job, embedded.Options{Kill: reason})
-	s.Interrupted = false
-	return s, err
-}

@@ -24,7 +24,7 @@ const nodeRules = `key_prefix "` + keyPrefix + `value/` + grants + `" { policy =
 const nodeMayDo = `node { policy = "write" }
 `
 
-// Install starts a node on every machine, now and whenever one joins. It may be called again.
+// Install starts a node on every machine, now and whenever one joins, and the fleet's controls. It may be called again.
 func (f *Fleet) Install(ctx context.Context) error {
 	const op = "fleet.Install"
 	w := new(consulapi.WriteOptions).WithContext(ctx)
@@ -48,6 +48,9 @@ func (f *Fleet) Install(ctx context.Context) error {
 	}, n)
 	if err != nil {
 		return errs.E(op, errs.Unavailable, f.cluster.Name, err)
+	}
+	if err := f.installControl(ctx); err != nil {
+		return err
 	}
 	return f.launcher.Everywhere(ctx, launch.Group{
 		ID: nodeGroup, Command: []string{program, "node"}, Env: environment(f.cluster.Store), LogDir: dir,

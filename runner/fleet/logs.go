@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"path"
 	"slices"
 	"strings"
 	"time"
@@ -40,11 +39,21 @@ func (f *Fleet) Logs(ctx context.Context, id scheduler.JobID) (*Logs, error) {
 
 // List returns the names that there are at the moment. A machine that does not answer has none.
 func (l *Logs) List(ctx context.Context) ([]string, error) {
+	files, err := l.list(ctx)
+	var names []string
+	for _, file := range files {
+		names = append(names, file.machine+"/"+file.Name)
+	}
+	return names, err
+}
+
+// list returns the logs of all machines, in the order of their names.
+func (l *Logs) list(ctx context.Context) ([]machineLog, error) {
 	nodes, err := l.fleet.nodes(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var names []string
+	var all []machineLog
 	for _, n := range nodes {
 		body, err := l.get(ctx, n.Address, "", nil)
 		if errs.KindOf(err) == errs.Unavailable {
@@ -60,11 +69,17 @@ func (l *Logs) List(ctx context.Context) ([]string, error) {
 			return nil, errs.E("fleet.Logs", errs.Corrupt, n.Name, err)
 		}
 		for _, file := range files {
-			names = append(names, n.Address+"/"+file.Name)
+			all = append(all, machineLog{n.Address, file})
 		}
 	}
-	slices.SortFunc(names, func(a, b string) int { return strings.Compare(path.Base(a), path.Base(b)) })
-	return names, nil
+	slices.SortStableFunc(all, func(a, b machineLog) int { return strings.Compare(a.Name, b.Name) })
+	return all, nil
+}
+
+// machineLog is a log and where it is.
+type machineLog struct {
+	machine string
+	logFile
 }
 
 // Open reads a log, without its first bytes.

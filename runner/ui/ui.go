@@ -4,6 +4,7 @@
 //	/             the jobs           assets/jobs.js
 //	/jobs/{id}    one job            assets/job.js, timeline.js
 //	/schedules    what runs when     assets/schedules.js
+//	/functions    functions          assets/functions.js, and /functions/{name} one of them
 //	/assets/...   the page's files   app.js (which page), dom.js (text becomes elements, never markup), format.js
 //	/v1/...       package api
 //
@@ -31,17 +32,23 @@ var assets embed.FS
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
+// Options say whom the page is for.
+type Options struct {
+	// Everywhere serves the page to other machines, too: the API below it asks for tokens.
+	Everywhere bool
+}
+
 // New returns the handler of the page and of the API below it.
-func New(api http.Handler) http.Handler {
+func New(api http.Handler, o Options) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/v1/", api)
 	mux.HandleFunc("GET /assets/{name}", func(w http.ResponseWriter, r *http.Request) {
 		serve(w, r, r.PathValue("name"))
 	})
-	for _, page := range []string{"GET /{$}", "GET /jobs/{id}", "GET /schedules"} {
+	for _, page := range []string{"GET /{$}", "GET /jobs/{id}", "GET /schedules", "GET /functions", "GET /functions/{name}"} {
 		mux.HandleFunc(page, func(w http.ResponseWriter, r *http.Request) { serve(w, r, "index.html") })
 	}
-	return guard(http.NewCrossOriginProtection().Handler(mux))
+	return guard(http.NewCrossOriginProtection().Handler(mux), o)
 }
 
 func serve(w http.ResponseWriter, r *http.Request, name string) {
@@ -55,9 +62,9 @@ func serve(w http.ResponseWriter, r *http.Request, name string) {
 }
 
 // guard lets in who asks for this machine by one of its own names, and tells browsers what a page may do.
-func guard(next http.Handler) http.Handler {
+func guard(next http.Handler, o Options) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !Loopback(r.Host) {
+		if !o.Everywhere && !Loopback(r.Host) {
 			http.Error(w, "This page is for this machine alone: open it as http://127.0.0.1", http.StatusMisdirectedRequest)
 			return
 		}

@@ -16,7 +16,7 @@ func answer(change func(*http.Request), method, target string) *http.Response {
 		change(r)
 	}
 	w := httptest.NewRecorder()
-	New(api).ServeHTTP(w, r)
+	New(api, Options{}).ServeHTTP(w, r)
 	return w.Result()
 }
 

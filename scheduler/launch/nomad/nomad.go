@@ -162,6 +162,61 @@ func (l *Launcher) Everywhere(ctx context.Context, g launch.Group) error {
 	return nil
 }
 
+// Serve keeps a number of containers of the group running for ever, each on a machine of its own. Count and
+// Restart.Attempts are of no meaning. A group of that ID is replaced, one container after the other.
+func (l *Launcher) Serve(ctx context.Context, g launch.Group, copies int) error {
+	const op = "nomad.Serve"
+	if err := g.Check(); err != nil {
+		return err
+	}
+	if err := errors.Join(l.number(ctx, g.ID), l.entrust(ctx, g)); err != nil {
+		return fail(ctx, op, g.ID, err)
+	}
+	job := l.job(g)
+	job.Type = ptr(api.JobTypeService)
+	job.Constraints = append(job.Constraints, api.NewConstraint("", api.ConstraintDistinctHosts, "true"))
+	job.Update = &api.UpdateStrategy{MaxParallel: ptr(1), HealthCheck: ptr("task_states"), MinHealthyTime: ptr(time.Second)}
+	group := job.TaskGroups[0]
+	group.Count = &copies
+	group.ReschedulePolicy = &api.ReschedulePolicy{
+		Unlimited: ptr(true), Delay: ptr(5 * time.Second), DelayFunction: ptr("constant"),
+	}
+	group.RestartPolicy.Attempts, group.RestartPolicy.Mode = ptr(3), ptr(api.RestartPolicyModeDelay)
+	group.RestartPolicy.Interval = ptr(10 * time.Second)
+	if _, _, err := l.client.Jobs().Register(job, write(ctx)); err != nil {
+		return fail(ctx, op, g.ID, err)
+	}
+	return nil
+}
+
+// Keep keeps variables for a group that is not started yet, where its containers alone can read them; Forget removes
+// them.
+func (l *Launcher) Keep(ctx context.Context, id launch.GroupID, vars map[string]string) error {
+	if len(vars) == 0 { // which Nomad does not keep
+		return nil
+	}
+	_, _, err := l.client.Variables().Update(&api.Variable{Path: l.kept(id), Items: vars}, write(ctx))
+	if err != nil {
+		return fail(ctx, "nomad.Keep", id, err)
+	}
+	return nil
+}
+
+// Kept returns what Keep has kept; nothing if there is nothing.
+func (l *Launcher) Kept(ctx context.Context, id launch.GroupID) (map[string]string, error) {
+	v, _, err := l.client.Variables().Peek(l.kept(id), query(ctx))
+	if err != nil {
+		return nil, fail(ctx, "nomad.Kept", id, err)
+	}
+	if v == nil {
+		return nil, nil
+	}
+	return v.Items, nil
+}
+
+// CPU is Nomad's MHz for each core.
+func (l *Launcher) CPU() int { return l.cpu }
+
 // entrust writes a group's secrets to where its containers find them. A variable may not be empty.
 func (l *Launcher) entrust(ctx context.Context, g launch.Group) error {
 	items := api.VariableItems{}
@@ -174,6 +229,7 @@ func (l *Launcher) entrust(ctx context.Context, g launch.Group) error {
 }
 
 func (l *Launcher) secrets(id launch.GroupID) string { return "nomad/jobs/" + l.Name(id) }
+func (l *Launcher) kept(id launch.GroupID) string    { return l.secrets(id) + "/kept" }
 func (l *Launcher) numbers(id launch.GroupID) string {
 	return "nomad/jobs/" + l.Name(id) + "/" + id.Role
 }
@@ -222,15 +278,15 @@ func (l *Launcher) Stop(ctx context.Context, id launch.GroupID) error {
 		if err != nil {
 			return fail(ctx, op, id, err)
 		}
-		if !slices.ContainsFunc(allocs, alive) {
+		if !slices.ContainsFunc(allocs, Alive) {
 			return nil
 		}
 		q.WaitIndex, q.WaitTime = nextIndex(q.WaitIndex, meta), wait
 	}
 }
 
-// alive reports whether an allocation has processes, or may get some.
-func alive(a *api.AllocationListStub) bool {
+// Alive reports whether an allocation has processes, or may get some.
+func Alive(a *api.AllocationListStub) bool {
 	switch a.ClientStatus {
 	case api.AllocClientStatusComplete, api.AllocClientStatusFailed, api.AllocClientStatusLost:
 		return false
@@ -260,7 +316,7 @@ func (l *Launcher) Forget(ctx context.Context, job scheduler.JobID, roles ...str
 			code(err) != http.StatusNotFound {
 			return fail(ctx, "nomad.Forget", id, err)
 		}
-		for _, path := range []string{l.secrets(id), l.numbers(id)} {
+		for _, path := range []string{l.secrets(id), l.numbers(id), l.kept(id)} {
 			if _, err := l.client.Variables().Delete(path, write(ctx)); err != nil {
 				return fail(ctx, "nomad.Forget", id, err)
 			}

@@ -1,0 +1,185 @@
+// Package client asks a fleet's control over HTTP: it is the API (docs/api.md) as Go functions.
+//
+//	c := client.New(client.Options{URL: "https://10.0.0.7:7338", Token: os.Getenv("RUNNER_TOKEN")})
+//	job, err := c.Submit(ctx, client.Submission{Key: "tonight", Spec: spec})
+//
+// Errors are problems of the API with their kind (errs.KindOf) and their sentence. What fails for a passing reason, as
+// while one leader follows another, is asked again for half a minute; every request may be repeated.
+package client
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/runner/embedded"
+	"github.com/seed3322913c/runner/runner/say"
+	"github.com/seed3322913c/runner/scheduler"
+	"github.com/seed3322913c/runner/scheduler/queue"
+)
+
+// Options say whom to ask, and as whom.
+type Options struct {
+	URL string // https://HOST:PORT of any control
+	// Where says whom to ask instead, and is asked each time; nil: URL.
+	Where    func(ctx context.Context) (string, error)
+	Token    string
+	HTTP     *http.Client  // nil: http.DefaultClient
+	Patience time.Duration // how long what fails for a passing reason is repeated; 30 s
+}
+
+// Client asks. Its methods may be called by many goroutines at once.
+type Client struct{ o Options }
+
+// New returns a client. It asks nothing yet.
+func New(o Options) *Client {
+	if o.Where == nil {
+		o.Where = func(context.Context) (string, error) { return o.URL, nil }
+	}
+	if o.HTTP == nil {
+		o.HTTP = http.DefaultClient
+	}
+	o.Patience = cmp.Or(o.Patience, 30*time.Second)
+	return &Client{o}
+}
+
+// Submit asks for a job to be run, and returns its id.
+func (c *Client) Submit(ctx context.Context, s Submission) (scheduler.JobID, error) {
+	var made Submitted
+	err := c.ask(ctx, http.MethodPost, "/v1/jobs", s, &made)
+	return made.Job, err
+}
+
+// Resume asks for a job to go on that was cut off. Env is as in a Submission.
+func (c *Client) Resume(ctx context.Context, id scheduler.JobID, env map[string]string) error {
+	return c.ask(ctx, http.MethodPost, jobPath(id)+"/resume", map[string]any{"env": env}, nil)
+}
+
+// Job returns how a job stands.
+func (c *Client) Job(ctx context.Context, id scheduler.JobID) (embedded.Status, error) {
+	var s embedded.Status
+	err := c.ask(ctx, http.MethodGet, jobPath(id), nil, &s)
+	return s, err
+}
+
+// Kill ends a job.
+func (c *Client) Kill(ctx context.Context, id scheduler.JobID, reason string) (embedded.Status, error) {
+	var s embedded.Status
+	err := c.ask(ctx, http.MethodPost, jobPath(id)+"/kill", map[string]string{"reason": reason}, &s)
+	return s, err
+}
+
+// Queues returns how queues stand, and who waits in them.
+func (c *Client) Queues(ctx context.Context) (QueueList, error) {
+	var list QueueList
+	err := c.ask(ctx, http.MethodGet, "/v1/queues", nil, &list)
+	return list, err
+}
+
+// SetQueues replaces the queues.
+func (c *Client) SetQueues(ctx context.Context, config queue.Config) (QueueList, error) {
+	var list QueueList
+	err := c.ask(ctx, http.MethodPut, "/v1/queues", config, &list)
+	return list, err
+}
+
+// Nodes returns the machines.
+func (c *Client) Nodes(ctx context.Context) (NodeList, error) {
+	var list NodeList
+	err := c.ask(ctx, http.MethodGet, "/v1/nodes", nil, &list)
+	return list, err
+}
+
+// Cluster returns the fleet as a whole.
+func (c *Client) Cluster(ctx context.Context) (Cluster, error) {
+	var cluster Cluster
+	err := c.ask(ctx, http.MethodGet, "/v1/cluster", nil, &cluster)
+	return cluster, err
+}
+
+func jobPath(id scheduler.JobID) string { return "/v1/jobs/" + url.PathEscape(string(id)) }
+
+// ask sends a request, again and again while it fails for a passing reason, and reads the answer into into.
+func (c *Client) ask(ctx context.Context, method, path string, body, into any) error {
+	var text []byte
+	if body != nil {
+		var err error
+		if text, err = json.Marshal(body); err != nil {
+			return errs.E("client.ask", errs.Internal, path, err)
+		}
+	}
+	pauses := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
+		backoff.WithMaxInterval(2*time.Second), backoff.WithMaxElapsedTime(c.o.Patience))
+	return backoff.Retry(func() error {
+		err := c.once(ctx, method, path, text, into)
+		if err != nil && (ctx.Err() != nil || !errs.Retryable(err)) {
+			return backoff.Permanent(err)
+		}
+		return err
+	}, backoff.WithContext(pauses, ctx))
+}
+
+// maxAnswer bounds an answer, in bytes.
+const maxAnswer = 64 << 20
+
+func (c *Client) once(ctx context.Context, method, path string, body []byte, into any) error {
+	base, err := c.o.Where(ctx)
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, method, base+path, bytes.NewReader(body))
+	if err != nil {
+		return errs.E("client.ask", errs.Invalid, base, err)
+	}
+	if c.o.Token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.o.Token)
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := c.o.HTTP.Do(req)
+	if err != nil {
+		return say.Errorf(errs.Unavailable, "the control at %s does not answer: %s", base, errs.Cause(err))
+	}
+	defer resp.Body.Close() // read to its end, or given up
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return say.Errorf(errs.Unavailable, "the control at %s breaks off: %s", base, errs.Cause(err))
+	}
+	if resp.StatusCode >= 400 {
+		return problem(resp.StatusCode, answer)
+	}
+	if into == nil {
+		return nil
+	}
+	if err := json.Unmarshal(answer, into); err != nil {
+		return errs.E("client.ask", errs.Corrupt, path, err)
+	}
+	return nil
+}
+
+// problem is the error that an answer tells of.
+func problem(status int, answer []byte) error {
+	var p struct {
+		Detail string `json:"detail"`
+		Kind   string `json:"kind"`
+	}
+	if err := json.Unmarshal(answer, &p); err != nil || p.Detail == "" {
+		p.Detail = http.StatusText(status) // something between us and the control answers
+	}
+	kind := errs.ParseKind(p.Kind)
+	switch status {
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout, http.StatusTooManyRequests:
+		kind = errs.Unavailable
+	}
+	return errs.E("", kind, nil, errors.New(p.Detail))
+}

@@ -1,0 +1,74 @@
+package client
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/seed3322913c/runner/scheduler"
+	"github.com/seed3322913c/runner/scheduler/queue"
+)
+
+// Submission asks for a job to be run. Exactly one of Spec and Job is set.
+type Submission struct {
+	// Key makes repeating safe: the same one always gives the same job. Without it every submission is a new job.
+	Key string `json:"key,omitempty"`
+	// Spec is a job's specification, as YAML has it (docs/spec.md): an object. Paths are absolute URIs.
+	Spec json.RawMessage `json:"spec,omitempty"`
+	// Job is a specification that was compiled already, as GET /v1/jobs/{id}/spec has it. If it has an id, that is its key.
+	Job *scheduler.Job `json:"job,omitempty"`
+	// Env are variables that the job's processes find: the secrets that the job names, and how gateways are reached. They
+	// are kept where the job's own processes alone read them.
+	Env map[string]string `json:"env,omitempty"`
+}
+
+// Submitted is a job that was taken.
+type Submitted struct {
+	Job scheduler.JobID `json:"job"`
+}
+
+// QueueList is how queues stand, and who waits in them.
+type QueueList struct {
+	Queues []queue.Usage `json:"queues"` // parents before children
+	Jobs   []Queued      `json:"jobs"`   // that are not over, who came first first
+	Config queue.Config  `json:"config"` // as it was described
+}
+
+// Queued is a job that is not over.
+type Queued struct {
+	Job       scheduler.JobID `json:"job"`
+	Queue     string          `json:"queue"`
+	User      string          `json:"user,omitempty"`
+	Priority  int             `json:"priority,omitempty"`
+	Running   bool            `json:"running"` // it was admitted
+	Executors int             `json:"executors"`
+	Wanted    int             `json:"wanted"`
+	Waits     string          `json:"waits,omitempty"` // for what, in a sentence
+}
+
+// NodeList is the machines of a fleet.
+type NodeList struct {
+	Nodes []Node `json:"nodes"`
+}
+
+// Node is a machine.
+type Node struct {
+	ID        string          `json:"id"`
+	Name      string          `json:"name"`
+	Address   string          `json:"address"`
+	State     string          `json:"state"` // ready, down, draining, or full: it takes no more work
+	Total     queue.Resources `json:"total"`
+	Used      queue.Resources `json:"used"`
+	Executors int             `json:"executors"`
+}
+
+// Cluster is a fleet as a whole.
+type Cluster struct {
+	Name    string    `json:"name"`
+	Leader  string    `json:"leader"` // the address of the control that leads
+	Epoch   uint64    `json:"epoch"`  // of its leadership: grows with every leader
+	Since   time.Time `json:"since"`
+	Version string    `json:"version"`
+	Nodes   int       `json:"nodes"` // that are ready
+	Running int       `json:"running"`
+	Waiting int       `json:"waiting"`
+}

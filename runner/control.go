@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/seed3322913c/runner/guagua/engine"
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/runner/access"
+	"github.com/seed3322913c/runner/runner/api"
+	"github.com/seed3322913c/runner/runner/control"
+	"github.com/seed3322913c/runner/runner/embedded"
+	"github.com/seed3322913c/runner/runner/fleet"
+	"github.com/seed3322913c/runner/runner/say"
+	"github.com/seed3322913c/runner/runner/spec"
+	"github.com/seed3322913c/runner/runner/ui"
+	"github.com/seed3322913c/runner/scheduler"
+)
+
+type controlOptions struct {
+	store string
+	coord string
+	http  string
+}
+
+// AddFlags adds the flags of `runner control`.
+func (o *controlOptions) AddFlags(flags *pflag.FlagSet) {
+	grouped(flags, "What it serves", func(f *pflag.FlagSet) {
+		f.StringVar(&o.store, "store", "", "`URI` of what the fleet keeps; $RUNNER_STORE by default")
+		f.StringVar(&o.coord, "coord", "consul", "`WHERE` controls agree who leads: consul")
+		f.StringVar(&o.http, "http", "", "`ADDRESS` to serve on; the machine's own, port 7338, by default")
+	})
+}
+
+func newControl(p *program) *cobra.Command {
+	var o controlOptions
+	cmd := verb{
+		use: "control [flags]", does: "Is a fleet's control: takes jobs, divides machines among them, answers the API.",
+		more: "A fleet starts three of them; one leads. docs/fleet.md tells what they do.", hidden: true,
+	}.command(func(cmd *cobra.Command, args []string) error {
+		if err := wantArgs(cmd, args, 0, "no argument"); err != nil {
+			return err
+		}
+		return p.control(cmd.Context(), o)
+	})
+	o.AddFlags(cmd.Flags())
+	return cmd
+}
+
+// control serves until it is told to end.
+func (p *program) control(ctx context.Context, o controlOptions) error {
+	if !fleet.Inside() || o.coord != "consul" {
+		return say.Errorf(errs.Invalid, "a control is part of a fleet, which starts it; `scripts/cluster up` makes one on this machine")
+	}
+	around, err := fleet.FromEnv()
+	if err != nil {
+		return err
+	}
+	if o.store != "" {
+		around.Cluster.Store = o.store
+	}
+	if o.http != "" {
+		around.Listen = o.http
+	}
+	f, err := fleet.Open(ctx, around.Cluster, fleetStore)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	log := slog.New(slog.NewTextHandler(p.err, nil))
+	s, handler, err := newControlServer(f, around, log)
+	if err != nil {
+		return err
+	}
+	listener, err := around.Open()
+	if err != nil {
+		return err
+	}
+	log.Info("started", "process", os.Getpid(), "build", buildInfo().Revision, "address", listener.Addr())
+	return serveControl(ctx, s, handler, listener)
+}
+
+// newControlServer wires a control: what it decides with, and what it answers with.
+//
+//	listener ── ui ──┬─ /v1/ ── leads: api.New(jobs, control, Parts...) │ else: handed on to the leader
+//	                 └─ pages
+func newControlServer(f *fleet.Fleet, around fleet.Surroundings, log *slog.Logger) (*control.Server, http.Handler, error) {
+	others, err := around.Cluster.Anywhere()
+	if err != nil {
+		return nil, nil, err
+	}
+	jobs := f.Jobs()
+	jobs.Resolve = newResolver("")
+	s := control.New(control.Config{
+		Store: jobs.Store, Coord: f.Coord(), Fleet: f, Jobs: jobs, Compile: compileForFleet, Size: demandOf,
+		Address: around.URL(), HandOn: others,
+		Options: control.Options{Name: around.Cluster.Name, Version: buildInfo().Version, Log: log},
+	})
+	v1, err := api.New(api.Options{Who: access.NewTokens(jobs.Store, time.Now).Check, Rate: rateOfToken, Burst: burstOfToken},
+		api.JobsPart(fleetJobs{jobs, s, f}, jobs.Resolve), api.ControlPart(s, s))
+	if err != nil {
+		return nil, nil, err
+	}
+	return s, ui.New(s.Handler(v1), ui.Options{Everywhere: true}), nil
+}
+
+// How often the owner of a token may ask.
+const (
+	rateOfToken  = 200 // times a second
+	burstOfToken = 1000
+)
+
+// serveControl serves until ctx ends.
+func serveControl(ctx context.Context, s *control.Server, handler http.Handler, listener net.Listener) error {
+	server := &http.Server{
+		Handler: handler, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+	}
+	all, ctx := errgroup.WithContext(ctx)
+	server.BaseContext = func(net.Listener) context.Context { return ctx }
+	all.Go(func() error { return s.Run(ctx) })
+	all.Go(func() error {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
+	all.Go(func() error {
+		<-ctx.Done()
+		return server.Close() // nothing that is served is worth waiting for
+	})
+	return all.Wait()
+}
+
+// compileForFleet makes a job of a specification that came over the API.
+func compileForFleet(ctx context.Context, text []byte) (scheduler.Job, error) {
+	specs, err := spec.Parse("the specification", text)
+	if err != nil {
+		return scheduler.Job{}, err
+	}
+	if len(specs) != 1 {
+		return scheduler.Job{}, say.Errorf(errs.Unsupported, "%d jobs in one request; submit them one by one", len(specs))
+	}
+	job, err := jobIn(ctx, specs[0], "/")
+	if err != nil {
+		return job, err
+	}
+	return job, onlyShared(job)
+}
+
+// demandOf says how many executors a job wants, and without how many it cannot work.
+func demandOf(job scheduler.Job, cores int) (want, gang int) {
+	want = executorsFor(job, cores)
+	if job.Kind == engine.Kind {
+		gang = want // all workers compute an iteration together
+	}
+	return want, gang
+}
+
+// fleetJobs shows the jobs of a fleet to the API.
+type fleetJobs struct {
+	embedded.Jobs
+	*control.Server
+	fleet *fleet.Fleet
+}
+
+func (j fleetJobs) Logs(id scheduler.JobID) fs.FS { return j.fleet.LogFiles(id) }

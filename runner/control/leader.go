@@ -1,0 +1,281 @@
+package control
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/journal"
+	"github.com/seed3322913c/runner/runner/fleet"
+	"github.com/seed3322913c/runner/runner/say"
+	"github.com/seed3322913c/runner/scheduler"
+	"github.com/seed3322913c/runner/scheduler/am"
+	"github.com/seed3322913c/runner/scheduler/roster"
+)
+
+// leader is one leadership.
+type leader struct {
+	cfg   Config
+	book  *book
+	log   *journal.Leader
+	since time.Time
+	wake  chan struct{} // holds a token when there may be something to decide
+
+	mu struct {
+		sync.Mutex
+		view   fleet.View // of the last round
+		hungry map[string]time.Time
+		waits  map[scheduler.JobID]string
+		herd   map[scheduler.JobID]*herded
+	}
+}
+
+// herded is a running job that has its shepherd.
+type herded struct {
+	kill     chan string   // holds a reason when somebody wants its end
+	launched chan struct{} // closed when its application master was started
+	gone     chan struct{} // closed when the job has left
+}
+
+func newLeader(cfg Config, b *book, j *journal.Leader) *leader {
+	l := &leader{cfg: cfg, book: b, log: j, since: cfg.Options.Now().UTC(), wake: make(chan struct{}, 1)}
+	l.mu.herd = map[scheduler.JobID]*herded{}
+	return l
+}
+
+// nudge has a round of decisions made soon.
+func (l *leader) nudge() {
+	select {
+	case l.wake <- struct{}{}:
+	default: // the token is there already
+	}
+}
+
+// append makes records durable, and so true.
+func (l *leader) append(ctx context.Context, records ...roster.Record) error {
+	var lines [][]byte
+	for _, r := range records {
+		line, err := r.Encode()
+		if err != nil {
+			return err
+		}
+		lines = append(lines, line)
+	}
+	return l.log.Append(ctx, lines...)
+}
+
+// run makes decisions and carries them out, until ctx ends. It takes up what an earlier leader has begun.
+func (l *leader) run(ctx context.Context) error {
+	var herds sync.WaitGroup
+	defer herds.Wait()
+	for _, e := range l.entries() {
+		if e.Running() {
+			l.herd(ctx, &herds, e)
+		}
+	}
+	tick := time.NewTicker(l.cfg.Options.Every)
+	defer tick.Stop()
+	for {
+		if err := l.round(ctx, &herds); err != nil {
+			if ctx.Err() != nil || !errs.Retryable(err) {
+				return err
+			}
+			l.cfg.Options.Log.Warn("a round of decisions", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		case <-l.wake:
+		}
+	}
+}
+
+// entries returns the jobs that are not over.
+func (l *leader) entries() (all []roster.Entry) {
+	l.book.read(func(r *roster.Roster) { all = r.Jobs() })
+	return all
+}
+
+// round makes decisions, and carries them out once they are durable.
+func (l *leader) round(ctx context.Context, herds *sync.WaitGroup) error {
+	var running []scheduler.JobID
+	for _, e := range l.entries() {
+		if e.Running() {
+			running = append(running, e.Job)
+		}
+	}
+	view, err := l.cfg.Fleet.Look(ctx, running)
+	if err != nil {
+		return err
+	}
+	if err := l.note(ctx, view); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	seen := roster.Seen{
+		Now: l.cfg.Options.Now().UTC(), Total: view.Total, Largest: view.Largest, Alive: view.Alive, Hungry: l.mu.hungry,
+	}
+	l.mu.Unlock()
+	var decided roster.Round
+	l.book.read(func(r *roster.Roster) { decided = r.Decide(seen, l.cfg.Options.Queue) })
+	if len(decided.Records) > 0 {
+		if err := l.append(ctx, decided.Records...); err != nil {
+			return err
+		}
+		l.nudge() // there may be more to decide
+	}
+	l.mu.Lock()
+	l.mu.view, l.mu.hungry, l.mu.waits = view, decided.Hungry, decided.Waits
+	l.mu.Unlock()
+	for _, r := range decided.Records {
+		if err := l.carryOut(ctx, herds, *r.Allow); err != nil {
+			return err
+		}
+	}
+	return l.dismiss(ctx, decided.Refused)
+}
+
+// note writes down what jobs say they want.
+func (l *leader) note(ctx context.Context, view fleet.View) error {
+	var news []roster.Record
+	for _, e := range l.entries() {
+		if n, ok := view.Wants[e.Job]; ok && n != e.Want && n > 0 {
+			news = append(news, roster.Record{Want: &roster.Want{Job: e.Job, Count: n}})
+		}
+	}
+	if len(news) == 0 {
+		return nil
+	}
+	return l.append(ctx, news...)
+}
+
+// carryOut starts the shepherd of a job that was admitted, or tells a running one what it may have.
+func (l *leader) carryOut(ctx context.Context, herds *sync.WaitGroup, a roster.Allow) error {
+	l.mu.Lock()
+	_, runs := l.mu.herd[a.Job]
+	l.mu.Unlock()
+	if runs {
+		return l.cfg.Fleet.Allow(ctx, a.Job, a.Count)
+	}
+	var e roster.Entry
+	l.book.read(func(r *roster.Roster) { e, _ = r.Get(a.Job) })
+	l.herd(ctx, herds, e)
+	return nil
+}
+
+// dismiss ends jobs that wait: those that can never run, and those that somebody has killed.
+func (l *leader) dismiss(ctx context.Context, refused map[scheduler.JobID]string) error {
+	for _, e := range l.entries() {
+		why, never := refused[e.Job]
+		state := scheduler.JobFailed
+		switch {
+		case e.Running():
+			continue
+		case e.Kill != "":
+			state, why = scheduler.JobKilled, e.Kill
+		case !never:
+			continue
+		}
+		job, err := l.cfg.Jobs.Get(ctx, e.Job)
+		if err == nil {
+			_, err = am.End(ctx, l.cfg.Store, job, state, why, l.cfg.Options.Now())
+		}
+		if err != nil && errs.KindOf(err) != errs.NotFound {
+			return err
+		}
+		if err := l.append(ctx, roster.Record{Leave: &roster.Leave{Job: e.Job}}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// herd starts the shepherd of a job.
+func (l *leader) herd(ctx context.Context, herds *sync.WaitGroup, e roster.Entry) {
+	h := &herded{kill: make(chan string, 1), launched: make(chan struct{}), gone: make(chan struct{})}
+	l.mu.Lock()
+	l.mu.herd[e.Job] = h
+	l.mu.Unlock()
+	if e.Kill != "" {
+		h.end(e.Kill)
+	}
+	herds.Go(func() {
+		defer l.nudge()
+		defer close(h.gone)
+		err := l.shepherd(ctx, e.Job, h)
+		l.mu.Lock()
+		delete(l.mu.herd, e.Job)
+		l.mu.Unlock()
+		if err != nil && ctx.Err() == nil {
+			l.cfg.Options.Log.Error("a job is left alone until another control leads", "job", e.Job, "error", err)
+		}
+	})
+}
+
+// end has a job killed.
+func (h *herded) end(reason string) {
+	select {
+	case h.kill <- reason:
+	default: // it was told already
+	}
+}
+
+// shepherd sees a job from its admission to its end.
+func (l *leader) shepherd(ctx context.Context, id scheduler.JobID, h *herded) error {
+	log := l.cfg.Options.Log.With("job", id)
+	job, err := l.cfg.Jobs.Get(ctx, id)
+	if err == nil {
+		err = patiently(ctx, log, "launch", func() error { return l.launch(ctx, job) })
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil { // it cannot be started, nor will it ever
+		log.Warn("launch", "error", err)
+		if _, err := am.End(ctx, l.cfg.Store, job, scheduler.JobFailed, say.Sentence(err), l.cfg.Options.Now()); err != nil {
+			return err
+		}
+	}
+	close(h.launched)
+	watching, cancel := context.WithCancel(ctx)
+	go l.killWhenTold(watching, id, h)
+	defer cancel()
+	if err := patiently(ctx, log, "watch", func() error {
+		_, err := l.cfg.Fleet.Await(ctx, job)
+		return err
+	}); err != nil {
+		return err
+	}
+	return l.append(ctx, roster.Record{Leave: &roster.Leave{Job: id}})
+}
+
+// launch starts a job's application master, unless the job is over.
+func (l *leader) launch(ctx context.Context, job scheduler.Job) error {
+	report, err := am.Load(ctx, l.cfg.Store, job)
+	if err != nil || report.State.Final() {
+		return err
+	}
+	var e roster.Entry
+	l.book.read(func(r *roster.Roster) { e, _ = r.Get(job.ID) })
+	if err := l.cfg.Fleet.Allow(ctx, job.ID, e.Allowed); err != nil {
+		return err
+	}
+	return l.cfg.Fleet.Launch(ctx, job)
+}
+
+// killWhenTold kills a job when somebody wants that; it ends with ctx. The master may be one that is just being replaced.
+func (l *leader) killWhenTold(ctx context.Context, id scheduler.JobID, h *herded) {
+	var reason string
+	select {
+	case reason = <-h.kill:
+	case <-ctx.Done():
+		return
+	}
+	log := l.cfg.Options.Log.With("job", id)
+	err := patiently(ctx, log, "kill", func() error { return l.cfg.Fleet.End(ctx, id, reason) })
+	if err != nil && ctx.Err() == nil {
+		log.Info("not killed", "error", err) // it is over, or past the point of no return
+	}
+}

@@ -1,0 +1,188 @@
+package fleet
+
+import (
+	"context"
+	"encoding/json"
+	"strconv"
+	"strings"
+
+	nomadapi "github.com/hashicorp/nomad/api"
+
+	"github.com/seed3322913c/runner/infra/coord"
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/runner/client"
+	"github.com/seed3322913c/runner/scheduler"
+	"github.com/seed3322913c/runner/scheduler/launch/nomad"
+	"github.com/seed3322913c/runner/scheduler/queue"
+)
+
+// View is what the machines have, and what jobs hold of it.
+type View struct {
+	Nodes   []client.Node
+	Total   queue.Resources // what executors can have, of all machines that take work
+	Largest queue.Resources // of the largest of them
+	Alive   map[scheduler.JobID]int
+	Wants   map[scheduler.JobID]int // executors that jobs say they could use
+}
+
+// Ready is how many machines take work.
+func (v View) Ready() (n int) {
+	for _, node := range v.Nodes {
+		if node.State == nomadapi.NodeStatusReady {
+			n++
+		}
+	}
+	return n
+}
+
+// Look returns how things stand. Of the jobs it also tells what they say they want.
+func (f *Fleet) Look(ctx context.Context, jobs []scheduler.JobID) (View, error) {
+	const op = "fleet.Look"
+	v := View{Alive: map[scheduler.JobID]int{}, Wants: map[scheduler.JobID]int{}}
+	q := new(nomadapi.QueryOptions).WithContext(ctx)
+	q.Params = map[string]string{"resources": "true"}
+	nodes, _, err := f.nomad.Nodes().List(q)
+	if err != nil {
+		return v, errs.E(op, errs.Unavailable, f.cluster.Name, err)
+	}
+	allocs, _, err := f.nomad.Allocations().List(q)
+	if err != nil {
+		return v, errs.E(op, errs.Unavailable, f.cluster.Name, err)
+	}
+	v.count(nodes, allocs, f.launcher.CPU())
+	for _, id := range jobs {
+		value, err := f.coord.Get(ctx, wantKey(id))
+		if err != nil {
+			return v, err
+		}
+		if n, err := strconv.Atoi(string(value.Data)); err == nil { // nothing yet, or nonsense of the job's own
+			v.Wants[id] = n
+		}
+	}
+	return v, nil
+}
+
+// count adds up what machines have and what runs there. mhz is what a core is in Nomad's count.
+func (v *View) count(nodes []*nomadapi.NodeListStub, allocs []*nomadapi.AllocationListStub, mhz int) {
+	used, others := map[string]queue.Resources{}, map[string]queue.Resources{} // by machine; others are not executors
+	executors := map[string]int{}
+	for _, a := range allocs {
+		if !nomad.Alive(a) {
+			continue
+		}
+		held := heldBy(a, mhz)
+		add(used, a.NodeID, held)
+		id, ok := executorOf(a)
+		if !ok {
+			add(others, a.NodeID, held)
+			continue
+		}
+		v.Alive[id]++
+		executors[a.NodeID]++
+	}
+	for _, n := range nodes {
+		node := client.Node{
+			ID: n.ID, Name: n.Name, Address: n.Address, State: stateOf(n), Total: totalOf(n, mhz), Used: used[n.ID],
+			Executors: executors[n.ID],
+		}
+		v.Nodes = append(v.Nodes, node)
+		if node.State != nomadapi.NodeStatusReady {
+			continue
+		}
+		room := queue.Resources{
+			Cores: node.Total.Cores - others[n.ID].Cores, Memory: node.Total.Memory - others[n.ID].Memory, GPUs: node.Total.GPUs,
+		}
+		v.Total = queue.Resources{
+			Cores: v.Total.Cores + room.Cores, Memory: v.Total.Memory + room.Memory, GPUs: v.Total.GPUs + room.GPUs,
+		}
+		if room.Cores > v.Largest.Cores {
+			v.Largest = room
+		}
+	}
+}
+
+func add(to map[string]queue.Resources, node string, r queue.Resources) {
+	sum := to[node]
+	to[node] = queue.Resources{Cores: sum.Cores + r.Cores, Memory: sum.Memory + r.Memory, GPUs: sum.GPUs + r.GPUs}
+}
+
+// executorOf returns the job whose executor an allocation is.
+func executorOf(a *nomadapi.AllocationListStub) (scheduler.JobID, bool) {
+	name, ok := strings.CutSuffix(a.JobID, "-"+executorRole)
+	id, err := scheduler.ParseJobID(strings.ReplaceAll(name, "~", "."))
+	return id, ok && err == nil
+}
+
+// heldBy is what Nomad has set aside for an allocation.
+func heldBy(a *nomadapi.AllocationListStub, mhz int) (sum queue.Resources) {
+	if a.AllocatedResources == nil {
+		return sum
+	}
+	for _, t := range a.AllocatedResources.Tasks {
+		sum.Cores += t.Cpu.CpuShares / int64(mhz)
+		sum.Memory += t.Memory.MemoryMB << 20
+		for _, d := range t.Devices {
+			sum.GPUs += int64(len(d.DeviceIDs))
+		}
+	}
+	return sum
+}
+
+// totalOf is what a machine has for containers.
+func totalOf(n *nomadapi.NodeListStub, mhz int) (total queue.Resources) {
+	if n.NodeResources == nil {
+		return total
+	}
+	total = queue.Resources{
+		Cores: n.NodeResources.Cpu.CpuShares / int64(mhz), Memory: n.NodeResources.Memory.MemoryMB << 20,
+	}
+	if r := n.ReservedResources; r != nil {
+		total.Cores -= int64(r.Cpu.CpuShares) / int64(mhz)
+		total.Memory -= int64(r.Memory.MemoryMB) << 20
+	}
+	for _, d := range n.NodeResources.Devices {
+		if d.Type == "gpu" {
+			total.GPUs += int64(len(d.Instances))
+		}
+	}
+	return total
+}
+
+// stateOf says how a machine is, in one word.
+func stateOf(n *nomadapi.NodeListStub) string {
+	switch {
+	case n.Status != nomadapi.NodeStatusReady:
+		return n.Status
+	case n.Drain:
+		return "draining"
+	case n.SchedulingEligibility != nomadapi.NodeSchedulingEligible:
+		return "full"
+	}
+	return n.Status
+}
+
+// The two keys by which control and an application master negotiate. Both are below those that the job may write.
+func shareKey(id scheduler.JobID) coord.Key { return coord.Key("job/" + string(id) + "/share") }
+func wantKey(id scheduler.JobID) coord.Key  { return coord.Key("job/" + string(id) + "/want") }
+
+// Allow tells a job's application master how many executors it may have.
+func (f *Fleet) Allow(ctx context.Context, id scheduler.JobID, executors int) error {
+	return announce(ctx, f.coord, shareKey(id), executors)
+}
+
+// announce makes a number the value of a key.
+func announce(ctx context.Context, c coord.Coordinator, key coord.Key, n int) error {
+	data, err := json.Marshal(n)
+	if err != nil {
+		return errs.E("fleet.announce", errs.Internal, key, err)
+	}
+	for {
+		v, err := c.Get(ctx, key)
+		if err != nil || string(v.Data) == string(data) && v.Version != 0 {
+			return err
+		}
+		if _, err := c.Swap(ctx, key, v.Version, data); errs.KindOf(err) != errs.Exist {
+			return err
+		}
+	}
+}
