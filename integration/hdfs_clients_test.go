@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"os/user"
@@ -126,6 +128,45 @@ func TestJavaStreams(t *testing.T) {
 	p.start(0)
 	if out := python(t, t.TempDir(), nil, "streams.py", p.up[0].rpc, p.up[1].rpc); out != "ok\n" {
 		t.Error(out)
+	}
+}
+
+// TestDelegationToken lets Hadoop's Java client act for a user of whom it has nothing but a delegation token, which a
+// proxy got for it.
+func TestDelegationToken(t *testing.T) {
+	tokens := filepath.Join(t.TempDir(), "tokens")
+	if err := os.WriteFile(tokens, []byte("secret root\nworkflow oozie\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g := startGateway(t, nil, "--http", "127.0.0.1:0", "--store", "file://"+t.TempDir(), "--tokens", tokens, "--proxy",
+		"oozie=alice,bob")
+	g.leads(t)
+	ask := func(method, bearer, query string) string {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), method, "http://"+g.address+"/webhdfs/v1/?op="+query, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+bearer)
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		if err != nil || resp.StatusCode != http.StatusOK {
+			t.Fatal(query, resp.Status, string(text), err)
+		}
+		return string(text)
+	}
+	ask("PUT", "secret", "SETPERMISSION&permission=777")
+	var answer struct{ Token struct{ URLString string } }
+	text := ask("GET", "workflow", "GETDELEGATIONTOKEN&renewer=yarn&doas=alice")
+	if err := json.Unmarshal([]byte(text), &answer); err != nil {
+		t.Fatal(text, err)
+	}
+	if owner := python(t, t.TempDir(), nil, "delegation.py", g.address, answer.Token.URLString); owner != "alice\n" {
+		t.Errorf("the file belongs to %q", owner)
 	}
 }
 

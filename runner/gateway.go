@@ -41,6 +41,7 @@ type gatewayOptions struct {
 	keytab    string
 	external  string
 	superuser string
+	proxies   []string
 	coord     string
 	cache     string
 	scrub     int64
@@ -65,6 +66,7 @@ func (o *gatewayOptions) AddFlags(flags *pflag.FlagSet) {
 		f.StringVar(&o.tokens, "tokens", "", "`FILE` with a token and its user on each line, for --auth token")
 		f.StringVar(&o.keytab, "keytab", "", "`FILE` with the key of HTTP/HOST@REALM, for --auth kerberos")
 		f.StringVar(&o.superuser, "superuser", "", "`USER` who may do everything; you by default")
+		f.StringArrayVar(&o.proxies, "proxy", nil, "`USER` who may act for others (doas): USER for all, USER=A,B for A and B; repeat it")
 	})
 	grouped(flags, tellGroup, func(f *pflag.FlagSet) {
 		f.BoolVar(&o.json, "json", false, "one line of JSON for each change between serving and standing by")
@@ -77,7 +79,7 @@ func newGateway(p *program) *cobra.Command {
 		use:  "gateway --store URI [flags]",
 		does: "Serves a store as an HDFS that webhdfs:// and hdfs:// clients can use.",
 		more: "Names, permissions, snapshots and the like are kept in a journal in the store, beside the bytes.",
-		examples: []string{"runner gateway --store file:///srv/data --rpc 127.0.0.1:8020", "runner gateway --store s3://bucket/files --auth token --tokens f",
+		examples: []string{"runner gateway --store file:///srv/data --rpc 127.0.0.1:8020", "runner gateway --store s3://bucket/files --auth token --tokens FILE",
 			"runner gateway --store file:///srv/data --http 127.0.0.1:9871 --coord /srv/coord"},
 	}.command(func(cmd *cobra.Command, args []string) error {
 		if err := wantArgs(cmd, args, 0, "no argument"); err != nil {
@@ -135,7 +137,7 @@ func (p *program) gateway(ctx context.Context, o gatewayOptions) error {
 		return server.Close()
 	})
 	if native != nil {
-		realm := namespace.Realm{Superuser: web.Superuser, Groups: web.Groups}
+		realm := namespace.Realm{Superuser: web.Superuser, Groups: web.Groups, Proxies: web.Proxies}
 		all.Go(func() error { return rpc.New(web.Blocks, g.Names, rpc.Options{Realm: realm}).Serve(ctx, native) })
 	}
 	all.Go(func() error { return p.tellTurns(ctx, g, at, o.json) })
@@ -230,7 +232,14 @@ func (o *gatewayOptions) openStore(ctx context.Context) (store.Store, error) {
 
 // web checks how callers are known. Without proof only callers on this machine are believed, unless it is said plainly.
 func (o *gatewayOptions) web() (webhdfs.Options, error) {
-	w := webhdfs.Options{Superuser: o.superuser, External: o.external, StoreURI: strings.TrimRight(o.store, "/")}
+	w := webhdfs.Options{Superuser: o.superuser, External: o.external, StoreURI: strings.TrimRight(o.store, "/"),
+		Proxies: map[string][]string{}}
+	for _, proxy := range o.proxies {
+		user, others, some := strings.Cut(proxy, "=")
+		if w.Proxies[user] = nil; some {
+			w.Proxies[user] = strings.Split(others, ",")
+		}
+	}
 	if w.Superuser == "" {
 		me, err := user.Current()
 		if err != nil {

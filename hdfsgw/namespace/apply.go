@@ -23,6 +23,7 @@ func handlers() [numOps]handler {
 		OpDisallowSnapshot: (*Tree).disallowSnapshot, OpCreateSnapshot: (*Tree).createSnapshot,
 		OpRenameSnapshot: (*Tree).renameSnapshot, OpDeleteSnapshot: (*Tree).deleteSnapshot,
 		OpBatchCommit: (*Tree).batchCommit, OpReclaimed: (*Tree).reclaimed, OpCompact: (*Tree).compact,
+		OpGrant: (*Tree).grant, OpRenewGrant: (*Tree).renewGrant, OpCancelGrant: (*Tree).cancelGrant,
 	}
 }
 
@@ -54,7 +55,7 @@ func (t *Tree) Apply(record []byte) error {
 // once more.
 func (t *Tree) execute(r *Request) (Result, error) {
 	switch r.Op {
-	case OpRenewLease, OpExpireLeases, OpReclaimed:
+	case OpRenewLease, OpExpireLeases, OpReclaimed, OpGrant, OpRenewGrant, OpCancelGrant:
 	default:
 		if err := CheckPath(r.Path); err != nil {
 			return Result{}, err

@@ -33,6 +33,7 @@ func (t *Tree) Snapshot() (io.WriterTo, error) {
 		people: table{names: slices.Clip(t.people.names)},
 		xattrs: maps.Clone(t.xattrs), acls: maps.Clone(t.acls), quotas: map[uint32]*quota{}, hidden: maps.Clone(t.hidden),
 		leases: maps.Clone(t.leases), open: maps.Clone(t.open), jobs: maps.Clone(t.jobs),
+		granted: t.granted, grants: maps.Clone(t.grants),
 		dropped: slices.Clone(t.dropped), history: history{ring: t.history.oldestFirst()},
 	}
 	for slot, q := range t.quotas {
@@ -182,6 +183,8 @@ func (t *Tree) codeRest(c *coder) {
 	dict(c, t.jobs, text, (*coder).uint64)
 	list(c, &t.dropped, func(c *coder, d *dropped) { c.uint64(&d.id); num(c, &d.time) })
 	list(c, &t.history.ring, func(c *coder, o *outcome) { o.code(c) })
+	c.uint64(&t.granted)
+	dict(c, t.grants, (*coder).uint64, func(c *coder, g *Grant) { g.code(c) })
 }
 
 // Restore implements journal.State.

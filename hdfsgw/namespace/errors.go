@@ -35,6 +35,7 @@ const (
 	HadoopIllegalArgument
 	UnsupportedOperation
 	Security
+	InvalidToken
 	numClasses
 )
 
@@ -69,7 +70,9 @@ var classes = [numClasses]struct {
 	IllegalArgument:       {"java.lang.IllegalArgumentException", http.StatusBadRequest, errs.Invalid},
 	HadoopIllegalArgument: {"org.apache.hadoop.HadoopIllegalArgumentException", http.StatusBadRequest, errs.Invalid},
 	UnsupportedOperation:  {"java.lang.UnsupportedOperationException", http.StatusBadRequest, errs.Unsupported},
-	Security:              {"java.lang.SecurityException", http.StatusForbidden, errs.Permission},
+	InvalidToken: {"org.apache.hadoop.security.token.SecretManager$InvalidToken", http.StatusForbidden,
+		errs.Permission},
+	Security: {"java.lang.SecurityException", http.StatusForbidden, errs.Permission},
 }
 
 // JavaName returns the fully qualified name, from which clients rebuild the exception.

@@ -8,7 +8,7 @@ package namespace
 // under way.
 func (t *Tree) foresee(r *Request) (result Result, err error, known bool) {
 	switch r.Op {
-	case OpRenewLease, OpExpireLeases, OpReclaimed, OpBatchCommit:
+	case OpRenewLease, OpExpireLeases, OpReclaimed, OpBatchCommit, OpGrant, OpRenewGrant, OpCancelGrant:
 		return Result{}, nil, false
 	}
 	if CheckPath(r.Path) != nil {

@@ -1,6 +1,9 @@
 package namespace
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Op is what a Request asks for. The numbers are in the journal: new ones go to the end.
 type Op uint8
@@ -42,6 +45,9 @@ const (
 	OpBatchCommit         // Job, Epoch, Sources, Dests, Blocks (of _SUCCESS): Path is the output directory
 	OpReclaimed           // Length: so many of the oldest dropped blocks have been deleted; no Path
 	OpCompact             // Blocks in place of those that Value names (BlockIDs)
+	OpGrant               // Owner (who may renew it), Name (who really asked): a delegation token of the caller; no Path
+	OpRenewGrant          // File (its number); no Path
+	OpCancelGrant         // File; no Path
 	numOps
 )
 
@@ -59,12 +65,23 @@ type Caller struct {
 type Realm struct {
 	Superuser string                     // may do everything, and act for others
 	Groups    func(user string) []string // of a user; nil means that there are none
+	// Proxies may act for the users beside them, or for everybody but the superuser if there are none beside them.
+	Proxies map[string][]string
+}
+
+// mayActFor reports whether a user may act for another one.
+func (r Realm) mayActFor(user, other string) bool {
+	if user == r.Superuser {
+		return true
+	}
+	others, ok := r.Proxies[user]
+	return ok && (slices.Contains(others, other) || len(others) == 0 && other != r.Superuser)
 }
 
 // Caller returns a user who asks in his own name, or in the name of another one if that is not "".
 func (r Realm) Caller(user, inNameOf string) (Caller, error) {
 	if inNameOf != "" && inNameOf != user {
-		if user != r.Superuser {
+		if !r.mayActFor(user, inNameOf) {
 			return Caller{}, Refuse(Authorization, "User: %s is not allowed to impersonate %s", user, inNameOf)
 		}
 		user = inNameOf
@@ -194,8 +211,8 @@ func decode(record []byte) (*Request, error) {
 type Result struct {
 	OK     bool   // the boolean that Hadoop answers
 	Path   string // of a snapshot
-	FileID uint64
-	Length int64 // of a file that was opened for appending
+	FileID uint64 // or the number of a delegation token
+	Length int64  // of a file that was opened for appending; until when (ms) a delegation token was renewed
 }
 
 // outcome is a Result or an Error, kept for repetitions.

@@ -117,6 +117,8 @@ type Tree struct {
 	leases  map[string]int64  // holder -> when it was last heard of
 	open    map[uint32]string // open file -> holder
 	jobs    map[string]uint64 // committed job -> epoch
+	grants  map[uint64]Grant  // by their numbers
+	granted uint64            // the last number
 	dropped []dropped         // oldest first
 	history history
 
@@ -145,6 +147,7 @@ func (t *Tree) clear() {
 	t.hidden, t.shared = map[uint32]uint32{}, map[uint64]uint32{}
 	t.leases, t.open, t.jobs = map[string]int64{}, map[uint32]string{}, map[string]uint64{}
 	t.dropped, t.history = nil, history{}
+	t.granted, t.grants = 0, map[uint64]Grant{}
 	root := inode{id: firstID, flags: isDir, perm: 0o755}
 	root.owner, root.group = t.people.intern(t.super.Superuser), t.people.intern(t.super.Supergroup)
 	root.setName(t.names.add(""))

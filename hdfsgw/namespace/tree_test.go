@@ -62,7 +62,8 @@ func dump(t *Tree) string {
 			lines = append(lines, fmt.Sprint("quota ", path, *q))
 		}
 	})
-	lines = append(lines, fmt.Sprint(t.leases, t.jobs, t.dropped, t.shared, t.nextID, t.history.oldestFirst()))
+	lines = append(lines, fmt.Sprint(t.leases, t.jobs, t.granted, t.grants, t.dropped, t.shared, t.nextID,
+		t.history.oldestFirst()))
 	return strings.Join(lines, "\n")
 }
 

@@ -357,9 +357,6 @@ func (c *call) linkTarget() error {
 	return namespace.Refuse(namespace.IOException, "Path %s is not a symbolic link", c.path)
 }
 
-// delegationToken answers null, as a NameNode without security does.
-func (c *call) delegationToken() error { return c.ok(object{"Token": nil}) }
-
 func (c *call) snapshotDiff() error {
 	from, to := c.p.get("oldsnapshotname"), c.p.get("snapshotname")
 	changes, err := c.tree.Diff(c.who, c.path, from, to)

@@ -47,6 +47,8 @@ type Options struct {
 	Tokens map[string]string
 	// Prover finds out who asks where no token does; nil means that callers are believed, or need a token if there are any.
 	Prover Prover
+	// Proxies may act for others with doas, as namespace.Realm has it.
+	Proxies map[string][]string
 	// Groups tells the groups of a user; nil means that there are none.
 	Groups func(user string) []string
 	// External is the URL under which clients reach this server, "http://gw.example:9870"; "" means what the request's
@@ -121,6 +123,8 @@ type call struct {
 	who  namespace.Caller
 	real string // who has proven himself, and may act for who; "" where that is not asked for
 	data bool   // the data node's part
+
+	delegated bool // who asks has shown a delegation token
 }
 
 // ServeHTTP implements http.Handler.
@@ -219,9 +223,9 @@ func (c *call) authenticate() error {
 	if err != nil {
 		return err
 	}
-	if len(c.o.Tokens) > 0 || c.o.Prover != nil {
-		if user = c.proven(); user == "" {
-			return errUnauthenticated
+	if c.secure() {
+		if user, err = c.proven(); err != nil {
+			return err
 		}
 		c.real = user
 	}
@@ -232,20 +236,31 @@ func (c *call) authenticate() error {
 	if err != nil {
 		return err
 	}
-	c.who, err = namespace.Realm{Superuser: c.o.Superuser, Groups: c.o.Groups}.Caller(user, other)
+	realm := namespace.Realm{Superuser: c.o.Superuser, Groups: c.o.Groups, Proxies: c.o.Proxies}
+	c.who, err = realm.Caller(user, other)
 	return err
 }
 
-// proven returns who has proven who he is, "" for nobody.
-func (c *call) proven() string {
+// proven returns who has proven who he is.
+func (c *call) proven() (string, error) {
+	shown := c.p.get("delegation")
 	token, bearer := strings.CutPrefix(c.r.Header.Get("Authorization"), "Bearer ")
 	if !bearer {
-		token = c.p.get("delegation")
+		token = shown
 	}
-	if user, ok := c.o.Tokens[token]; ok || c.o.Prover == nil {
-		return user
+	if user, ok := c.o.Tokens[token]; ok {
+		return user, nil
 	}
-	return c.o.Prover.User(c.r, c.p.get("delegation"))
+	if user, err := c.byDelegation(shown); user != "" || err != nil {
+		c.delegated = true
+		return user, err
+	}
+	if c.o.Prover != nil {
+		if user := c.o.Prover.User(c.r, shown); user != "" {
+			return user, nil
+		}
+	}
+	return "", errUnauthenticated
 }
 
 var errUnauthenticated = errors.New("authentication required")
@@ -274,7 +289,7 @@ func writeError(w http.ResponseWriter, kind string, err error) {
 	}
 	java := class.JavaName()
 	writeJSON(w, kind, status, object{"RemoteException": object{
-		"exception": java[strings.LastIndexByte(java, '.')+1:], "javaClassName": java, "message": e.Message,
+		"exception": java[strings.LastIndexAny(java, ".$")+1:], "javaClassName": java, "message": e.Message,
 	}})
 }
 
