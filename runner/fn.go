@@ -35,13 +35,7 @@ func newFn(p *program) *cobra.Command {
 			"another alias means, NAME@3 the third version. `runner help function` has what function.yaml may say,\n" +
 			"docs/functions.md the rest.",
 		examples: []string{"runner fn init greet --lang python", "runner fn push ./greet", "runner fn rollback greet"},
-	}.command(func(cmd *cobra.Command, args []string) error {
-		if len(args) == 0 {
-			return say.Errorf(errs.Invalid, "fn needs a command; see `runner help fn`")
-		}
-		return say.Errorf(errs.Invalid, "fn has no command %q.%s `runner help fn` lists them", args[0],
-			say.DidYouMean(args[0], verbNames(cmd)))
-	})
+	}.family()
 	addJSON(cmd.PersistentFlags(), &json)
 	cmd.AddCommand(newFnInit(p, &json), newFnPush(p, &json),
 		ofRegistry(p, verb{use: "ls", does: "Lists the functions, and how they do."}, 0,

@@ -100,23 +100,14 @@ func newFS(p *program) *cobra.Command {
 	cmd := verb{
 		use:  "fs COMMAND [flags]",
 		does: "Lists, copies and changes files at gateways, in buckets and on this machine.",
-		more: "COMMAND and what it prints are those of `hdfs dfs`, the dash before it may stay:\n" +
-			"  ls du count stat df checksum fsck     look\n" +
-			"  cat head tail get put cp append       move bytes; put and append take - for standard input\n" +
-			"  mkdir mv rm truncate concat           change names and files\n" +
-			"  chmod chown setrep                    change attributes\n" +
+		more: "Commands, and what they print, are those of `hdfs dfs`; the dash before them may stay. put and append take - for\n" +
+			"standard input.\n" +
 			"Arguments are hdfs://, webhdfs://, s3:// and file:// URIs, or paths in the default file system; * ? [a-z] {a,b}\n" +
 			"stand for names. RUNNER_GATEWAYS says where a gateway is (demo=HOST:9870,HOST:9870), RUNNER_GATEWAY_TOKEN and\n" +
 			"HADOOP_USER_NAME who you are. What buckets and local files lack, such as owners, is refused with exit code 2.",
 		examples: []string{"runner fs ls hdfs://demo/logs", "runner fs put book.txt s3://bucket/books/",
 			"runner fs --fs webhdfs://10.0.0.1:9870 du -s -h '/user/*'"},
-	}.command(func(cmd *cobra.Command, args []string) error {
-		if len(args) == 0 {
-			return say.Errorf(errs.Invalid, "fs needs a command; see `runner help fs`")
-		}
-		return say.Errorf(errs.Invalid, "fs has no command %q.%s `runner help fs` lists them", args[0],
-			say.DidYouMean(args[0], verbNames(cmd)))
-	})
+	}.family()
 	o.AddFlags(cmd.PersistentFlags())
 	p.addCluster(cmd.PersistentFlags())
 	for _, c := range append(append(fsReading(), fsCopying()...), fsChanging()...) {

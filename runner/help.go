@@ -37,6 +37,7 @@ func help(cmd *cobra.Command) string {
 			b.WriteString("  " + line)
 		}
 	}
+	writeCommands(&b, cmd)
 	writeFlags(&b, cmd.LocalFlags())
 	fmt.Fprintf(&b, "\nExit codes\n  %s\n", say.ExitCodes)
 	return b.String()
@@ -48,6 +49,18 @@ func form(cmd *cobra.Command) string {
 		return up.Name() + " " + cmd.Use
 	}
 	return cmd.Use
+}
+
+// writeCommands lists the commands of a family.
+func writeCommands(b *strings.Builder, cmd *cobra.Command) {
+	if cmd.HasParent() && cmd.HasSubCommands() {
+		b.WriteString("\nCommands\n")
+		for _, c := range cmd.Commands() {
+			if !c.Hidden {
+				fmt.Fprintf(b, "  %-10s %s\n", c.Name(), c.Short)
+			}
+		}
+	}
 }
 
 // writeFlags lists flags by group, in the order in which they were defined.

@@ -43,6 +43,17 @@ func (v verb) command(action func(cmd *cobra.Command, args []string) error) *cob
 	return cmd
 }
 
+// family makes a verb that is the first word of several commands, which are added to it and which its help lists.
+func (v verb) family() *cobra.Command {
+	return v.command(func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return say.Errorf(errs.Invalid, "%s needs a command; see `runner help %[1]s`", cmd.Name())
+		}
+		return say.Errorf(errs.Invalid, "%s has no command %q.%s `runner help %[1]s` lists them", cmd.Name(), args[0],
+			say.DidYouMean(args[0], verbNames(cmd)))
+	})
+}
+
 // onJob and onChain are what a verb does to a job, and to a chain of them.
 type (
 	onJob   func(ctx context.Context, at place, job scheduler.Job) error

@@ -34,13 +34,7 @@ func newSchedule(p *program) *cobra.Command {
 			"runner schedule ls",
 			"runner schedule show nightly --json",
 		},
-	}.command(func(cmd *cobra.Command, args []string) error {
-		if len(args) == 0 {
-			return say.Errorf(errs.Invalid, "schedule needs a command; see `runner help schedule`")
-		}
-		return say.Errorf(errs.Invalid, "schedule has no command %q.%s `runner help schedule` lists them", args[0],
-			say.DidYouMean(args[0], verbNames(cmd)))
-	})
+	}.family()
 	addJSON(cmd.PersistentFlags(), &json)
 	cmd.AddCommand(
 		newScheduleAdd(p, &json),
