@@ -20,6 +20,7 @@ import (
 	"github.com/seed3322913c/runner/functions/invoke"
 	"github.com/seed3322913c/runner/functions/pack"
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/runner/api"
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/fnhost"
 	"github.com/seed3322913c/runner/runner/format"
@@ -68,7 +69,11 @@ func openFunctions() (functionPlace, error) {
 
 // ledger returns what is known of invocations.
 func (at functionPlace) ledger(ctx context.Context) (*invoke.Ledger, error) {
-	return invoke.Read(ctx, at.home.Store)
+	f, err := invoke.Follow(at.home.Store)
+	if err != nil {
+		return nil, err
+	}
+	return f.Ledger(ctx)
 }
 
 // client asks the host.
@@ -474,4 +479,15 @@ func newFnSchema(p *program) *cobra.Command {
 			_, err := p.out.Write(pack.Schema())
 			return err
 		})
+}
+
+// functionsPart shows the functions of a home to the API, and asks its host, which is started if need be.
+func functionsPart(home *embedded.Home) (api.Part, error) {
+	known, err := invoke.Follow(home.Store)
+	if err != nil {
+		return api.Part{}, err
+	}
+	return api.FunctionsPart(api.Functions{
+		Store: home.Store, Dir: fnhost.Dir(home), Ledger: known.Ledger, Forward: fnhost.NewClient(home).Forward,
+	}), nil
 }

@@ -70,7 +70,11 @@ func (p *program) ui(ctx context.Context, o uiOptions) error {
 	if err != nil {
 		return say.Errorf(errs.Unavailable, "%s cannot be served: %s. --http chooses another address", o.http, errs.Cause(err))
 	}
-	v1, err := api.New(api.Options{}, api.JobsPart(homeJobs{home}, newResolver("")), api.SchedulesPart(bookOf(home)))
+	functions, err := functionsPart(home)
+	if err != nil {
+		return err
+	}
+	v1, err := api.New(api.Options{}, api.JobsPart(homeJobs{home}, newResolver("")), api.SchedulesPart(bookOf(home)), functions)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed3322913c/runner/functions/process"
@@ -25,13 +26,15 @@ type handler struct {
 	timer *time.Timer // ends it when it has been idle for too long
 	frame []byte      // reused
 	late  bool        // it was killed for taking too long, even if its answer came at that moment
+	fat   atomic.Bool // it was killed for its memory
 }
 
 // begin is how long a program may take until it speaks.
 const begin = 30 * time.Second
 
 // startHandler starts a program and waits for its hello.
-func startHandler(ctx context.Context, cmd process.Command, log *logSwitch) (*handler, error) {
+func startHandler(ctx context.Context, cmd process.Command, memory int64) (*handler, error) {
+	log := &logSwitch{}
 	cmd.Stderr = log
 	proc, err := process.Start(ctx, cmd)
 	if err != nil {
@@ -46,6 +49,7 @@ func startHandler(ctx context.Context, cmd process.Command, log *logSwitch) (*ha
 		return err
 	})
 	if err == nil {
+		go h.weigh(memory)
 		return h, nil
 	}
 	h.end()
@@ -58,6 +62,24 @@ func startHandler(ctx context.Context, cmd process.Command, log *logSwitch) (*ha
 		return nil, errs.Errorf("", errs.Failed, nil, "its handler does not speak as one should: %s", errs.Cause(err))
 	}
 	return nil, errs.Errorf("", errs.Failed, nil, "its handler %s", h.death())
+}
+
+// weigh kills the process when it uses more memory than it may. It ends with the process.
+func (h *handler) weigh(most int64) {
+	const every = 200 * time.Millisecond
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-h.proc.Gone:
+			return
+		case <-tick.C:
+		}
+		if h.proc.Memory() > most {
+			h.fat.Store(true)
+			h.proc.Kill()
+		}
+	}
 }
 
 // errSilent says that a handler took too long.
@@ -98,6 +120,8 @@ func (h *handler) call(call wire.Call, event []byte, limit time.Duration) (resul
 	switch canceled := h.proc.Canceled(); {
 	case canceled != nil:
 		err = errs.E("invoke.call", errs.Canceled, nil, canceled)
+	case h.fat.Load():
+		err = errs.Errorf("", errs.Failed, nil, "its handler used more memory than the function may, and was killed")
 	case errors.Is(err, errSilent):
 		err = errs.Errorf("", errs.Failed, nil, "it took longer than its timeout of %v, and its handler was killed", limit)
 	case errors.Is(err, errs.Exhausted), errors.Is(err, errs.Corrupt) && !errors.Is(err, io.ErrUnexpectedEOF):

@@ -514,7 +514,7 @@ func (h *Host) start(ctx context.Context, v pack.Version) (*handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return startHandler(ctx, commandOf(v.Manifest, folder, h.o.Env, secrets), &logSwitch{})
+	return startHandler(ctx, commandOf(v.Manifest, folder, h.o.Env, secrets), v.Manifest.Memory)
 }
 
 // resolve returns what a reference means.
@@ -588,13 +588,6 @@ func (h *Host) tidy(ctx context.Context) {
 		}
 		_ = os.Remove(LogFile(h.o.Dir, inv)) // most have said nothing
 	}
-}
-
-// Read returns what is known of the invocations in a store, whether there is a host or not.
-func Read(ctx context.Context, st store.Store) (*Ledger, error) {
-	l := &Ledger{}
-	_, err := journal.Read(ctx, st, journalName, l, journal.Options{})
-	return l, err
 }
 
 // Ledger returns what the host knows of invocations.

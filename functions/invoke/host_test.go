@@ -37,6 +37,7 @@ type wish struct {
 	Mark  string // a file that gets a line for each attempt
 	Exit  bool
 	Hang  bool
+	Eat   int // bytes of memory
 	Long  int // bytes of the answer
 }
 
@@ -63,6 +64,10 @@ func grant(ctx context.Context, w wish) (string, error) {
 	case w.Exit:
 		fmt.Fprintln(os.Stderr, "out of here")
 		os.Exit(3)
+	case w.Eat > 0:
+		eaten := bytes.Repeat([]byte{1}, w.Eat)
+		<-ctx.Done()
+		return "", fmt.Errorf("%d bytes are no problem", len(eaten))
 	case w.Hang:
 		select {}
 	case w.Fail == "invalid":
@@ -196,6 +201,52 @@ func TestTimeout(t *testing.T) {
 	s := newSite(t, "timeout: 50ms\nconcurrency: 1\n")
 	s.push("timeout: 100ms\n")
 	s.want(`{"Hang":true}`, invoke.Dead, "it took longer than its timeout of 100ms, and its handler was killed")
+}
+
+func TestMemory(t *testing.T) {
+	s := newSite(t, "memory: 128MiB\n")
+	inv := s.want(`{"Eat":268435456}`, invoke.Dead, "its handler used more memory than the function may, and was killed")
+	if inv.Attempts != 3 {
+		t.Errorf("it was tried %d times", inv.Attempts)
+	}
+	s.want(`{"Say":"slim"}`, invoke.Succeeded, `"slim!"`)
+}
+
+// TestTemplates: what Init makes works as it is.
+func TestTemplates(t *testing.T) {
+	s := newSite(t, "")
+	for language, want := range map[string]string{
+		"go": `{"greeting":"Hello, you!"}`, "python": `{"greeting": "Hello, you!"}`, "shell": `{"event":{"name":"you"}}`,
+	} {
+		folder := filepath.Join(t.TempDir(), "greet-"+language)
+		if _, err := pack.Init(folder, language); err != nil {
+			t.Fatal(err)
+		}
+		m, err := pack.ReadFolder(folder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var log strings.Builder
+		if err := pack.Build(t.Context(), folder, m, &log); err != nil {
+			t.Fatalf("%v\n%s", err, log.String())
+		}
+		if _, _, err := (pack.Registry{Store: s.st}).Push(t.Context(), folder, pack.Live, "tester"); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			inv, err := s.ask(invoke.Request{Function: m.Name, Event: []byte(`{"name":"you"}`)})
+			if err != nil || string(inv.Result.Inline) != want {
+				t.Errorf("%s: %s %s, %v", language, inv.Result.Inline, inv.Error, err)
+			}
+			if said := s.log(inv); !strings.Contains(said, "greeting you") && !strings.Contains(said, "an event of 14 characters") {
+				t.Errorf("%s said %q", language, said)
+			}
+		}
+		inv, err := s.ask(invoke.Request{Function: m.Name, Event: []byte(`nonsense`)})
+		if err != nil || language != "shell" && (inv.State != invoke.Dead || inv.Kind != "invalid" || inv.Attempts != 1) {
+			t.Errorf("%s: nonsense is %+v, %v", language, inv, err)
+		}
+	}
 }
 
 // TestHandlersLiveOn: events that come one after the other are answered by one process, and many at once by as many as

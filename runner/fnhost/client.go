@@ -206,6 +206,9 @@ func Ready(out io.Writer) func() { return func() { fmt.Fprintln(out, readyLine) 
 // that are started at once one stays; the others end when they find it.
 func (c *Client) start() error {
 	const op = "fnhost.start"
+	if err := checkSocket(c.home); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(Dir(c.home), 0o700); err != nil {
 		return errs.E(op, errs.Other, Dir(c.home), err)
 	}
@@ -233,9 +236,14 @@ func (c *Client) start() error {
 	if _, err := io.ReadFull(said, line); err == nil && strings.TrimSpace(string(line)) == readyLine {
 		return cmd.Process.Release()
 	}
-	err = cmd.Wait()
-	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.ExitCode() == say.ExitUsage {
-		return nil // somebody else's was quicker
+	kind := errs.Failed
+	if exit, ok := errors.AsType[*exec.ExitError](cmd.Wait()); ok {
+		switch exit.ExitCode() {
+		case say.ExitUsage:
+			return nil // somebody else's was quicker
+		case -1:
+			kind = errs.Unavailable // it was killed; the next one may live
+		}
 	}
-	return say.Errorf(errs.Failed, "the host of functions cannot be started; see %s", log.Name())
+	return say.Errorf(kind, "the host of functions cannot be started; see %s", log.Name())
 }

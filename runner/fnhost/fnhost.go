@@ -38,6 +38,15 @@ func Dir(home *embedded.Home) string { return filepath.Join(home.Dir, "functions
 // socket is where the host listens.
 func socket(home *embedded.Home) string { return filepath.Join(Dir(home), "host.sock") }
 
+// checkSocket fails if the kernel will not have the socket.
+func checkSocket(home *embedded.Home) error {
+	if path := socket(home); len(path) > maxSocket {
+		return say.Errorf(errs.Invalid, "the path %s is too long for a socket; set %s to a shorter folder", path,
+			embedded.HomeEnv)
+	}
+	return nil
+}
+
 // maxSocket is how long the kernel allows the path of a socket to be, in bytes.
 const maxSocket = 103
 
@@ -179,9 +188,8 @@ func release(lease coord.Lease, log *slog.Logger) {
 func listen(home *embedded.Home) (net.Listener, error) {
 	const op = "fnhost.Serve"
 	path := socket(home)
-	if len(path) > maxSocket {
-		return nil, say.Errorf(errs.Invalid, "the path %s is too long for a socket; set %s to a shorter folder", path,
-			embedded.HomeEnv)
+	if err := checkSocket(home); err != nil {
+		return nil, err
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, errs.E(op, errs.Other, path, err)
