@@ -4,12 +4,14 @@ import (
 	"cmp"
 	"context"
 	"os"
+	"time"
 
 	"github.com/spf13/pflag"
 
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/infra/store/below"
+	"github.com/seed3322913c/runner/runner/access"
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/fleet"
 	"github.com/seed3322913c/runner/runner/say"
@@ -60,7 +62,33 @@ func openFleet(ctx context.Context, name string) (*fleet.Fleet, error) {
 	if err != nil {
 		return nil, err
 	}
+	if cluster.Control.Token == "" {
+		if cluster, err = entitle(ctx, cluster); err != nil {
+			return nil, err
+		}
+	}
 	return fleet.Open(ctx, cluster, fleetStore)
+}
+
+// entitle gives whoever has a cluster's file a token for its control, and writes it there. It needs nobody's leave: the
+// keys of the store are in the file, too.
+func entitle(ctx context.Context, cluster fleet.Cluster) (fleet.Cluster, error) {
+	dir, err := embedded.HomeDir()
+	if err != nil {
+		return cluster, err
+	}
+	if err := cluster.Surround(); err != nil {
+		return cluster, err
+	}
+	st, err := fleetStore(ctx, cluster.Store)
+	if err != nil {
+		return cluster, err
+	}
+	cluster.Control.Token, _, err = access.NewTokens(st, time.Now).Create(ctx, "the file of cluster "+cluster.Name, access.Admin)
+	if err != nil {
+		return cluster, err
+	}
+	return cluster, cluster.Save(dir)
 }
 
 func loadCluster(name string) (fleet.Cluster, error) {
@@ -94,13 +122,21 @@ func fleetStore(ctx context.Context, uri string) (store.Store, error) {
 	return below.New(st, name)
 }
 
-// forFleet prepares a job for a fleet: files of this machine are not there, but for the job's package, which goes along.
-func forFleet(ctx context.Context, f *fleet.Fleet, job scheduler.Job) (scheduler.Job, error) {
+// onlyShared refuses a job that names files of one machine, which the others cannot see.
+func onlyShared(job scheduler.Job) error {
 	for _, uri := range append([]string{job.Output}, job.Input...) {
 		if scheme, _ := cut(uri); scheme == "file://" {
-			return job, say.Errorf(errs.Invalid, "%s is on this machine, and the cluster's machines can't see it; "+
+			return say.Errorf(errs.Invalid, "%s is on this machine, and the cluster's machines can't see it; "+
 				"say s3://BUCKET/... instead", say.Path(uri))
 		}
+	}
+	return nil
+}
+
+// forFleet prepares a job for a fleet: files of this machine are not there, but for the job's package, which goes along.
+func forFleet(ctx context.Context, f *fleet.Fleet, job scheduler.Job) (scheduler.Job, error) {
+	if err := onlyShared(job); err != nil {
+		return job, err
 	}
 	job, err := f.Ship(ctx, job)
 	if err != nil || job.Resources.Executors > 0 {
