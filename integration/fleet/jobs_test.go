@@ -252,7 +252,7 @@ func (tr *trial) nothingLeft(id scheduler.JobID) {
 			return fmt.Errorf("keys %v, %w", keys, err)
 		}
 		for _, p := range tr.cluster.Program() {
-			if p.Verb != "node" {
+			if p.Verb != "node" && p.Verb != "control" {
 				return fmt.Errorf("process %+v", p)
 			}
 		}
