@@ -32,8 +32,7 @@ func compactable(blocks []namespace.Block, size int64) (from int, ok bool) {
 // compact makes few long blocks of the many short ones that appending leaves: each costs a request to the store when
 // it is read, and memory. The file's bytes and times stay; its old blocks are dropped.
 func (g *Gateway) compact(ctx context.Context, l *leadership, path string) error {
-	super := namespace.Caller{User: "gateway", Super: true}
-	status, blocks, err := l.Blocks(super, path)
+	status, blocks, err := l.Blocks(super(), path)
 	if err != nil || status.Open {
 		return nil // it has gone, or grows: there will be another time
 	}
@@ -51,7 +50,7 @@ func (g *Gateway) compact(ctx context.Context, l *leadership, path string) error
 	made, err := block.Copy(ctx, g.store, r, status.BlockSize, l.NewBlock)
 	r.Close() // never fails
 	if err == nil {
-		_, err = l.Do(ctx, namespace.Request{Op: namespace.OpCompact, Caller: super, Path: path,
+		_, err = l.Do(ctx, namespace.Request{Op: namespace.OpCompact, Caller: super(), Path: path,
 			Value: namespace.BlockIDs(old), Blocks: made})
 		if err == nil || errs.KindOf(err) == errs.Unavailable {
 			return err // nobody knows whether the file has them, or it has

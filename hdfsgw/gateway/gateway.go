@@ -92,8 +92,9 @@ type leadership struct {
 	*namespace.Service
 	journal *journal.Leader
 	web     *webhdfs.Server
-	seen    atomic.Int64 // when we last knew that the lease was ours; UnixMilli, which counts suspension, too
-	fresh   int64        // for how long that is enough, ms
+	seen    atomic.Pointer[time.Time] // when we last knew that the lease was ours
+	fresh   time.Duration             // for how long that is enough
+	began   int64                     // when it began to lead, ms
 }
 
 // New returns a gateway to the files in st.
@@ -149,14 +150,16 @@ func standby() error {
 
 // certain makes sure that this process leads, so that what it has in memory is the truth.
 func (l *leadership) certain(ctx context.Context) error {
-	now := time.Now().UnixMilli()
-	if age := now - l.seen.Load(); age >= 0 && age < l.fresh {
+	now, seen := time.Now(), *l.seen.Load()
+	// The wall clock counts the time that the machine was suspended, the other one never jumps.
+	wall := now.Round(0).Sub(seen.Round(0))
+	if wall >= 0 && max(wall, now.Sub(seen)) < l.fresh {
 		return nil
 	}
 	if err := l.journal.Append(ctx); err != nil {
 		return standby()
 	}
-	l.seen.Store(now) // before the proof began
+	l.seen.Store(&now) // before the proof began
 	return nil
 }
 
@@ -203,9 +206,13 @@ func (g *Gateway) round(ctx context.Context) error {
 		return err
 	}
 	service := namespace.NewService(tree, leader, nil)
-	l := &leadership{Service: service, journal: leader, fresh: (g.o.TTL / 4).Milliseconds(),
+	l := &leadership{Service: service, journal: leader, fresh: g.o.TTL / 4, began: service.Now(),
 		web: webhdfs.New(tree, service, g.store, web)}
-	l.seen.Store(time.Now().UnixMilli())
+	l.seen.Store(new(time.Now()))
+	if tree.Stats().Open > 0 {
+		// What fails here ends the leadership, too, which lead sees.
+		_, _ = service.Do(ctx, namespace.Request{Op: namespace.OpRenewLease, Caller: super()})
+	}
 	g.turn(l)
 	leading, end := context.WithCancel(ctx)
 	var checks sync.WaitGroup
@@ -302,7 +309,7 @@ func (g *Gateway) lead(ctx context.Context, l *leadership, lost <-chan struct{})
 			case <-lost:
 				return
 			default:
-				l.seen.Store(time.Now().UnixMilli())
+				l.seen.Store(new(time.Now()))
 			}
 		}
 	}
@@ -330,14 +337,16 @@ func (g *Gateway) check(ctx context.Context, l *leadership) {
 	}
 }
 
+// super is who the gateway itself is.
+func super() namespace.Caller { return namespace.Caller{User: "gateway", Super: true} }
+
 // sweep is how many dropped blocks are deleted at a time.
 const sweep = 1000
 
 // keepHouse closes the files of silent writers, compacts files that were appended to, and deletes blocks that no file has had for a while.
 func (g *Gateway) keepHouse(ctx context.Context, l *leadership) error {
-	super := namespace.Caller{User: "gateway", Super: true}
 	if limit := g.o.LeaseLimit.Milliseconds(); l.Late(l.Now() - limit) {
-		r := namespace.Request{Op: namespace.OpExpireLeases, Caller: super, Limit: limit}
+		r := namespace.Request{Op: namespace.OpExpireLeases, Caller: super(), Limit: limit}
 		if _, err := l.Do(ctx, r); err != nil {
 			return err
 		}
@@ -347,13 +356,17 @@ func (g *Gateway) keepHouse(ctx context.Context, l *leadership) error {
 			return err
 		}
 	}
-	ids := l.Dropped(l.Now()-g.o.Grace.Milliseconds(), sweep)
+	grace := g.o.Grace.Milliseconds()
+	if l.Now()-l.began < grace {
+		return nil // what was dropped before was so by another leader's clock
+	}
+	ids := l.Dropped(l.Now()-grace, sweep)
 	if len(ids) == 0 {
 		return nil
 	}
 	if err := block.Delete(ctx, cmp.Or(g.o.Web.Blocks, g.store), ids...); err != nil {
 		return err
 	}
-	_, err := l.Do(ctx, namespace.Request{Op: namespace.OpReclaimed, Caller: super, Length: int64(len(ids))})
+	_, err := l.Do(ctx, namespace.Request{Op: namespace.OpReclaimed, Caller: super(), Length: int64(len(ids))})
 	return err
 }

@@ -87,7 +87,7 @@ func TestAPausedLeaderDoesNotAnswer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l.seen.Store(0) // as if it had not looked for long
+		l.seen.Store(&time.Time{}) // as if it had not looked for long
 		code, body := ask(old, "GET", "/?op=GETFILESTATUS", "")
 		if code != 403 || !strings.Contains(body, "StandbyException") {
 			t.Error(code, body)

@@ -40,7 +40,17 @@ func (t *Tree) beingCreated(operation string, slot uint32, r *Request, holder st
 		" %s on %s", operation, path, r.Holder, r.Client, holder, r.Client)
 }
 
+// renewLease notes that a holder was heard of; without a holder all were, for a new leader, who knows of nobody when he
+// was, by his own clock.
 func (t *Tree) renewLease(r *Request) (Result, error) {
+	if r.Holder == "" {
+		if !r.Caller.Super {
+			return Result{}, notSuper(r, "renewLease")
+		}
+		for holder := range t.leases {
+			t.leases[holder] = r.Time
+		}
+	}
 	if _, ok := t.leases[r.Holder]; ok {
 		t.leases[r.Holder] = r.Time
 	}

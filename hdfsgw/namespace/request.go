@@ -15,7 +15,7 @@ const (
 	OpCreate              // Perm, Replication, BlockSize, Overwrite, NoParents, Holder, Blocks, Close
 	OpAppend              // Holder, Blocks, Close
 	OpAddBlocks           // Holder, File, Placed, At, Blocks, Close: goes on with a file that OpCreate or OpAppend opened
-	OpRenewLease          // Holder; no Path
+	OpRenewLease          // Holder, "" for all; no Path
 	OpRecoverLease        // closes an open file for whoever had it
 	OpExpireLeases        // Limit: closes files whose holders were not heard of for so many ms; no Path
 	OpRename              // Dest: the old rename, which answers false where the new one refuses

@@ -25,7 +25,7 @@ const maxOpen = 65536
 type Service struct {
 	*Tree
 	leader *journal.Leader
-	clock  func() time.Time
+	clock  *steady
 	blocks atomic.Uint64 // given out so far
 	places chan struct{}
 
@@ -35,12 +35,13 @@ type Service struct {
 	}
 }
 
-// NewService returns the service of a leader whose State is tree. clock is the leader's; nil means time.Now.
+// NewService returns the service of a leader whose State is tree. clock is the leader's, which may jump; nil means
+// time.Now.
 func NewService(tree *Tree, leader *journal.Leader, clock func() time.Time) *Service {
 	if clock == nil {
 		clock = time.Now
 	}
-	return &Service{Tree: tree, leader: leader, clock: clock, places: make(chan struct{}, maxInFlight)}
+	return &Service{Tree: tree, leader: leader, clock: newSteady(clock), places: make(chan struct{}, maxInFlight)}
 }
 
 // NewBlock returns an id that no block has or will ever have: the epoch of this leadership and a number in it.
@@ -52,8 +53,8 @@ func (s *Service) Epoch() uint64 { return s.leader.Epoch() }
 // EpochOf returns the leadership under which a block's id was given out.
 func EpochOf(id uint64) uint64 { return id >> 32 }
 
-// Now is the time of the service's clock, in ms as everything here has it.
-func (s *Service) Now() int64 { return s.clock().UnixMilli() }
+// Now is the time of the service's clock, in ms as everything here has it. It never jumps.
+func (s *Service) Now() int64 { return s.clock.Now().UnixMilli() }
 
 // Do executes one operation: when it returns a result or an *Error, that outcome is durable. Time is set here, and ID
 // unless the caller has one of its own to ask again with. Other errors leave the outcome unknown or say that nothing
