@@ -15,7 +15,7 @@
 //	<home>/node/<id>/<attempt>/    what reducers fetch           removed when the job is over
 //	<home>/node/<id>/cache/        the job's files               (package cache), removed likewise
 //	<home>/scratch/<id>/           what attempts need meanwhile  removed when the job is over
-//	<home>/logs/<id>/              am-0.log executor-3.log map-3.0.log
+//	<home>/logs/<id>/              am-0.log executor-3.log map-3.0.log, each bounded (packages local and executor)
 package embedded
 
 import (

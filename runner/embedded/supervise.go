@@ -92,7 +92,7 @@ func (s *supervisor) run(ctx context.Context, stop <-chan struct{}) (am.Report, 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	group, ctx := errgroup.WithContext(ctx)
-	launcher := local.New()
+	launcher := local.New(local.Options{})
 	defer launcher.Close()
 	if err := os.MkdirAll(s.home.Node(s.job.ID), 0o755); err != nil {
 		return am.Report{}, errs.E("embedded.Supervise", errs.Other, s.job.ID, err)

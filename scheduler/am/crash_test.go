@@ -82,7 +82,7 @@ func processGroup(role, home, session string) launch.Group {
 }
 
 func beSupervisor(ctx context.Context, home, session string) error {
-	l := local.New()
+	l := local.New(local.Options{})
 	defer l.Close()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

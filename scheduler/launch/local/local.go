@@ -4,16 +4,16 @@
 //
 // Every process leads a process group of its own, so that all that it starts can be ended with it, and dies with this
 // process (package proc). It inherits the environment of this process. Standard output and error go to
-// LogDir/ROLE-INDEX.log, which restarts continue; Resources are for the process itself to respect.
+// LogDir/ROLE-INDEX.log, which restarts continue, and when that is full to further files beside it, of which the newest
+// are kept; Resources are for the process itself to respect.
 package local
 
 import (
+	"cmp"
 	"errors"
-	"fmt"
 	"maps"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"syscall"
 
@@ -22,15 +22,23 @@ import (
 	"github.com/seed3322913c/runner/scheduler/proc"
 )
 
+// Options may all be left zero.
+type Options struct {
+	LogSize  int64 // bytes of one file of a container's log; 8 MiB
+	LogFiles int   // how many of them are kept; 4
+}
+
 // Launcher is a launch.Launcher.
 type Launcher struct {
 	*supervise.Launcher
 	spawner *proc.Spawner
+	opts    Options
 }
 
 // New returns a launcher without groups. Close must be called.
-func New() *Launcher {
-	l := &Launcher{spawner: proc.New()}
+func New(o Options) *Launcher {
+	o.LogSize, o.LogFiles = cmp.Or(o.LogSize, 8<<20), cmp.Or(o.LogFiles, 4)
+	l := &Launcher{spawner: proc.New(), opts: o}
 	l.Launcher = supervise.New(l.start)
 	return l
 }
@@ -49,46 +57,39 @@ func (l *Launcher) start(g launch.Group, c launch.Container) (supervise.Process,
 			cmd.Env = append(cmd.Env, k+"="+vars[k])
 		}
 	}
+	p := process{}
 	if g.LogDir != "" {
-		log, err := openLog(filepath.Join(g.LogDir, c.LogName()), c)
+		log, err := openLog(g.LogDir, c, l.opts)
 		if err != nil {
 			return nil, err
 		}
-		defer log.Close() // the process has its own descriptor by then
-		cmd.Stdout, cmd.Stderr = log, log
+		cmd.Stdout, cmd.Stderr, p.log = log, log, log
 	}
-	p, err := l.spawner.Start(cmd)
-	if err != nil {
+	var err error
+	if p.Process, err = l.spawner.Start(cmd); err != nil {
+		p.closeLog()
 		return nil, err
 	}
-	return process{p}, nil
+	return p, nil
 }
 
-// openLog opens a container's log for appending, and marks where a restart begins.
-func openLog(path string, c launch.Container) (*os.File, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, err
-	}
-	log, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	if c.Restart > 0 {
-		if _, err := fmt.Fprintf(log, "--- %s\n", c); err != nil {
-			log.Close()
-			return nil, err
-		}
-	}
-	return log, nil
+type process struct {
+	*proc.Process
+	log *rotated // nil: nobody wants to know
 }
 
-type process struct{ *proc.Process }
+func (p process) closeLog() {
+	if p.log != nil {
+		p.log.close()
+	}
+}
 
 func (p process) Wait() launch.Exit {
 	err := p.Process.Wait()
+	p.closeLog()
 	var exit *exec.ExitError
 	switch {
-	case err == nil:
+	case err == nil, errors.Is(err, exec.ErrWaitDelay): // somebody who has left the group holds on to the log
 		return launch.Exit{}
 	case !errors.As(err, &exit):
 		return launch.Exit{Code: -1, Error: err.Error()}

@@ -62,7 +62,7 @@ func beParent() {
 
 // beSupervisor starts one container through a launcher, whose log is in dir, and waits to be killed.
 func beSupervisor(dir string) {
-	l := local.New()
+	l := local.New(local.Options{})
 	if err := l.Start(context.Background(), group("run", dir)); err != nil {
 		fmt.Println(err)
 		os.Exit(1)
@@ -82,7 +82,7 @@ func group(how, logDir string) launch.Group {
 }
 
 func newLocal(t *testing.T) *local.Launcher {
-	l := local.New()
+	l := local.New(local.Options{})
 	t.Cleanup(l.Close)
 	return l
 }
@@ -184,6 +184,54 @@ func TestLogKeepsAllRestarts(t *testing.T) {
 	}
 	if want := "out\nerr\n--- executor-0.1\nout\nerr\n"; string(data) != want {
 		t.Errorf("got %q, want %q", data, want)
+	}
+}
+
+// TestLogIsBounded: of what a container says the newest is kept, in whole lines, also what a restart says; and it lives on
+// when its log can't be written.
+func TestLogIsBounded(t *testing.T) {
+	l := local.New(local.Options{LogSize: 100, LogFiles: 3})
+	t.Cleanup(l.Close)
+	g := group("", t.TempDir())
+	g.Command = []string{"sh", "-c", "for i in 1 2 3 4 5 6 7 8 9; do for j in a b c d; do echo line $i$j, of 25 bytes; done; done; exit 1"}
+	g.Restart = launch.Restart{Attempts: 1, Delay: time.Millisecond}
+	if err := l.Start(deadline(t), g); err != nil {
+		t.Fatal(err)
+	}
+	await(t, l, launch.Failed)
+	names, err := filepath.Glob(filepath.Join(g.LogDir, "*"))
+	if err != nil || len(names) != 3 {
+		t.Fatalf("%q, %v", names, err)
+	}
+	var all string
+	for _, name := range names {
+		data, err := os.ReadFile(name)
+		if err != nil || len(data) > 100 {
+			t.Errorf("%s: %d bytes, %v", name, len(data), err)
+		}
+		all += string(data)
+	}
+	if !strings.HasPrefix(all, "line ") || !strings.HasSuffix(all, "line 9d, of 25 bytes\n") {
+		t.Errorf("%q", all)
+	}
+	for line := range strings.Lines(all) {
+		if len(line) != len("line 1a, of 25 bytes\n") {
+			t.Errorf("%q is no line", line)
+		}
+	}
+}
+
+// TestLogWithoutRoom: a container whose log can't be written runs on.
+func TestLogWithoutRoom(t *testing.T) {
+	l := local.New(local.Options{LogSize: 10})
+	t.Cleanup(l.Close)
+	g := group("", t.TempDir())
+	g.Command = []string{"sh", "-c", `rm -r "$0" && yes | head -c 100000 && exit 0`, g.LogDir}
+	if err := l.Start(deadline(t), g); err != nil {
+		t.Fatal(err)
+	}
+	if e := await(t, l, launch.Done); e.Exit != (launch.Exit{}) {
+		t.Errorf("%+v", e)
 	}
 }
 
