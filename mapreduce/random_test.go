@@ -55,6 +55,9 @@ func testRandomJob(t *testing.T, seed uint64) {
 	if d.IntN(2) == 0 {
 		c.after = d.damage(c)
 	}
+	if maps := d.IntN(12); d.opts.Shuffle == LocalShuffle && maps > 1 {
+		c.before = func(a *scheduler.Attempt) { d.merge(a, maps) }
+	}
 	job := newJob(t, d.opts, t.TempDir()+"/out", fill(t, d.files()))
 	t.Logf("%d lines, memory %d MiB, %d slots: %s", len(d.lines), c.memory>>20, c.slots, job.Engine)
 	if _, err := c.run(job); err != nil {
@@ -240,6 +243,21 @@ func (d *drawing) damage(c *cluster) func(scheduler.Attempt, []byte) []byte {
 			c.replaceKept(a)
 		}
 		return data
+	}
+}
+
+// merge has a reducer read blocks of so many maps merged, however large they are.
+func (d *drawing) merge(a *scheduler.Attempt, maps int) {
+	if a.ID.Task.Stage != reduceStage {
+		return
+	}
+	p, err := decode[reducePayload](a.ID, a.Payload)
+	if err == nil {
+		p.Merge = maps
+		a.Payload, err = encode(p)
+	}
+	if err != nil {
+		d.t.Fatal(err)
 	}
 }
 
