@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+
+	"github.com/seed3322913c/runner/scheduler/launch/nomad"
 )
 
 const (
@@ -86,9 +88,19 @@ func (m machine) nomad(s secrets, servers []string, program string) object {
 		"meta": object{
 			"runner": program, "runner_dir": m.file("runner"), "runner_addr": m.Address, "runner_ca": m.file("ca.pem"),
 		},
+		"host_volume": volumes(m.file("runner")), "chroot_env": nomad.Chroot(program, m.file("ca.pem")),
 	}
 	c["plugin"] = object{"raw_exec": object{"config": object{"enabled": true}}}
 	return c
+}
+
+// volumes are what containers of the driver exec see of the machine, as the agent reads it.
+func volumes(dir string) object {
+	all := object{}
+	for _, v := range nomad.Volumes(dir) {
+		all[v.Name] = object{"path": v.Path, "read_only": v.ReadOnly}
+	}
+	return all
 }
 
 // configure writes what the machine's agents read.

@@ -39,6 +39,7 @@ import (
 	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/infra/store/mem"
 	"github.com/seed3322913c/runner/runner/fleet"
+	"github.com/seed3322913c/runner/scheduler/launch/nomad"
 )
 
 // Options say how large a cluster is, and from what it is made.
@@ -49,6 +50,7 @@ type Options struct {
 	Clients int               // machines that run containers, up to 200
 	Engines map[string]string // binaries by name: consul, nomad, versitygw
 	Runner  string            // the program, copied to all machines
+	Driver  nomad.Driver      // of containers; raw_exec
 }
 
 // Cluster is a cluster that runs.
@@ -162,11 +164,17 @@ func (c *Cluster) prepare(o Options) error {
 		if err := os.MkdirAll(m.file("runner"), 0o700); err != nil {
 			return err
 		}
+		if o.Driver == nomad.Exec { // whose containers are nobody's
+			if err := os.Chmod(m.file("runner"), 0o777|os.ModeSticky); err != nil {
+				return err
+			}
+		}
 		if err := errors.Join(ca.issue(m), m.configure(c.State.Secrets, servers, c.State.Program)); err != nil {
 			return err
 		}
 	}
 	c.State.Fleet = c.fleet(o.Name, string(ca.pem))
+	c.State.Fleet.Driver = o.Driver
 	return nil
 }
 

@@ -46,11 +46,16 @@ func TestDetached(t *testing.T) {
 	}
 }
 
+// withoutStore is an environment without what leads to the store of the cluster that the tests share.
+func withoutStore(env []string) []string {
+	return slices.DeleteFunc(env, func(v string) bool { return strings.HasPrefix(v, "AWS_") })
+}
+
 // bare runs a verb that must succeed with no more of the cluster than its name.
 func (tr *trial) bare(args ...string) string {
 	tr.t.Helper()
 	cmd := tr.command(args...)
-	cmd.Env = slices.DeleteFunc(cmd.Env, func(v string) bool { return strings.HasPrefix(v, "AWS_") })
+	cmd.Env = withoutStore(cmd.Env)
 	out, err := cmd.Output()
 	if err != nil {
 		tr.t.Fatalf("%q: %v %v", args, err, err.(*exec.ExitError).Stderr)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/runner/say"
+	"github.com/seed3322913c/runner/scheduler/launch/nomad"
 )
 
 // Cluster is how to reach a fleet. It is saved as <home>/clusters/<name>.json, for its owner alone, since there are
@@ -31,6 +32,8 @@ type Cluster struct {
 	// Control has the token of the API alone; which machine serves it, Consul knows.
 	Control Service           `json:"control"`
 	Env     map[string]string `json:"env"` // what the tools of the store need: AWS_ENDPOINT_URL and so on
+	// Driver is how containers are started; raw_exec if it is empty. exec needs machines that offer nomad.Volumes.
+	Driver nomad.Driver `json:"driver,omitempty"`
 }
 
 // Service is one kind of server.

@@ -95,7 +95,10 @@ func (f *Fleet) openNomad() error {
 		return err
 	}
 	address := "https://" + service.Addresses[0]
-	if f.launcher, err = nomad.Open(nomad.Options{Address: address, Token: service.Token, Client: client}); err != nil {
+	f.launcher, err = nomad.Open(nomad.Options{
+		Address: address, Token: service.Token, Client: client, Driver: f.cluster.Driver, Folder: dir,
+	})
+	if err != nil {
 		return err
 	}
 	f.nomad, err = nomadapi.NewClient(&nomadapi.Config{Address: address, SecretID: service.Token, HttpClient: client})
@@ -172,6 +175,7 @@ func (f *Fleet) Launch(ctx context.Context, job scheduler.Job) error {
 	}
 	session := embedded.Session{Home: dir, Name: rand.Text(), Node: node, Secret: known.Secret}
 	g := containers(f.cluster.Store, job.ID, session, masterRole)
+	g.Env[driverEnv] = string(f.cluster.Driver)
 	own, err := f.launcher.Kept(ctx, group(job.ID, masterRole))
 	if err != nil {
 		return err

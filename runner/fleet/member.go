@@ -39,6 +39,7 @@ const (
 	storeEnv   = "RUNNER_STORE"
 	addressEnv = "RUNNER_ADDRESS"
 	machineEnv = "RUNNER_MACHINE" // Nomad's id of it
+	driverEnv  = "RUNNER_DRIVER"  // of application masters: that of their executors
 )
 
 // environment is what the containers of a job find, wherever they run: their machine's own agents.
@@ -90,7 +91,8 @@ func Join(ctx context.Context, open OpenStore) (*Member, error) {
 	}); err != nil {
 		return nil, errs.E(op, errs.Other, nil, err)
 	}
-	if m.Launcher, err = nomad.Open(nomad.Options{}); err != nil {
+	driver := nomad.Driver(os.Getenv(driverEnv))
+	if m.Launcher, err = nomad.Open(nomad.Options{Driver: driver, Folder: dir}); err != nil {
 		return nil, errs.E(op, errs.Other, nil, err)
 	}
 	for _, name := range []string{consulToken, nomadToken} {
@@ -121,6 +123,7 @@ func containers(uri string, id scheduler.JobID, s embedded.Session, verb string)
 func (m *Member) Executors(job scheduler.Job, s embedded.Session) launch.Group {
 	s.Node = node // each on its own machine
 	g := containers(os.Getenv(storeEnv), job.ID, s, executorRole)
+	g.Exclusive = os.Getenv(driverEnv) == string(nomad.Exec)
 	g.Secrets[consulToken] = m.consul
 	for _, entry := range os.Environ() {
 		name, value, _ := strings.Cut(entry, "=")

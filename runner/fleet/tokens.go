@@ -43,6 +43,7 @@ func (f *Fleet) nomadRules(id scheduler.JobID) string {
   }
 }
 node { policy = "read" }
+host_volume "runner*" { policy = "write" }
 `, f.launcher.Name(group(id, executorRole)))
 }
 

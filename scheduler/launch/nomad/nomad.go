@@ -14,8 +14,7 @@
 // how many of each index have begun. Should one start before that is written, it has a name that was used before, and who
 // watches learns of its end later than it might.
 //
-// The driver is raw_exec: a container sees its machine's files, and shares its user. Values of Command, Env and LogDir
-// may refer to the machine as Nomad has it, ${meta.runner_dir} for example.
+// The driver is raw_exec or exec: see Driver. Values of Command, Env and LogDir may refer to the machine as Nomad has it, ${meta.runner_dir} for example.
 package nomad
 
 import (
@@ -45,6 +44,8 @@ type Options struct {
 	Prefix  string       // before the names of all jobs, for launchers that share a fleet but no groups
 	CPU     int          // Nomad's MHz for each core that a group asks for; 1000
 	Client  *http.Client // nil: one that trusts NOMAD_CACERT
+	Driver  Driver       // RawExec
+	Folder  string       // of each machine for jobs, for the driver Exec; may refer to the machine as Nomad has it
 }
 
 // Launcher is a launch.Launcher. Any number of them, in any number of processes, may work on the same groups.
@@ -52,6 +53,8 @@ type Launcher struct {
 	client *api.Client
 	prefix string
 	cpu    int
+	driver Driver
+	folder string
 }
 
 // Open returns a launcher that speaks to an agent. It does not try whether there is one.
@@ -64,7 +67,9 @@ func Open(o Options) (*Launcher, error) {
 	if err != nil {
 		return nil, errs.E("nomad.Open", errs.Invalid, config.Address, err)
 	}
-	return &Launcher{client: client, prefix: o.Prefix, cpu: cmp.Or(o.CPU, 1000)}, nil
+	return &Launcher{
+		client: client, prefix: o.Prefix, cpu: cmp.Or(o.CPU, 1000), driver: cmp.Or(o.Driver, RawExec), folder: o.Folder,
+	}, nil
 }
 
 // Close gives the connections back. Groups go on.
@@ -150,7 +155,9 @@ func (l *Launcher) Everywhere(ctx context.Context, g launch.Group) error {
 	if err := errors.Join(l.number(ctx, g.ID), l.entrust(ctx, g)); err != nil {
 		return fail(ctx, op, g.ID, err)
 	}
-	job := l.job(g)
+	whole := *l
+	whole.driver = RawExec // it looks after the machine
+	job := whole.job(g)
 	job.Type = ptr(api.JobTypeSystem)
 	group := job.TaskGroups[0]
 	group.Count, group.ReschedulePolicy = ptr(1), nil
@@ -336,13 +343,16 @@ func (l *Launcher) job(g launch.Group) *api.Job {
 		interval = 24 * time.Hour
 	}
 	kill := cmp.Or(g.Grace, launch.DefaultGrace)
-	task := api.NewTask(role, "raw_exec")
+	task := api.NewTask(role, string(RawExec))
 	task.Config = map[string]any{
 		"command": "/bin/sh", "args": append([]string{"-c", script, role, g.LogDir}, g.Command...),
 	}
 	task.Env, task.KillTimeout, task.KillSignal = env, &kill, "SIGTERM"
 	task.Resources = &api.Resources{
 		CPU: ptr(max(1, g.Resources.CPU) * l.cpu), MemoryMB: ptr(max(minMemory, int(cmp.Or(g.Resources.Memory, defaultMemory)>>20))),
+	}
+	if g.Exclusive {
+		task.Resources.CPU, task.Resources.Cores = nil, ptr(max(1, g.Resources.CPU))
 	}
 	if n := g.Resources.GPUs; n > 0 {
 		task.Resources.Devices = []*api.RequestedDevice{{Name: "gpu", Count: ptr(uint64(n))}}
@@ -353,6 +363,9 @@ func (l *Launcher) job(g launch.Group) *api.Job {
 		task.Templates = append(task.Templates, envTemplate("secrets", secretTemplate(l.secrets(g.ID))))
 	}
 	group := api.NewTaskGroup(role, g.Count).AddTask(task)
+	if l.driver == Exec {
+		l.confine(group, task)
+	}
 	group.EphemeralDisk = &api.EphemeralDisk{SizeMB: ptr(16)}
 	group.RestartPolicy = &api.RestartPolicy{
 		Attempts: &g.Restart.Attempts, Delay: &delay, Interval: &interval, Mode: &mode, RenderTemplates: ptr(false),

@@ -1,0 +1,62 @@
+package nomad
+
+import (
+	"github.com/hashicorp/nomad/api"
+)
+
+// Driver is how Nomad starts containers.
+type Driver string
+
+// The drivers.
+const (
+	// RawExec starts a container as a process of the machine: it sees the machine's files and shares the user of
+	// Nomad's agent. It is held to its memory, and gets its share of the cores when they are scarce.
+	RawExec Driver = "raw_exec"
+	// Exec gives a container a root directory of its own, with what Volumes and Chroot say and nothing else of the
+	// machine, the user nobody, its own process ids, and, if its group is exclusive, its own cores.
+	Exec Driver = "exec"
+)
+
+// Volume is a folder of a machine that containers of the driver Exec see under the same name: a host volume of Nomad's
+// client. Mounting it costs nothing, while what is in the client's chroot_env is linked or copied for every container.
+type Volume struct {
+	Name     string
+	Path     string
+	ReadOnly bool
+}
+
+// Volumes are what a machine must offer. dir is its folder for jobs, which everybody must be allowed to write to.
+func Volumes(dir string) []Volume {
+	all := []Volume{{Name: "runner", Path: dir}}
+	for _, name := range []string{"bin", "lib", "lib64", "sbin", "usr"} {
+		all = append(all, Volume{Name: "runner-" + name, Path: "/" + name, ReadOnly: true})
+	}
+	return all
+}
+
+// Chroot is the chroot_env that a machine's client must have: the program, who vouches for its agents, and the few files
+// without which names of hosts and users, certificates and times of day are not found.
+func Chroot(program, ca string) map[string]string {
+	env := map[string]string{}
+	for _, name := range []string{
+		program, ca, "/etc/alternatives", "/etc/group", "/etc/hosts", "/etc/ld.so.cache", "/etc/localtime",
+		"/etc/nsswitch.conf", "/etc/passwd", "/etc/resolv.conf", "/etc/ssl/certs",
+	} {
+		env[name] = name
+	}
+	return env
+}
+
+// confine makes a container of a group one of the driver Exec.
+func (l *Launcher) confine(group *api.TaskGroup, task *api.Task) {
+	task.Driver = string(Exec)
+	group.Volumes = map[string]*api.VolumeRequest{}
+	for _, v := range Volumes(l.folder) {
+		group.Volumes[v.Name] = &api.VolumeRequest{
+			Name: v.Name, Type: "host", Source: v.Name, ReadOnly: v.ReadOnly,
+		}
+		task.VolumeMounts = append(task.VolumeMounts, &api.VolumeMount{
+			Volume: ptr(v.Name), Destination: ptr(v.Path), ReadOnly: ptr(v.ReadOnly),
+		})
+	}
+}
