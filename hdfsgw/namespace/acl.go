@@ -226,6 +226,10 @@ func checkACL(list []ACLEntry, dir bool, path string) error {
 	return nil
 }
 
+func (t *Tree) hasDefaultACL(dir uint32) bool {
+	return slices.ContainsFunc(t.acls[dir], func(e ACLEntry) bool { return e.Default })
+}
+
 // inheritACL gives a new inode what its directory's default ACL says: the entries, and no more than the mode asked for.
 func (t *Tree) inheritACL(slot, dir uint32) {
 	var list []ACLEntry

@@ -69,6 +69,10 @@ func (t *Tree) make(dir uint32, name string, r *Request, n inode) uint32 {
 	n.id, n.modified = t.nextID, r.Time
 	t.nextID++
 	n.owner, n.group = t.people.intern(r.Caller.User), t.inodes.get(dir).group
+	asked := n.is(isDir) == (r.Op == OpMkdirs) // else it is a directory above a file, for which no mode was asked
+	if r.Unmasked != 0 && asked && t.hasDefaultACL(dir) {
+		n.perm = r.Unmasked&0o1777 | n.perm&0o300
+	}
 	slot := t.inodes.add(n)
 	t.inheritACL(slot, dir)
 	t.link(slot, dir, t.names.add(name), r.Time)

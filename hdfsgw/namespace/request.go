@@ -11,8 +11,8 @@ type Op uint8
 // The operations. Beside each: the fields of Request that it reads, apart from Path.
 const (
 	opNone             Op = iota
-	OpMkdirs              // Perm, NoParents
-	OpCreate              // Perm, Replication, BlockSize, Overwrite, NoParents, Holder, Blocks, Close
+	OpMkdirs              // Perm, Unmasked, NoParents
+	OpCreate              // Perm, Unmasked, Replication, BlockSize, Overwrite, NoParents, Holder, Blocks, Close
 	OpAppend              // Holder, Blocks, Close
 	OpAddBlocks           // Holder, File, Placed, At, Blocks, Close: goes on with a file that OpCreate or OpAppend opened
 	OpRenewLease          // Holder, "" for all; no Path
@@ -145,6 +145,10 @@ type Request struct {
 	File    uint64 // id of the file that Path was when it was opened, 0 if that is not known
 	Placed  bool   // the file must have At bytes, or its writer's earlier blocks have got lost
 	At      int64
+
+	// Unmasked is the mode that was asked for before the caller's umask: below a default ACL that alone counts (POSIX).
+	// 0 means that Perm is all that is known.
+	Unmasked uint16
 }
 
 // Limits of a Request.
@@ -181,6 +185,7 @@ func (r *Request) code(c *coder) {
 	c.uint64(&r.File)
 	c.bool(&r.Placed)
 	num(c, &r.At)
+	num(c, &r.Unmasked)
 }
 
 // encode writes the record of a request.

@@ -9,7 +9,7 @@ import (
 
 func (c *call) mkdirs(q *hadoop.MkdirsRequest) (proto.Message, error) {
 	return c.changed(namespace.Request{Op: namespace.OpMkdirs, Path: q.GetSrc(),
-		Perm: uint16(q.GetMasked().GetPerm()), NoParents: !q.GetCreateParent()})
+		Perm: uint16(q.GetMasked().GetPerm()), Unmasked: uint16(q.GetUnmasked().GetPerm()), NoParents: !q.GetCreateParent()})
 }
 
 func (c *call) rename(q *hadoop.RenameRequest) (proto.Message, error) {

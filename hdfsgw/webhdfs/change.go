@@ -13,11 +13,15 @@ const (
 )
 
 func (c *call) mkdirs() error {
-	perm, err := c.p.permission(dirPerm)
+	perm, err := c.p.permission("permission", dirPerm)
 	if err != nil {
 		return err
 	}
-	return c.changed(namespace.Request{Op: namespace.OpMkdirs, Perm: perm})
+	unmasked, err := c.p.permission("unmaskedpermission", 0)
+	if err != nil {
+		return err
+	}
+	return c.changed(namespace.Request{Op: namespace.OpMkdirs, Perm: perm, Unmasked: unmasked})
 }
 
 func (c *call) rename() error {
@@ -63,7 +67,7 @@ func (c *call) truncate() error {
 }
 
 func (c *call) setPermission() error {
-	perm, err := c.p.permission(dirPerm)
+	perm, err := c.p.permission("permission", dirPerm)
 	if err != nil {
 		return err
 	}

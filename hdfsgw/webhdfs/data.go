@@ -98,6 +98,7 @@ func (c *call) create() error {
 		extra := append(c.given("blocksize"), "createflag", c.p.get("createflag"), "createparent",
 			strconv.FormatBool(!r.NoParents), "overwrite", strconv.FormatBool(r.Overwrite))
 		extra = append(append(extra, c.given("permission")...), c.given("replication")...)
+		extra = append(extra, c.given("unmaskedpermission")...)
 		return c.redirect(extra...)
 	}
 	if err := c.upload(r, r.BlockSize); err != nil {
@@ -137,7 +138,10 @@ func (c *call) createRequest() (r namespace.Request, err error) {
 		return r, err
 	}
 	r.NoParents = !parents
-	if r.Perm, err = c.p.permission(filePerm); err != nil {
+	if r.Perm, err = c.p.permission("permission", filePerm); err != nil {
+		return r, err
+	}
+	if r.Unmasked, err = c.p.permission("unmaskedpermission", 0); err != nil {
 		return r, err
 	}
 	if r.Replication, err = c.replication(); err != nil {

@@ -1,11 +1,13 @@
 package webhdfs
 
 import (
+	"bufio"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"net"
+	"net/http"
 	"strconv"
 	"strings"
 
@@ -61,15 +63,37 @@ func (c *call) fileStatus() error {
 	return c.ok(object{"FileStatus": statusJSON(s)})
 }
 
-// everything is a page that no directory fills.
-const everything = 1 << 31
-
+// listStatus writes a directory page by page, however large it is: a client that takes it slowly holds one page, and
+// nobody who changes the namespace waits for more than one.
 func (c *call) listStatus() error {
-	list, _, err := c.tree.List(c.who, c.path, "", everything)
+	list, more, err := c.tree.List(c.who, c.path, "", c.o.ListLimit)
 	if err != nil {
 		return err
 	}
-	return c.ok(statusList(list))
+	if more == 0 {
+		return c.ok(statusList(list))
+	}
+	c.w, _ = c.patient()
+	c.w.Header().Set("Content-Type", c.jsonType())
+	out := bufio.NewWriterSize(c.w, 32<<10)
+	between := `{"FileStatuses":{"FileStatus":[`
+	for len(list) > 0 && err == nil {
+		for _, s := range list {
+			text, _ := json.Marshal(statusJSON(s)) // it has nothing that can't be encoded
+			out.WriteString(between)
+			out.Write(text)
+			between = ","
+		}
+		if more == 0 {
+			break
+		}
+		list, more, err = c.tree.List(c.who, c.path, list[len(list)-1].Name, c.o.ListLimit)
+	}
+	out.WriteString("]}}\n")
+	if err != nil || out.Flush() != nil {
+		panic(http.ErrAbortHandler) // only a broken connection tells the client that there is more
+	}
+	return nil
 }
 
 func (c *call) listBatch() error {
@@ -276,6 +300,9 @@ func (c *call) locatedBlocks() error {
 
 func (c *call) trashRoot() error { return c.ok(object{"Path": "/user/" + c.who.User + "/.Trash"}) }
 
+// maxHomes is of how many users the trash is told at most.
+const maxHomes = 100_000
+
 func (c *call) trashRoots() error {
 	all, err := c.p.flag("allusers", false)
 	if err != nil {
@@ -283,7 +310,7 @@ func (c *call) trashRoots() error {
 	}
 	homes := []namespace.Status{{Name: c.who.User}}
 	if all {
-		if homes, _, err = c.tree.List(c.who, "/user", "", everything); err != nil && !isMissing(err) {
+		if homes, _, err = c.tree.List(c.who, "/user", "", maxHomes); err != nil && !isMissing(err) {
 			return err
 		}
 	}
@@ -349,6 +376,13 @@ func (c *call) ecPolicy() error {
 	}
 	return c.ok(nil)
 }
+
+// ecPolicies and ecCodecs list what there is none of: a block is one object of the store.
+func (c *call) ecPolicies() error {
+	return c.ok(object{"ErasureCodingPolicies": object{"ErasureCodingPolicyInfo": []object{}}})
+}
+
+func (c *call) ecCodecs() error { return c.ok(object{"ErasureCodingCodecs": object{}}) }
 
 func (c *call) linkTarget() error {
 	if _, err := c.tree.Status(c.who, c.path); err != nil {

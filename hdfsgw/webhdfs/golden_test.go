@@ -42,8 +42,8 @@ var differs = map[string]string{
 	"snap_get_list":      "a snapshot's status has its own count of children, not the present directory's",
 	"trash_roots":        "the reply has a time in it",
 	"options":            "Allow is the same; there is no WADL document",
-	"ec_policies":        "there is no erasure coding, so the operation is unknown",
-	"ec_codecs":          "there is no erasure coding, so the operation is unknown",
+	"ec_policies":        "there is no erasure coding, so the list is empty",
+	"ec_codecs":          "there is no erasure coding, so the list is empty",
 }
 
 // newServer serves an empty tree.

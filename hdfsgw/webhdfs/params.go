@@ -84,17 +84,17 @@ func (p params) flag(name string, absent bool) (bool, error) {
 }
 
 // permission reads octal permission bits.
-func (p params) permission(absent uint16) (uint16, error) {
-	text := p.get("permission")
+func (p params) permission(name string, absent uint16) (uint16, error) {
+	text := p.get(name)
 	if text == "" || text == "null" {
 		return absent, nil
 	}
 	n, err := strconv.ParseUint(text, 8, 15)
 	switch {
 	case err != nil:
-		return 0, invalid("permission", "Failed to parse \"%s\" as a radix-8 short integer.", text)
+		return 0, invalid(name, "Failed to parse \"%s\" as a radix-8 short integer.", text)
 	case n > 0o1777:
-		return 0, invalid("permission", "Invalid parameter range: permission = %o > 1777", n)
+		return 0, invalid(name, "Invalid parameter range: %s = %o > 1777", name, n)
 	}
 	return uint16(n), nil
 }

@@ -3,6 +3,7 @@ package webhdfs
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -247,6 +249,60 @@ func TestSlowBodies(t *testing.T) {
 	for range h.o.Transfers { // these wait until the others are cut off
 		if fetch(t, s, "/f", "") != data {
 			t.Error("other bytes came back")
+		}
+	}
+}
+
+// TestAHugeDirectoryIsListedWhole lists more entries than there are in a page, and what lies between two pages.
+func TestAHugeDirectoryIsListedWhole(t *testing.T) {
+	for n, limit := range map[int]int{0: 3, 3: 3, 4: 3, 100: 7, 99: 99} {
+		s := newServer(t, Options{ListLimit: limit})
+		var want []string
+		for i := range n {
+			want = append(want, fmt.Sprintf("f\"%03d<&é", i))
+			path := prefix + "/d/" + url.PathEscape(want[i])
+			if resp, body := ask(t, s, "PUT", path+"?op=MKDIRS&user.name=root", nil, nil); resp.StatusCode != 200 {
+				t.Fatal(resp.Status, body)
+			}
+		}
+		ask(t, s, "PUT", prefix+"/d?op=MKDIRS&user.name=root", nil, nil)
+		resp, body := ask(t, s, "GET", prefix+"/d?op=LISTSTATUS", nil, nil)
+		var doc struct {
+			FileStatuses struct {
+				FileStatus []struct{ PathSuffix, Type string }
+			}
+		}
+		if err := json.Unmarshal([]byte(body), &doc); err != nil || resp.Header.Get("Content-Type") != "application/json" {
+			t.Fatal(n, limit, err, resp.Header)
+		}
+		var got []string
+		for _, f := range doc.FileStatuses.FileStatus {
+			got = append(got, f.PathSuffix)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%d entries, %d on a page: %q", n, limit, got)
+		}
+	}
+}
+
+// TestUmaskAndDefaultACL holds that below a default ACL the mode counts that was asked for before the umask.
+func TestUmaskAndDefaultACL(t *testing.T) {
+	s := newServer(t, Options{})
+	for _, request := range []string{"/d?op=MKDIRS", "/d?op=SETACL&aclspec=user::rwx,group::r-x,other::r-x," +
+		"default:user::rwx,default:group::rwx,default:other::r-x", "/d/sub/deep?op=MKDIRS&permission=700&unmaskedpermission=777",
+		"/e?op=MKDIRS&permission=700&unmaskedpermission=777"} {
+		if resp, body := ask(t, s, "PUT", prefix+request+"&user.name=root", nil, nil); resp.StatusCode != 200 {
+			t.Fatal(request, resp.Status, body)
+		}
+	}
+	target := prefix + "/d/f?op=CREATE&permission=600&unmaskedpermission=666&user.name=root"
+	if status, body := send(t, s, "PUT", target, strings.NewReader("x")); status != 201 {
+		t.Fatal(status, body)
+	}
+	for path, want := range map[string]string{"/d/sub": "775", "/d/sub/deep": "775", "/e": "700", "/d/f": "664"} {
+		_, body := ask(t, s, "GET", prefix+path+"?op=GETFILESTATUS", nil, nil)
+		if !strings.Contains(body, `"permission":"`+want+`"`) {
+			t.Errorf("%s: not %s: %s", path, want, body)
 		}
 	}
 }

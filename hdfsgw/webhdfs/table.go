@@ -16,6 +16,7 @@ func operations() map[string]operation {
 		"GET GETTRASHROOT": (*call).trashRoot, "GET GETTRASHROOTS": (*call).trashRoots,
 		"GET GETSERVERDEFAULTS": (*call).serverDefaults, "GET GETSTATUS": (*call).fsStatus,
 		"GET GETALLSTORAGEPOLICY": (*call).policies, "GET GETSTORAGEPOLICY": (*call).policy,
+		"GET GETECPOLICIES": (*call).ecPolicies, "GET GETECCODECS": (*call).ecCodecs,
 		"GET GETECPOLICY": (*call).ecPolicy, "GET GETLINKTARGET": (*call).linkTarget,
 		"GET GETDELEGATIONTOKEN": (*call).getDelegationToken,
 		"GET GETSNAPSHOTDIFF":    (*call).snapshotDiff, "GET GETSNAPSHOTLIST": (*call).snapshotList,
@@ -42,10 +43,16 @@ func operations() map[string]operation {
 		"PUT CREATESNAPSHOT":      (*call).createSnapshot, "PUT RENAMESNAPSHOT": (*call).renameSnapshot,
 		"DELETE DELETESNAPSHOT": (*call).deleteSnapshot,
 		"PUT CREATESYMLINK":     unsupported("Symlinks not supported"),
-		"PUT SETECPOLICY":       unsupported("Erasure coding is not supported: a block is one object of the store"),
-		"POST UNSETECPOLICY":    unsupported("Erasure coding is not supported: a block is one object of the store"),
+		"PUT SETECPOLICY":       unsupported(noErasureCoding), "POST UNSETECPOLICY": unsupported(noErasureCoding),
+		"PUT ENABLEECPOLICY": unsupported(noErasureCoding), "PUT DISABLEECPOLICY": unsupported(noErasureCoding),
+		"PUT SETQUOTABYSTORAGETYPE": unsupported(noStorageTypes), "PUT SATISFYSTORAGEPOLICY": unsupported(noStorageTypes),
 	}
 }
+
+const (
+	noErasureCoding = "Erasure coding is not supported: a block is one object of the store"
+	noStorageTypes  = "The store has no storage types: policies are kept as names only"
+)
 
 // plain is an operation without parameters and without an answer.
 func plain(op namespace.Op) operation {

@@ -430,6 +430,7 @@ type CreateRequest struct {
 	CreateParent  *bool                  `protobuf:"varint,5,req,name=create_parent,json=createParent" json:"create_parent,omitempty"`
 	Replication   *uint32                `protobuf:"varint,6,req,name=replication" json:"replication,omitempty"`
 	BlockSize     *uint64                `protobuf:"varint,7,req,name=block_size,json=blockSize" json:"block_size,omitempty"`
+	Unmasked      *FsPermission          `protobuf:"bytes,9,opt,name=unmasked" json:"unmasked,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -511,6 +512,13 @@ func (x *CreateRequest) GetBlockSize() uint64 {
 		return *x.BlockSize
 	}
 	return 0
+}
+
+func (x *CreateRequest) GetUnmasked() *FsPermission {
+	if x != nil {
+		return x.Unmasked
+	}
+	return nil
 }
 
 type StatusResponse struct {
@@ -1577,6 +1585,7 @@ type MkdirsRequest struct {
 	Src           *string                `protobuf:"bytes,1,req,name=src" json:"src,omitempty"`
 	Masked        *FsPermission          `protobuf:"bytes,2,req,name=masked" json:"masked,omitempty"`
 	CreateParent  *bool                  `protobuf:"varint,3,req,name=create_parent,json=createParent" json:"create_parent,omitempty"`
+	Unmasked      *FsPermission          `protobuf:"bytes,4,opt,name=unmasked" json:"unmasked,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1630,6 +1639,13 @@ func (x *MkdirsRequest) GetCreateParent() bool {
 		return *x.CreateParent
 	}
 	return false
+}
+
+func (x *MkdirsRequest) GetUnmasked() *FsPermission {
+	if x != nil {
+		return x.Unmasked
+	}
+	return nil
 }
 
 type GetListingRequest struct {
@@ -3994,7 +4010,7 @@ const file_hdfsgw_rpc_hadoop_namenode_proto_rawDesc = "" +
 	"\tpolicy_id\x18\n" +
 	" \x01(\r:\x010R\bpolicyId\"e\n" +
 	"\x19GetServerDefaultsResponse\x12H\n" +
-	"\x0fserver_defaults\x18\x01 \x02(\v2\x1f.runner.hadoop.FsServerDefaultsR\x0eserverDefaults\"\xfe\x01\n" +
+	"\x0fserver_defaults\x18\x01 \x02(\v2\x1f.runner.hadoop.FsServerDefaultsR\x0eserverDefaults\"\xb7\x02\n" +
 	"\rCreateRequest\x12\x10\n" +
 	"\x03src\x18\x01 \x02(\tR\x03src\x123\n" +
 	"\x06masked\x18\x02 \x02(\v2\x1b.runner.hadoop.FsPermissionR\x06masked\x12\x1f\n" +
@@ -4005,7 +4021,8 @@ const file_hdfsgw_rpc_hadoop_namenode_proto_rawDesc = "" +
 	"\rcreate_parent\x18\x05 \x02(\bR\fcreateParent\x12 \n" +
 	"\vreplication\x18\x06 \x02(\rR\vreplication\x12\x1d\n" +
 	"\n" +
-	"block_size\x18\a \x02(\x04R\tblockSize\";\n" +
+	"block_size\x18\a \x02(\x04R\tblockSize\x127\n" +
+	"\bunmasked\x18\t \x01(\v2\x1b.runner.hadoop.FsPermissionR\bunmasked\";\n" +
 	"\x0eStatusResponse\x12)\n" +
 	"\x02fs\x18\x01 \x01(\v2\x19.runner.hadoop.FileStatusR\x02fs\"B\n" +
 	"\rAppendRequest\x12\x10\n" +
@@ -4078,11 +4095,12 @@ const file_hdfsgw_rpc_hadoop_namenode_proto_rawDesc = "" +
 	"\toverwrite\x18\x03 \x01(\bR\toverwrite\"?\n" +
 	"\rDeleteRequest\x12\x10\n" +
 	"\x03src\x18\x01 \x02(\tR\x03src\x12\x1c\n" +
-	"\trecursive\x18\x02 \x02(\bR\trecursive\"{\n" +
+	"\trecursive\x18\x02 \x02(\bR\trecursive\"\xb4\x01\n" +
 	"\rMkdirsRequest\x12\x10\n" +
 	"\x03src\x18\x01 \x02(\tR\x03src\x123\n" +
 	"\x06masked\x18\x02 \x02(\v2\x1b.runner.hadoop.FsPermissionR\x06masked\x12#\n" +
-	"\rcreate_parent\x18\x03 \x02(\bR\fcreateParent\"k\n" +
+	"\rcreate_parent\x18\x03 \x02(\bR\fcreateParent\x127\n" +
+	"\bunmasked\x18\x04 \x01(\v2\x1b.runner.hadoop.FsPermissionR\bunmasked\"k\n" +
 	"\x11GetListingRequest\x12\x10\n" +
 	"\x03src\x18\x01 \x02(\tR\x03src\x12\x1f\n" +
 	"\vstart_after\x18\x02 \x02(\fR\n" +
@@ -4344,45 +4362,47 @@ var file_hdfsgw_rpc_hadoop_namenode_proto_depIdxs = []int32{
 	71, // 1: runner.hadoop.FsServerDefaults.checksum_type:type_name -> runner.hadoop.ChecksumType
 	5,  // 2: runner.hadoop.GetServerDefaultsResponse.server_defaults:type_name -> runner.hadoop.FsServerDefaults
 	72, // 3: runner.hadoop.CreateRequest.masked:type_name -> runner.hadoop.FsPermission
-	73, // 4: runner.hadoop.StatusResponse.fs:type_name -> runner.hadoop.FileStatus
-	74, // 5: runner.hadoop.AppendResponse.block:type_name -> runner.hadoop.LocatedBlock
-	73, // 6: runner.hadoop.AppendResponse.stat:type_name -> runner.hadoop.FileStatus
-	75, // 7: runner.hadoop.StorageTypes.types:type_name -> runner.hadoop.StorageType
-	13, // 8: runner.hadoop.BlockStoragePolicy.creation_policy:type_name -> runner.hadoop.StorageTypes
-	13, // 9: runner.hadoop.BlockStoragePolicy.creation_fallback:type_name -> runner.hadoop.StorageTypes
-	13, // 10: runner.hadoop.BlockStoragePolicy.replication_fallback:type_name -> runner.hadoop.StorageTypes
-	14, // 11: runner.hadoop.GetStoragePolicyResponse.policy:type_name -> runner.hadoop.BlockStoragePolicy
-	14, // 12: runner.hadoop.GetStoragePoliciesResponse.policies:type_name -> runner.hadoop.BlockStoragePolicy
-	72, // 13: runner.hadoop.SetPermissionRequest.permission:type_name -> runner.hadoop.FsPermission
-	76, // 14: runner.hadoop.AbandonBlockRequest.block:type_name -> runner.hadoop.ExtendedBlock
-	76, // 15: runner.hadoop.AddBlockRequest.previous:type_name -> runner.hadoop.ExtendedBlock
-	74, // 16: runner.hadoop.LocatedBlockResponse.block:type_name -> runner.hadoop.LocatedBlock
-	76, // 17: runner.hadoop.CompleteRequest.last:type_name -> runner.hadoop.ExtendedBlock
-	72, // 18: runner.hadoop.MkdirsRequest.masked:type_name -> runner.hadoop.FsPermission
-	73, // 19: runner.hadoop.DirectoryListing.partial_listing:type_name -> runner.hadoop.FileStatus
-	29, // 20: runner.hadoop.GetListingResponse.dir_list:type_name -> runner.hadoop.DirectoryListing
-	73, // 21: runner.hadoop.SnapshottableDirectoryStatus.dir_status:type_name -> runner.hadoop.FileStatus
-	31, // 22: runner.hadoop.SnapshottableDirectoryListing.listing:type_name -> runner.hadoop.SnapshottableDirectoryStatus
-	32, // 23: runner.hadoop.GetSnapshottableDirListingResponse.list:type_name -> runner.hadoop.SnapshottableDirectoryListing
-	35, // 24: runner.hadoop.SnapshotDiffReport.entries:type_name -> runner.hadoop.SnapshotDiffReportEntry
-	36, // 25: runner.hadoop.GetSnapshotDiffReportResponse.diff_report:type_name -> runner.hadoop.SnapshotDiffReport
-	77, // 26: runner.hadoop.GetDatanodeReportResponse.nodes:type_name -> runner.hadoop.DatanodeInfo
-	47, // 27: runner.hadoop.GetContentSummaryResponse.summary:type_name -> runner.hadoop.ContentSummary
-	49, // 28: runner.hadoop.GetQuotaUsageResponse.usage:type_name -> runner.hadoop.QuotaUsage
-	75, // 29: runner.hadoop.SetQuotaRequest.storage_type:type_name -> runner.hadoop.StorageType
-	76, // 30: runner.hadoop.BlockForPipelineRequest.block:type_name -> runner.hadoop.ExtendedBlock
-	59, // 31: runner.hadoop.AclStatus.entries:type_name -> runner.hadoop.AclEntry
-	72, // 32: runner.hadoop.AclStatus.permission:type_name -> runner.hadoop.FsPermission
-	59, // 33: runner.hadoop.AclRequest.acl_spec:type_name -> runner.hadoop.AclEntry
-	60, // 34: runner.hadoop.GetAclStatusResponse.result:type_name -> runner.hadoop.AclStatus
-	63, // 35: runner.hadoop.SetXAttrRequest.x_attr:type_name -> runner.hadoop.XAttr
-	63, // 36: runner.hadoop.XAttrsRequest.x_attrs:type_name -> runner.hadoop.XAttr
-	63, // 37: runner.hadoop.XAttrsResponse.x_attrs:type_name -> runner.hadoop.XAttr
-	38, // [38:38] is the sub-list for method output_type
-	38, // [38:38] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	72, // 4: runner.hadoop.CreateRequest.unmasked:type_name -> runner.hadoop.FsPermission
+	73, // 5: runner.hadoop.StatusResponse.fs:type_name -> runner.hadoop.FileStatus
+	74, // 6: runner.hadoop.AppendResponse.block:type_name -> runner.hadoop.LocatedBlock
+	73, // 7: runner.hadoop.AppendResponse.stat:type_name -> runner.hadoop.FileStatus
+	75, // 8: runner.hadoop.StorageTypes.types:type_name -> runner.hadoop.StorageType
+	13, // 9: runner.hadoop.BlockStoragePolicy.creation_policy:type_name -> runner.hadoop.StorageTypes
+	13, // 10: runner.hadoop.BlockStoragePolicy.creation_fallback:type_name -> runner.hadoop.StorageTypes
+	13, // 11: runner.hadoop.BlockStoragePolicy.replication_fallback:type_name -> runner.hadoop.StorageTypes
+	14, // 12: runner.hadoop.GetStoragePolicyResponse.policy:type_name -> runner.hadoop.BlockStoragePolicy
+	14, // 13: runner.hadoop.GetStoragePoliciesResponse.policies:type_name -> runner.hadoop.BlockStoragePolicy
+	72, // 14: runner.hadoop.SetPermissionRequest.permission:type_name -> runner.hadoop.FsPermission
+	76, // 15: runner.hadoop.AbandonBlockRequest.block:type_name -> runner.hadoop.ExtendedBlock
+	76, // 16: runner.hadoop.AddBlockRequest.previous:type_name -> runner.hadoop.ExtendedBlock
+	74, // 17: runner.hadoop.LocatedBlockResponse.block:type_name -> runner.hadoop.LocatedBlock
+	76, // 18: runner.hadoop.CompleteRequest.last:type_name -> runner.hadoop.ExtendedBlock
+	72, // 19: runner.hadoop.MkdirsRequest.masked:type_name -> runner.hadoop.FsPermission
+	72, // 20: runner.hadoop.MkdirsRequest.unmasked:type_name -> runner.hadoop.FsPermission
+	73, // 21: runner.hadoop.DirectoryListing.partial_listing:type_name -> runner.hadoop.FileStatus
+	29, // 22: runner.hadoop.GetListingResponse.dir_list:type_name -> runner.hadoop.DirectoryListing
+	73, // 23: runner.hadoop.SnapshottableDirectoryStatus.dir_status:type_name -> runner.hadoop.FileStatus
+	31, // 24: runner.hadoop.SnapshottableDirectoryListing.listing:type_name -> runner.hadoop.SnapshottableDirectoryStatus
+	32, // 25: runner.hadoop.GetSnapshottableDirListingResponse.list:type_name -> runner.hadoop.SnapshottableDirectoryListing
+	35, // 26: runner.hadoop.SnapshotDiffReport.entries:type_name -> runner.hadoop.SnapshotDiffReportEntry
+	36, // 27: runner.hadoop.GetSnapshotDiffReportResponse.diff_report:type_name -> runner.hadoop.SnapshotDiffReport
+	77, // 28: runner.hadoop.GetDatanodeReportResponse.nodes:type_name -> runner.hadoop.DatanodeInfo
+	47, // 29: runner.hadoop.GetContentSummaryResponse.summary:type_name -> runner.hadoop.ContentSummary
+	49, // 30: runner.hadoop.GetQuotaUsageResponse.usage:type_name -> runner.hadoop.QuotaUsage
+	75, // 31: runner.hadoop.SetQuotaRequest.storage_type:type_name -> runner.hadoop.StorageType
+	76, // 32: runner.hadoop.BlockForPipelineRequest.block:type_name -> runner.hadoop.ExtendedBlock
+	59, // 33: runner.hadoop.AclStatus.entries:type_name -> runner.hadoop.AclEntry
+	72, // 34: runner.hadoop.AclStatus.permission:type_name -> runner.hadoop.FsPermission
+	59, // 35: runner.hadoop.AclRequest.acl_spec:type_name -> runner.hadoop.AclEntry
+	60, // 36: runner.hadoop.GetAclStatusResponse.result:type_name -> runner.hadoop.AclStatus
+	63, // 37: runner.hadoop.SetXAttrRequest.x_attr:type_name -> runner.hadoop.XAttr
+	63, // 38: runner.hadoop.XAttrsRequest.x_attrs:type_name -> runner.hadoop.XAttr
+	63, // 39: runner.hadoop.XAttrsResponse.x_attrs:type_name -> runner.hadoop.XAttr
+	40, // [40:40] is the sub-list for method output_type
+	40, // [40:40] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_hdfsgw_rpc_hadoop_namenode_proto_init() }
