@@ -89,6 +89,7 @@ type Record struct {
 	// ExpiresAt is when the dead-man switch turns the machines off.
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
 	Plan      *Plan     `json:"plan,omitempty"` // the last that was applied, for its prices
+	Outputs   *Outputs  `json:"outputs,omitempty"`
 }
 
 // List returns the fleets of a home folder by name, those that are gone included.

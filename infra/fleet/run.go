@@ -340,10 +340,14 @@ func (f *Fleet) deploy(ctx context.Context, w *workspace, saved pending, tell fu
 	if err := f.start(ctx, saved.Request, tell); err != nil {
 		return f.halfMade(err)
 	}
+	out, err := w.outputs(ctx)
+	if err != nil {
+		return err
+	}
 	if err := os.Remove(filepath.Join(f.dir, pendingFile)); err != nil {
 		return errs.E("fleet.Apply", errs.Other, f.name, err)
 	}
-	return f.update(func(r *Record) { r.Phase = Deployed })
+	return f.update(func(r *Record) { r.Phase, r.Outputs = Deployed, &out })
 }
 
 // start sets the numbers of machines, now that all else is there.
@@ -367,29 +371,18 @@ func (f *Fleet) halfMade(err error) error {
 		"`runner teardown %s` removes it", err, f.name))
 }
 
-// Outputs returns what the fleet's root module says about it, from the state, or errs.NotFound before the first Apply.
-func (f *Fleet) Outputs(ctx context.Context) (Outputs, error) {
-	if _, err := f.Record(); err != nil {
-		return Outputs{}, err
+// Outputs returns what the root module said about the fleet when it was deployed, or errs.NotFound before that.
+func (f *Fleet) Outputs(context.Context) (Outputs, error) {
+	rec, err := f.Record()
+	if err == nil && rec.Outputs == nil {
+		err = errs.E("", errs.NotFound, nil, fmt.Errorf("%s is %s; it is not deployed yet", f.name, rec.Phase))
 	}
-	r, err := f.known()
 	if err != nil {
 		return Outputs{}, err
 	}
-	op, err := f.begin("a look")
-	if err != nil {
-		return Outputs{}, err
-	}
-	defer op.end()
-	setup, err := f.provider.Setup(ctx, r)
-	if err != nil {
-		return Outputs{}, err
-	}
-	w, err := f.open(ctx, op, setup)
-	if err != nil {
-		return Outputs{}, err
-	}
-	return w.outputs(ctx)
+	o := *rec.Outputs
+	o.ExpiresAt = rec.ExpiresAt // which may have been extended since
+	return o, nil
 }
 
 // Machines returns the machines that exist now.

@@ -3,8 +3,11 @@ package fleet
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"maps"
@@ -64,7 +67,7 @@ func (f *Fleet) open(ctx context.Context, op *operation, setup Setup) (*workspac
 	if err != nil {
 		return nil, err
 	}
-	vars := map[string]any{"secret_names": slices.Sorted(maps.Keys(secrets))}
+	vars := map[string]any{"secret_names": slices.AppendSeq([]string{}, maps.Keys(secrets))}
 	maps.Copy(vars, setup.Vars)
 	if err := writeJSON(filepath.Join(w.dir, varsFile), vars); err != nil {
 		return nil, err
@@ -105,7 +108,51 @@ func (w *workspace) init(ctx context.Context, tools string) error {
 	if err := w.tf.SetWaitDelay(patience); err != nil {
 		return errs.E(op, errs.Internal, nil, err)
 	}
-	return w.run(ctx, 0, func(io.Writer) error { return w.tf.Init(ctx, tfexec.Reconfigure(true)) }, nil)
+	return w.initOnce(ctx)
+}
+
+// initOnce initialises Terraform unless it is for the same modules, state and program already: looking at the provider's
+// hundreds of megabytes takes seconds.
+func (w *workspace) initOnce(ctx context.Context) error {
+	const op = "fleet.init"
+	is, err := w.digest()
+	if err != nil {
+		return errs.E(op, errs.Other, w.dir, err)
+	}
+	marker := filepath.Join(w.dir, ".terraform", "runner-initialised")
+	if was, err := os.ReadFile(marker); err == nil && string(was) == is { // any error: once more does no harm
+		return nil
+	}
+	err = w.run(ctx, 0, func(io.Writer) error { return w.tf.Init(ctx, tfexec.Reconfigure(true)) }, nil)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(marker, []byte(is), 0o600); err != nil {
+		return errs.E(op, errs.Other, marker, err)
+	}
+	return nil
+}
+
+// digest changes when what Terraform has to be initialised for does.
+func (w *workspace) digest() (string, error) {
+	sum := sha256.New()
+	fmt.Fprintln(sum, w.tf.ExecPath())
+	work := filepath.Join(w.fleet.dir, "work")
+	err := filepath.WalkDir(work, func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && d.Name() == ".terraform":
+			return filepath.SkipDir
+		case !strings.HasSuffix(name, ".tf") && d.Name() != backendFile:
+			return nil
+		}
+		data, err := os.ReadFile(name)
+		fmt.Fprintln(sum, name, len(data))
+		sum.Write(data) // which can't fail
+		return err
+	})
+	return hex.EncodeToString(sum.Sum(nil)), err
 }
 
 // environment is what Terraform may see: all but what would change how it works.

@@ -1,87 +1,506 @@
-package aws_test
+package aws
 
 import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"net/url"
 	"os"
+	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/hashicorp/terraform-exec/tfexec"
+	tfjson "github.com/hashicorp/terraform-json"
+
+	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/fleet"
-	"github.com/seed3322913c/runner/infra/fleet/aws"
 	"github.com/seed3322913c/runner/infra/fleet/fleettest"
 )
 
-// rig is a cloud and a home folder.
+// modules is where the configuration lies that the program embeds.
+const modules = "../../../terraform"
+
+// rig is a cloud, and a home folder with several fleets in it, each a test's own.
 type rig struct {
-	*testing.T
 	cloud     *fleettest.Cloud
 	home      string
 	terraform string
-	provider  *aws.Provider
+	provider  *Provider
 }
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	r := &rig{T: t, terraform: fleettest.Terraform(t), cloud: fleettest.Start(t), home: t.TempDir()}
-	var err error
-	if r.provider, err = aws.New(t.Context(), fleettest.Region); err != nil {
+	r := &rig{terraform: fleettest.Terraform(t), cloud: fleettest.Start(t), home: t.TempDir()}
+	if err := os.WriteFile(r.program(), []byte("a program"), 0o700); err != nil {
 		t.Fatal(err)
 	}
+	r.provider = newProvider(t)
 	return r
 }
 
-func (r *rig) fleet(name string) *fleet.Fleet {
-	r.Helper()
-	f, err := fleet.Open(r.home, name, os.DirFS("../../../terraform"), r.provider, fleet.Options{Terraform: r.terraform})
+func newProvider(t testing.TB) *Provider {
+	t.Helper()
+	p, err := New(t.Context(), fleettest.Region)
 	if err != nil {
-		r.Fatal(err)
-	}
-	_, err = f.Secrets(func() (map[string]string, error) {
-		return map[string]string{"server/ca-key": "the key of the CA", "node/gossip": "the key of the gossip"}, nil
-	})
-	if err != nil {
-		r.Fatal(err)
-	}
-	return f
-}
-
-func (r *rig) request() fleet.Request {
-	r.Helper()
-	program := filepath.Join(r.home, "runner")
-	if err := os.WriteFile(program, []byte("a program"), 0o700); err != nil {
-		r.Fatal(err)
-	}
-	return fleet.Request{Provider: "aws", Region: fleettest.Region, Owner: "ann@example.com", Workers: 4, Spot: 0.7,
-		TTL: time.Hour, AllowFrom: []string{"203.0.113.7/32"}, Binaries: map[string]string{"runner": program}, CA: "a certificate"}
-}
-
-func (r *rig) plan(f *fleet.Fleet) fleet.Plan {
-	r.Helper()
-	p, err := f.Plan(r.Context(), r.request(), fleet.Limits{})
-	if err != nil {
-		r.Fatal(err)
+		t.Fatal(err)
 	}
 	return p
 }
 
-func TestFleetComesAndGoes(t *testing.T) {
+func (r *rig) program() string { return filepath.Join(r.home, "program") }
+
+func (r *rig) fleet(t testing.TB, name string) *fleet.Fleet {
+	t.Helper()
+	f, err := open(r.home, name, r.terraform, r.provider)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func open(home, name, terraform string, p fleet.Provider) (*fleet.Fleet, error) {
+	f, err := fleet.Open(home, name, os.DirFS(modules), p, fleet.Options{Terraform: terraform})
+	if err != nil {
+		return nil, err
+	}
+	_, err = f.Secrets(func() (map[string]string, error) {
+		return map[string]string{"server/ca-key": theSecret, "node/gossip": theSecret}, nil
+	})
+	return f, err
+}
+
+// theSecret must be nowhere but in the cloud's store of secrets and the fleet's file of them.
+const theSecret = "b7c1-never-to-be-seen"
+
+func wanted(program string) fleet.Request {
+	return fleet.Request{Provider: "aws", Region: fleettest.Region, Owner: "ann@example.com", Workers: 4, Spot: 0.7,
+		TTL: time.Hour, AllowFrom: []string{"203.0.113.7/32"}, Binaries: map[string]string{"runner": program}, CA: "a certificate"}
+}
+
+func (r *rig) plan(t testing.TB, f *fleet.Fleet) fleet.Plan {
+	t.Helper()
+	p, err := f.Plan(t.Context(), wanted(r.program()), fleet.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// deploy plans and applies, and returns what was told on the way.
+func (r *rig) deploy(t testing.TB, f *fleet.Fleet) []fleet.Event {
+	t.Helper()
+	var told []fleet.Event
+	if err := f.Apply(t.Context(), r.plan(t, f), func(e fleet.Event) { told = append(told, e) }); err != nil {
+		t.Fatal(err)
+	}
+	return told
+}
+
+// gone destroys a fleet, its data too, and checks that a scan finds nothing of it.
+func (r *rig) gone(t testing.TB, f *fleet.Fleet, name string) {
+	t.Helper()
+	if err := f.Destroy(t.Context(), true, nil); err != nil {
+		t.Fatal(err)
+	}
+	if found := r.scan(t, name); len(found) > 0 {
+		t.Errorf("%d resources of %s are left: %v", len(found), name, found)
+	}
+}
+
+func (r *rig) scan(t testing.TB, name string) []fleet.Resource {
+	t.Helper()
+	found, err := r.provider.Scan(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// roundsEnv says how many fleets are killed; scripts/chaos says many.
+const roundsEnv = "RUNNER_FLEET_ROUNDS"
+
+// TestCloud is what fleets go through on a cloud, at once, since most of it is waiting.
+func TestCloud(t *testing.T) {
 	r := newRig(t)
-	f := r.fleet("demo")
-	p := r.plan(f)
-	t.Logf("%+v", p)
+	t.Run("denied", func(t *testing.T) { t.Parallel(); r.denied(t) })
+	if testing.Short() {
+		return
+	}
+	t.Run("life", func(t *testing.T) { t.Parallel(); r.life(t) })
+	rounds, _ := strconv.Atoi(os.Getenv(roundsEnv)) // not a number is 1 as well
+	for seed := range max(1, rounds) {
+		t.Run(fmt.Sprint("killed", seed), func(t *testing.T) { t.Parallel(); r.killed(t, uint64(seed)) })
+	}
+}
+
+// life is a fleet's whole life.
+func (r *rig) life(t *testing.T) {
+	const name = "demo"
+	f := r.fleet(t, name)
 	begun := time.Now()
-	if err := f.Apply(t.Context(), p, func(e fleet.Event) { t.Log(time.Since(begun).Round(time.Millisecond), e) }); err != nil {
-		t.Fatal(err)
-	}
-	t.Log("apply", time.Since(begun))
-	out, err := f.Outputs(t.Context())
-	t.Logf("%+v %v", out, err)
-	p = r.plan(f)
-	t.Logf("second: %+v", p)
+	p := r.plan(t, f)
+	planned := time.Since(begun)
+	checkHardening(t, r.planned(t, name))
+
+	var told []fleet.Event
+	var locked error
 	begun = time.Now()
-	if err := f.Destroy(t.Context(), false, func(e fleet.Event) { t.Log(time.Since(begun).Round(time.Millisecond), e) }); err != nil {
+	err := f.Apply(t.Context(), p, func(e fleet.Event) {
+		if len(told) == 0 {
+			_, locked = f.Plan(t.Context(), wanted(r.program()), fleet.Limits{})
+		}
+		told = append(told, e)
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
-	found, err := r.provider.Scan(t.Context(), "")
-	t.Log(found, err)
+	applied := time.Since(begun)
+	if wantRule(locked) != fleet.RuleLocked {
+		t.Errorf("a second deploy at the same time: %v", locked)
+	}
+	checkOrder(t, told)
+	r.checkMachines(t, f, 3, 4)
+	r.checkSecrets(t, name)
+	r.checkSecondPlan(t, f)
+	r.changes(t, f, name)
+	r.fires(t, f, name)
+
+	r.removeByHand(t, name)
+	begun = time.Now()
+	if err := f.Destroy(t.Context(), false, nil); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("plan %v, apply %v, teardown %v", planned, applied, time.Since(begun))
+	if left := r.scan(t, name); len(left) != 1 || left[0].ID != p.Bucket {
+		t.Errorf("left are %v, want the bucket %s alone", left, p.Bucket)
+	}
+	if p = r.plan(t, f); p.Count(fleet.Import) != 1 {
+		t.Errorf("the next fleet takes over %d buckets, want 1", p.Count(fleet.Import))
+	}
+	r.gone(t, f, name)
+}
+
+func wantRule(err error) fleet.Rule {
+	var refusal *fleet.Refusal
+	errors.As(err, &refusal)
+	if refusal == nil {
+		return 0
+	}
+	return refusal.Rule
+}
+
+// checkOrder looks whether the dead-man switch was there before the first machine.
+func checkOrder(t *testing.T, told []fleet.Event) {
+	t.Helper()
+	armed := 0
+	for _, e := range told {
+		switch {
+		case e.Type == "aws_scheduler_schedule" && e.Kind == fleet.Finished:
+			armed++
+		case e.Type == "machines" && e.Kind == fleet.Started:
+			if armed != 2 {
+				t.Errorf("machines are started when %d of 2 switches are armed", armed)
+			}
+			return
+		case e.Type == "aws_instance", e.Type == "aws_autoscaling_group" && e.Kind == fleet.Started && armed != 2:
+			t.Errorf("%v comes when %d of 2 switches are armed", e, armed)
+		}
+	}
+	t.Error("no machines were started")
+}
+
+func (r *rig) checkMachines(t *testing.T, f *fleet.Fleet, servers, workers int) {
+	t.Helper()
+	all, err := f.Machines(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	is := map[fleet.Role]int{}
+	for _, m := range all {
+		is[m.Role]++
+		if m.Private == "" || m.ID == "" || m.Started.IsZero() {
+			t.Errorf("%+v lacks something", m)
+		}
+	}
+	if is[fleet.Server] != servers || is[fleet.Worker] != workers {
+		t.Errorf("there are %v, want %d servers and %d workers", is, servers, workers)
+	}
+}
+
+// checkSecrets looks for secrets where none may be.
+func (r *rig) checkSecrets(t *testing.T, name string) {
+	t.Helper()
+	state, err := r.tf(t, name).StatePull(t.Context())
+	if err != nil || !strings.Contains(state, "aws_ssm_parameter") {
+		t.Fatalf("the state: %v", err)
+	}
+	if strings.Contains(state, theSecret) {
+		t.Error("a secret is in the state")
+	}
+	err = filepath.WalkDir(filepath.Join(r.home, "fleets", name, "work"), func(file string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		data, err := os.ReadFile(file)
+		if bytes.Contains(data, []byte(theSecret)) {
+			t.Errorf("a secret is in %s", file)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out struct{ Parameter struct{ Type, Value string } }
+	in := map[string]any{"Name": "/runner/" + name + "/node/gossip", "WithDecryption": true}
+	if err := r.provider.call.json(t.Context(), ssm, "GetParameter", in, &out); err != nil {
+		t.Fatal(err)
+	}
+	if out.Parameter.Type != "SecureString" || out.Parameter.Value != theSecret {
+		t.Errorf("machines read %+v", out)
+	}
+}
+
+// gaps are what moto answers otherwise than it was told, so that a second plan wants to change it again.
+var gaps = map[string]string{
+	"aws_launch_template":                 "adds tags of its own",
+	"aws_autoscaling_group":               "follow the version of their template",
+	"aws_autoscaling_lifecycle_hook":      "has a role and a target that nobody set",
+	"aws_vpc_security_group_ingress_rule": "forgets the tags of a rule between groups",
+}
+
+func (r *rig) checkSecondPlan(t *testing.T, f *fleet.Fleet) {
+	t.Helper()
+	p := r.plan(t, f)
+	for _, c := range p.Changes {
+		if gaps[c.Type] == "" || c.Action != fleet.Update {
+			t.Errorf("a second plan wants to %s %s", c.Action, c.Address)
+		}
+	}
+	if len(p.Leftovers) > 0 || p.Starts+p.Stops > 0 {
+		t.Errorf("a second plan has leftovers %v, starts %d and stops %d", p.Leftovers, p.Starts, p.Stops)
+	}
+}
+
+// changes extends and scales a running fleet, to nothing and back.
+func (r *rig) changes(t *testing.T, f *fleet.Fleet, name string) {
+	t.Helper()
+	until := time.Now().Add(5 * time.Hour).UTC().Truncate(time.Minute)
+	if err := f.Extend(t.Context(), until); err != nil {
+		t.Fatal(err)
+	}
+	var schedule struct{ StartDate float64 }
+	path := "/schedules/" + workerGroup(name) + "?groupName=" + scheduleGroup(name)
+	if err := r.provider.call.rest(t.Context(), "GET", path, nil, &schedule); err != nil {
+		t.Fatal(err)
+	}
+	if int64(schedule.StartDate) != until.Unix() {
+		t.Errorf("the switch fires at %v, want %v", schedule.StartDate, until.Unix())
+	}
+	for _, workers := range []int{0, 2} {
+		if err := f.Scale(t.Context(), workers, fleet.Limits{}); err != nil {
+			t.Fatal(err)
+		}
+		r.checkMachines(t, f, 3, workers)
+	}
+	if err := f.Scale(t.Context(), 9, fleet.Limits{MaxWorkers: 8}); wantRule(err) != fleet.RuleWorkers {
+		t.Errorf("more workers than allowed: %v", err)
+	}
+}
+
+// fires does what the switches say when their time has come, as the cloud would.
+func (r *rig) fires(t *testing.T, f *fleet.Fleet, name string) {
+	t.Helper()
+	for _, group := range []string{serverGroup(name), workerGroup(name)} {
+		var schedule struct {
+			State  string
+			Target struct{ Arn, Input string }
+		}
+		err := r.provider.call.rest(t.Context(), "GET", "/schedules/"+group+"?groupName="+scheduleGroup(name), nil, &schedule)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if schedule.State != "ENABLED" || schedule.Target.Arn != "arn:aws:scheduler:::aws-sdk:autoscaling:updateAutoScalingGroup" {
+			t.Fatalf("the switch of %s is %+v", group, schedule)
+		}
+		var input map[string]any
+		if err := json.Unmarshal([]byte(schedule.Target.Input), &input); err != nil {
+			t.Fatal(err)
+		}
+		params := url.Values{}
+		for k, v := range input {
+			params.Set(k, fmt.Sprint(v))
+		}
+		if err := r.provider.call.query(t.Context(), autoscaling, "UpdateAutoScalingGroup", params, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.checkMachines(t, f, 0, 0)
+}
+
+// tf is Terraform in the workspace of a fleet.
+func (r *rig) tf(t *testing.T, name string) *tfexec.Terraform {
+	t.Helper()
+	tf, err := tfexec.NewTerraform(filepath.Join(r.home, "fleets", name, "work/roots/aws"), r.terraform)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tf
+}
+
+// planned is the plan that was saved for a fleet.
+func (r *rig) planned(t *testing.T, name string) *tfjson.Plan {
+	t.Helper()
+	p, err := r.tf(t, name).ShowPlanFile(t.Context(), "saved.tfplan")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// denied deploys without the right to do so, then beyond a quota, and cleans up.
+func (r *rig) denied(t *testing.T) {
+	const name = "denied"
+	f := r.fleet(t, name)
+	for code, kind := range map[string]errs.Kind{"UnauthorizedOperation": errs.Permission, "VpcLimitExceeded": errs.Exhausted} {
+		r.cloud.Refuse(fleettest.Refusal{Action: "CreateVpc", Holds: "runner-" + name, Code: code})
+		err := f.Apply(t.Context(), r.plan(t, f), nil)
+		if errs.KindOf(err) != kind || !strings.Contains(err.Error(), "runner teardown "+name) {
+			t.Errorf("%s: %v, want one of kind %v that says what to do", code, err, kind)
+		}
+		r.cloud.Allow("CreateVpc")
+	}
+	r.gone(t, f, name)
+}
+
+// removeByHand removes parts of a fleet as somebody in the cloud's console would.
+func (r *rig) removeByHand(t *testing.T, name string) {
+	t.Helper()
+	for _, one := range r.scan(t, name) {
+		if one.ID == workerGroup(name) || one.Service == "scheduler" || one.Kind == "vpc-endpoint" || one.Service == "ssm" {
+			if err := r.provider.Remove(t.Context(), one); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// killed kills a deploy, deploys again, interrupts the teardown, loses the state, and tears down from another home: at
+// moments, and with signals, that the seed chooses.
+func (r *rig) killed(t *testing.T, seed uint64) {
+	name := fmt.Sprint("killed-", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	signals := []syscall.Signal{syscall.SIGKILL, syscall.SIGINT}
+	first := random.IntN(2)
+	f := r.fleet(t, name)
+	r.kill(t, "deploy", name, signals[first], random.IntN(80)) // of about 90 events
+	r.deploy(t, f)
+	r.checkMachines(t, f, 3, 4)
+	r.kill(t, "teardown", name, signals[1-first], random.IntN(70)) // of about 80
+	if random.IntN(2) == 0 {
+		r.gone(t, f, name)
+		return
+	}
+	setup, err := r.provider.Setup(t.Context(), fleet.Request{Name: name}.Defaults())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.provider.ForgetState(t.Context(), setup); err != nil {
+		t.Fatal(err)
+	}
+	elsewhere, err := open(t.TempDir(), name, r.terraform, r.provider)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.gone(t, elsewhere, name)
+}
+
+// kill ends a process that deploys or tears down when it has told of a number of events.
+func (r *rig) kill(t *testing.T, verb, name string, with syscall.Signal, moment int) {
+	t.Helper()
+	child := exec.Command(os.Args[0])
+	child.Env = append(os.Environ(), childEnv+"="+strings.Join([]string{verb, r.home, name, r.terraform}, " "))
+	child.Stderr = os.Stderr
+	out, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	for n := 0; lines.Scan(); n++ {
+		if n == moment {
+			_ = child.Process.Signal(with) // fails if it was faster, which is as well
+		}
+	}
+	err = child.Wait()
+	t.Logf("%s: %v after %d events: %v; %d resources are there", verb, with, moment, err, len(r.scan(t, name)))
+}
+
+// childEnv tells this program to be the process that is killed.
+const childEnv = "RUNNER_FLEET_CHILD"
+
+func TestMain(m *testing.M) {
+	if args := strings.Fields(os.Getenv(childEnv)); len(args) == 4 {
+		if err := child(args[0], args[1], args[2], args[3]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// child does one verb and prints a line for each event.
+func child(verb, home, name, terraform string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	p, err := New(ctx, fleettest.Region)
+	if err != nil {
+		return err
+	}
+	f, err := open(home, name, terraform, p)
+	if err != nil {
+		return err
+	}
+	tell := func(e fleet.Event) { fmt.Println(e) }
+	if verb == "teardown" {
+		return f.Destroy(ctx, false, tell)
+	}
+	plan, err := f.Plan(ctx, wanted(filepath.Join(home, "program")), fleet.Limits{})
+	if err != nil {
+		return err
+	}
+	return f.Apply(ctx, plan, tell)
+}
+
+func TestWrongCredentialsAreOneSentence(t *testing.T) {
+	cloud := fleettest.Start(t)
+	cloud.Refuse(fleettest.Refusal{Action: "GetCallerIdentity", Code: "InvalidClientTokenId"})
+	_, err := newProvider(t).Setup(t.Context(), fleet.Request{Name: "demo"}.Defaults())
+	if errs.KindOf(err) != errs.Permission || strings.Contains(err.Error(), "\n") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestMissingCredentialsAreOneSentence(t *testing.T) {
+	fleettest.Start(t)
+	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} {
+		t.Setenv(name, "")
+	}
+	_, err := newProvider(t).Setup(t.Context(), fleet.Request{Name: "demo"}.Defaults())
+	if errs.KindOf(err) != errs.Permission || !strings.Contains(err.Error(), "AWS_PROFILE") {
+		t.Errorf("got %v", err)
+	}
 }

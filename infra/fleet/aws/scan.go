@@ -38,7 +38,10 @@ func (p *Provider) Scan(ctx context.Context, cluster string) ([]fleet.Resource, 
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	return slices.Concat(answers...), nil
+	// What a service lists beyond what it was asked for must not be taken for this cluster's.
+	return slices.DeleteFunc(slices.Concat(answers...), func(r fleet.Resource) bool {
+		return r.Cluster == "" || cluster != "" && r.Cluster != cluster
+	}), nil
 }
 
 // tag is one of a resource's tags, in either of the two spellings of XML services.

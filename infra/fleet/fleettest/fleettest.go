@@ -24,10 +24,12 @@ const Account = "123456789012"
 //go:embed server.py
 var server string
 
-// Cloud is a running server, moto, that plays AWS.
+// Cloud is a running server, moto, that plays AWS, behind a door that can refuse.
 type Cloud struct {
-	URL     string
+	URL     string // of the door
+	moto    string
 	process *enginetest.Process
+	door    door
 }
 
 // Start starts a cloud with nothing in it, and leads this process's AWS calls to it until the test ends.
@@ -39,7 +41,7 @@ func Start(t testing.TB) *Cloud {
 		port := enginetest.Free(t, 1)[0]
 		cmd := exec.Command(python, "-c", server, "-H", "127.0.0.1", "-p", fmt.Sprint(port))
 		cmd.Env = append(os.Environ(), "MOTO_IAM_LOAD_MANAGED_POLICIES=false")
-		started := &Cloud{URL: fmt.Sprintf("http://127.0.0.1:%d", port), process: enginetest.Start(t, cmd)}
+		started := &Cloud{moto: fmt.Sprintf("http://127.0.0.1:%d", port), process: enginetest.Start(t, cmd)}
 		err := started.process.Await(func() error { return started.post("/moto-api/reset") })
 		switch {
 		case err == nil:
@@ -48,6 +50,7 @@ func Start(t testing.TB) *Cloud {
 			t.Fatal(err)
 		}
 	}
+	c.open(t)
 	for name, value := range c.env() {
 		t.Setenv(name, value)
 	}
@@ -71,7 +74,7 @@ func (c *Cloud) Reset(t testing.TB) {
 }
 
 func (c *Cloud) post(path string) error {
-	resp, err := http.Post(c.URL+path, "", nil)
+	resp, err := http.Post(c.moto+path, "", nil)
 	if err != nil {
 		return err
 	}

@@ -125,7 +125,7 @@ resource "aws_vpc_security_group_ingress_rule" "allowed" {
 # Machines can't work before they can get out, so whoever waits for the subnets waits for their routes too.
 output "subnets" {
   value      = [for s in aws_subnet.zone : s.id]
-  depends_on = [aws_route_table_association.zone, aws_vpc_endpoint.s3, aws_vpc_security_group_egress_rule.out]
+  depends_on = [aws_route_table_association.zone, aws_vpc_security_group_egress_rule.out]
 }
 output "machines_group" { value = aws_security_group.machines.id }
 output "servers_group" { value = aws_security_group.servers.id }

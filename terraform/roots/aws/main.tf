@@ -63,7 +63,7 @@ module "identity" {
   cluster      = var.cluster
   region       = var.region
   account      = var.account
-  bucket       = module.storage.bucket
+  bucket       = var.bucket
   groups       = local.groups
   secret_names = var.secret_names
   secrets      = var.secrets
