@@ -22,9 +22,11 @@ import (
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/fleet"
 	"github.com/seed3322913c/runner/runner/say"
+	"github.com/seed3322913c/runner/runner/schedules"
 	"github.com/seed3322913c/runner/runner/spec"
 	"github.com/seed3322913c/runner/runner/ui"
 	"github.com/seed3322913c/runner/scheduler"
+	"github.com/seed3322913c/runner/scheduler/cron"
 )
 
 type controlOptions struct {
@@ -101,13 +103,20 @@ func newControlServer(f *fleet.Fleet, around fleet.Surroundings, log *slog.Logge
 	}
 	jobs := f.Jobs()
 	jobs.Resolve = newResolver("")
-	s := control.New(control.Config{
+	var s *control.Server
+	fire := control.Duty{Name: "schedules", Do: func(ctx context.Context) error {
+		return cron.Serve(ctx, cron.Book{Store: jobs.Store}, f.Coord(), schedules.Works{
+			At: controlled{s, jobs}, Check: checkFiring,
+			Start: func(ctx context.Context, id scheduler.JobID) error { return s.Resume(ctx, id, nil) },
+		}, cron.Options{Address: around.URL(), OnError: func(err error) { log.Warn("schedules", "error", err) }})
+	}}
+	s = control.New(control.Config{
 		Store: jobs.Store, Coord: f.Coord(), Fleet: f, Jobs: jobs, Compile: compileForFleet, Size: demandOf,
 		Address: around.URL(), HandOn: others,
-		Options: control.Options{Name: around.Cluster.Name, Version: buildInfo().Version, Log: log},
+		Options: control.Options{Name: around.Cluster.Name, Version: buildInfo().Version, Log: log, Duties: []control.Duty{fire}},
 	})
 	v1, err := api.New(api.Options{Who: access.NewTokens(jobs.Store, time.Now).Check, Rate: rateOfToken, Burst: burstOfToken},
-		api.JobsPart(fleetJobs{jobs, s, f}, jobs.Resolve), api.ControlPart(s, s))
+		api.JobsPart(fleetJobs{jobs, s, f}, jobs.Resolve), api.ControlPart(s, s), api.SchedulesPart(cron.Book{Store: jobs.Store}))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -165,6 +174,14 @@ func demandOf(job scheduler.Job, cores int) (want, gang int) {
 	}
 	return want, gang
 }
+
+// controlled is a fleet as its own control sees it.
+type controlled struct {
+	*control.Server
+	jobs embedded.Jobs
+}
+
+func (c controlled) Jobs() embedded.Jobs { return c.jobs }
 
 // fleetJobs shows the jobs of a fleet to the API.
 type fleetJobs struct {

@@ -26,7 +26,7 @@ func newSchedule(p *program) *cobra.Command {
 		use:  "schedule COMMAND [flags]",
 		does: "Runs jobs by the clock: at each slot once, and late if nobody was there.",
 		more: "`runner ui` and `runner schedule serve` fire the schedules of this machine while they run; of several only one\n" +
-			"does. A firing is a job like any other: `runner jobs` lists it, under the name of its schedule.\n" +
+			"does. A fleet's control fires those that were added with --cluster. A firing is a job like any other: `runner jobs` lists it, under the name of its schedule.\n" +
 			"In paths and parameters {{.FireTime}} stands for the slot, as in 20261121T020000Z; {{.FireDate}} and {{.FireHour}}\n" +
 			"are its date and hour in the schedule's zone, {{.Schedule}} is the schedule's name.",
 		examples: []string{
@@ -35,31 +35,32 @@ func newSchedule(p *program) *cobra.Command {
 			"runner schedule show nightly --json",
 		},
 	}.family()
+	p.addCluster(cmd.PersistentFlags())
 	addJSON(cmd.PersistentFlags(), &json)
 	cmd.AddCommand(
 		newScheduleAdd(p, &json),
-		ofSchedules(verb{use: "ls", does: "Lists the schedules, and when they fire next."},
-			func(ctx context.Context, home *embedded.Home) error { return p.scheduleList(ctx, home, json) }),
-		ofSchedule(verb{use: "show NAME", does: "Shows a schedule, when it fires next and what has become of its slots."},
-			func(ctx context.Context, home *embedded.Home, name string) error {
-				return p.scheduleShow(ctx, home, name, json)
+		ofSchedules(p, verb{use: "ls", does: "Lists the schedules, and when they fire next."},
+			func(ctx context.Context, at place) error { return p.scheduleList(ctx, at, json) }),
+		ofSchedule(p, verb{use: "show NAME", does: "Shows a schedule, when it fires next and what has become of its slots."},
+			func(ctx context.Context, at place, name string) error {
+				return p.scheduleShow(ctx, at, name, json)
 			}),
 		newScheduleNext(p, &json),
-		ofSchedule(verb{use: "pause NAME", does: "Keeps a schedule from firing. What runs goes on."},
-			func(ctx context.Context, home *embedded.Home, name string) error {
-				return p.schedulePause(ctx, home, name, pauseOptions{paused: true, json: json})
+		ofSchedule(p, verb{use: "pause NAME", does: "Keeps a schedule from firing. What runs goes on."},
+			func(ctx context.Context, at place, name string) error {
+				return p.schedulePause(ctx, at, name, pauseOptions{paused: true, json: json})
 			}),
-		ofSchedule(verb{use: "resume NAME", does: "Lets a schedule fire again. The slots in between are forgotten."},
-			func(ctx context.Context, home *embedded.Home, name string) error {
-				return p.schedulePause(ctx, home, name, pauseOptions{json: json})
+		ofSchedule(p, verb{use: "resume NAME", does: "Lets a schedule fire again. The slots in between are forgotten."},
+			func(ctx context.Context, at place, name string) error {
+				return p.schedulePause(ctx, at, name, pauseOptions{json: json})
 			}),
-		ofSchedule(verb{use: "trigger NAME", does: "Runs a schedule's work now, after what runs of it already."},
-			func(ctx context.Context, home *embedded.Home, name string) error {
-				return p.scheduleTrigger(ctx, home, name, json)
+		ofSchedule(p, verb{use: "trigger NAME", does: "Runs a schedule's work now, after what runs of it already."},
+			func(ctx context.Context, at place, name string) error {
+				return p.scheduleTrigger(ctx, at, name, json)
 			}),
-		ofSchedule(verb{use: "rm NAME", does: "Removes a schedule and its history. What runs goes on."},
-			func(ctx context.Context, home *embedded.Home, name string) error {
-				return p.scheduleRemove(ctx, home, name, json)
+		ofSchedule(p, verb{use: "rm NAME", does: "Removes a schedule and its history. What runs goes on."},
+			func(ctx context.Context, at place, name string) error {
+				return p.scheduleRemove(ctx, at, name, json)
 			}),
 		newScheduleServe(p),
 	)
@@ -67,40 +68,42 @@ func newSchedule(p *program) *cobra.Command {
 }
 
 // ofSchedules makes a command about all schedules.
-func ofSchedules(v verb, action func(ctx context.Context, home *embedded.Home) error) *cobra.Command {
+func ofSchedules(p *program, v verb, action func(ctx context.Context, at place) error) *cobra.Command {
 	return v.command(func(cmd *cobra.Command, args []string) error {
 		if err := wantArgs(cmd, args, 0, "no argument"); err != nil {
 			return err
 		}
-		home, err := embedded.OpenHome()
+		at, end, err := p.open(cmd.Context())
 		if err != nil {
 			return err
 		}
-		return action(cmd.Context(), home)
+		defer end()
+		return action(cmd.Context(), at)
 	})
 }
 
 // ofSchedule makes a command about one schedule.
-func ofSchedule(v verb, action func(ctx context.Context, home *embedded.Home, name string) error) *cobra.Command {
+func ofSchedule(p *program, v verb, action func(ctx context.Context, at place, name string) error) *cobra.Command {
 	return v.command(func(cmd *cobra.Command, args []string) error {
 		if err := wantArgs(cmd, args, 1, "the NAME of a schedule"); err != nil {
 			return err
 		}
-		home, err := embedded.OpenHome()
+		at, end, err := p.open(cmd.Context())
 		if err != nil {
 			return err
 		}
-		return noSchedule(cmd.Context(), home, args[0], action(cmd.Context(), home, args[0]))
+		defer end()
+		return noSchedule(cmd.Context(), at, args[0], action(cmd.Context(), at, args[0]))
 	})
 }
 
 // noSchedule says of an error that there is no such schedule, if that is what it says.
-func noSchedule(ctx context.Context, home *embedded.Home, name string, err error) error {
+func noSchedule(ctx context.Context, at place, name string, err error) error {
 	if errs.KindOf(err) != errs.NotFound {
 		return err
 	}
 	var names []string
-	all, listing := bookOf(home).All(ctx)
+	all, listing := bookOf(at).All(ctx)
 	if listing != nil {
 		return listing
 	}
@@ -111,10 +114,10 @@ func noSchedule(ctx context.Context, home *embedded.Home, name string, err error
 		say.DidYouMean(name, names))
 }
 
-func bookOf(home *embedded.Home) cron.Book { return cron.Book{Store: home.Store} }
+func bookOf(at place) cron.Book { return cron.Book{Store: at.Jobs().Store} }
 
-func (p *program) scheduleList(ctx context.Context, home *embedded.Home, json bool) error {
-	all, err := schedules.All(ctx, bookOf(home), time.Now())
+func (p *program) scheduleList(ctx context.Context, at place, json bool) error {
+	all, err := schedules.All(ctx, bookOf(at), time.Now())
 	if err != nil {
 		return err
 	}
@@ -137,7 +140,7 @@ func (p *program) scheduleList(ctx context.Context, home *embedded.Home, json bo
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	return p.tellUnserved(ctx, home)
+	return p.tellUnserved(ctx, at)
 }
 
 // nextWord is when a schedule fires next, in a table.
@@ -159,8 +162,12 @@ func fireTime(v schedules.View, at time.Time) string {
 	return at.Format("2006-01-02 15:04 MST")
 }
 
-// tellUnserved says that schedules don't fire, if that is so.
-func (p *program) tellUnserved(ctx context.Context, home *embedded.Home) error {
+// tellUnserved says that this machine's schedules don't fire, if that is so.
+func (p *program) tellUnserved(ctx context.Context, at place) error {
+	home, ok := at.(*embedded.Home)
+	if !ok {
+		return nil // a fleet's control fires them
+	}
 	served, err := home.Held(ctx, cron.LeaderKey)
 	if err == nil && !served {
 		fmt.Fprintln(p.err, "Nobody fires them at the moment: runner schedule serve, or runner ui")
@@ -168,8 +175,8 @@ func (p *program) tellUnserved(ctx context.Context, home *embedded.Home) error {
 	return err
 }
 
-func (p *program) scheduleShow(ctx context.Context, home *embedded.Home, name string, json bool) error {
-	v, err := schedules.Get(ctx, bookOf(home), name, time.Now())
+func (p *program) scheduleShow(ctx context.Context, at place, name string, json bool) error {
+	v, err := schedules.Get(ctx, bookOf(at), name, time.Now())
 	if err != nil {
 		return err
 	}
@@ -179,7 +186,7 @@ func (p *program) scheduleShow(ctx context.Context, home *embedded.Home, name st
 	if _, err := io.WriteString(p.out, showSchedule(v)); err != nil {
 		return err
 	}
-	return p.tellUnserved(ctx, home)
+	return p.tellUnserved(ctx, at)
 }
 
 // showSchedule is a schedule as people read it.
@@ -210,9 +217,9 @@ func showSchedule(v schedules.View) string {
 
 func newScheduleNext(p *program, json *bool) *cobra.Command {
 	n := schedules.Upcoming
-	cmd := ofSchedule(verb{use: "next NAME [flags]", does: "Tells when a schedule fires next."},
-		func(ctx context.Context, home *embedded.Home, name string) error {
-			return p.scheduleNext(ctx, home, name, nextOptions{n: n, json: *json})
+	cmd := ofSchedule(p, verb{use: "next NAME [flags]", does: "Tells when a schedule fires next."},
+		func(ctx context.Context, at place, name string) error {
+			return p.scheduleNext(ctx, at, name, nextOptions{n: n, json: *json})
 		})
 	grouped(cmd.Flags(), "How many", func(f *pflag.FlagSet) {
 		f.IntVarP(&n, "count", "n", n, "`N` moments; "+strconv.Itoa(n)+" by default")
@@ -228,11 +235,11 @@ type nextOptions struct {
 // maxNext bounds how many moments are told.
 const maxNext = 10_000
 
-func (p *program) scheduleNext(ctx context.Context, home *embedded.Home, name string, o nextOptions) error {
+func (p *program) scheduleNext(ctx context.Context, at place, name string, o nextOptions) error {
 	if o.n < 1 || o.n > maxNext {
 		return say.Errorf(errs.Invalid, "--count %d is not 1 to %d", o.n, maxNext)
 	}
-	s, err := bookOf(home).Get(ctx, name)
+	s, err := bookOf(at).Get(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -254,16 +261,16 @@ type pauseOptions struct {
 	json   bool
 }
 
-func (p *program) schedulePause(ctx context.Context, home *embedded.Home, name string, o pauseOptions) error {
-	if err := schedules.SetPaused(ctx, bookOf(home), name, o.paused, time.Now()); err != nil {
+func (p *program) schedulePause(ctx context.Context, at place, name string, o pauseOptions) error {
+	if err := schedules.SetPaused(ctx, bookOf(at), name, o.paused, time.Now()); err != nil {
 		return err
 	}
-	return p.tellSchedule(ctx, home, name, o.json)
+	return p.tellSchedule(ctx, at, name, o.json)
 }
 
 // tellSchedule says when a schedule fires next, after it was changed.
-func (p *program) tellSchedule(ctx context.Context, home *embedded.Home, name string, json bool) error {
-	v, err := schedules.Get(ctx, bookOf(home), name, time.Now())
+func (p *program) tellSchedule(ctx context.Context, at place, name string, json bool) error {
+	v, err := schedules.Get(ctx, bookOf(at), name, time.Now())
 	if err != nil {
 		return err
 	}
@@ -271,11 +278,11 @@ func (p *program) tellSchedule(ctx context.Context, home *embedded.Home, name st
 		return writeJSON(p.out, v)
 	}
 	fmt.Fprintf(p.out, "%s  next %s\n", name, nextWord(v))
-	return p.tellUnserved(ctx, home)
+	return p.tellUnserved(ctx, at)
 }
 
-func (p *program) scheduleTrigger(ctx context.Context, home *embedded.Home, name string, json bool) error {
-	t, err := bookOf(home).Trigger(ctx, name, time.Now())
+func (p *program) scheduleTrigger(ctx context.Context, at place, name string, json bool) error {
+	t, err := bookOf(at).Trigger(ctx, name, time.Now())
 	if err != nil {
 		return err
 	}
@@ -283,11 +290,11 @@ func (p *program) scheduleTrigger(ctx context.Context, home *embedded.Home, name
 		return writeJSON(p.out, t)
 	}
 	fmt.Fprintf(p.out, "%s will run as soon as nothing of it runs: runner schedule show %[1]s\n", name)
-	return p.tellUnserved(ctx, home)
+	return p.tellUnserved(ctx, at)
 }
 
-func (p *program) scheduleRemove(ctx context.Context, home *embedded.Home, name string, json bool) error {
-	book := bookOf(home)
+func (p *program) scheduleRemove(ctx context.Context, at place, name string, json bool) error {
+	book := bookOf(at)
 	if _, err := book.Get(ctx, name); err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/runner/embedded"
+	"github.com/seed3322913c/runner/runner/fleet"
 	"github.com/seed3322913c/runner/runner/say"
 	"github.com/seed3322913c/runner/runner/schedules"
 	"github.com/seed3322913c/runner/scheduler"
@@ -51,15 +52,16 @@ func newScheduleAdd(p *program, json *bool) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		home, err := embedded.OpenHome()
+		at, end, err := p.open(cmd.Context())
 		if err != nil {
 			return err
 		}
+		defer end()
 		o.schedule.Name = name
-		if err := addSchedule(cmd.Context(), home, o, line); err != nil {
+		if err := addSchedule(cmd.Context(), at, o, line); err != nil {
 			return err
 		}
-		return p.tellSchedule(cmd.Context(), home, name, *json)
+		return p.tellSchedule(cmd.Context(), at, name, *json)
 	})
 	o.AddFlags(cmd.Flags())
 	return cmd
@@ -80,7 +82,7 @@ func splitLine(cmd *cobra.Command, args []string) (name string, line []string, e
 	return args[0], args[dash:], nil
 }
 
-func addSchedule(ctx context.Context, home *embedded.Home, o scheduleOptions, line []string) error {
+func addSchedule(ctx context.Context, at place, o scheduleOptions, line []string) error {
 	s, now := o.schedule, time.Now().UTC()
 	s.Overlap, s.Since, s.User = cron.Overlap(o.overlap), now, os.Getenv("USER")
 	if s.Cron == "" {
@@ -93,6 +95,11 @@ func addSchedule(ctx context.Context, home *embedded.Home, o scheduleOptions, li
 	if err != nil {
 		return err
 	}
+	if f, ok := at.(*fleet.Fleet); ok {
+		if w, err = shipWork(ctx, f, w); err != nil {
+			return err
+		}
+	}
 	if s.Work, err = w.Encode(); err != nil {
 		return err
 	}
@@ -104,9 +111,9 @@ func addSchedule(ctx context.Context, home *embedded.Home, o scheduleOptions, li
 		return err
 	}
 	if o.replace {
-		return bookOf(home).Replace(ctx, s)
+		return bookOf(at).Replace(ctx, s)
 	}
-	err = bookOf(home).Add(ctx, s)
+	err = bookOf(at).Add(ctx, s)
 	if errs.KindOf(err) == errs.Exist {
 		return say.Errorf(errs.Exist, "there is a schedule %s already. Choose another name or say --replace", s.Name)
 	}
@@ -149,6 +156,20 @@ func workOf(ctx context.Context, line []string) (schedules.Work, error) {
 	return w, err
 }
 
+// shipWork puts where a fleet finds it what a work has on this machine.
+func shipWork(ctx context.Context, f *fleet.Fleet, w schedules.Work) (schedules.Work, error) {
+	if w.Chain != nil {
+		return w, say.Errorf(errs.Unsupported, "a file of several jobs cannot be scheduled on a cluster by this version; "+
+			"schedule its jobs one by one")
+	}
+	if err := onlyShared(*w.Job); err != nil {
+		return w, err
+	}
+	job, err := f.Ship(ctx, *w.Job)
+	w.Job = &job
+	return w, err
+}
+
 // checkScheduled finds what can be known to be wrong before the first slot, for which filled is the work. What it reads
 // may come later.
 func checkScheduled(ctx context.Context, w, filled schedules.Work) error {
@@ -174,9 +195,13 @@ func checkFiring(ctx context.Context, w schedules.Work) error {
 }
 
 func newScheduleServe(p *program) *cobra.Command {
-	return ofSchedules(verb{
+	return ofSchedules(p, verb{
 		use: "serve", does: "Fires this machine's schedules until it is interrupted. The jobs go on.",
-	}, func(ctx context.Context, home *embedded.Home) error {
+	}, func(ctx context.Context, at place) error {
+		home, ok := at.(*embedded.Home)
+		if !ok {
+			return say.Errorf(errs.Unsupported, "a cluster's schedules are fired by its control")
+		}
 		fmt.Fprintln(p.err, "Firing schedules   (Ctrl-C ends this, not the jobs)")
 		return toldError{fireSchedules(ctx, home, p.complain)} // who has ended it knows
 	})
@@ -184,11 +209,13 @@ func newScheduleServe(p *program) *cobra.Command {
 
 // fireSchedules fires a home's schedules, if nobody else does, until ctx ends.
 func fireSchedules(ctx context.Context, home *embedded.Home, onError func(error)) error {
-	jobs := *home
-	jobs.Resolve = newResolver("")
-	return cron.Serve(ctx, bookOf(home), home.Coord, schedules.Home{
-		Home: &jobs, Check: checkFiring, Background: func(id scheduler.JobID) error { return background(home, id) },
-	}, cron.Options{OnError: onError})
+	at := *home
+	at.Resolve = newResolver("")
+	works := schedules.Works{
+		At: &at, Chains: at.Chains(), Check: checkFiring,
+		Start: func(_ context.Context, id scheduler.JobID) error { return background(home, id) },
+	}
+	return cron.Serve(ctx, bookOf(home), home.Coord, works, cron.Options{OnError: onError})
 }
 
 // complain tells of trouble that will be looked at again.

@@ -14,26 +14,27 @@ import (
 // Label is the label of a job that holds the name of the schedule that has started it.
 const Label = "schedule"
 
-// Home does the work of firings in a home folder. It is a cron.Runner.
-type Home struct {
-	Home *embedded.Home
+// Works does the work of firings at a place. It is a cron.Runner.
+type Works struct {
+	At     embedded.Place
+	Chains embedded.Chains // none where only single jobs are scheduled
 	// Check finds what is wrong with a work that is about to start. Errors are as those of `runner run`.
 	Check func(ctx context.Context, w Work) error
-	// Background leaves a recorded job or chain to a process of its own, and returns when that has it in hands.
-	Background func(id scheduler.JobID) error
+	// Start leaves a recorded job or chain to whoever runs it, or takes it up if it was cut off.
+	Start func(ctx context.Context, id scheduler.JobID) error
 }
 
 // Name is for cron.
-func (h Home) Name(ctx context.Context, schedule string) (string, error) {
-	id, err := h.Home.Jobs().NewID(ctx, schedule)
+func (r Works) Name(ctx context.Context, schedule string) (string, error) {
+	id, err := r.At.Jobs().NewID(ctx, schedule)
 	return string(id), err
 }
 
 // Ensure is for cron.
-func (h Home) Ensure(ctx context.Context, s cron.Schedule, f cron.Firing) (cron.Outcome, error) {
-	at, err := h.standing(ctx, f)
+func (r Works) Ensure(ctx context.Context, s cron.Schedule, f cron.Firing) (cron.Outcome, error) {
+	at, err := r.standing(ctx, f)
 	if errs.KindOf(err) == errs.NotFound {
-		if err := h.begin(ctx, s, f); hopeless(err) {
+		if err := r.begin(ctx, s, f); hopeless(err) {
 			return cron.Outcome{State: cron.Failed, Message: say.Sentence(err)}, nil
 		} else if err != nil {
 			return cron.Outcome{}, err
@@ -44,7 +45,7 @@ func (h Home) Ensure(ctx context.Context, s cron.Schedule, f cron.Firing) (cron.
 	case err != nil:
 		return cron.Outcome{}, err
 	case at.cut: // or not begun
-		return cron.Outcome{State: cron.Running}, h.Background(scheduler.JobID(f.ID))
+		return cron.Outcome{State: cron.Running}, r.Start(ctx, scheduler.JobID(f.ID))
 	}
 	return cron.Outcome{State: stateOf(at.state), Message: at.message}, nil
 }
@@ -78,21 +79,21 @@ type standing struct {
 }
 
 // standing fails with errs.NotFound if the work was not recorded.
-func (h Home) standing(ctx context.Context, f cron.Firing) (standing, error) {
+func (r Works) standing(ctx context.Context, f cron.Firing) (standing, error) {
 	id := scheduler.JobID(f.ID)
-	job, err := h.Home.Jobs().Get(ctx, id)
+	job, err := r.At.Jobs().Get(ctx, id)
 	if err == nil {
-		s, err := h.Home.Status(ctx, job)
+		s, err := r.At.Status(ctx, job)
 		return standing{s.State, s.Interrupted, s.Message}, err
 	}
 	if errs.KindOf(err) != errs.NotFound {
 		return standing{}, err
 	}
-	chain, err := h.Home.Jobs().GetChain(ctx, id)
+	chain, err := r.At.Jobs().GetChain(ctx, id)
 	if err != nil {
 		return standing{}, err
 	}
-	s, err := h.Home.Chains().Status(ctx, chain)
+	s, err := r.Chains.Status(ctx, chain)
 	at := standing{state: s.State, cut: s.Interrupted}
 	for _, j := range s.Jobs {
 		if j.State == string(scheduler.JobFailed) {
@@ -103,7 +104,7 @@ func (h Home) standing(ctx context.Context, f cron.Firing) (standing, error) {
 }
 
 // begin records the work of a firing.
-func (h Home) begin(ctx context.Context, s cron.Schedule, f cron.Firing) error {
+func (r Works) begin(ctx context.Context, s cron.Schedule, f cron.Firing) error {
 	if len(s.Work) == 0 {
 		return say.Errorf(errs.NotFound, "schedule %s was removed before this was started", f.Schedule)
 	}
@@ -111,7 +112,7 @@ func (h Home) begin(ctx context.Context, s cron.Schedule, f cron.Firing) error {
 	if err != nil {
 		return err
 	}
-	if err := h.Check(ctx, w); err != nil {
+	if err := r.Check(ctx, w); err != nil {
 		return err
 	}
 	now := time.Now().UTC()
@@ -119,23 +120,23 @@ func (h Home) begin(ctx context.Context, s cron.Schedule, f cron.Firing) error {
 		job := *w.Job
 		job.ID, job.Name, job.Submitted, job.User = scheduler.JobID(f.ID), s.Name, now, s.User
 		job.Labels = map[string]string{Label: s.Name}
-		return h.Home.Jobs().SubmitAs(ctx, job)
+		return r.At.Jobs().SubmitAs(ctx, job)
 	}
 	chain := *w.Chain
 	chain.ID, chain.Name, chain.Submitted = scheduler.JobID(f.ID), s.Name, now
-	return h.Home.Jobs().SubmitChainAs(ctx, chain)
+	return r.At.Jobs().SubmitChainAs(ctx, chain)
 }
 
 // Kill is for cron.
-func (h Home) Kill(ctx context.Context, f cron.Firing, reason string) error {
+func (r Works) Kill(ctx context.Context, f cron.Firing, reason string) error {
 	id := scheduler.JobID(f.ID)
-	job, err := h.Home.Jobs().Get(ctx, id)
+	job, err := r.At.Jobs().Get(ctx, id)
 	if err == nil {
-		_, err = h.Home.Kill(ctx, job, reason)
+		_, err = r.At.Kill(ctx, job, reason)
 	} else if errs.KindOf(err) == errs.NotFound {
 		var chain embedded.Chain
-		if chain, err = h.Home.Jobs().GetChain(ctx, id); err == nil {
-			_, err = h.Home.Chains().Kill(ctx, chain, reason)
+		if chain, err = r.At.Jobs().GetChain(ctx, id); err == nil {
+			_, err = r.Chains.Kill(ctx, chain, reason)
 		}
 	}
 	if errs.KindOf(err) == errs.Invalid {
