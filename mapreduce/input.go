@@ -12,6 +12,7 @@ import (
 	"sort"
 
 	"github.com/seed3322913c/runner/functions"
+	"github.com/seed3322913c/runner/functions/streaming"
 	"github.com/seed3322913c/runner/functions/wire"
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/mapreduce/fixed"
@@ -31,6 +32,7 @@ type input struct {
 	records int64          // handed to the mapper; after an error the last of them is the one
 	batches []batch        // in order
 	told    string         // the file that the mapper was told of last
+	behind  bool           // the mapper is a program, which does not say how far it is
 
 	narrow *narrowing  // nil: every record is handed over
 	sure   int64       // how many of the records were handled for sure, if narrow waits
@@ -55,6 +57,7 @@ type batches interface {
 // newInput returns the input of mapper m, in the form that it asks for.
 func newInput(src *split.Source, m functions.Mapper, o text.Options) *input {
 	in := &input{src: src, length: functions.RecordLengthOf(m), dropped: func() []int64 { return nil }}
+	_, in.behind = innermost(m).(*streaming.Mapper)
 	if l, ok := m.(*lineMapper); ok {
 		in.dropped = func() []int64 { return l.dropped }
 	}
@@ -261,17 +264,21 @@ func (in *input) blame(ctx context.Context, err error) error {
 	}
 	record := in.records
 	var failure *wire.Failure
+	var one *recordError
+	known := errors.As(err, &one) || !in.behind
 	if errors.As(err, &failure) {
-		record = failure.Record
+		record, known = failure.Record, true
 		if record > 0 {
 			record = in.number(record) + 1
 		}
 	}
+	at := in.find(ctx, record)
+	at.last = !known
 	kind := errs.KindOf(err)
 	if kind == errs.Other {
 		kind = errs.Failed // a function that returns an error says no
 	}
-	return errs.E(op, kind, in.place(ctx, record), err)
+	return errs.E(op, kind, at, err)
 }
 
 // number returns the number, from 0, of the n-th record, from 1, that the function itself was given.
@@ -302,6 +309,7 @@ type place struct {
 	unit  string // of at; empty: only the file is known
 	at    int64
 	split string // what the task reads of the file; empty: there is no file
+	last  bool   // it is this record, or one before it
 }
 
 const (
@@ -312,7 +320,13 @@ const (
 
 func (p place) String() string {
 	text := p.name
-	if p.unit != "" {
+	switch {
+	case p.unit == "":
+	case p.last && p.unit == unitByte:
+		text += fmt.Sprintf(", record at or before byte %d", p.at)
+	case p.last && p.unit == unitRecord:
+		text += fmt.Sprintf(", record %d or before", p.at)
+	default:
 		text += fmt.Sprintf(", %s %d", p.unit, p.at)
 	}
 	if p.split != "" {
