@@ -91,14 +91,21 @@ const MirrorEnv = "RUNNER_TF_MIRROR"
 // provider is the provider's folder in a mirror.
 const provider = "registry.terraform.io/hashicorp/aws"
 
-// Terraform returns the path of Terraform, and makes it take its provider out of a folder until the test ends. The
-// folder is searched at the usual places.
-func Terraform(t testing.TB) string {
+// Program returns the path of Terraform.
+func Program(t testing.TB) string {
 	t.Helper()
 	path, err := exec.LookPath("terraform")
 	if err != nil {
 		lacking(t, "there is no terraform on PATH")
 	}
+	return path
+}
+
+// Terraform is Program that takes its provider out of a folder until the test ends. The folder is searched at the usual
+// places.
+func Terraform(t testing.TB) string {
+	t.Helper()
+	path := Program(t)
 	config := filepath.Join(t.TempDir(), "terraformrc")
 	text := fmt.Sprintf("disable_checkpoint = true\nprovider_installation {\n  filesystem_mirror { path = %q }\n}\n", mirror(t))
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
