@@ -98,7 +98,7 @@ func Up(ctx context.Context, o Options) (c *Cluster, err error) {
 			return c, err
 		}
 	}
-	if err := c.startS3(); err != nil {
+	if err := c.StartS3(s3Port); err != nil {
 		return c, err
 	}
 	if err := c.Await(ctx); err != nil {
@@ -275,9 +275,10 @@ func (c *Cluster) StartNomad(machine string) error {
 	return c.spawn("nomad-"+machine, nil, c.State.Engines["nomad"], "agent", "-config", m.file("nomad.json"))
 }
 
-func (c *Cluster) startS3() error {
+// StartS3 starts the S3 server at a port of the first machine, also again. Everybody looks for it at 7070.
+func (c *Cluster) StartS3(port string) error {
 	return c.spawn("s3", []string{"ROOT_ACCESS_KEY=runner", "ROOT_SECRET_KEY=" + c.State.Secrets.S3},
-		c.State.Engines["versitygw"], "--port", c.State.Machines[0].Address+":"+s3Port, "--keep-alive", "--quiet", "posix",
+		c.State.Engines["versitygw"], "--port", c.State.Machines[0].Address+":"+port, "--keep-alive", "--quiet", "posix",
 		filepath.Join(c.Dir, "s3"))
 }
 
