@@ -38,8 +38,9 @@ func end(b *hadoop.ExtendedBlock) int64 {
 func (c *call) create(q *hadoop.CreateRequest) (proto.Message, error) {
 	const overwrite = 2
 	r := namespace.Request{Op: namespace.OpCreate, Path: q.GetSrc(), Holder: q.GetClientName(),
-		Perm: uint16(q.GetMasked().GetPerm()), Unmasked: uint16(q.GetUnmasked().GetPerm()), Replication: int16(min(q.GetReplication(), 1<<15-1)),
-		BlockSize: int64(min(q.GetBlockSize(), 1<<50)), NoParents: !q.GetCreateParent(),
+		Perm: uint16(q.GetMasked().GetPerm()), Unmasked: uint16(q.GetUnmasked().GetPerm()),
+		Replication: int16(min(q.GetReplication(), 1<<15-1)),
+		BlockSize:   int64(min(q.GetBlockSize(), 1<<50)), NoParents: !q.GetCreateParent(),
 		Overwrite: q.GetCreateFlag()&overwrite != 0}
 	result, err := c.change(r)
 	if err != nil {

@@ -24,6 +24,8 @@ var tables = []table{
 	{"native", "hdfs:// by the Go client, microseconds of an operation or a MB (ratios against Hadoop)", asking(native)},
 	{"gateway", "WebHDFS, microseconds of an operation or a MB (ratios against Hadoop)", asking(web)},
 	{"page", "What people and programs wait for at `runner ui`, with 50 jobs", page},
+	{"bucket", "A gateway before an S3 server, microseconds of an operation or a MB (ratios against the server)", asking(bucket)},
+	{"names", "A gateway with a million files and one directory of 100,000", names},
 	{"queue", "Simulated fleets whose queues are full (parts of 1: cores at work, guarantees met, Jain's index of equals)", queue},
 }
 

@@ -20,7 +20,7 @@ const hdfsEnv = "RUNNER_BENCH_HDFS"
 
 // native compares a gateway with Hadoop, where there is one: the Go client's time for an operation, and for a MB.
 func native(ctx context.Context, s settings) (figures, error) {
-	at, err := startGateway(ctx, s)
+	at, err := startGateway(ctx, s, nil, "--store", "file://"+filepath.Join(s.work, "gateway", rand.Text()))
 	if err != nil {
 		return figures{}, err
 	}
@@ -63,7 +63,7 @@ const webEnv = "RUNNER_BENCH_WEBHDFS"
 // web compares a gateway with Hadoop over WebHDFS. Without a Hadoop at hand the ratios are against what Hadoop 3.4.2, on
 // two cores of another machine, needed once.
 func web(ctx context.Context, s settings) (figures, error) {
-	at, err := startGateway(ctx, s)
+	at, err := startGateway(ctx, s, nil, "--store", "file://"+filepath.Join(s.work, "gateway", rand.Text()))
 	if err != nil {
 		return figures{}, err
 	}
@@ -97,13 +97,17 @@ func web(ctx context.Context, s settings) (figures, error) {
 }
 
 // address is where a gateway serves.
-type address struct{ HTTP, RPC string }
+type address struct {
+	HTTP, RPC string
+	pid       int
+}
 
-// startGateway starts a gateway that ends with ctx.
-func startGateway(ctx context.Context, s settings) (address, error) {
-	cmd := exec.CommandContext(ctx, s.runner, "gateway", "--json", "--superuser", "root", "--http", "127.0.0.1:0", "--rpc",
-		"127.0.0.1:0", "--store", "file://"+filepath.Join(s.work, "gateway", rand.Text()))
-	cmd.Stderr = os.Stderr
+// startGateway starts a gateway that ends with ctx, and waits until it serves.
+func startGateway(ctx context.Context, s settings, env []string, args ...string) (address, error) {
+	args = append([]string{"gateway", "--json", "--superuser", "root", "--http", "127.0.0.1:0", "--rpc", "127.0.0.1:0"},
+		args...)
+	cmd := exec.CommandContext(ctx, s.runner, args...)
+	cmd.Env, cmd.Stderr = append(append(os.Environ(), s.home()), env...), os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err == nil {
 		err = cmd.Start()
@@ -120,6 +124,7 @@ func startGateway(ctx context.Context, s settings) (address, error) {
 			return address{}, fmt.Errorf("runner gateway: %w", err)
 		}
 		if turn.Leader {
+			turn.pid = cmd.Process.Pid
 			return turn.address, nil
 		}
 	}
