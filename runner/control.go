@@ -10,6 +10,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"golang.org/x/sync/errgroup"
@@ -89,13 +91,15 @@ func (p *program) control(ctx context.Context, o controlOptions) error {
 		return err
 	}
 	log.Info("started", "process", os.Getpid(), "build", buildInfo().Revision, "address", listener.Addr())
-	return serveControl(ctx, s, handler, listener)
+	run := func(ctx context.Context) error { return s.Run(ctx, fleetDuties(f, s, log)...) }
+	return serveControl(ctx, run, handler, listener)
 }
 
 // newControlServer wires a control: what it decides with, and what it answers with.
 //
-//	listener ── ui ──┬─ /v1/ ── leads: api.New(jobs, control, Parts...) │ else: handed on to the leader
-//	                 └─ pages
+//	listener ──┬─ /v1/             ── leads: api.New(fleetParts...) │ else: handed on to the leader
+//	           ├─ /metrics /debug/ ── this process, whether it leads or not
+//	           └─ pages
 func newControlServer(f *fleet.Fleet, around fleet.Surroundings, log *slog.Logger) (*control.Server, http.Handler, error) {
 	others, err := around.Cluster.Anywhere()
 	if err != nil {
@@ -103,24 +107,50 @@ func newControlServer(f *fleet.Fleet, around fleet.Surroundings, log *slog.Logge
 	}
 	jobs := f.Jobs()
 	jobs.Resolve = newResolver("")
-	var s *control.Server
-	fire := control.Duty{Name: "schedules", Do: func(ctx context.Context) error {
-		return cron.Serve(ctx, cron.Book{Store: jobs.Store}, f.Coord(), schedules.Works{
-			At: controlled{s, jobs}, Check: checkFiring,
-			Start: func(ctx context.Context, id scheduler.JobID) error { return s.Resume(ctx, id, nil) },
-		}, cron.Options{Address: around.URL(), OnError: func(err error) { log.Warn("schedules", "error", err) }})
-	}}
-	s = control.New(control.Config{
+	s := control.New(control.Config{
 		Store: jobs.Store, Coord: f.Coord(), Fleet: f, Jobs: jobs, Compile: compileForFleet, Size: demandOf,
 		Address: around.URL(), HandOn: others,
-		Options: control.Options{Name: around.Cluster.Name, Version: buildInfo().Version, Log: log, Duties: []control.Duty{fire}},
+		Options: control.Options{Name: around.Cluster.Name, Version: buildInfo().Version, Log: log},
 	})
-	v1, err := api.New(api.Options{Who: access.NewTokens(jobs.Store, time.Now).Check, Rate: rateOfToken, Burst: burstOfToken},
-		api.JobsPart(fleetJobs{jobs, s, f}, jobs.Resolve), api.ControlPart(s, s), api.SchedulesPart(cron.Book{Store: jobs.Store}))
+	tokens := access.NewTokens(jobs.Store, time.Now)
+	door := api.Options{Who: tokens.Check, Rate: rateOfToken, Burst: burstOfToken}
+	v1, err := api.New(door, append(fleetParts(f, s), api.TokensPart(tokens))...)
 	if err != nil {
 		return nil, nil, err
 	}
-	return s, ui.New(s.Handler(v1), ui.Options{Everywhere: true}), nil
+	counted := prometheus.NewRegistry()
+	counted.MustRegister(s.Collector(), collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	ops, err := api.New(door, api.OpsPart(counted))
+	if err != nil {
+		return nil, nil, err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", ui.New(s.Handler(v1), ui.Options{Everywhere: true}))
+	mux.Handle("/metrics", ops)
+	mux.Handle("/debug/", ops)
+	return s, mux, nil
+}
+
+// fleetParts is what the API of a fleet is made of.
+func fleetParts(f *fleet.Fleet, s *control.Server) []api.Part {
+	jobs := f.Jobs()
+	return []api.Part{api.JobsPart(fleetJobs{jobs, s, f}, newResolver("")), api.ControlPart(s, s),
+		api.SchedulesPart(cron.Book{Store: jobs.Store})}
+}
+
+// fleetDuties is what the control that leads does beside dividing machines.
+func fleetDuties(f *fleet.Fleet, s *control.Server, log *slog.Logger) []control.Duty {
+	jobs := f.Jobs()
+	jobs.Resolve = newResolver("")
+	works := schedules.Works{
+		At: controlled{s, jobs}, Check: checkFiring,
+		Start: func(ctx context.Context, id scheduler.JobID) error { return s.Resume(ctx, id, nil) },
+	}
+	told := cron.Options{OnError: func(err error) { log.Warn("schedules", "error", err) }}
+	return []control.Duty{{Name: "schedules", Do: func(ctx context.Context) error {
+		return cron.Serve(ctx, cron.Book{Store: jobs.Store}, f.Coord(), works, told)
+	}}}
 }
 
 // How often the owner of a token may ask.
@@ -129,14 +159,14 @@ const (
 	burstOfToken = 1000
 )
 
-// serveControl serves until ctx ends.
-func serveControl(ctx context.Context, s *control.Server, handler http.Handler, listener net.Listener) error {
+// serveControl serves, and runs a control, until ctx ends.
+func serveControl(ctx context.Context, run func(context.Context) error, handler http.Handler, listener net.Listener) error {
 	server := &http.Server{
 		Handler: handler, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 	}
 	all, ctx := errgroup.WithContext(ctx)
 	server.BaseContext = func(net.Listener) context.Context { return ctx }
-	all.Go(func() error { return s.Run(ctx) })
+	all.Go(func() error { return run(ctx) })
 	all.Go(func() error {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			return err

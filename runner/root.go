@@ -113,6 +113,7 @@ func chapters(p *program) []chapter {
 		{"By the clock", []*cobra.Command{newSchedule(p)}},
 		{"Fleets", []*cobra.Command{
 			newDeploy(p), newClusters(p), newExtend(p), newScale(p), newCost(p), newTeardown(p), newGC(p),
+			newQueues(p), newNodes(p), newToken(p),
 		}},
 		{"Files", []*cobra.Command{newFS(p), newGateway(p)}},
 		{"This program", []*cobra.Command{newVersion(p)}},

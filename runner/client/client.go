@@ -4,7 +4,7 @@
 //	job, err := c.Submit(ctx, client.Submission{Key: "tonight", Spec: spec})
 //
 // Errors are problems of the API with their kind (errs.KindOf) and their sentence. What fails for a passing reason, as
-// while one leader follows another, is asked again for half a minute; every request may be repeated.
+// while one leader follows another, is asked again for half a minute; repeating a request does no harm.
 package client
 
 import (
@@ -104,6 +104,25 @@ func (c *Client) Cluster(ctx context.Context) (Cluster, error) {
 	var cluster Cluster
 	err := c.ask(ctx, http.MethodGet, "/v1/cluster", nil, &cluster)
 	return cluster, err
+}
+
+// Tokens returns the tokens, without their texts.
+func (c *Client) Tokens(ctx context.Context) (TokenList, error) {
+	var list TokenList
+	err := c.ask(ctx, http.MethodGet, "/v1/tokens", nil, &list)
+	return list, err
+}
+
+// CreateToken makes a token with a name and a role. Unlike the others it is not to be repeated: each call makes one.
+func (c *Client) CreateToken(ctx context.Context, name, role string) (Token, error) {
+	var made Token
+	err := c.ask(ctx, http.MethodPost, "/v1/tokens", Token{Name: name, Role: role}, &made)
+	return made, err
+}
+
+// RemoveToken makes a token worthless.
+func (c *Client) RemoveToken(ctx context.Context, id string) error {
+	return c.ask(ctx, http.MethodDelete, "/v1/tokens/"+url.PathEscape(id), nil, nil)
 }
 
 func jobPath(id scheduler.JobID) string { return "/v1/jobs/" + url.PathEscape(string(id)) }

@@ -72,3 +72,17 @@ type Cluster struct {
 	Running int       `json:"running"`
 	Waiting int       `json:"waiting"`
 }
+
+// TokenList is the tokens of a fleet.
+type TokenList struct {
+	Tokens []Token `json:"tokens"`
+}
+
+// Token stands for who may ask.
+type Token struct {
+	ID      string    `json:"id,omitempty"`
+	Name    string    `json:"name"` // whose it is, or what for
+	Role    string    `json:"role"` // read, submit or admin
+	Created time.Time `json:"created,omitzero"`
+	Text    string    `json:"text,omitempty"` // what is shown; told once, when it is made
+}

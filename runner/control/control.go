@@ -49,14 +49,16 @@ func New(cfg Config) *Server {
 	return s
 }
 
-// Run stands for leader, and leads whenever it is elected, until ctx ends.
-func (s *Server) Run(ctx context.Context) error {
+// Run stands for leader, and leads whenever it is elected, until ctx ends. While it leads it does the duties, too.
+func (s *Server) Run(ctx context.Context, duties ...Duty) error {
 	all, ctx := errgroup.WithContext(ctx)
 	all.Go(func() error { return s.watch(ctx) })
 	all.Go(func() error {
 		for {
 			c := election.Campaign{Key: fleet.ControlKey, TTL: s.cfg.Options.TTL, Address: s.cfg.Address}
-			err := election.Run(ctx, s.cfg.Coord, c, s.leadFor)
+			err := election.Run(ctx, s.cfg.Coord, c, func(ctx context.Context, _ uint64) error {
+				return s.leadFor(ctx, duties)
+			})
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
@@ -70,7 +72,7 @@ func (s *Server) Run(ctx context.Context) error {
 }
 
 // leadFor is one leadership. It ends with an error; another one may follow.
-func (s *Server) leadFor(ctx context.Context, _ uint64) error {
+func (s *Server) leadFor(ctx context.Context, duties []Duty) error {
 	log := s.cfg.Options.Log
 	book := &book{Roster: roster.New()}
 	j, err := journal.Lead(ctx, s.cfg.Store, prefix, book, journal.Options{
@@ -87,7 +89,7 @@ func (s *Server) leadFor(ctx context.Context, _ uint64) error {
 	defer s.set(nil)
 	all, ctx := errgroup.WithContext(ctx)
 	all.Go(func() error { return l.run(ctx) })
-	all.Go(func() error { return attend(ctx, s.cfg.Options.Duties, log) })
+	all.Go(func() error { return attend(ctx, duties, log) })
 	all.Go(func() error {
 		select {
 		case <-j.Done():

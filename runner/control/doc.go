@@ -28,7 +28,6 @@ import (
 
 	"github.com/seed3322913c/runner/infra/coord"
 	"github.com/seed3322913c/runner/infra/store"
-	"github.com/seed3322913c/runner/runner/api"
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/fleet"
 	"github.com/seed3322913c/runner/scheduler"
@@ -84,8 +83,6 @@ type Options struct {
 	TTL     time.Duration // after so long another control takes over from one that died; 6 s
 	Every   time.Duration // between two rounds of decisions, if nothing happens; 1 s
 	Queue   queue.Options
-	Parts   []api.Part // of the API, beside its own
-	Duties  []Duty     // of the leader, beside its own
 	Log     *slog.Logger
 	Now     func() time.Time
 }

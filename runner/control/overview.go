@@ -17,6 +17,10 @@ func (s *Server) Queues(context.Context) (client.QueueList, error) {
 	if err != nil {
 		return client.QueueList{}, err
 	}
+	return l.queues(), nil
+}
+
+func (l *leader) queues() client.QueueList {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	list := client.QueueList{Jobs: []client.Queued{}}
@@ -30,7 +34,7 @@ func (s *Server) Queues(context.Context) (client.QueueList, error) {
 			})
 		}
 	})
-	return list, nil
+	return list
 }
 
 // SetQueues replaces the queues. A queue in which jobs wait cannot go.
