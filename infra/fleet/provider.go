@@ -9,8 +9,8 @@ import (
 // several goroutines at once. Errors are of kind Permission (wrong or missing credentials, a denied action), Invalid,
 // Exhausted (a quota) or Unavailable.
 type Provider interface {
-	// Setup checks that the caller may work there, and says how a request is given to Terraform. It makes nothing but
-	// what must exist before Terraform can keep a state. It may be called any number of times.
+	// Setup checks that the caller may work there, and says how a request is given to Terraform. It makes nothing, and
+	// may be called any number of times.
 	Setup(ctx context.Context, r Request) (Setup, error)
 
 	// Machines returns the machines of a cluster that exist, starting and stopping ones included.
@@ -32,6 +32,9 @@ type Provider interface {
 
 // StateKeeper is the ability of a provider that keeps Terraform's state elsewhere than in the fleet's folder.
 type StateKeeper interface {
+	// KeepState makes what Terraform needs to keep the state where s.Backend says; that it is there is success.
+	KeepState(ctx context.Context, s Setup) error
+
 	// ForgetState removes the state that s.Backend names, with its earlier versions and its lock. No state is success.
 	ForgetState(ctx context.Context, s Setup) error
 }

@@ -18,7 +18,7 @@ import (
 )
 
 // Plan works out what would have to be done for the fleet to be as r says, and saves it. It changes nothing, but for
-// the bucket of the state, which it makes where there is none. It fails with a Refusal if limits are exceeded.
+// the place of the state, which it makes where there is none. It fails with a Refusal if limits are exceeded.
 //
 // The deadline of a fleet that is there stays unless r asks for another TTL than before; Extend moves it.
 func (f *Fleet) Plan(ctx context.Context, r Request, l Limits) (Plan, error) {

@@ -58,6 +58,11 @@ const (
 // open unpacks the modules and initialises Terraform.
 func (f *Fleet) open(ctx context.Context, op *operation, setup Setup) (*workspace, error) {
 	const name = "fleet.open"
+	if keeper, ok := f.provider.(StateKeeper); ok && setup.Backend != nil {
+		if err := keeper.KeepState(ctx, setup); err != nil {
+			return nil, err
+		}
+	}
 	work := filepath.Join(f.dir, "work")
 	w := &workspace{fleet: f, op: op, setup: setup, dir: filepath.Join(work, "roots", setup.Root)}
 	if err := unpack(f.modules, setup.Root, work); err != nil {

@@ -61,17 +61,13 @@ func bucketName(account, region, cluster string) string {
 	return "runner-" + cluster + "-" + hex.EncodeToString(sum[:4])
 }
 
-// Setup checks the credentials and makes the bucket of the state if there is none.
+// Setup checks the credentials, and whether the cluster's bucket is there from an earlier fleet.
 func (p *Provider) Setup(ctx context.Context, r fleet.Request) (fleet.Setup, error) {
 	if r.Region != "" && r.Region != p.region {
 		return fleet.Setup{}, errs.Errorf("aws.Setup", errs.Internal, r.Region, "this is the provider of %s", p.region)
 	}
 	account, err := p.account(ctx)
 	if err != nil {
-		return fleet.Setup{}, err
-	}
-	state := "runner-state-" + account + "-" + p.region
-	if err := p.ensureState(ctx, state, account); err != nil {
 		return fleet.Setup{}, err
 	}
 	bucket := bucketName(account, p.region, r.Name)
@@ -81,7 +77,7 @@ func (p *Provider) Setup(ctx context.Context, r fleet.Request) (fleet.Setup, err
 	}
 	return fleet.Setup{
 		Root: "aws", Account: account, Bucket: bucket, Priced: true,
-		Backend: map[string]any{"bucket": state, "key": r.Name + "/terraform.tfstate", "region": p.region,
+		Backend: map[string]any{"bucket": "runner-state-" + account + "-" + p.region, "key": r.Name + "/terraform.tfstate", "region": p.region,
 			"use_lockfile": true, "encrypt": true},
 		Vars: vars(r, account, p.region, bucket, adopt),
 		Targets: []string{"module.workers", "module.servers", "module.identity", "module.network", "aws_s3_object.binary",

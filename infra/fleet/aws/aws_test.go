@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/hashicorp/terraform-exec/tfexec"
 	tfjson "github.com/hashicorp/terraform-json"
 
@@ -404,6 +405,7 @@ func (r *rig) killed(t *testing.T, seed uint64) {
 	first := random.IntN(2)
 	f := r.fleet(t, name)
 	r.kill(t, "deploy", name, signals[first], random.IntN(80)) // of about 90 events
+	r.checkLock(t, name)
 	r.deploy(t, f)
 	r.checkMachines(t, f, 3, 4)
 	r.kill(t, "teardown", name, signals[1-first], random.IntN(70)) // of about 80
@@ -423,6 +425,26 @@ func (r *rig) killed(t *testing.T, seed uint64) {
 		t.Fatal(err)
 	}
 	r.gone(t, elsewhere, name)
+}
+
+// checkLock looks whether somebody elsewhere keeps off a lock that a killed process has left.
+func (r *rig) checkLock(t *testing.T, name string) {
+	t.Helper()
+	setup, err := r.provider.Setup(t.Context(), fleet.Request{Name: name}.Defaults())
+	if err != nil {
+		t.Fatal(err)
+	}
+	bucket, key := setup.Backend["bucket"].(string), setup.Backend["key"].(string)+".tflock"
+	_, err = r.provider.s3().HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: &bucket, Key: &key})
+	locked := err == nil
+	elsewhere, err := open(t.TempDir(), name, r.terraform, r.provider)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = elsewhere.Plan(t.Context(), wanted(r.program()), fleet.Limits{})
+	if got := wantRule(err) == fleet.RuleLocked; got != locked {
+		t.Errorf("there is a lock: %v; somebody elsewhere: %v", locked, err)
+	}
 }
 
 // kill ends a process that deploys or tears down when it has told of a number of events.

@@ -53,9 +53,10 @@ func (p *Provider) bucketExists(ctx context.Context, bucket, account string) (bo
 	return err == nil, err
 }
 
-// ensureState makes the bucket with the states of all fleets of an account and region, where it is missing.
-func (p *Provider) ensureState(ctx context.Context, bucket, account string) error {
-	exists, err := p.bucketExists(ctx, bucket, account)
+// KeepState makes the bucket with the states of all fleets of an account and region, where it is missing.
+func (p *Provider) KeepState(ctx context.Context, s fleet.Setup) error {
+	bucket := s.Backend["bucket"].(string)
+	exists, err := p.bucketExists(ctx, bucket, s.Account)
 	if err != nil || exists {
 		return err
 	}
