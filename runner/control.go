@@ -23,6 +23,7 @@ import (
 	"github.com/seed3322913c/runner/runner/control"
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/fleet"
+	"github.com/seed3322913c/runner/runner/fnhost"
 	"github.com/seed3322913c/runner/runner/say"
 	"github.com/seed3322913c/runner/runner/schedules"
 	"github.com/seed3322913c/runner/runner/spec"
@@ -135,7 +136,7 @@ func newControlServer(f *fleet.Fleet, around fleet.Surroundings, log *slog.Logge
 // fleetParts is what the API of a fleet is made of.
 func fleetParts(f *fleet.Fleet, s *control.Server) []api.Part {
 	jobs := f.Jobs()
-	return []api.Part{api.JobsPart(fleetJobs{jobs, s, f}, newResolver("")), api.ControlPart(s, s),
+	return []api.Part{api.JobsPart(fleetJobs{jobs, s, f}, newResolver("")), api.ControlPart(s, s), fnhost.FleetPart(f),
 		api.SchedulesPart(cron.Book{Store: jobs.Store})}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -22,6 +21,7 @@ import (
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/runner/api"
 	"github.com/seed3322913c/runner/runner/embedded"
+	"github.com/seed3322913c/runner/runner/fleet"
 	"github.com/seed3322913c/runner/runner/fnhost"
 	"github.com/seed3322913c/runner/runner/format"
 	"github.com/seed3322913c/runner/runner/say"
@@ -38,6 +38,7 @@ func newFn(p *program) *cobra.Command {
 		examples: []string{"runner fn init greet --lang python", "runner fn push ./greet", "runner fn rollback greet"},
 	}.family()
 	addJSON(cmd.PersistentFlags(), &json)
+	p.addCluster(cmd.PersistentFlags())
 	cmd.AddCommand(newFnInit(p, &json), newFnPush(p, &json),
 		ofRegistry(p, verb{use: "ls", does: "Lists the functions, and how they do."}, 0,
 			func(ctx context.Context, at functionPlace, _ []string) error { return p.fnList(ctx, at, json) }),
@@ -55,46 +56,61 @@ func newFn(p *program) *cobra.Command {
 
 // functionPlace is where functions are kept and invoked.
 type functionPlace struct {
-	home *embedded.Home
+	place
 	pack.Registry
+	*fnhost.Client        // asks the host
+	dir            string // for packages, on this machine
+	logs           string // of the host, if it is on this machine
 }
 
-func openFunctions() (functionPlace, error) {
-	home, err := embedded.OpenHome()
+// openFunctions opens the place that was asked for. The returned function gives it back.
+func (p *program) openFunctions(ctx context.Context) (functionPlace, func(), error) {
+	at, end, err := p.open(ctx)
 	if err != nil {
-		return functionPlace{}, err
+		return functionPlace{}, nil, err
 	}
-	return functionPlace{home, pack.Registry{Store: home.Store}}, nil
+	fp := functionPlace{place: at, Registry: pack.Registry{Store: at.Jobs().Store}}
+	if home, ok := at.(*embedded.Home); ok {
+		fp.Client, fp.dir, fp.logs = fnhost.NewClient(home), fnhost.Dir(home), fnhost.Dir(home)
+	} else if fp.Client, err = fnhost.FleetClient(at.(*fleet.Fleet)); err == nil {
+		fp.dir, err = embedded.HomeDir()
+		fp.dir = filepath.Join(fp.dir, "functions")
+	}
+	if err != nil {
+		end()
+		return functionPlace{}, nil, err
+	}
+	return fp, func() { fp.Client.Close(); end() }, nil
 }
 
 // ledger returns what is known of invocations.
 func (at functionPlace) ledger(ctx context.Context) (*invoke.Ledger, error) {
-	f, err := invoke.Follow(at.home.Store)
+	f, err := invoke.Follow(at.Store)
 	if err != nil {
 		return nil, err
 	}
 	return f.Ledger(ctx)
 }
 
-// client asks the host.
-func (at functionPlace) client() *fnhost.Client { return fnhost.NewClient(at.home) }
-
 // ofRegistry makes a command with so many arguments about functions.
 func ofRegistry(
-	_ *program, v verb, n int, action func(ctx context.Context, at functionPlace, args []string) error,
+	p *program, v verb, n int, action func(ctx context.Context, at functionPlace, args []string) error,
 ) *cobra.Command {
-	_, wants, _ := strings.Cut(v.use, " ")
+	_, wants, _ := strings.Cut(strings.TrimSuffix(v.use, " [flags]"), " ")
+	if n == 0 {
+		wants = "no argument"
+	}
 	return v.command(func(cmd *cobra.Command, args []string) error {
-		if n == 0 {
-			wants = "no argument"
+		if n >= 0 {
+			if err := wantArgs(cmd, args, n, wants); err != nil {
+				return err
+			}
 		}
-		if err := wantArgs(cmd, args, n, wants); err != nil {
-			return err
-		}
-		at, err := openFunctions()
+		at, end, err := p.openFunctions(cmd.Context())
 		if err != nil {
 			return err
 		}
+		defer end()
 		return action(cmd.Context(), at, args)
 	})
 }
@@ -141,18 +157,11 @@ func groupAll(flags *pflag.FlagSet, title string) {
 
 func newFnPush(p *program, json *bool) *cobra.Command {
 	alias := pack.Live
-	cmd := verb{
+	cmd := ofRegistry(p, verb{
 		use: "push FOLDER [flags]", does: "Builds a function and pushes it as its next version, which is live at once.",
 		more: "A folder that is as it was pushed last makes no new version.",
-	}.command(func(cmd *cobra.Command, args []string) error {
-		if err := wantArgs(cmd, args, 1, "a FOLDER"); err != nil {
-			return err
-		}
-		at, err := openFunctions()
-		if err != nil {
-			return err
-		}
-		return p.fnPush(cmd.Context(), at, args[0], alias, *json)
+	}, 1, func(ctx context.Context, at functionPlace, args []string) error {
+		return p.fnPush(ctx, at, args[0], alias, *json)
 	})
 	cmd.Flags().StringVar(&alias, "alias", pack.Live, "`WORD` that means the version from now on; live by default")
 	groupAll(cmd.Flags(), "What it is for")
@@ -335,15 +344,16 @@ func (p *program) fnLog(ctx context.Context, at functionPlace, id string) error 
 	if err != nil {
 		return err
 	}
-	f, err := os.Open(invoke.LogFile(fnhost.Dir(at.home), inv))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil // nothing was said
+	var said []byte
+	if at.logs == "" {
+		said, err = at.Log(ctx, inv.ID)
+	} else if said, err = os.ReadFile(invoke.LogFile(at.logs, inv)); errors.Is(err, os.ErrNotExist) {
+		err = nil // nothing was said
 	}
 	if err != nil {
 		return errs.E("fn.log", errs.Other, id, err)
 	}
-	defer f.Close() // only read
-	_, err = io.Copy(p.out, f)
+	_, err = p.out.Write(said)
 	return err
 }
 
@@ -361,19 +371,15 @@ func (at functionPlace) invocation(ctx context.Context, id string) (invoke.Invoc
 }
 
 func newFnDead(p *program, json *bool) *cobra.Command {
-	return verb{
+	return ofRegistry(p, verb{
 		use: "dead ls [NAME] | redrive NAME [ID...]", does: "Lists invocations whose attempts all failed, or queues them again.",
 		more: "They are tried by the version that is live now, all of a function's or those with the given ids.",
-	}.command(func(cmd *cobra.Command, args []string) error {
-		at, err := openFunctions()
-		if err != nil {
-			return err
-		}
+	}, -1, func(ctx context.Context, at functionPlace, args []string) error {
 		switch {
 		case len(args) > 0 && len(args) < 3 && args[0] == "ls":
-			return p.fnDeadList(cmd.Context(), at, append(args, "")[1], *json)
+			return p.fnDeadList(ctx, at, append(args, "")[1], *json)
 		case len(args) > 1 && args[0] == "redrive":
-			return p.fnRedrive(cmd.Context(), at, args[1], args[2:], *json)
+			return p.fnRedrive(ctx, at, args[1], args[2:], *json)
 		}
 		return say.Errorf(errs.Invalid, "say fn dead ls [NAME], or fn dead redrive NAME [ID...]")
 	})
@@ -409,7 +415,7 @@ func (p *program) fnRedrive(ctx context.Context, at functionPlace, name string, 
 	for _, w := range words {
 		ids = append(ids, invoke.ID(w))
 	}
-	n, err := at.client().Redrive(ctx, name, ids)
+	n, err := at.Redrive(ctx, name, ids)
 	if err != nil {
 		return err
 	}
@@ -442,15 +448,18 @@ type fnServeOptions struct {
 }
 
 func (p *program) fnServe(ctx context.Context, o fnServeOptions) error {
-	home, err := embedded.OpenHome()
-	if err != nil {
-		return err
-	}
-	host := fnhost.Options{Submit: p.submitFunction, Log: slog.New(slog.NewTextHandler(p.err, nil))}
+	host := fnhost.Options{Log: slog.New(slog.NewTextHandler(p.err, nil))}
 	if o.background {
 		host.Idle, host.Ready = o.idle, fnhost.Ready(p.out)
 	}
-	if err := fnhost.Serve(ctx, home, host); err != nil {
+	site, err := p.functionSite(ctx)
+	if err != nil {
+		return err
+	}
+	if !fleet.Inside() {
+		host.Submit = p.submitFunction
+	}
+	if err := fnhost.Serve(ctx, site, host); err != nil {
 		return err
 	}
 	if cause := context.Cause(ctx); cause != nil {
@@ -459,10 +468,31 @@ func (p *program) fnServe(ctx context.Context, o fnServeOptions) error {
 	return nil
 }
 
+// functionSite is where this process hosts functions: the home folder, or the machine of the fleet that has started it.
+func (p *program) functionSite(ctx context.Context) (fnhost.Site, error) {
+	if !fleet.Inside() {
+		home, err := embedded.OpenHome()
+		if err != nil {
+			return fnhost.Site{}, err
+		}
+		return fnhost.AtHome(home), nil
+	}
+	m, err := fleet.Join(ctx, fleetStore)
+	if err != nil {
+		return fnhost.Site{}, err
+	}
+	around, err := fleet.FromEnv()
+	if err != nil {
+		return fnhost.Site{}, err
+	}
+	dir, err := embedded.HomeDir()
+	return fnhost.InFleet(m, around, filepath.Join(dir, "functions")), err
+}
+
 func newFnStop(p *program, json *bool) *cobra.Command {
 	return ofRegistry(p, verb{use: "stop", does: "Ends this machine's host and its handlers. What was accepted goes on with the next event."}, 0,
 		func(ctx context.Context, at functionPlace, _ []string) error {
-			running, err := at.client().Stop(ctx)
+			running, err := at.Stop(ctx)
 			if err == nil && *json {
 				err = writeJSON(p.out, map[string]bool{"running": running})
 			}

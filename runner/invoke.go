@@ -66,14 +66,16 @@ func newInvoke(p *program) *cobra.Command {
 		return p.invoke(cmd.Context(), o, args[0])
 	})
 	o.AddFlags(cmd.Flags())
+	p.addCluster(cmd.Flags())
 	return cmd
 }
 
 func (p *program) invoke(ctx context.Context, o invokeOptions, name string) error {
-	at, err := openFunctions()
+	at, end, err := p.openFunctions(ctx)
 	if err != nil {
 		return err
 	}
+	defer end()
 	v, err := at.Resolve(ctx, name)
 	if err != nil {
 		return err
@@ -88,9 +90,7 @@ func (p *program) invoke(ctx context.Context, o invokeOptions, name string) erro
 	if o.key == "" {
 		o.key = rand.Text() // should the host die meanwhile, it is asked again
 	}
-	client := at.client()
-	defer client.Close()
-	a, err := client.Invoke(ctx, invoke.Request{Function: name, Key: o.key, Event: event, Async: o.async})
+	a, err := at.Invoke(ctx, invoke.Request{Function: name, Key: o.key, Event: event, Async: o.async})
 	if err != nil {
 		return p.toldDead(a, err)
 	}
@@ -179,28 +179,28 @@ func newResult(p *program) *cobra.Command {
 		return p.result(cmd.Context(), args[0], json)
 	})
 	addJSON(cmd.Flags(), &json)
+	p.addCluster(cmd.Flags())
 	return cmd
 }
 
 func (p *program) result(ctx context.Context, id string, json bool) error {
-	at, err := openFunctions()
+	at, end, err := p.openFunctions(ctx)
 	if err != nil {
 		return err
 	}
+	defer end()
 	inv, err := at.invocation(ctx, id)
 	if err != nil {
 		return err
 	}
-	client := at.client()
-	defer client.Close()
 	a := fnhost.Answer{ID: inv.ID}
 	switch inv.State {
 	case invoke.Succeeded:
-		a.Result, err = invoke.Load(ctx, at.home.Store, inv.Result)
+		a.Result, err = invoke.Load(ctx, at.Store, inv.Result)
 	case invoke.Dead:
 		err = api.DeadLetter(inv)
 	default: // the host is started, if need be, and goes on with it
-		a, err = client.Result(ctx, inv.ID)
+		a, err = at.Result(ctx, inv.ID)
 	}
 	if err != nil {
 		return p.toldDead(a, err)
@@ -219,7 +219,7 @@ func (p *program) invokeJob(
 	if err != nil {
 		return errs.E("invoke", errs.Other, nil, err)
 	}
-	folder, err := pack.Fetch(ctx, at.home.Store, v.Package, filepath.Join(fnhost.Dir(at.home), "packages"))
+	folder, err := pack.Fetch(ctx, at.Store, v.Package, filepath.Join(at.dir, "packages"))
 	if err != nil {
 		return err
 	}
@@ -227,14 +227,14 @@ func (p *program) invokeJob(
 	if err != nil {
 		return err
 	}
-	if job, err = submit(ctx, at.home, job); err != nil {
+	if job, err = submit(ctx, at.place, job); err != nil {
 		return err
 	}
 	watch := watchOptions{json: o.json}
 	if o.async {
-		return p.leaveTo(ctx, at.home, job, watch)
+		return p.leaveTo(ctx, at.place, job, watch)
 	}
-	return p.supervise(ctx, at.home, job, watch)
+	return p.supervise(ctx, at.place, job, watch)
 }
 
 // submitFunction leaves the job of a function to a supervisor of its own.

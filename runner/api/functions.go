@@ -29,7 +29,7 @@ type Functions struct {
 	// by asking it.
 	Host    *invoke.Host
 	Forward Answer
-	Dir     string // where the host's logs are
+	Dir     string // where the host's logs are; "": on its machine alone
 }
 
 // InvocationHeader says which invocation an answer is of.
@@ -49,6 +49,10 @@ var functionsDoc []byte
 
 // FunctionsPart answers everything about functions, and hands events to them.
 func FunctionsPart(f Functions) Part {
+	log := f.log
+	if f.Dir == "" {
+		log = f.byHost(log)
+	}
 	return Part{Doc: functionsDoc, Routes: []Route{
 		{"GET /v1/functions", access.Read, f.list},
 		{"GET /v1/functions/{name}", access.Read, f.show},
@@ -57,7 +61,7 @@ func FunctionsPart(f Functions) Part {
 		{"POST /v1/functions/{name}/redrive", access.Submit, f.byHost(f.redrive)},
 		{"GET /v1/invocations/{id}", access.Read, f.invocation},
 		{"GET /v1/invocations/{id}/result", access.Read, f.byHost(f.result)},
-		{"GET /v1/invocations/{id}/log", access.Read, f.log},
+		{"GET /v1/invocations/{id}/log", access.Read, log},
 	}}
 }
 

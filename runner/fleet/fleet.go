@@ -46,6 +46,7 @@ type Fleet struct {
 	launcher *nomad.Launcher
 	consul   *consulapi.Client
 	nomad    *nomadapi.Client
+	hosts    functionHosts
 }
 
 // Open connects to a cluster. What the tools of its store need is added to this process's environment.

@@ -23,14 +23,16 @@ import (
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/runner/api"
 	"github.com/seed3322913c/runner/runner/embedded"
+	"github.com/seed3322913c/runner/runner/fleet"
 	"github.com/seed3322913c/runner/runner/say"
 )
 
-// Client asks the host of a home, and starts it when there is none. Its methods may be called by many goroutines.
+// Client asks the host of functions. Its methods may be called by many goroutines.
 type Client struct {
-	home *embedded.Home
-	http *http.Client
-	base string
+	http  *http.Client
+	where func(ctx context.Context) (string, error) // the URL to ask
+	token string
+	home  *embedded.Home // whose host is started when there is none; nil: others see to that
 }
 
 // NewClient returns a client for the host of a home.
@@ -38,9 +40,21 @@ func NewClient(home *embedded.Home) *Client {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", socket(home))
 	}
-	return &Client{home: home, base: "http://functions", http: &http.Client{Transport: &http.Transport{
-		DialContext: dial, MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute, DisableCompression: true,
-	}}}
+	return &Client{
+		home: home, where: func(context.Context) (string, error) { return "http://functions", nil },
+		http: &http.Client{Transport: &http.Transport{
+			DialContext: dial, MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute, DisableCompression: true,
+		}},
+	}
+}
+
+// FleetClient returns a client that asks a fleet's control, which sees to it that there is a host.
+func FleetClient(f *fleet.Fleet) (*Client, error) {
+	where, token, transport, err := f.API()
+	if err != nil {
+		return nil, err
+	}
+	return &Client{http: &http.Client{Transport: transport}, where: where, token: token}, nil
 }
 
 // Close gives the connections back. The host goes on.
@@ -88,6 +102,12 @@ func (c *Client) Result(ctx context.Context, id invoke.ID) (Answer, error) {
 	return c.ask(ctx, http.MethodGet, "/v1/invocations/"+url.PathEscape(string(id))+"/result?wait=300", nil, nil)
 }
 
+// Log returns what was said about an invocation.
+func (c *Client) Log(ctx context.Context, id invoke.ID) ([]byte, error) {
+	a, err := c.ask(ctx, http.MethodGet, "/v1/invocations/"+url.PathEscape(string(id))+"/log", nil, nil)
+	return a.Result, err
+}
+
 // Redrive queues dead letters of a function again: those with the given ids, or all.
 func (c *Client) Redrive(ctx context.Context, function string, ids []invoke.ID) (int, error) {
 	body, err := json.Marshal(map[string][]invoke.ID{"invocations": ids})
@@ -107,7 +127,10 @@ func (c *Client) Redrive(ctx context.Context, function string, ids []invoke.ID) 
 
 // Stop ends the host, if there is one; running is false if not. What was accepted goes on with the next.
 func (c *Client) Stop(ctx context.Context) (running bool, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+"/stop", nil)
+	if c.home == nil {
+		return false, say.Errorf(errs.Unsupported, "the host of a fleet ends when it has nothing to do")
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://functions/stop", nil)
 	if err != nil {
 		return false, errs.E("fnhost.Stop", errs.Internal, nil, err)
 	}
@@ -166,8 +189,12 @@ func (c *Client) once(ctx context.Context, method, path string, body []byte, hea
 // do sends a request, and starts the host for it if there is none.
 func (c *Client) do(ctx context.Context, method, path string, body []byte, header http.Header) (*http.Response, error) {
 	const op = "fnhost.ask"
+	base, err := c.where(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for tries := 0; ; tries++ {
-		request, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
+		request, err := http.NewRequestWithContext(ctx, method, base+path, bytes.NewReader(body))
 		if err != nil {
 			return nil, errs.E(op, errs.Internal, path, err)
 		}
@@ -176,13 +203,16 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte, heade
 				request.Header.Set(name, value)
 			}
 		}
+		if c.token != "" {
+			request.Header.Set("Authorization", "Bearer "+c.token)
+		}
 		answer, err := c.http.Do(request)
 		switch {
 		case err == nil:
 			return answer, nil
 		case ctx.Err() != nil:
 			return nil, errs.E(op, errs.Canceled, nil, context.Cause(ctx))
-		case !absent(err) || tries > 0:
+		case !absent(err) || tries > 0 || c.home == nil:
 			return nil, errs.E(op, errs.Unavailable, "the host of functions", err)
 		}
 		if err := c.start(); err != nil {

@@ -27,6 +27,8 @@ import (
 	"github.com/seed3322913c/runner/functions/pack"
 	"github.com/seed3322913c/runner/infra/coord"
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/store"
+	"github.com/seed3322913c/runner/runner/access"
 	"github.com/seed3322913c/runner/runner/api"
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/say"
@@ -65,21 +67,47 @@ type Options struct {
 	Log    *slog.Logger
 }
 
-// Serve is the host until ctx ends, somebody stops it, or it has been idle for too long. If there is a host already, it
-// fails with errs.Exist.
-func Serve(ctx context.Context, home *embedded.Home, o Options) error {
-	lease, err := hold(ctx, home)
+// Site is where a host works: a home folder, or a machine of a fleet.
+type Site struct {
+	Store  store.Store
+	Dir    string   // on the local disk
+	Env    []string // that handlers find, beside what is theirs
+	Writer string   // for people who look into the journal
+
+	// AliasFor is how long the host believes what an alias meant.
+	AliasFor time.Duration
+	// Hold returns the lease that makes this process the host. If there is one already, it fails with errs.Exist.
+	Hold func(ctx context.Context) (coord.Lease, error)
+	// Listen makes the listener, and Announce, which may be nil, tells others where it is.
+	Listen   func() (net.Listener, error)
+	Announce func(ctx context.Context, at net.Addr) error
+	// Who knows callers; nil: whoever reaches the listener may do everything.
+	Who func(ctx context.Context, text string) (access.Token, error)
+}
+
+// AtHome is the site of a home folder.
+func AtHome(home *embedded.Home) Site {
+	return Site{
+		Store: home.Store, Dir: Dir(home), Env: []string{embedded.HomeEnv + "=" + home.Dir}, Writer: "embedded",
+		Hold:   func(ctx context.Context) (coord.Lease, error) { return hold(ctx, home) },
+		Listen: func() (net.Listener, error) { return listen(home) },
+	}
+}
+
+// Serve is the host until ctx ends, somebody stops it, or it has been idle for too long.
+func Serve(ctx context.Context, site Site, o Options) error {
+	lease, err := site.Hold(ctx)
 	if err != nil {
 		return err
 	}
 	defer release(lease, o.Log)
-	listener, err := listen(home)
+	listener, err := site.Listen()
 	if err != nil {
 		return err
 	}
-	defer listener.Close() // also removes the socket
-	host, err := invoke.Open(ctx, home.Store, invoke.Options{
-		Dir: Dir(home), Writer: "embedded", Env: []string{embedded.HomeEnv + "=" + home.Dir}, Submit: o.Submit,
+	defer listener.Close() // also removes a socket
+	host, err := invoke.Open(ctx, site.Store, invoke.Options{
+		Dir: site.Dir, Writer: site.Writer, Env: site.Env, Submit: o.Submit, AliasFor: site.AliasFor,
 		OnError: func(err error) { o.Log.Warn("functions", "error", err) },
 	})
 	if err != nil {
@@ -87,18 +115,43 @@ func Serve(ctx context.Context, home *embedded.Home, o Options) error {
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	part := api.FunctionsPart(api.Functions{
-		Store: home.Store, Host: host, Dir: Dir(home),
-		Ledger: func(context.Context) (*invoke.Ledger, error) { return host.Ledger(), nil },
-	})
-	handler, err := api.New(api.Options{}, part)
+	go func() {
+		select {
+		case <-lease.Done(): // it may be another's now; the journal knows for sure
+			stop()
+		case <-ctx.Done():
+		}
+	}()
+	handler, err := site.handler(host, stop)
+	if err == nil && site.Announce != nil {
+		err = site.Announce(ctx, listener.Addr())
+	}
 	if err != nil {
 		return errors.Join(err, host.Close())
 	}
+	return o.serve(ctx, host, listener, handler)
+}
+
+// handler answers what the API has of functions. Whoever needs no token may stop the host.
+func (s Site) handler(host *invoke.Host, stop func()) (http.Handler, error) {
+	v1, err := api.New(api.Options{Who: s.Who}, api.FunctionsPart(api.Functions{
+		Store: s.Store, Host: host, Dir: s.Dir,
+		Ledger: func(context.Context) (*invoke.Ledger, error) { return host.Ledger(), nil },
+	}))
+	if err != nil {
+		return nil, err
+	}
 	mux := http.NewServeMux()
-	mux.Handle("/v1/", handler)
-	mux.HandleFunc("POST /stop", func(http.ResponseWriter, *http.Request) { stop() })
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 30 * time.Second, MaxHeaderBytes: 64 << 10}
+	mux.Handle("/v1/", v1)
+	if s.Who == nil {
+		mux.HandleFunc("POST /stop", func(http.ResponseWriter, *http.Request) { stop() })
+	}
+	return mux, nil
+}
+
+// serve answers until ctx ends, or the host has been idle for too long.
+func (o Options) serve(ctx context.Context, host *invoke.Host, listener net.Listener, handler http.Handler) error {
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 30 * time.Second, MaxHeaderBytes: 64 << 10}
 	if o.Ready != nil {
 		o.Ready()
 	}
