@@ -49,7 +49,7 @@ type Setup struct {
 	// Backend configures the root's S3 backend; nil keeps the state in the fleet's folder.
 	Backend map[string]any
 	Priced  bool // machines cost what the price table says; else nothing
-	// Targets are the modules that Destroy removes while the data is kept; none means all.
+	// Targets are what Terraform removes at the end: all but the data, which a purge removes by Remove. None means all.
 	Targets []string
 }
 

@@ -155,7 +155,7 @@ func (f *Fleet) detail(ctx context.Context, op *operation, setup Setup, p *Plan)
 		return err
 	}
 	options := []tfexec.PlanOption{tfexec.Destroy(p.Destroys)}
-	if p.Destroys && !p.Purges {
+	if p.Destroys {
 		for _, target := range setup.Targets {
 			options = append(options, tfexec.Target(target))
 		}

@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -128,7 +129,7 @@ func (r *rig) scan(t testing.TB, name string) []fleet.Resource {
 	return found
 }
 
-// roundsEnv says how many fleets are killed; scripts/chaos says many.
+// roundsEnv says how many fleets are killed; one is for every day.
 const roundsEnv = "RUNNER_FLEET_ROUNDS"
 
 // TestCloud is what fleets go through on a cloud, at once, since most of it is waiting.
@@ -347,6 +348,11 @@ func (r *rig) fires(t *testing.T, f *fleet.Fleet, name string) {
 		}
 	}
 	r.checkMachines(t, f, 0, 0)
+	for _, one := range r.scan(t, name) {
+		if slices.Contains([]string{"instance", "volume", "network-interface", "address", "nat-gateway"}, one.Kind) {
+			t.Errorf("%v is paid for after the end", one)
+		}
+	}
 }
 
 // tf is Terraform in the workspace of a fleet.

@@ -222,7 +222,7 @@ func refusal(r request, resp *http.Response, answer []byte) error {
 	switch {
 	case anyIn(code, absent), strings.Contains(message, "not found"), strings.Contains(message, "does not exist"):
 		kind = errs.NotFound
-	case anyIn(code, busy), resp.StatusCode >= 500:
+	case anyIn(code, busy), strings.Contains(message, "currently in use"), resp.StatusCode >= 500:
 		kind = errs.Unavailable
 	case kind == errs.Other && resp.StatusCode == http.StatusForbidden:
 		kind = errs.Permission
