@@ -111,8 +111,8 @@ func describe(job scheduler.Job, s embedded.Status, metrics string) string {
 	} else if metrics != "" {
 		fmt.Fprintf(&b, "  %s\n", metrics)
 	}
-	if line := slowest(s.Report); line != "" && job.Kind != engine.Kind { // whose tasks end together
-		fmt.Fprintf(&b, "  %s      runner logs %s --task %s\n", line, short(job.ID), s.Slowest[0].ID.Task)
+	if line, task := slowest(s.Report); line != "" && job.Kind != engine.Kind { // whose tasks end together
+		fmt.Fprintf(&b, "  %s      runner logs %s --task %s\n", line, short(job.ID), task)
 	}
 	if s.Interrupted {
 		fmt.Fprintf(&b, "  It was cut off; finished tasks are kept. To go on: runner resume %s\n", short(job.ID))
@@ -156,9 +156,9 @@ func stageWords(s am.StageReport) string {
 }
 
 // slowest names the slowest attempt, and what is usual in its stage.
-func slowest(r am.Report) string {
+func slowest(r am.Report) (line string, task scheduler.TaskID) {
 	if len(r.Slowest) == 0 {
-		return ""
+		return "", task
 	}
 	worst := slices.MaxFunc(r.Slowest, func(a, b am.AttemptReport) int {
 		return int(a.End.Sub(a.Start) - b.End.Sub(b.Start))
@@ -170,10 +170,10 @@ func slowest(r am.Report) string {
 		}
 	}
 	longest := worst.End.Sub(worst.Start)
-	line := fmt.Sprintf("slowest: %s on %s, %s", worst.ID.Task, worst.Executor, format.Duration(longest))
+	line = fmt.Sprintf("slowest: %s on %s, %s", worst.ID.Task, worst.Executor, format.Duration(longest))
 	if len(peers) > 1 {
 		slices.Sort(peers)
 		line += fmt.Sprintf(" (median %s)", format.Duration(peers[len(peers)/2]))
 	}
-	return line
+	return line, worst.ID.Task
 }
