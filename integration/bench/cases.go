@@ -26,6 +26,8 @@ var tables = []table{
 	{"page", "What people and programs wait for at `runner ui`, with 50 jobs", page},
 	{"bucket", "A gateway before an S3 server, microseconds of an operation or a MB (ratios against the server)", asking(bucket)},
 	{"names", "A gateway with a million files and one directory of 100,000", names},
+	{"invoke", "Functions on this machine: the command with host and handler to be started, callers that stay, 64 of them at once",
+		invocations},
 	{"queue", "Simulated fleets whose queues are full (parts of 1: cores at work, guarantees met, Jain's index of equals)", queue},
 }
 
