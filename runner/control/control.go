@@ -37,7 +37,7 @@ type Server struct {
 // New returns a control that does nothing before Run.
 func New(cfg Config) *Server {
 	o := &cfg.Options
-	o.TTL, o.Every = cmp.Or(o.TTL, 6*time.Second), cmp.Or(o.Every, time.Second)
+	o.TTL, o.Every = cmp.Or(o.TTL, 4*time.Second), cmp.Or(o.Every, time.Second)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}

@@ -16,7 +16,7 @@
 //	launch    the record is durable: its application master is started                        leader.shepherd
 //	register  the master publishes its address, and how many executors it wants               package am
 //	negotiate the next rounds allow it more or fewer, and the master follows                  leader.round
-//	report    who asks how it stands is answered with what the master says                    Fleet.Status
+//	report    who asks how it stands is answered with what the master says                    Server.Status
 //	end       the master ends; what it has left is removed, the roster forgets the job         leader.shepherd
 package control
 
@@ -56,7 +56,7 @@ type Keeper interface {
 
 // Teller tells how jobs stand. A Fleet may be one; otherwise their ledgers do.
 type Teller interface {
-	Status(ctx context.Context, job scheduler.Job) (embedded.Status, error)
+	Standing(ctx context.Context, job scheduler.Job) (embedded.Status, error)
 }
 
 // Config is everything a control needs.
@@ -80,7 +80,7 @@ type Config struct {
 type Options struct {
 	Name    string        // of the cluster
 	Version string        // of this program
-	TTL     time.Duration // after so long another control takes over from one that died; 6 s
+	TTL     time.Duration // after so long another control takes over from one that died; 4 s
 	Every   time.Duration // between two rounds of decisions, if nothing happens; 1 s
 	Queue   queue.Options
 	Log     *slog.Logger

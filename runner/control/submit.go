@@ -195,7 +195,7 @@ func (s *Server) Status(ctx context.Context, job scheduler.Job) (embedded.Status
 	}
 	var status embedded.Status
 	if t, ok := s.cfg.Fleet.(Teller); ok {
-		status, err = t.Status(ctx, job)
+		status, err = t.Standing(ctx, job)
 	} else {
 		status.Output = job.Output
 		status.Report, err = am.Load(ctx, s.cfg.Store, job)

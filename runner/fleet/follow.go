@@ -142,8 +142,8 @@ func (f *Fleet) killWhenTold(ctx context.Context, client *am.Client, o embedded.
 	}
 }
 
-// Status asks the job's application master, or, if there is none, reads what it has left.
-func (f *Fleet) Status(ctx context.Context, job scheduler.Job) (embedded.Status, error) {
+// Standing asks the job's application master, or, if there is none, reads what it has left. Of a queue it knows nothing.
+func (f *Fleet) Standing(ctx context.Context, job scheduler.Job) (embedded.Status, error) {
 	report, err := am.Load(ctx, f.store, job)
 	s := embedded.Status{Report: report, Output: job.Output, Chain: job.Labels[embedded.ChainLabel]}
 	if err != nil || report.State.Final() {

@@ -127,6 +127,29 @@ func (f *Fleet) awaitTurn(ctx context.Context, job scheduler.Job, o embedded.Opt
 	}
 }
 
+// Status says how a job stands: what its application master knows, and control about its queue.
+func (f *Fleet) Status(ctx context.Context, job scheduler.Job) (embedded.Status, error) {
+	s, err := f.Standing(ctx, job)
+	if err != nil || s.State.Final() {
+		return s, err
+	}
+	c, err := f.Control()
+	if err != nil {
+		return s, err
+	}
+	limited, cancel := context.WithTimeout(ctx, reply)
+	defer cancel()
+	told, err := c.Job(limited, job.ID)
+	if err != nil {
+		return s, nil // while no control leads nobody knows more
+	}
+	s.Queue, s.Waits, s.Interrupted = told.Queue, told.Waits, told.Interrupted
+	if told.State == scheduler.JobQueued || told.State.Final() {
+		s.Report = told.Report
+	}
+	return s, nil
+}
+
 // Kill ends a job, wherever it runs or waits, also when nobody works on it any more.
 func (f *Fleet) Kill(ctx context.Context, job scheduler.Job, reason string) (embedded.Status, error) {
 	c, err := f.Control()
