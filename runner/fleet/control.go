@@ -15,6 +15,7 @@ import (
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/scheduler"
 	"github.com/seed3322913c/runner/scheduler/launch"
+	"github.com/seed3322913c/runner/scheduler/launch/nomad"
 )
 
 // ControlPort is where `runner control` listens on a machine.
@@ -36,7 +37,7 @@ func (f *Fleet) installControl(ctx context.Context) error {
 		Secrets:   map[string]string{consulToken: f.cluster.Consul.Token, nomadToken: f.cluster.Nomad.Token},
 		Resources: scheduler.Resources{Memory: 512 << 20}, Restart: launch.Restart{Delay: 500 * time.Millisecond},
 	}
-	g.Env[nameEnv] = f.cluster.Name
+	g.Env[nameEnv], g.Env[driverEnv] = f.cluster.Name, string(f.cluster.Driver)
 	for k, v := range f.cluster.Env {
 		g.Secrets[k] = v
 	}
@@ -90,7 +91,7 @@ func FromEnv() (Surroundings, error) {
 	s.Cluster = Cluster{
 		Name: cmp.Or(os.Getenv(nameEnv), "fleet"), Store: os.Getenv(storeEnv), CA: string(ca),
 		Consul: Service{Token: os.Getenv(consulToken)}, Nomad: Service{Token: os.Getenv(nomadToken)},
-		Env: map[string]string{},
+		Driver: nomad.Driver(os.Getenv(driverEnv)), Env: map[string]string{},
 	}
 	for name, to := range map[string]*Service{"CONSUL_HTTP_ADDR": &s.Cluster.Consul, "NOMAD_ADDR": &s.Cluster.Nomad} {
 		u, err := url.Parse(os.Getenv(name))

@@ -49,7 +49,7 @@ func (f *Fleet) Look(ctx context.Context, jobs []scheduler.JobID) (View, error) 
 	if err != nil {
 		return v, errs.E(op, errs.Unavailable, f.cluster.Name, err)
 	}
-	v.count(nodes, allocs, f.launcher.CPU())
+	v.count(nodes, allocs, f.core)
 	for _, id := range jobs {
 		value, err := f.coord.Get(ctx, wantKey(id))
 		if err != nil {
@@ -62,15 +62,30 @@ func (f *Fleet) Look(ctx context.Context, jobs []scheduler.JobID) (View, error) 
 	return v, nil
 }
 
-// count adds up what machines have and what runs there. mhz is what a core is in Nomad's count.
-func (v *View) count(nodes []*nomadapi.NodeListStub, allocs []*nomadapi.AllocationListStub, mhz int) {
+// core is what a core of a machine is in Nomad's MHz: where executors have cores of their own, what it truly is; else
+// what the launcher says for it.
+func (f *Fleet) core(n *nomadapi.NodeListStub) int64 {
+	if r := n.NodeResources; f.cluster.Driver == nomad.Exec && r != nil && r.Cpu.TotalCpuCores > 0 {
+		return max(1, r.Cpu.CpuShares/int64(r.Cpu.TotalCpuCores))
+	}
+	return int64(f.launcher.CPU())
+}
+
+// count adds up what machines have and what runs there. core says what one of a machine is in Nomad's MHz.
+func (v *View) count(
+	nodes []*nomadapi.NodeListStub, allocs []*nomadapi.AllocationListStub, core func(*nomadapi.NodeListStub) int64,
+) {
+	mhz := map[string]int64{} // of each machine
+	for _, n := range nodes {
+		mhz[n.ID] = core(n)
+	}
 	used, others := map[string]queue.Resources{}, map[string]queue.Resources{} // by machine; others are not executors
 	executors := map[string]int{}
 	for _, a := range allocs {
 		if !nomad.Alive(a) {
 			continue
 		}
-		held := heldBy(a, mhz)
+		held := heldBy(a, max(1, mhz[a.NodeID]))
 		add(used, a.NodeID, held)
 		id, ok := executorOf(a)
 		if !ok {
@@ -82,7 +97,7 @@ func (v *View) count(nodes []*nomadapi.NodeListStub, allocs []*nomadapi.Allocati
 	}
 	for _, n := range nodes {
 		node := client.Node{
-			ID: n.ID, Name: n.Name, Address: n.Address, State: stateOf(n), Total: totalOf(n, mhz), Used: used[n.ID],
+			ID: n.ID, Name: n.Name, Address: n.Address, State: stateOf(n), Total: totalOf(n, mhz[n.ID]), Used: used[n.ID],
 			Executors: executors[n.ID],
 		}
 		v.Nodes = append(v.Nodes, node)
@@ -114,12 +129,12 @@ func executorOf(a *nomadapi.AllocationListStub) (scheduler.JobID, bool) {
 }
 
 // heldBy is what Nomad has set aside for an allocation.
-func heldBy(a *nomadapi.AllocationListStub, mhz int) (sum queue.Resources) {
+func heldBy(a *nomadapi.AllocationListStub, mhz int64) (sum queue.Resources) {
 	if a.AllocatedResources == nil {
 		return sum
 	}
 	for _, t := range a.AllocatedResources.Tasks {
-		sum.Cores += t.Cpu.CpuShares / int64(mhz)
+		sum.Cores += t.Cpu.CpuShares / mhz
 		sum.Memory += t.Memory.MemoryMB << 20
 		for _, d := range t.Devices {
 			sum.GPUs += int64(len(d.DeviceIDs))
@@ -129,15 +144,15 @@ func heldBy(a *nomadapi.AllocationListStub, mhz int) (sum queue.Resources) {
 }
 
 // totalOf is what a machine has for containers.
-func totalOf(n *nomadapi.NodeListStub, mhz int) (total queue.Resources) {
+func totalOf(n *nomadapi.NodeListStub, mhz int64) (total queue.Resources) {
 	if n.NodeResources == nil {
 		return total
 	}
 	total = queue.Resources{
-		Cores: n.NodeResources.Cpu.CpuShares / int64(mhz), Memory: n.NodeResources.Memory.MemoryMB << 20,
+		Cores: n.NodeResources.Cpu.CpuShares / mhz, Memory: n.NodeResources.Memory.MemoryMB << 20,
 	}
 	if r := n.ReservedResources; r != nil {
-		total.Cores -= int64(r.Cpu.CpuShares) / int64(mhz)
+		total.Cores -= int64(r.Cpu.CpuShares) / mhz
 		total.Memory -= int64(r.Memory.MemoryMB) << 20
 	}
 	for _, d := range n.NodeResources.Devices {

@@ -148,7 +148,30 @@ func (l *Launcher) Start(ctx context.Context, g launch.Group) error {
 // Everywhere starts one container of the group on every machine, now and whenever one joins, and again for ever when it
 // ends. Count and Restart.Attempts are of no meaning. A group of that ID is replaced.
 func (l *Launcher) Everywhere(ctx context.Context, g launch.Group) error {
-	const op = "nomad.Everywhere"
+	return l.forever(ctx, "nomad.Everywhere", g, func(job *api.Job, group *api.TaskGroup) {
+		job.Type = ptr(api.JobTypeSystem)
+		group.Count, group.ReschedulePolicy = ptr(1), nil
+	})
+}
+
+// Serve keeps a number of containers of the group running for ever, each on a machine of its own. Count and
+// Restart.Attempts are of no meaning. A group of that ID is replaced, one container after the other.
+func (l *Launcher) Serve(ctx context.Context, g launch.Group, copies int) error {
+	return l.forever(ctx, "nomad.Serve", g, func(job *api.Job, group *api.TaskGroup) {
+		job.Type = ptr(api.JobTypeService)
+		job.Constraints = append(job.Constraints, api.NewConstraint("", api.ConstraintDistinctHosts, "true"))
+		job.Update = &api.UpdateStrategy{
+			MaxParallel: ptr(1), HealthCheck: ptr("task_states"), MinHealthyTime: ptr(time.Second),
+		}
+		group.Count = &copies
+		group.ReschedulePolicy = &api.ReschedulePolicy{
+			Unlimited: ptr(true), Delay: ptr(5 * time.Second), DelayFunction: ptr("constant"),
+		}
+	})
+}
+
+// forever registers a group whose containers look after the fleet, and are started again whenever they end.
+func (l *Launcher) forever(ctx context.Context, op string, g launch.Group, as func(*api.Job, *api.TaskGroup)) error {
 	if err := g.Check(); err != nil {
 		return err
 	}
@@ -156,40 +179,12 @@ func (l *Launcher) Everywhere(ctx context.Context, g launch.Group) error {
 		return fail(ctx, op, g.ID, err)
 	}
 	whole := *l
-	whole.driver = RawExec // it looks after the machine
+	whole.driver = RawExec // which sees the machine
 	job := whole.job(g)
-	job.Type = ptr(api.JobTypeSystem)
 	group := job.TaskGroups[0]
-	group.Count, group.ReschedulePolicy = ptr(1), nil
 	group.RestartPolicy.Attempts, group.RestartPolicy.Mode = ptr(3), ptr(api.RestartPolicyModeDelay)
 	group.RestartPolicy.Interval = ptr(10 * time.Second)
-	if _, _, err := l.client.Jobs().Register(job, write(ctx)); err != nil {
-		return fail(ctx, op, g.ID, err)
-	}
-	return nil
-}
-
-// Serve keeps a number of containers of the group running for ever, each on a machine of its own. Count and
-// Restart.Attempts are of no meaning. A group of that ID is replaced, one container after the other.
-func (l *Launcher) Serve(ctx context.Context, g launch.Group, copies int) error {
-	const op = "nomad.Serve"
-	if err := g.Check(); err != nil {
-		return err
-	}
-	if err := errors.Join(l.number(ctx, g.ID), l.entrust(ctx, g)); err != nil {
-		return fail(ctx, op, g.ID, err)
-	}
-	job := l.job(g)
-	job.Type = ptr(api.JobTypeService)
-	job.Constraints = append(job.Constraints, api.NewConstraint("", api.ConstraintDistinctHosts, "true"))
-	job.Update = &api.UpdateStrategy{MaxParallel: ptr(1), HealthCheck: ptr("task_states"), MinHealthyTime: ptr(time.Second)}
-	group := job.TaskGroups[0]
-	group.Count = &copies
-	group.ReschedulePolicy = &api.ReschedulePolicy{
-		Unlimited: ptr(true), Delay: ptr(5 * time.Second), DelayFunction: ptr("constant"),
-	}
-	group.RestartPolicy.Attempts, group.RestartPolicy.Mode = ptr(3), ptr(api.RestartPolicyModeDelay)
-	group.RestartPolicy.Interval = ptr(10 * time.Second)
+	as(job, group)
 	if _, _, err := l.client.Jobs().Register(job, write(ctx)); err != nil {
 		return fail(ctx, op, g.ID, err)
 	}

@@ -1,0 +1,62 @@
+package fleet
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	nomadapi "github.com/hashicorp/nomad/api"
+
+	"github.com/seed3322913c/runner/scheduler"
+	"github.com/seed3322913c/runner/scheduler/queue"
+)
+
+// machineOf is a machine of Nomad's with 8,000 MHz and 8 GiB.
+func machineOf(id, status string) *nomadapi.NodeListStub {
+	n := &nomadapi.NodeListStub{ID: id, Name: id, Status: status, SchedulingEligibility: nomadapi.NodeSchedulingEligible}
+	n.NodeResources = &nomadapi.NodeResources{Memory: nomadapi.NodeMemoryResources{MemoryMB: 8 << 10}}
+	n.NodeResources.Cpu = nomadapi.NodeCpuResources{CpuShares: 8000, TotalCpuCores: 2}
+	n.ReservedResources = &nomadapi.NodeReservedResources{Memory: nomadapi.NodeReservedMemoryResources{MemoryMB: 1 << 10}}
+	return n
+}
+
+func allocOf(job, node, status string, mhz int64) *nomadapi.AllocationListStub {
+	task := &nomadapi.AllocatedTaskResources{Cpu: nomadapi.AllocatedCpuResources{CpuShares: mhz}}
+	task.Memory.MemoryMB = 1 << 10
+	return &nomadapi.AllocationListStub{
+		JobID: job, NodeID: node, ClientStatus: status, DesiredStatus: nomadapi.AllocDesiredStatusRun,
+		AllocatedResources: &nomadapi.AllocatedResources{Tasks: map[string]*nomadapi.AllocatedTaskResources{"t": task}},
+	}
+}
+
+// TestLook counts what executors may have: all of the machines that take work, but for what others hold there.
+func TestLook(t *testing.T) {
+	full := machineOf("full", "ready")
+	full.SchedulingEligibility = nomadapi.NodeSchedulingIneligible
+	nodes := []*nomadapi.NodeListStub{machineOf("a", "ready"), machineOf("b", "ready"), machineOf("gone", "down"), full}
+	allocs := []*nomadapi.AllocationListStub{
+		allocOf("fleet-system-node", "a", "running", 1000), allocOf("7k2f-words-am", "a", "running", 1000),
+		allocOf("7k2f-words-executor", "a", "running", 2000), allocOf("7k2f-words-executor", "b", "pending", 2000),
+		allocOf("7k2f-words-executor", "b", "complete", 2000), allocOf("7c2d-v1~2-executor", "b", "running", 1000),
+	}
+	v := View{Alive: map[scheduler.JobID]int{}}
+	v.count(nodes, allocs, func(*nomadapi.NodeListStub) int64 { return 1000 })
+	if diff := cmp.Diff(map[scheduler.JobID]int{"7k2f-words": 2, "7c2d-v1.2": 1}, v.Alive); diff != "" {
+		t.Error(diff)
+	}
+	if want := (queue.Resources{Cores: 6 + 8, Memory: 5<<30 + 7<<30}); v.Total != want {
+		t.Errorf("the total is %+v, not %+v", v.Total, want)
+	}
+	if want := (queue.Resources{Cores: 8, Memory: 7 << 30}); v.Largest != want {
+		t.Errorf("the largest machine has %+v, not %+v", v.Largest, want)
+	}
+	var states []string
+	for _, n := range v.Nodes {
+		states = append(states, n.State)
+	}
+	if diff := cmp.Diff([]string{"ready", "ready", "down", "full"}, states); diff != "" || v.Ready() != 2 {
+		t.Errorf("%d are ready: %s", v.Ready(), diff)
+	}
+	if a := v.Nodes[0]; a.Executors != 1 || a.Used.Cores != 4 {
+		t.Errorf("machine a is %+v", a)
+	}
+}
