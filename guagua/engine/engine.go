@@ -245,6 +245,12 @@ func (e *Engine) compile(ctx context.Context) (*plan, error) {
 	if s.Workers == 0 {
 		p.shrink()
 	}
+	if p.Group == autoGroup {
+		p.Group = 0
+		if program.Reducer().Kind == guagua.Vectors {
+			p.Group = groupFor(p.Workers)
+		}
+	}
 	return p, nil
 }
 

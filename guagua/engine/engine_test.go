@@ -220,7 +220,7 @@ func TestMistakes(t *testing.T) {
 		{"staleness", nil, builtin("sum", 1, 1, guagua.Params{"staleness": "-1"}), errs.Invalid, "staleness"},
 		{"phases", nil, builtin("kmeans", 1, 1, guagua.Params{"staleness": "2", "k": "2"}), errs.Invalid, "build on each other"},
 		{"group", nil, builtin("sum", 1, 1, guagua.Params{"group": "2"}), errs.Invalid, "does not add vectors"},
-		{"width", nil, builtin("kmeans", 1, 1, guagua.Params{"group": "3"}), errs.Invalid, "must be 2, 4, 8"},
+		{"width", nil, builtin("kmeans", 1, 1, guagua.Params{"group": "3"}), errs.Invalid, "must be auto, or 2, 4, 8"},
 		{"late", nil, builtin("kmeans", 1, 1, guagua.Params{"group": "2", "staleness": "1"}), errs.Invalid, "all results"},
 		{"ratio", nil, builtin("sum", 1, 1, guagua.Params{"min-workers-ratio": "2"}), errs.Invalid, "from 0 to 1"},
 		{"iterations", nil, builtin("sum", 1, 1, guagua.Params{"iterations": "-1"}), errs.Invalid, "from 0 to 1073741824"},

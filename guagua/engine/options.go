@@ -41,9 +41,9 @@ type Options struct {
 	//	staleness=0                                 iterations that a worker may be behind: above 0 nobody waits for the
 	//	                                            slowest once min-workers-ratio of the results are there (one result, if
 	//	                                            the ratio is 1); with batch=N this is asynchronous mini-batch training
-	//	group=0                                     so many neighbours among the workers, 2, 4, 8 ..., send one result, and
-	//	                                            the first of them passes the master's on: for long vectors over networks
-	//	                                            in which the master's connection is what is narrow
+	//	group=auto                                  so many neighbours among the workers, 2, 4, 8 ..., send one result, and
+	//	                                            the first of them passes the master's on; auto: above 32 workers about as
+	//	                                            many as there are groups, of programs that add vectors; 0: a star
 	//	stragglers=report                           or exclude, replace: what becomes of workers that take more than
 	//	straggler-factor=3  straggler-seconds=1     so many times the median, and so many seconds; replace does it after
 	//	straggler-strikes=3                         so many iterations in a row
@@ -82,6 +82,23 @@ type settings struct {
 
 // maxWorkers bounds the number of workers.
 const maxWorkers = 100_000
+
+// autoGroup is the Group of a job that leaves it to the number of workers.
+const autoGroup = -1
+
+// starWidth is how many workers may send their results to the master itself, if nobody says otherwise.
+const starWidth = 32
+
+// groupFor returns how many of so many workers make a group: about as many as there are groups then, so that leaders and
+// master have about as many connections.
+func groupFor(workers int) int {
+	group := 0
+	if workers > starWidth {
+		for group = 2; group*group < workers; group *= 2 {
+		}
+	}
+	return group
+}
 
 // settingsOf reads a job's options.
 func settingsOf(job scheduler.Job) (s settings, err error) {
@@ -131,10 +148,16 @@ func (s *settings) read(r *guagua.Reader, o Options) {
 	c.Least = seconds(r, "straggler-seconds", c.Least)
 	c.Strikes = r.Int("straggler-strikes", c.Strikes, 1, 1<<30)
 	c.Register = seconds(r, "register-timeout", c.Register)
-	s.Group = r.Int("group", 0, 0, maxWorkers)
-	r.Check(s.Group&(s.Group-1) == 0, "group=%d: must be 2, 4, 8 ...", s.Group)
-	r.Check(s.Group == 0 || s.Coordinator == Stream && c.Whole() && c.Stragglers == superstep.Report,
-		"group needs coordinator=stream, stragglers=report, and iterations that have all results")
+	together := s.Coordinator == Stream && c.Whole() && c.Stragglers == superstep.Report
+	switch {
+	case r.String("group", "auto") != "auto":
+		s.Group = r.Int("group", 0, 0, maxWorkers)
+		r.Check(s.Group&(s.Group-1) == 0, "group=%d: must be auto, or 2, 4, 8 ...", s.Group)
+		r.Check(s.Group == 0 || together,
+			"group needs coordinator=stream, stragglers=report, and iterations that have all results")
+	case together:
+		s.Group = autoGroup
+	}
 	if s.Coordinator != Stream { // nothing but what the coordinator keeps survives a master there
 		c.Durable = true
 	}

@@ -72,6 +72,10 @@ type Options struct {
 	// Within says of which workers the results come within those of others, see Piece.Level; nil: of none.
 	Within []bool
 
+	// Grown is told how many bytes of a sum of vectors are there, from the front, while the rest is on the way; nil:
+	// nobody wants to know. Several goroutines may call it at once.
+	Grown func(sum []float64, bytes int)
+
 	// Patient says that every worker's result will come. Then workers that run ahead are made to wait when memory is
 	// short; otherwise nobody may be kept waiting by one who never comes, and memory is bounded by the shape alone.
 	Patient bool

@@ -194,8 +194,12 @@ func (v *vectors) finish(at int) {
 		v.low++
 		v.next = 0
 	}
+	low := v.low
 	v.Unlock()
 	v.changed.Broadcast()
+	if v.Grown != nil {
+		v.Grown(v.sum, min(low*v.Piece, len(v.sum)*8))
+	}
 }
 
 // Results adds up what waits for workers that are missing, and yields the sum.
@@ -289,6 +293,9 @@ func (p *Pool) sum(n int) []float64 {
 	*next = (*next)[:n]
 	return *next
 }
+
+// Abandon forgets the vectors for sums: somebody may still read one that was not kept.
+func (p *Pool) Abandon() { p.sums = [2][]float64{} }
 
 func (p *Pool) keepSum() { p.last = 1 - p.last }
 

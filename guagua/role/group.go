@@ -25,6 +25,9 @@ import (
 //	   ╱  │  ╲     ╱  │  ╲
 //	  1   2   3   5   6   7
 //
+// Nothing waits until it is whole: the sum goes up piece by piece while the rest of it is added up, and a master result
+// down while the rest of it arrives.
+//
 // Everything else stays between each worker and the master: joins, the end, signs of life. The master uses a group in a
 // turn when all of it are linked (see groups.go), and begins the turn again without it as soon as one is not.
 
@@ -62,19 +65,21 @@ type groupTurn struct {
 	order outgoing // for members, without a receiver; holds its payload
 	fold  fold.Fold
 
+	sent chan struct{} // closed when the sum is not read any more; nil: nobody has begun to. For the worker's loop.
+
 	mu      sync.Mutex // guards what follows
+	sum     *wire.Message
 	missing int
 	halt    bool
 	took    time.Duration // the longest
+	whole   bool
 }
 
-// groupSum is what comes of a turn.
+// groupSum is news of a turn: the first piece of its sum is there, or something went wrong.
 type groupSum struct {
-	at   superstep.Position
-	data []byte
-	halt bool
-	took time.Duration
-	err  error
+	at  superstep.Position
+	sum *wire.Message
+	err error
 }
 
 // newGroup returns the group that this worker leads, nil if it leads none.
@@ -114,14 +119,28 @@ func (g *group) close() {
 	for _, p := range peers {
 		p.end()
 	}
-	g.turn.Swap(nil).end()
+	g.endTurn()
 }
 
-// end gives back what a turn holds.
-func (t *groupTurn) end() {
-	if t != nil {
-		t.fold.Close() //nolint:errcheck // vectors have no files
-		t.order.payload.release()
+// endTurn gives back what the turn holds.
+func (g *group) endTurn() {
+	t := g.turn.Swap(nil)
+	if t == nil {
+		return
+	}
+	t.fold.Close() //nolint:errcheck // vectors have no files
+	t.order.message.Stop()
+	t.order.payload.release()
+	t.mu.Lock()
+	sum, whole := t.sum, t.whole
+	t.mu.Unlock()
+	switch {
+	case sum == nil || t.sent == nil:
+	case whole:
+		<-t.sent // the master has all of it, as a rule; the next turn but one uses its memory
+	default:
+		sum.Stop()
+		g.pool.Abandon()
 	}
 }
 
@@ -182,13 +201,21 @@ func (g *group) listen(_ context.Context, p *peer) {
 func (g *group) begin(h wire.Header, content *payload) {
 	g.mu.Lock()
 	defer g.mu.Unlock() // who comes meanwhile is told of the old turn or of the new one, not of neither
-	g.turn.Swap(nil).end()
+	g.endTurn()
 	n := g.beyond - g.first
-	f := fold.New(g.job.Program.Reducer(), &g.pool, fold.Options{
+	t := &groupTurn{at: h.Position, missing: n, halt: true}
+	t.order = outgoing{head: h, message: wire.NewMessage(nil), payload: content.hold()}
+	if content != nil {
+		t.order.message = content.message
+	}
+	t.fold = fold.New(g.job.Program.Reducer(), &g.pool, fold.Options{
 		Workers: n, Piece: wire.Chunk, Memory: g.job.Memory, Largest: g.job.Largest, Scratch: g.job.Scratch,
+		Grown: func(sum []float64, bytes int) {
+			if bytes >= wire.Chunk && int64(bytes) < int64(len(sum))*8 {
+				g.grow(t, sum).Grow(bytes)
+			}
+		},
 	})
-	order := outgoing{head: h, message: wire.NewMessage(content.bytes()), payload: content.hold()}
-	t := &groupTurn{at: h.Position, order: order, fold: f, missing: n, halt: true}
 	g.turn.Store(t)
 	for _, p := range g.peers {
 		t.passTo(p)
@@ -225,14 +252,14 @@ func (g *group) take(t *groupTurn, h wire.Header, took time.Duration, halt bool,
 		return broken
 	case err != nil:
 		g.tell(groupSum{at: t.at, err: err})
-	case status == fold.Whole && t.whole(took, halt):
+	case status == fold.Whole && t.come(took, halt):
 		g.finish(t)
 	}
 	return nil
 }
 
-// whole notes that a result is there, and reports whether it was the last one.
-func (t *groupTurn) whole(took time.Duration, halt bool) bool {
+// come notes that a result is there, and reports whether it was the last one.
+func (t *groupTurn) come(took time.Duration, halt bool) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.missing--
@@ -240,16 +267,42 @@ func (t *groupTurn) whole(took time.Duration, halt bool) bool {
 	return t.missing == 0
 }
 
-// finish tells the loop of the sum.
-func (g *group) finish(t *groupTurn) {
-	s := groupSum{at: t.at, halt: t.halt, took: t.took}
-	parts, err := t.fold.Results()
-	if s.err = err; err == nil {
-		for v := range parts {
-			s.data = guagua.FloatBytes(v.([]float64))
-		}
+// grow returns the message of a turn's sum. The first time it tells the loop of it.
+func (g *group) grow(t *groupTurn, sum []float64) *wire.Message {
+	t.mu.Lock()
+	first := t.sum == nil
+	if first {
+		t.sum = wire.NewGrowing(guagua.FloatBytes(sum))
 	}
-	g.tell(s)
+	m := t.sum
+	t.mu.Unlock()
+	if first {
+		g.tell(groupSum{at: t.at, sum: m})
+	}
+	return m
+}
+
+// finish lets the rest of the sum go.
+func (g *group) finish(t *groupTurn) {
+	parts, err := t.fold.Results()
+	if err != nil {
+		g.tell(groupSum{at: t.at, err: err})
+		return
+	}
+	var sum []float64
+	for v := range parts {
+		sum = v.([]float64)
+	}
+	m := g.grow(t, sum)
+	t.mu.Lock()
+	t.whole = true
+	flags := wire.Flags(0)
+	if t.halt {
+		flags = wire.Halt
+	}
+	took := t.took
+	t.mu.Unlock()
+	m.Finish(flags, uint64(took))
 }
 
 func (g *group) tell(s groupSum) {
@@ -262,8 +315,8 @@ func (g *group) tell(s groupSum) {
 	}
 }
 
-// sum returns the newest sum.
-func (g *group) sum() groupSum {
+// news returns the newest news.
+func (g *group) news() groupSum {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.last

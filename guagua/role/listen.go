@@ -12,51 +12,65 @@ import (
 
 // listen gathers messages and gives them to the loop, until the link breaks.
 func (w *worker) listen(ctx context.Context, l link.Link, session int) {
-	for {
-		f := w.receive(l)
+	tell := func(f frame) bool {
 		f.session = session
 		select {
 		case w.frames <- f:
+			return f.err == nil
 		case <-ctx.Done():
 			f.content.release()
-			return
+			return false
 		}
-		if f.err != nil {
-			return
-		}
+	}
+	for tell(w.receive(l, func(early frame) { tell(early) })) {
 	}
 }
 
-// receive reads one whole message.
-func (w *worker) receive(l link.Link) frame {
+// receive reads one whole message. Of one that is for this worker's group it tells early, when its first piece comes.
+func (w *worker) receive(l link.Link, tell func(early frame)) frame {
 	var buf []byte
+	var passed *payload // told of early
+	broken := func(err error) frame {
+		passed.stop()
+		return frame{err: err}
+	}
 	for next := int64(0); ; {
 		h, err := l.Read()
 		if err != nil {
-			return frame{err: err}
+			return broken(err)
 		}
+		content := h.Kind == wire.Announce && h.Flags&wire.Content != 0
 		if h.Offset == 0 { // what came before was not sent to its end
 			if h.Total > w.job.Largest {
-				return frame{err: errs.Errorf("guagua.Receive", errs.Corrupt, h.Kind, "%d bytes", h.Total)}
+				return broken(errs.Errorf("guagua.Receive", errs.Corrupt, h.Kind, "%d bytes", h.Total))
 			}
-			if next = 0; int64(len(buf)) != h.Total {
+			if next = 0; int64(len(buf)) != h.Total || passed != nil {
 				buf = w.room(h)
+			}
+			passed.stop()
+			if passed = nil; content && h.Flags&wire.Group != 0 && w.group != nil {
+				passed = w.results.wrap(h.Point(), buf)
+				passed.message = wire.NewGrowing(buf)
+				tell(frame{head: h, content: passed.hold(), early: true})
 			}
 		}
 		if h.Offset != next || h.Offset+int64(h.Length) > int64(len(buf)) {
-			return frame{err: errs.Errorf("guagua.Receive", errs.Corrupt, h.Kind, "piece at %d, want %d", h.Offset, next)}
+			return broken(errs.Errorf("guagua.Receive", errs.Corrupt, h.Kind, "piece at %d, want %d", h.Offset, next))
 		}
 		next += int64(h.Length)
 		if err := l.Body(buf[h.Offset:next]); err != nil {
-			return frame{err: err}
+			return broken(err)
 		}
-		if !h.Last() {
-			continue
-		}
-		if h.Kind == wire.Announce && h.Flags&wire.Content != 0 {
+		passed.grow(next, h.Last())
+		switch {
+		case !h.Last():
+		case passed != nil:
+			return frame{head: h, content: passed}
+		case content:
 			return frame{head: h, content: w.results.wrap(h.Point(), buf)}
+		default:
+			return frame{head: h, body: buf}
 		}
-		return frame{head: h, body: buf}
 	}
 }
 

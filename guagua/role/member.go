@@ -89,18 +89,21 @@ func (w *worker) unlink(ctx context.Context) {
 	w.say(ctx, wire.Header{Kind: wire.Linked}, nil)
 }
 
-// sendSum sends the master what the group has come to.
+// sendSum sends the master what the group comes to, while that is being added up.
 func (w *worker) sendSum(ctx context.Context, s groupSum) error {
-	if s.err != nil || s.at != w.via || w.link == nil {
+	t := w.group.turn.Load()
+	if s.err != nil || s.at != w.via || w.link == nil || t == nil || t.at != s.at {
 		return s.err
 	}
-	h := wire.Header{Kind: wire.Result, Position: s.at, Member: w.me, Flags: wire.Group, Extra: uint64(s.took)}
+	to, sent := w.link, make(chan struct{})
+	t.sent = sent
+	h := wire.Header{Kind: wire.Result, Position: s.at, Member: w.me, Flags: wire.Group}
 	h.Iteration = w.now.at.Iteration + 1
-	if s.halt {
-		h.Flags |= wire.Halt
-	}
-	if err := w.link.Send(ctx, h, wire.NewMessage(s.data)); err != nil {
-		w.link.Close() // the reader notices
-	}
+	w.work.Go(func() {
+		defer close(sent)
+		if err := to.Send(ctx, h, s.sum); err != nil {
+			to.Close() // the reader notices
+		}
+	})
 	return nil
 }

@@ -74,6 +74,25 @@ func (y *payload) release() {
 	}
 }
 
+// grow lets more of a payload go that is passed on while it comes.
+func (y *payload) grow(bytes int64, whole bool) {
+	switch {
+	case y == nil:
+	case whole:
+		y.message.Finish(0, 0)
+	default:
+		y.message.Grow(int(bytes))
+	}
+}
+
+// stop gives a payload up that was passed on while it came: the rest of it will not come.
+func (y *payload) stop() {
+	if y != nil {
+		y.message.Stop()
+		y.release()
+	}
+}
+
 // bytes returns the master result, nil if there is none.
 func (y *payload) bytes() []byte {
 	if y == nil {

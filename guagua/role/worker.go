@@ -83,6 +83,7 @@ type frame struct {
 	session int
 	head    wire.Header
 	content *payload // of an announce
+	early   bool     // it has only begun to come, and is for the group
 	body    []byte   // of other kinds
 	err     error
 }
@@ -171,7 +172,7 @@ func (w *worker) loop(ctx context.Context) error {
 		case u := <-w.routed:
 			w.linkUp(ctx, u)
 		case <-ready:
-			if err := w.sendSum(ctx, w.group.sum()); err != nil {
+			if err := w.sendSum(ctx, w.group.news()); err != nil {
 				return err
 			}
 		case f := <-w.frames:
@@ -209,6 +210,11 @@ func (w *worker) hear(ctx context.Context, f frame) (acts []superstep.WorkerActi
 		}
 		return nil, false, nil
 	}
+	if f.early {
+		w.pass(f)
+		f.content.release()
+		return nil, false, nil
+	}
 	switch f.head.Kind {
 	case wire.Announce:
 		a := superstep.Announce{
@@ -219,12 +225,7 @@ func (w *worker) hear(ctx context.Context, f frame) (acts []superstep.WorkerActi
 			w.pending.release()
 			w.pending = f.content
 		}
-		if f.head.Flags&wire.Group != 0 && w.via.Before(a.Position) {
-			w.via = a.Position
-			if w.group != nil {
-				w.group.begin(f.head, f.content)
-			}
-		}
+		w.pass(f)
 		return w.machine.Announced(a), false, nil
 	case wire.State:
 		t, err := parseTrail(f.body)
@@ -246,6 +247,17 @@ func (w *worker) hear(ctx context.Context, f frame) (acts []superstep.WorkerActi
 		return nil, true, errs.Errorf("guagua.Worker", errs.Fenced, w.me, "the master says: %s", f.body)
 	}
 	return nil, false, nil
+}
+
+// pass begins a turn of the whole group, once.
+func (w *worker) pass(f frame) {
+	if f.head.Flags&wire.Group == 0 || !w.via.Before(f.head.Position) {
+		return
+	}
+	w.via = f.head.Position
+	if w.group != nil {
+		w.group.begin(f.head, f.content)
+	}
 }
 
 func (w *worker) do(ctx context.Context, a superstep.WorkerAction) {

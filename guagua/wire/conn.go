@@ -127,46 +127,6 @@ func (c *Conn) Buffered() bool {
 	return have >= HeaderLen
 }
 
-// Message is a body that is sent in pieces, any number of times, by any number of goroutines. The checksums of the
-// pieces are made when they are needed first, when their bytes are about to be read anyway.
-type Message struct {
-	body []byte
-	crcs []atomic.Uint64 // 1<<32 and the checksum; 0 when it has not been made
-}
-
-// NewMessage prepares body, which must not change until it has been sent.
-func NewMessage(body []byte) *Message {
-	return &Message{body: body, crcs: make([]atomic.Uint64, max(1, (len(body)+Chunk-1)/Chunk))}
-}
-
-func (m *Message) crc(i int, piece []byte) uint32 {
-	const made = 1 << 32
-	crc := m.crcs[i].Load()
-	if crc == 0 { // two may make it at once: it is the same
-		crc = made | uint64(crc32.Checksum(piece, castagnoli()))
-		m.crcs[i].Store(crc)
-	}
-	return uint32(crc)
-}
-
-// Bytes returns a message as it goes over a stream: all its frames.
-func (m *Message) Bytes(h Header) []byte {
-	b := make([]byte, 0, len(m.body)+len(m.crcs)*HeaderLen)
-	for i := range m.crcs {
-		body := m.piece(&h, i)
-		b = append(h.append(b), body...)
-	}
-	return b
-}
-
-// piece completes the header of a frame and returns its body.
-func (m *Message) piece(h *Header, i int) []byte {
-	at := i * Chunk
-	body := m.body[at:min(at+Chunk, len(m.body))]
-	h.Total, h.Offset, h.Length, h.crc = int64(len(m.body)), int64(at), len(body), m.crc(i, body)
-	return body
-}
-
 // ParseFrame reads the frame at the front of b and checks it. Its body is a view.
 func ParseFrame(b []byte) (h Header, body, rest []byte, err error) {
 	if len(b) < HeaderLen {
@@ -184,11 +144,12 @@ func ParseFrame(b []byte) (h Header, body, rest []byte, err error) {
 	return h, body, rest, nil
 }
 
-// Send writes a message, frame by frame; other goroutines may write between two frames. It stops early, without an
-// error, when ctx ends: the rest of the message is then never sent.
+// Send writes a message, frame by frame; other goroutines may write between two frames. Of a message that grows it
+// waits for each piece. It stops early, without an error, when ctx ends or the message is stopped: the rest of it is
+// then never sent.
 func (c *Conn) Send(ctx context.Context, h Header, m *Message) error {
 	for i := range m.crcs {
-		if i > 0 && ctx.Err() != nil {
+		if !m.await(&h, i) || i > 0 && ctx.Err() != nil {
 			return nil
 		}
 		body := m.piece(&h, i)
