@@ -80,7 +80,7 @@ func (p *program) demo(ctx context.Context, o demoOptions) error {
 		return err
 	}
 	if o.watch.json || report.State != scheduler.JobSucceeded {
-		if err := p.tell(ctx, job, report, o.watch); err != nil {
+		if err := p.tell(ctx, home, job, report, o.watch); err != nil {
 			return err
 		}
 		return p.demoTraining(ctx, o, home)
@@ -129,7 +129,7 @@ func (p *program) demoTraining(ctx context.Context, o demoOptions, home *embedde
 	if err != nil {
 		return err
 	}
-	return p.tell(ctx, job, report, o.watch)
+	return p.tell(ctx, home, job, report, o.watch)
 }
 
 // demoJob makes maps of about splitSize bytes, and two reducers: more to look at than the books need.

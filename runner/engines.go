@@ -128,7 +128,7 @@ func slotsOf(job scheduler.Job) int { return executorsOf(job) * job.Resources.CP
 type telling struct{ scheduler.Body }
 
 func (t telling) Run(ctx context.Context, a scheduler.Attempt, r scheduler.Reporter) ([]byte, error) {
-	data, err := t.Body.Run(ctx, a, r)
+	data, err := metered{t.Body}.Run(ctx, a, r)
 	if _, lost := errors.AsType[*scheduler.InputLost](err); lost {
 		return data, err // the application master acts on it
 	}

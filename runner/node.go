@@ -80,7 +80,7 @@ func (p *program) node(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	return alone.tell(ctx, job, report, watchOptions{})
+	return alone.tell(ctx, at, job, report, watchOptions{})
 }
 
 // readyLine says that the job is in the hands of its background supervisor.

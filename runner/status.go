@@ -77,7 +77,11 @@ func (p *program) status(ctx context.Context, o statusOptions, at place, job sch
 	if o.json {
 		return writeJSON(p.out, s)
 	}
-	_, err = fmt.Fprint(p.out, describe(job, s, metricsOf(ctx, job, s.Report)))
+	used, err := usageOf(ctx, at, s.Report)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprint(p.out, describe(job, s, metricsOf(ctx, job, s.Report))+indented(used.line()))
 	return err
 }
 
@@ -118,6 +122,14 @@ func describe(job scheduler.Job, s embedded.Status, metrics string) string {
 		fmt.Fprintf(&b, "  It was cut off; finished tasks are kept. To go on: runner resume %s\n", short(job.ID))
 	}
 	return b.String()
+}
+
+// indented is a line below a head; nothing of none.
+func indented(line string) string {
+	if line == "" {
+		return ""
+	}
+	return "  " + line
 }
 
 // stageWords counts a stage's tasks and what went wrong among them:

@@ -13,6 +13,7 @@ import (
 	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/infra/store/file"
 	"github.com/seed3322913c/runner/infra/store/limit"
+	"github.com/seed3322913c/runner/infra/store/meter"
 	"github.com/seed3322913c/runner/infra/store/retry"
 	"github.com/seed3322913c/runner/infra/store/s3"
 	"github.com/seed3322913c/runner/runner/say"
@@ -79,7 +80,7 @@ func openStore(ctx context.Context, place string, probe bool) (store.Store, erro
 }
 
 // openBucket opens a bucket as the environment of the AWS tools says. Reads outside in: what fails for a passing
-// reason is repeated, and at most so many requests are under way.
+// reason is repeated, at most so many requests are under way, and what is asked is counted.
 func openBucket(ctx context.Context, bucket string, probe bool) (store.Store, error) {
 	const calls = 64
 	endpoint := cmp.Or(os.Getenv("AWS_ENDPOINT_URL_S3"), os.Getenv("AWS_ENDPOINT_URL"))
@@ -87,5 +88,5 @@ func openBucket(ctx context.Context, bucket string, probe bool) (store.Store, er
 	if err != nil {
 		return nil, say.Errorf(errs.KindOf(err), "s3://%s cannot be opened: %s", bucket, say.Sentence(err))
 	}
-	return retry.New(limit.New(st, limit.Options{Calls: calls}), retry.Defaults()), nil
+	return meter.New(retry.New(limit.New(st, limit.Options{Calls: calls}), retry.Defaults())), nil
 }

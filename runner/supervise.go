@@ -27,7 +27,7 @@ func (p *program) supervise(ctx context.Context, at place, job scheduler.Job, o 
 	if err != nil {
 		return err
 	}
-	return p.tell(ctx, job, report, o)
+	return p.tell(ctx, at, job, report, o)
 }
 
 // result is the last event of a job that was watched.
@@ -38,10 +38,15 @@ type result struct {
 	Output  string  `json:"output"`
 	Seconds float64 `json:"seconds"` // from the first application master's start to the end
 	Exit    int     `json:"exit"`
+	Used    *usage  `json:"used,omitempty"` // on a fleet
 }
 
 // tell says how a job has ended; the error that it returns is the exit code.
-func (p *program) tell(ctx context.Context, job scheduler.Job, r am.Report, o watchOptions) error {
+func (p *program) tell(ctx context.Context, at place, job scheduler.Job, r am.Report, o watchOptions) error {
+	used, err := usageOf(context.WithoutCancel(ctx), at, r)
+	if err != nil {
+		return err
+	}
 	var verdict error
 	switch r.State {
 	case scheduler.JobFailed:
@@ -53,14 +58,14 @@ func (p *program) tell(ctx context.Context, job scheduler.Job, r am.Report, o wa
 		}
 	}
 	if o.json {
-		err := writeJSON(p.out, result{"result", time.Now().UTC(), r, job.Output, took(r).Seconds(), say.ExitCode(verdict)})
-		if verdict != nil {
-			return verdict
+		last := result{"result", time.Now().UTC(), r, job.Output, took(r).Seconds(), say.ExitCode(verdict), used}
+		if err := writeJSON(p.out, last); verdict == nil {
+			return err
 		}
-		return err
+		return verdict
 	}
 	if verdict != nil {
-		fmt.Fprint(p.err, failure(job, r))
+		fmt.Fprint(p.err, failure(job, r)+used.line())
 		return verdict
 	}
 	answer := success(job, r, partNames(ctx, r))
@@ -70,7 +75,7 @@ func (p *program) tell(ctx context.Context, job scheduler.Job, r am.Report, o wa
 	if t, ok := tasksOf(job, r); ok {
 		answer = "Done in " + format.Duration(took(r)) + ". " + t
 	}
-	_, err := fmt.Fprint(p.out, answer)
+	_, err = fmt.Fprint(p.out, answer+used.line())
 	return err
 }
 

@@ -119,7 +119,7 @@ func TestTell(t *testing.T) {
 			var out, story strings.Builder
 			p := &program{out: &out, err: &story}
 			r.State = c.state
-			err := p.tell(c.ctx, job, r, watchOptions{json: inJSON})
+			err := p.tell(c.ctx, &embedded.Home{}, job, r, watchOptions{json: inJSON})
 			if got := say.ExitCode(err); got != c.want {
 				t.Errorf("%s: exit code %d, want %d", c.state, got, c.want)
 			}

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -286,6 +287,10 @@ func TestWordCount(t *testing.T) {
 	e := w.end()
 	tr.check()
 	tr.nothingLeft(e.Job)
+	used := regexp.MustCompile(`(?m)^  Used: [0-9.]+ core-seconds, [1-9].* read and [1-9].* written in [1-9][0-9,]* requests$`)
+	if told := tr.run("status", id); !used.MatchString(told) {
+		t.Errorf("status does not tell what was used:\n%s", told)
+	}
 	logs := tr.run("logs", id)
 	for _, want := range []string{"am-0 ", "executor-0 ", "executor-1 ", "executor-2 "} {
 		if !strings.Contains(logs, "\n"+want) && !strings.HasPrefix(logs, want) {
