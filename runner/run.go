@@ -54,6 +54,7 @@ func (o *runOptions) addJob(flags *pflag.FlagSet) {
 		f.StringVar(&o.spec.Memory, "memory", "", "`SIZE` of each executor, as in 256MiB; 1GiB by default")
 		f.StringVar(&o.spec.Queue, "queue", "", "`NAME` of the queue to wait in on a cluster")
 		f.StringVar(&o.spec.Name, "name", "", "`NAME` of the job, the second half of its id")
+		f.IntVar(&o.spec.Priority, "priority", 0, "`N` from 0 to 100: the higher is first in its queue; 0 by default")
 	})
 	grouped(flags, "What it puts up with", func(f *pflag.FlagSet) {
 		f.StringVar(&o.spec.TaskTimeout, "task-timeout", "",

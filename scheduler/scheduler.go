@@ -145,6 +145,7 @@ type Job struct {
 	Files     []File            `json:"files,omitempty"`   // that all tasks find; see package cache
 	Resources Resources         `json:"resources"`
 	Queue     string            `json:"queue,omitempty"`
+	Priority  int               `json:"priority,omitempty"` // in its queue: higher is first; 0 to 100
 	Retry     Retry             `json:"retry"`
 	Labels    map[string]string `json:"labels,omitempty"`
 	Secrets   []string          `json:"secrets,omitempty"` // environment variables of who submits it, by name alone

@@ -20,6 +20,7 @@ type Flags struct {
 	Output    string
 	Name      string
 	Queue     string
+	Priority  int
 	Executors string
 	CPU       int
 	GPUs      int
@@ -45,7 +46,10 @@ func (f Flags) Apply(s *Spec) error {
 	}
 	s.Output = cmp.Or(f.Output, s.Output)
 	s.Name = cmp.Or(f.Name, s.Name)
-	s.Queue = cmp.Or(f.Queue, s.Queue)
+	s.Queue, s.Priority = cmp.Or(f.Queue, s.Queue), cmp.Or(f.Priority, s.Priority)
+	if f.Priority < 0 || f.Priority > 100 {
+		return say.Errorf(errs.Invalid, "--priority %d; want a number from 0 to 100", f.Priority)
+	}
 	s.Overwrite = s.Overwrite || f.Overwrite
 	if err := f.applyResources(s); err != nil {
 		return err

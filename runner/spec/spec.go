@@ -45,6 +45,7 @@ type Spec struct {
 	Secrets      []string            `json:"secrets"`
 	Resources    scheduler.Resources `json:"resources"` // Executors is 0 for auto
 	Queue        string              `json:"queue"`
+	Priority     int                 `json:"priority"`
 	Retry        scheduler.Retry     `json:"retry"`
 }
 
@@ -79,7 +80,7 @@ func (s Spec) Job(dir string) (scheduler.Job, error) {
 	}
 	job := scheduler.Job{
 		Kind: cmp.Or(s.Kind, mapreduce.Kind), Name: CleanName(s.Name), Overwrite: s.Overwrite, Resources: s.Resources,
-		Queue: s.Queue, Retry: s.Retry, Engine: options, Secrets: s.Secrets,
+		Queue: s.Queue, Priority: s.Priority, Retry: s.Retry, Engine: options, Secrets: s.Secrets,
 	}
 	if job.Files, err = s.files(dir); err != nil {
 		return scheduler.Job{}, err

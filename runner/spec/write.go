@@ -33,8 +33,9 @@ type written struct {
 		GPUs      int    `json:"gpus,omitempty"`
 		Memory    string `json:"memory,omitempty"`
 	} `json:"resources"`
-	Queue string `json:"queue,omitempty"`
-	Retry struct {
+	Queue    string `json:"queue,omitempty"`
+	Priority int    `json:"priority,omitempty"`
+	Retry    struct {
 		Task    int    `json:"task,omitempty"`
 		Job     int    `json:"job,omitempty"`
 		Node    int    `json:"node,omitempty"`
@@ -47,7 +48,7 @@ type written struct {
 func YAML(job scheduler.Job) ([]byte, error) {
 	w := written{
 		Kind: job.Kind, Name: job.Name, Input: job.Input, Output: job.Output, Overwrite: job.Overwrite, Package: job.Package,
-		Queue: job.Queue, Secrets: job.Secrets,
+		Queue: job.Queue, Priority: job.Priority, Secrets: job.Secrets,
 	}
 	for _, f := range job.Files {
 		text := f.URI + "#" + f.Name
