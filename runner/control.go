@@ -137,7 +137,7 @@ func newControlServer(f *fleet.Fleet, around fleet.Surroundings, log *slog.Logge
 func fleetParts(f *fleet.Fleet, s *control.Server) []api.Part {
 	jobs := f.Jobs()
 	return []api.Part{api.JobsPart(fleetJobs{jobs, s, f}, newResolver("")), api.ControlPart(s, s), fnhost.FleetPart(f),
-		api.SchedulesPart(cron.Book{Store: jobs.Store})}
+		api.SchedulesPart(cron.Book{Store: jobs.Store}, compileSharedSchedule)}
 }
 
 // fleetDuties is what the control that leads does beside dividing machines.

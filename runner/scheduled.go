@@ -15,6 +15,7 @@ import (
 	"github.com/seed3322913c/runner/runner/fleet"
 	"github.com/seed3322913c/runner/runner/say"
 	"github.com/seed3322913c/runner/runner/schedules"
+	"github.com/seed3322913c/runner/runner/spec"
 	"github.com/seed3322913c/runner/scheduler"
 	"github.com/seed3322913c/runner/scheduler/cron"
 )
@@ -100,14 +101,7 @@ func addSchedule(ctx context.Context, at place, o scheduleOptions, line []string
 			return err
 		}
 	}
-	if s.Work, err = w.Encode(); err != nil {
-		return err
-	}
-	filled, err := schedules.Fill(s, s.Upcoming(now, 1)[0])
-	if err != nil {
-		return err
-	}
-	if err := checkScheduled(ctx, w, filled); err != nil {
+	if s, err = withWork(ctx, s, w); err != nil {
 		return err
 	}
 	if o.replace {
@@ -118,6 +112,48 @@ func addSchedule(ctx context.Context, at place, o scheduleOptions, line []string
 		return say.Errorf(errs.Exist, "there is a schedule %s already. Choose another name or say --replace", s.Name)
 	}
 	return err
+}
+
+// withWork gives a schedule its work, if nothing is wrong with that as far as it can be known before the first slot.
+func withWork(ctx context.Context, s cron.Schedule, w schedules.Work) (cron.Schedule, error) {
+	var err error
+	if s.Work, err = w.Encode(); err != nil {
+		return s, err
+	}
+	filled, err := schedules.Fill(s, s.Upcoming(s.Since, 1)[0])
+	if err != nil {
+		return s, err
+	}
+	return s, checkScheduled(ctx, w, filled)
+}
+
+// compileSchedule gives a schedule that came over the API its work, of a specification. Its paths must be absolute.
+func compileSchedule(ctx context.Context, s cron.Schedule, text []byte) (cron.Schedule, error) {
+	specs, err := spec.Parse("the specification", text)
+	if err != nil {
+		return s, err
+	}
+	if len(specs) != 1 {
+		return s, say.Errorf(errs.Unsupported, "%d jobs in one schedule; schedule them one by one", len(specs))
+	}
+	job, err := specs[0].Job("/")
+	if err != nil {
+		return s, err
+	}
+	return withWork(ctx, s, schedules.Work{Line: "run " + job.Name + ".yaml", Job: &job})
+}
+
+// compileSharedSchedule is compileSchedule for a fleet, whose machines see nothing of each other's files.
+func compileSharedSchedule(ctx context.Context, s cron.Schedule, text []byte) (cron.Schedule, error) {
+	s, err := compileSchedule(ctx, s, text)
+	if err != nil {
+		return s, err
+	}
+	w, err := schedules.WorkOf(s)
+	if err != nil {
+		return s, err
+	}
+	return s, onlyShared(*w.Job)
 }
 
 // workOf makes the work of a schedule of what would be typed for `runner run`.

@@ -74,7 +74,7 @@ func (p *program) ui(ctx context.Context, o uiOptions) error {
 	if err != nil {
 		return err
 	}
-	v1, err := api.New(api.Options{}, api.JobsPart(homeJobs{home}, newResolver("")), api.SchedulesPart(bookOf(home)), functions)
+	v1, err := api.New(api.Options{}, api.JobsPart(homeJobs{home}, newResolver("")), api.SchedulesPart(bookOf(home), compileSchedule), functions)
 	if err != nil {
 		return err
 	}

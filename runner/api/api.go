@@ -11,7 +11,7 @@
 //	GET  /v1/jobs/{id}/output/{name}?offset=N  such a file, from a byte on
 //	POST /v1/jobs/{id}/kill
 //	GET  /v1/schedules                         what runs by the clock
-//	GET  /v1/schedules/{name}                  one of them; DELETE removes it
+//	GET  /v1/schedules/{name}                  one of them; PUT makes it, DELETE removes it
 //	POST /v1/schedules/{name}/pause            resume, trigger
 //	GET  /v1/openapi.json                      all of this for machines
 //

@@ -1,7 +1,10 @@
 package api
 
 import (
+	"cmp"
+	"context"
 	_ "embed"
+	"encoding/json"
 	"net/http"
 	"time"
 
@@ -17,15 +20,20 @@ var schedulesDoc []byte
 
 // clock is the answers about the schedules of a book.
 type clock struct {
-	book cron.Book
+	book    cron.Book
+	compile func(ctx context.Context, s cron.Schedule, spec []byte) (cron.Schedule, error)
 }
 
-// SchedulesPart answers everything about the schedules of a book.
-func SchedulesPart(book cron.Book) Part {
-	c := clock{book: book}
+// SchedulesPart answers everything about the schedules of a book. compile gives a schedule that has everything else its
+// work, of a specification in JSON; its errors are told.
+func SchedulesPart(
+	book cron.Book, compile func(ctx context.Context, s cron.Schedule, spec []byte) (cron.Schedule, error),
+) Part {
+	c := clock{book: book, compile: compile}
 	return Part{Doc: schedulesDoc, Routes: []Route{
 		{"GET /v1/schedules", access.Read, c.list},
 		{"GET /v1/schedules/{name}", access.Read, c.get},
+		{"PUT /v1/schedules/{name}", access.Submit, c.put},
 		{"DELETE /v1/schedules/{name}", access.Submit, c.remove},
 		{"POST /v1/schedules/{name}/pause", access.Submit, c.setPaused(true)},
 		{"POST /v1/schedules/{name}/resume", access.Submit, c.setPaused(false)},
@@ -52,6 +60,45 @@ func (c clock) get(w http.ResponseWriter, r *http.Request) error {
 		return absent(r, err)
 	}
 	return writeJSON(w, v)
+}
+
+// wanted is a schedule as it is asked for.
+type wanted struct {
+	Cron    string          `json:"cron"`
+	Zone    string          `json:"zone"`
+	Overlap cron.Overlap    `json:"overlap"`
+	CatchUp *int            `json:"catchUp"`
+	Jitter  float64         `json:"jitterSeconds"`
+	Spec    json.RawMessage `json:"spec"`
+}
+
+// put writes a schedule down, in place of an earlier one of its name: asked twice it does the same.
+func (c clock) put(w http.ResponseWriter, r *http.Request) error {
+	var ask wanted
+	if err := readJSON(w, r, &ask, maxSubmission); err != nil {
+		return err
+	}
+	if ask.Jitter < 0 || ask.Jitter > cron.MaxJitter.Seconds() {
+		return say.Errorf(errs.Invalid, "jitterSeconds is 0 to %.0f", cron.MaxJitter.Seconds())
+	}
+	s := cron.Schedule{
+		Name: r.PathValue("name"), Cron: ask.Cron, Zone: ask.Zone, Overlap: cmp.Or(ask.Overlap, cron.Skip), CatchUp: 1,
+		Jitter: time.Duration(ask.Jitter * float64(time.Second)), Since: time.Now().UTC(),
+	}
+	if ask.CatchUp != nil {
+		s.CatchUp = *ask.CatchUp
+	}
+	if err := s.Check(s.Since); err != nil {
+		return err
+	}
+	s, err := c.compile(r.Context(), s, ask.Spec)
+	if err != nil {
+		return err
+	}
+	if err := c.book.Replace(r.Context(), s); err != nil {
+		return err
+	}
+	return c.get(w, r)
 }
 
 // absent says of an error that there is no such schedule, if that is what it says.

@@ -1,19 +1,32 @@
 package api
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"testing"
 	"time"
 
+	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/store/mem"
 	"github.com/seed3322913c/runner/runner/schedules"
 	"github.com/seed3322913c/runner/scheduler"
 	"github.com/seed3322913c/runner/scheduler/cron"
 )
 
+// compileDay takes every specification that is one.
+func compileDay(_ context.Context, s cron.Schedule, text []byte) (cron.Schedule, error) {
+	if !bytes.HasPrefix(text, []byte("{")) {
+		return s, errs.Errorf("", errs.Invalid, nil, "no specification")
+	}
+	work, err := schedules.Work{Line: "run day.yaml", Job: &scheduler.Job{Kind: "mapreduce", Name: "day"}}.Encode()
+	s.Work = work
+	return s, err
+}
+
 func TestSchedules(t *testing.T) {
 	book := cron.Book{Store: mem.New()}
-	c := newClientOf(t, SchedulesPart(book))
+	c := newClientOf(t, SchedulesPart(book, compileDay))
 	none := parse[scheduleList](t, c.ask("GET", "/v1/schedules", "", 200, "ScheduleList"))
 	if none.Schedules == nil || len(none.Schedules) != 0 {
 		t.Errorf("none are told as %v", none)
@@ -50,6 +63,18 @@ func TestSchedules(t *testing.T) {
 			t.Errorf("%s: %v", path, detail)
 		}
 	}
+	made := `{"cron": "@daily", "zone": "Europe/Paris", "catchUp": 0, "jitterSeconds": 90, "spec": {"kind": "mapreduce"}}`
+	for range 2 {
+		v := parse[schedules.View](t, c.ask("PUT", "/v1/schedules/daily", made, 200, "Schedule"))
+		if v.Name != "daily" || v.Overlap != cron.Skip || v.CatchUp != 0 || v.Jitter != 90 {
+			t.Errorf("made, it is %+v", v)
+		}
+	}
+	for _, wrong := range []string{
+		`{"cron": "@daily"}`, `{"cron": "now", "spec": {}}`, `{"cron": "@daily", "jitterSeconds": -1, "spec": {}}`, `[`,
+	} {
+		c.ask("PUT", "/v1/schedules/daily", wrong, 400, "Problem")
+	}
 	c.ask("DELETE", "/v1/schedules/nightly", "", 200, "Schedule")
 	c.ask("DELETE", "/v1/schedules/nightly", "", 404, "Problem")
 }
@@ -74,7 +99,7 @@ func TestScheduleWithFirings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	newClientOf(t, SchedulesPart(cron.Book{Store: mem.New()})).check("a view", text, "Schedule")
+	newClientOf(t, SchedulesPart(cron.Book{Store: mem.New()}, nil)).check("a view", text, "Schedule")
 	if v.Firings[0].ID != "7k2f-s" || v.Jitter != 60 {
 		t.Errorf("%+v", v)
 	}
