@@ -73,7 +73,7 @@ func refused(err error) bool {
 // forget removes what was known of a fleet that is gone, the state last of all: while there is one, a run that was
 // killed can go on from it.
 func (f *Fleet) forget(ctx context.Context, s Setup) error {
-	for _, file := range []string{pendingFile, secretsFile, stateFile, stateFile + ".backup", "work"} {
+	for _, file := range []string{pendingFile, secretsFile, stateFile, stateFile + ".backup", workDir} {
 		if err := os.RemoveAll(filepath.Join(f.dir, file)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return errs.E("fleet.forget", errs.Other, file, err)
 		}

@@ -4,7 +4,7 @@
 //	  │        policy: price, size, region, account, bucket        │
 //	  └─ Provider: what is special about a cloud                   Extend, Scale, Destroy, Leftovers
 //
-// A Fleet is a name in a home folder. What is wanted is in its request.json, what Terraform knows in its state, what
+// A Fleet is a name in a home folder. What is wanted is in its record, what Terraform knows in its state, what
 // truly is there in the cloud alone: a killed run leaves resources that no state has. So every resource carries the
 // cluster's name, and whatever carries it and is in no state is a leftover: Apply removes it first, Destroy last.
 //
@@ -68,10 +68,9 @@ const fleetsDir = "fleets"
 // Phase is how far a fleet is.
 type Phase string
 
-// A fleet goes from Planned to Applying to Deployed to Ending to Gone. Applying and Ending are also what a run that was
+// A fleet goes from Applying to Deployed to Ending to Gone. Applying and Ending are also what a run that was
 // killed leaves: the same operation again takes it on.
 const (
-	Planned  Phase = "planned"  // a plan was made, nothing else
 	Applying Phase = "applying" // some of it may be there
 	Deployed Phase = "deployed" // all of it is there
 	Ending   Phase = "ending"   // some of it may still be there

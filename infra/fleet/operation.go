@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -17,6 +18,7 @@ type operation struct {
 	file    string
 	killed  *note // the operation before, if it was killed
 	settled bool  // since then Terraform has had the state's lock
+	began   time.Time
 }
 
 // note is what is written down.
@@ -61,7 +63,8 @@ func (f *Fleet) begin(verb string) (*operation, error) {
 		o.end()
 		return nil, err
 	}
-	started := f.options.Now()
+	o.began = f.options.Now()
+	started := o.began
 	if o.killed != nil && o.killed.Started.Before(started) {
 		started = o.killed.Started // a chain of killed operations began with the first
 	}
@@ -94,7 +97,21 @@ func (o *operation) end() {
 // host, and took it since that began. That one is gone, since this one has the kernel lock.
 func (o *operation) mayBreak(l stateLock) bool {
 	// Terraform's clock is this host's; a second forgives that it counts them otherwise.
-	return o.killed != nil && l.Who == o.killed.Who && !l.Created.Before(o.killed.Started.Add(-time.Second))
+	return o.killed != nil && l.Who == o.killed.Who && !l.Created.Before(o.killed.Started.Add(-time.Second)) &&
+		!l.Created.After(o.began)
+}
+
+// atWork reports whether a Terraform of this host works on a fleet of a name, from whatever home folder; only Linux says.
+func atWork(name string) bool {
+	processes, _ := filepath.Glob("/proc/[0-9]*") // the pattern is well formed
+	for _, process := range processes {
+		program, _ := os.ReadFile(filepath.Join(process, "comm")) // gone, or another user's: not ours
+		dir, _ := os.Readlink(filepath.Join(process, "cwd"))
+		if string(program) == "terraform\n" && strings.Contains(dir, filepath.Join("/", fleetsDir, name, workDir)+"/") {
+			return true
+		}
+	}
+	return false
 }
 
 // whoAmI names this user and host as Terraform does in its locks.

@@ -256,7 +256,7 @@ func leftovers(found []Resource, known map[string]bool, purge bool) []Resource {
 
 // save makes the plan the one that Apply will apply.
 func (f *Fleet) save(r Request, s Setup, p *Plan) error {
-	data, err := os.ReadFile(filepath.Join(f.dir, "work", "roots", s.Root, planFile))
+	data, err := os.ReadFile(filepath.Join(f.dir, workDir, "roots", s.Root, planFile))
 	if err != nil {
 		return errs.E("fleet.save", errs.Other, f.name, err)
 	}

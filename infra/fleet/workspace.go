@@ -48,6 +48,7 @@ type workspace struct {
 const patience = 10 * time.Minute
 
 const (
+	workDir     = "work"
 	planFile    = "saved.tfplan"
 	varsFile    = "terraform.tfvars.json"
 	backendFile = "backend.tf.json"
@@ -63,7 +64,7 @@ func (f *Fleet) open(ctx context.Context, op *operation, setup Setup) (*workspac
 			return nil, err
 		}
 	}
-	work := filepath.Join(f.dir, "work")
+	work := filepath.Join(f.dir, workDir)
 	w := &workspace{fleet: f, op: op, setup: setup, dir: filepath.Join(work, "roots", setup.Root)}
 	if err := unpack(f.modules, setup.Root, work); err != nil {
 		return nil, errs.E(name, errs.Other, f.name, err)
@@ -142,7 +143,7 @@ func (w *workspace) initOnce(ctx context.Context) error {
 func (w *workspace) digest() (string, error) {
 	sum := sha256.New()
 	fmt.Fprintln(sum, w.tf.ExecPath())
-	work := filepath.Join(w.fleet.dir, "work")
+	work := filepath.Join(w.fleet.dir, workDir)
 	err := filepath.WalkDir(work, func(name string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
@@ -243,7 +244,8 @@ func (w *workspace) run(ctx context.Context, total int, command func(io.Writer) 
 		if !held {
 			continue
 		}
-		if !w.op.mayBreak(lock) && !w.fleet.options.BreakLock {
+		gone := w.op.mayBreak(lock) && !atWork(w.fleet.name)
+		if !gone && !w.fleet.options.BreakLock {
 			return refuse(RuleLocked, "%s has been at work on %s since %s, or was killed; wait, or if it is gone say "+
 				"--break-lock", lock.Who, w.fleet.name, lock.Created.Local().Format(time.DateTime))
 		}

@@ -29,6 +29,10 @@ func (p *Provider) remove(ctx context.Context, r fleet.Resource) error {
 		if err := p.detachGateway(ctx, r.ID); err != nil {
 			return err
 		}
+	case "ec2 route-table":
+		if err := p.disassociate(ctx, r.ID); err != nil {
+			return err
+		}
 	case "iam role":
 		return p.removeRole(ctx, r.ID)
 	case "iam instance-profile":
@@ -59,6 +63,24 @@ func (p *Provider) detachGateway(ctx context.Context, id string) error {
 	for _, vpc := range out.VPCs {
 		err := p.call.query(ctx, ec2, "DetachInternetGateway", url.Values{"InternetGatewayId": {id}, "VpcId": {vpc}}, nil)
 		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// disassociate takes a route table from its subnets.
+func (p *Provider) disassociate(ctx context.Context, table string) error {
+	var out struct {
+		Associations []string `xml:"routeTableSet>item>associationSet>item>routeTableAssociationId"`
+	}
+	err := p.call.query(ctx, ec2, "DescribeRouteTables", url.Values{"RouteTableId.1": {table}}, &out)
+	if err != nil {
+		return err
+	}
+	for _, id := range out.Associations {
+		err := p.call.query(ctx, ec2, "DisassociateRouteTable", url.Values{"AssociationId": {id}}, nil)
+		if err != nil && errs.KindOf(err) != errs.NotFound {
 			return err
 		}
 	}

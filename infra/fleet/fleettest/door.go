@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -33,19 +34,6 @@ func (c *Cloud) Refuse(r Refusal) {
 	c.door.refusals = append(c.door.refusals, r)
 }
 
-// Allow makes the cloud refuse nothing for an action any more.
-func (c *Cloud) Allow(action string) {
-	c.door.Lock()
-	defer c.door.Unlock()
-	var kept []Refusal
-	for _, r := range c.door.refusals {
-		if r.Action != action {
-			kept = append(kept, r)
-		}
-	}
-	c.door.refusals = kept
-}
-
 func (c *Cloud) open(t testing.TB) {
 	t.Helper()
 	to, err := url.Parse(c.moto)
@@ -53,6 +41,7 @@ func (c *Cloud) open(t testing.TB) {
 		t.Fatal(err)
 	}
 	proxy := httputil.NewSingleHostReverseProxy(to)
+	proxy.ErrorLog = log.New(io.Discard, "", 0) // clients that are killed are what tests are about
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if form := r.Header.Get("Content-Type"); strings.HasPrefix(form, "application/x-www-form-urlencoded") {
 			body, err := io.ReadAll(r.Body)

@@ -42,7 +42,7 @@ func Start(t testing.TB) *Cloud {
 		cmd := exec.Command(python, "-c", server, "-H", "127.0.0.1", "-p", fmt.Sprint(port))
 		cmd.Env = append(os.Environ(), "MOTO_IAM_LOAD_MANAGED_POLICIES=false")
 		started := &Cloud{moto: fmt.Sprintf("http://127.0.0.1:%d", port), process: enginetest.Start(t, cmd)}
-		err := started.process.Await(func() error { return started.post("/moto-api/reset") })
+		err := started.process.Await(started.ready)
 		switch {
 		case err == nil:
 			c = started
@@ -65,22 +65,15 @@ func (c *Cloud) env() map[string]string {
 	}
 }
 
-// Reset empties the cloud.
-func (c *Cloud) Reset(t testing.TB) {
-	t.Helper()
-	if err := c.post("/moto-api/reset"); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func (c *Cloud) post(path string) error {
-	resp, err := http.Post(c.moto+path, "", nil)
+// ready returns nil when the server answers.
+func (c *Cloud) ready() error {
+	resp, err := http.Get(c.moto + "/moto-api/data.json")
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s", path, resp.Status)
+		return fmt.Errorf("moto answers %s", resp.Status)
 	}
 	return nil
 }
