@@ -1,0 +1,120 @@
+package fleet_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// nextBuild is the program as its next version may be: with one more field in each record of a job's ledger, and in what
+// is known of a job in Consul.
+func nextBuild(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	replaced := map[string]string{}
+	for file, before := range map[string]string{
+		"scheduler/am/record.go": "type record struct {\n", "runner/fleet/grant.go": "type grant struct {\n",
+	} {
+		path, err := filepath.Abs(filepath.Join("../..", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(path)
+		if err != nil || strings.Count(string(text), before) != 1 {
+			t.Fatalf("%s has no %q: %v", file, before, err)
+		}
+		after := before + "\tNext [3]string `json:\"next\"`\n"
+		replaced[path] = filepath.Join(dir, filepath.Base(file))
+		if err := os.WriteFile(replaced[path], []byte(strings.Replace(string(text), before, after, 1)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	overlay, err := json.Marshal(map[string]any{"Replace": replaced})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "overlay.json"), overlay, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(dir, "runner")
+	build := exec.Command("go", "build", "-overlay", filepath.Join(dir, "overlay.json"), "-o", program, "../../runner")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return program
+}
+
+// install puts another build of the program on all machines. What runs goes on with the one that it has.
+func (tr *trial) install(program string) {
+	tr.t.Helper()
+	part := tr.cluster.State.Program + ".part"
+	text, err := os.ReadFile(program)
+	tr.must(err)
+	tr.must(os.WriteFile(part, text, 0o755))
+	tr.must(os.Rename(part, tr.cluster.State.Program))
+}
+
+// roll ends every process of a role, and waits until as many run that were started from what is installed now.
+func (tr *trial) roll(verb string) {
+	tr.t.Helper()
+	var before []int
+	for _, p := range tr.cluster.Program() {
+		if p.Verb == verb {
+			before = append(before, p.PID)
+			if err := syscall.Kill(p.PID, syscall.SIGKILL); err != nil && err != syscall.ESRCH {
+				tr.t.Fatal(err)
+			}
+		}
+	}
+	installed, err := os.Stat(tr.cluster.State.Program)
+	tr.must(err)
+	tr.must(tr.cluster.Eventually(tr.t.Context(), func() error {
+		now := 0
+		for _, p := range tr.cluster.Program() {
+			exe, err := os.Stat(fmt.Sprintf("/proc/%d/exe", p.PID))
+			if p.Verb == verb && err == nil && os.SameFile(exe, installed) {
+				now++
+			}
+		}
+		if now < len(before) {
+			return fmt.Errorf("%d of %d processes %s are of the new build", now, len(before), verb)
+		}
+		return nil
+	}))
+}
+
+// TestRollingUpgrade replaces the program on all machines in the middle of a job, role by role, and then goes back in
+// the middle of another one: each version reads what the other has written, and no task that was finished runs again.
+func TestRollingUpgrade(t *testing.T) {
+	old := filepath.Join(site.bin, "runner")
+	t.Run("next", func(t *testing.T) { upgrade(t, nextBuild(t)) })
+	t.Run("back", func(t *testing.T) { upgrade(t, old) }) // which leaves the cluster as it was
+}
+
+// upgrade installs another build while a job runs.
+func upgrade(t *testing.T, program string) {
+	tr := newTrial(t)
+	w := tr.start("run", "crash.yaml", "--set", "pace=300ms")
+	before := w.progressed(3)
+	tr.install(program)
+	for _, verb := range []string{"am", "node", "control"} {
+		tr.roll(verb)
+	}
+	after := w.end()
+	tr.check()
+	tr.nothingLeft(after.Job)
+	if after.Masters != 2 {
+		t.Errorf("%d application masters, not 2", after.Masters)
+	}
+	for _, s := range after.Stages {
+		if s.Name == "map" && s.Lost > 0 {
+			t.Errorf("%d maps were lost, of %d finished before", s.Lost, before.Done)
+		}
+	}
+	ready(t)
+}
