@@ -3,7 +3,6 @@ package mapreduce
 import (
 	"math/bits"
 
-	"github.com/seed3322913c/runner/mapreduce/segment"
 	"github.com/seed3322913c/runner/mapreduce/shuffle"
 	"github.com/seed3322913c/runner/scheduler"
 )
@@ -69,6 +68,7 @@ const (
 	fewSegments  = 1000      // up to which it saves less than a tenth of a second
 	goodSegment  = 256 << 10 // bytes that one request should bring
 	maxMerged    = 128 << 20 // bytes of a merged segment, so that nobody waits long for it
+	maxParts     = 1 << 16   // partitions in it, so that servers need little memory for its index
 )
 
 // mergedMaps returns how many neighbouring maps form a block whose outputs each node merges for the reducers, among those
@@ -84,7 +84,7 @@ func mergedMaps(maps []scheduler.Output, reducers, partitions int, stored int64)
 		nodes[m.Node] = true
 	}
 	each := goodSegment / (stored/segments + 1)
-	each = min(each, maxMerged/(stored/int64(len(maps))+1), int64(segment.MaxParts/partitions), shuffle.MaxMerged)
+	each = min(each, maxMerged/(stored/int64(len(maps))+1), int64(maxParts/partitions), shuffle.MaxMerged)
 	if each < 2 {
 		return 0
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
@@ -74,10 +75,12 @@ func (s *segments) blocks() (single []int, blocks [][]int) {
 		all[at] = append(all[at], i)
 	}
 	for _, block := range all {
-		if len(block) == 1 || len(block) > shuffle.MaxMerged {
-			single = append(single, block...)
-		} else {
-			blocks = append(blocks, block)
+		for some := range slices.Chunk(block, shuffle.MaxMerged) {
+			if len(some) == 1 {
+				single = append(single, some...)
+			} else {
+				blocks = append(blocks, some)
+			}
 		}
 	}
 	return single, blocks
