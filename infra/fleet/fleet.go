@@ -54,6 +54,10 @@ func Open(home, name string, modules fs.FS, p Provider, o Options) (*Fleet, erro
 	if err := checkName(name); err != nil {
 		return nil, err
 	}
+	home, err := filepath.Abs(home) // Terraform has another working folder
+	if err != nil {
+		return nil, errs.E("fleet.Open", errs.Other, home, err)
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}

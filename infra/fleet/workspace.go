@@ -82,7 +82,7 @@ func (f *Fleet) open(ctx context.Context, op *operation, setup Setup) (*workspac
 		return nil, err
 	}
 	tools := filepath.Join(f.dir, "../../terraform")
-	err = exclusively(filepath.Join(tools, lockFile), func() error { return w.init(ctx, tools) })
+	err = exclusively(filepath.Join(tools, lockFile), func() error { return w.prepare(ctx, tools) })
 	return w, err
 }
 
@@ -94,8 +94,8 @@ func (w *workspace) backend() any {
 	return map[string]any{"terraform": map[string]any{"backend": map[string]any{kind: config}}}
 }
 
-// init finds Terraform, and its provider. Both are shared by the fleets of a home, so one at a time may fetch them.
-func (w *workspace) init(ctx context.Context, tools string) error {
+// prepare finds Terraform, and its provider. Both are shared by the fleets of a home, so one at a time may fetch them.
+func (w *workspace) prepare(ctx context.Context, tools string) error {
 	const op = "fleet.init"
 	program, err := find(ctx, w.fleet.options, tools)
 	if err != nil {
@@ -163,7 +163,9 @@ func (w *workspace) digest() (string, error) {
 
 // environment is what Terraform may see: all but what would change how it works.
 func environment(env []string, plugins string) map[string]string {
-	all := map[string]string{"TF_PLUGIN_CACHE_DIR": plugins, "CHECKPOINT_DISABLE": "1"}
+	// The provider's version is pinned, so a new fleet may take it from the cache without a lock file that knows its sum.
+	all := map[string]string{"TF_PLUGIN_CACHE_DIR": plugins, "TF_PLUGIN_CACHE_MAY_BREAK_DEPENDENCY_LOCK_FILE": "1",
+		"CHECKPOINT_DISABLE": "1"}
 	for _, one := range env {
 		if k, v, _ := strings.Cut(one, "="); k != "" {
 			all[k] = v
