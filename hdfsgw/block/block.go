@@ -34,11 +34,12 @@ const Prefix = "blocks/"
 
 // ObjectName returns the name of a block's object.
 func ObjectName(id uint64) store.Name {
+	id, _ = namespace.ObjectOf(id)
 	const golden = 0x9E3779B97F4A7C15 // spreads neighbours, as Knuth has it
 	return store.Name(fmt.Sprintf("%s%02x/%016x", Prefix, byte(id*golden>>56), id))
 }
 
-// ParseName is the inverse of ObjectName.
+// ParseName is the inverse of ObjectName, for the first block of an object.
 func ParseName(name store.Name) (id uint64, ok bool) {
 	if len(name) != len(Prefix)+3+16 {
 		return 0, false
@@ -191,9 +192,13 @@ type (
 	onlyReader struct{ io.Reader }
 )
 
-// Delete removes the objects of blocks that no file has. It tries all, and returns the first error.
+// Delete removes the objects of blocks that no file has. It tries all, and returns the first error. Objects that blocks
+// share stay, until fsck finds that no file has any of them.
 func Delete(ctx context.Context, st store.Store, ids ...uint64) (err error) {
 	for _, id := range ids {
+		if namespace.IsPacked(id) {
+			continue
+		}
 		if e := st.Delete(ctx, ObjectName(id)); err == nil {
 			err = e
 		}

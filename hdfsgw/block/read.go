@@ -45,7 +45,7 @@ func Write(ctx context.Context, st store.Store, out io.Writer, blocks []namespac
 
 // Verify reads a block, and fails with errs.Corrupt if it is not what was written; NotFound says that it is gone.
 func Verify(ctx context.Context, st store.Store, out io.Writer, b namespace.Block) error {
-	r, err := st.Open(ctx, ObjectName(b.ID), store.Range{Length: b.Length})
+	r, err := Open(ctx, st, b.ID, store.Range{Length: b.Length})
 	if err != nil {
 		return err
 	}
@@ -65,6 +65,13 @@ func forget(st store.Store, id uint64, err error) error {
 		c.Forget(ObjectName(id))
 	}
 	return err
+}
+
+// Open opens a part of a block, given by its id; at is within it, and has a length. Nothing is compared.
+func Open(ctx context.Context, st store.Store, id uint64, at store.Range) (io.ReadCloser, error) {
+	_, offset := namespace.ObjectOf(id)
+	at.Offset += offset
+	return st.Open(ctx, ObjectName(id), at)
 }
 
 // part of a block.
@@ -154,7 +161,7 @@ type opened struct {
 func open(ctx context.Context, st store.Store, p part) chan opened {
 	answer := make(chan opened, 1)
 	go func() {
-		r, err := st.Open(ctx, ObjectName(p.block.ID), p.at)
+		r, err := Open(ctx, st, p.block.ID, p.at)
 		answer <- opened{r, err}
 	}()
 	return answer

@@ -49,7 +49,7 @@ func (c *conn) read(ctx context.Context, op *hadoop.OpReadBlock) error {
 	if start < end {
 		var err error
 		at := store.Range{Offset: start, Length: end - start}
-		if r, err = c.store.Open(ctx, block.ObjectName(t.Block), at); err != nil {
+		if r, err = block.Open(ctx, c.store, t.Block, at); err != nil {
 			return c.refuse(hadoop.Status_ERROR, "Block %d cannot be read: %s", t.Block, errs.Cause(err))
 		}
 	}

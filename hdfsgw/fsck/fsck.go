@@ -8,7 +8,8 @@
 //
 // An orphan is what is left when a writer died between its bytes and its entry in the journal. It is deleted when it is
 // older than a grace time and was begun under an earlier leader: nobody can give it to a file any more. What was begun
-// under this leader may be a part of a file that is still being written, however old it is, so it is only told of.
+// under this leader may be a part of a file that is still being written, however old it is, so it is only told of. An
+// object that small files share is an orphan, too, when they have all been deleted.
 package fsck
 
 import (
@@ -142,14 +143,11 @@ func (c *check) object(ctx context.Context, info store.Info) error {
 	if !ok {
 		return nil // not ours
 	}
-	from, to := c.census.Find(id)
-	for i := from; i <= to; i++ {
+	for i := range c.census.In(id) {
 		c.seen[i] = true
-		if b := c.census.Block(i); info.Size < b.Length {
-			c.problem(i, &c.report.Corrupt, "it has %d bytes, the file needs %d", info.Size, b.Length)
-		}
+		c.short(i, info)
 	}
-	if from > to && !c.census.Dropped(id) {
+	if !c.census.Uses(id) {
 		return c.orphan(ctx, id, info)
 	}
 	return nil
@@ -157,8 +155,10 @@ func (c *check) object(ctx context.Context, info store.Info) error {
 
 func (c *check) orphan(ctx context.Context, id uint64, info store.Info) error {
 	o := Orphan{Object: string(info.Name), Size: info.Size, Modified: info.Modified.UTC()}
-	if c.o.Delete && namespace.EpochOf(id) < c.epoch && c.o.Now().Sub(info.Modified) > c.o.Grace {
-		if err := block.Delete(ctx, c.st, id); err != nil {
+	// Blocks that share an object get to their files at once, whoever leads.
+	old := namespace.IsPacked(id) || namespace.EpochOf(id) < c.epoch
+	if c.o.Delete && old && c.o.Now().Sub(info.Modified) > c.o.Grace {
+		if err := c.st.Delete(ctx, info.Name); err != nil {
 			return err
 		}
 		o.Deleted = true
@@ -170,6 +170,15 @@ func (c *check) orphan(ctx context.Context, id uint64, info store.Info) error {
 		c.report.Lost = append(c.report.Lost, o)
 	}
 	return nil
+}
+
+// short tells if an object ends before a block does.
+func (c *check) short(i int, info store.Info) {
+	b := c.census.Block(i)
+	_, offset := namespace.ObjectOf(b.ID)
+	if need := offset + b.Length; info.Size < need {
+		c.problem(i, &c.report.Corrupt, "it has %d bytes, the file needs %d", info.Size, need)
+	}
 }
 
 func (c *check) problem(i int, count *int, why string, args ...any) {
@@ -203,8 +212,8 @@ func (c *check) missing(ctx context.Context) error {
 			c.problem(i, &c.report.Missing, "there is no such object")
 		case err != nil:
 			return err
-		case info.Size < b.Length:
-			c.problem(i, &c.report.Corrupt, "it has %d bytes, the file needs %d", info.Size, b.Length)
+		default:
+			c.short(i, info)
 		}
 	}
 	return nil

@@ -174,3 +174,38 @@ func TestRate(t *testing.T) {
 		t.Error("it went on without a context")
 	}
 }
+
+// TestSharedObjects deletes files whose blocks share an object, one by one: it is an orphan when all are gone, and then is
+// deleted by the leader that made it, too.
+func TestSharedObjects(t *testing.T) {
+	w := newWorld(t)
+	first, ok := w.names.NewPack()
+	if !ok {
+		t.Fatal("no ids")
+	}
+	if err := store.Put(t.Context(), w.st, block.ObjectName(first), make([]byte, namespace.PackSlot+10)); err != nil {
+		t.Fatal(err)
+	}
+	for i, path := range []string{"/a", "/b", "/short"} {
+		b := namespace.Block{ID: first + uint64(min(i, 1)), Length: 10 + int64(i/2)}
+		w.do(namespace.Request{Op: namespace.OpCreate, Path: path, Blocks: []namespace.Block{b}, Close: true, Replication: 1,
+			BlockSize: 1 << 20})
+	}
+	check := func(corrupt, orphans, deleted int) {
+		t.Helper()
+		tomorrow := func() time.Time { return time.Now().Add(25 * time.Hour) }
+		r, err := Check(t.Context(), w.st, w.tree, w.names.Epoch(), Options{Delete: true, Now: tomorrow})
+		if err != nil || r.Corrupt != corrupt || r.Missing != 0 || r.Orphans != orphans || r.Deleted != deleted {
+			t.Errorf("%+v, %v", r, err)
+		}
+	}
+	check(1, 0, 0)
+	w.do(namespace.Request{Op: namespace.OpDelete, Path: "/a"})
+	check(1, 0, 0)
+	w.do(namespace.Request{Op: namespace.OpDelete, Path: "/short"})
+	check(0, 0, 0)
+	w.do(namespace.Request{Op: namespace.OpDelete, Path: "/b"})
+	check(0, 0, 0) // somebody may still read it
+	w.do(namespace.Request{Op: namespace.OpReclaimed, Length: 10})
+	check(0, 1, 1)
+}

@@ -18,6 +18,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"net/http"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -198,6 +199,7 @@ func (g *Gateway) round(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	debug.FreeOSMemory() // reading a checkpoint leaves as much behind as it makes
 	web := g.o.Web
 	if web.Cluster, err = Cluster(ctx, g.store); err != nil {
 		return err
@@ -301,6 +303,9 @@ func (g *Gateway) lead(ctx context.Context, l *leadership, lost <-chan struct{})
 		case <-lost:
 			return
 		case <-house.C:
+			if l.Spent() {
+				return // the next round has ids of its own
+			}
 			if err := g.keepHouse(ctx, l); err != nil && ctx.Err() == nil {
 				g.o.OnError(err)
 			}

@@ -2,6 +2,7 @@ package namespace
 
 import (
 	"cmp"
+	"iter"
 	"slices"
 )
 
@@ -55,13 +56,32 @@ func (c *Census) Block(i int) Block {
 // Path returns the path of the file that has the i-th block; one of a snapshot has .snapshot in it.
 func (c *Census) Path(i int) string { return c.tree.pathOf(c.refs[i].file) }
 
-// Find returns the first and the last index of the blocks with an id; from > to if there are none.
-func (c *Census) Find(id uint64) (from, to int) {
-	from, _ = slices.BinarySearchFunc(c.refs, id, func(r ref, id uint64) int { return cmp.Compare(r.id, id) })
-	for to = from; to < len(c.refs) && c.refs[to].id == id; to++ {
+// In yields the indices of the blocks in an object, given by its id.
+func (c *Census) In(object uint64) iter.Seq[int] {
+	from, _ := slices.BinarySearchFunc(c.refs, object, func(r ref, id uint64) int { return cmp.Compare(r.id, id) })
+	return func(yield func(int) bool) {
+		for i := from; i < len(c.refs) && c.refs[i].id <= lastIn(object) && yield(i); i++ {
+		}
 	}
-	return from, to - 1
 }
 
-// Dropped reports whether a block had lost its last file, and is about to be deleted.
-func (c *Census) Dropped(id uint64) bool { return c.gone[id] }
+// lastIn returns the highest id that a block in an object can have.
+func lastIn(object uint64) uint64 {
+	if IsPacked(object) {
+		return object + PackSlots - 1
+	}
+	return object
+}
+
+// Uses reports whether a file has a block in an object, or had one a moment ago.
+func (c *Census) Uses(object uint64) bool {
+	for range c.In(object) {
+		return true
+	}
+	for id := object; id <= lastIn(object); id++ {
+		if c.gone[id] {
+			return true
+		}
+	}
+	return false
+}

@@ -26,7 +26,8 @@ type Service struct {
 	*Tree
 	leader *journal.Leader
 	clock  *steady
-	blocks atomic.Uint64 // given out so far
+	blocks atomic.Uint64 // ids given out so far
+	packs  atomic.Uint64
 	places chan struct{}
 
 	appended struct {
@@ -44,14 +45,8 @@ func NewService(tree *Tree, leader *journal.Leader, clock func() time.Time) *Ser
 	return &Service{Tree: tree, leader: leader, clock: newSteady(clock), places: make(chan struct{}, maxInFlight)}
 }
 
-// NewBlock returns an id that no block has or will ever have: the epoch of this leadership and a number in it.
-func (s *Service) NewBlock() uint64 { return s.leader.Epoch()<<32 | s.blocks.Add(1) }
-
 // Epoch returns the number of this leadership.
 func (s *Service) Epoch() uint64 { return s.leader.Epoch() }
-
-// EpochOf returns the leadership under which a block's id was given out.
-func EpochOf(id uint64) uint64 { return id >> 32 }
 
 // Now is the time of the service's clock, in ms as everything here has it. It never jumps.
 func (s *Service) Now() int64 { return s.clock.Now().UnixMilli() }

@@ -200,7 +200,7 @@ func (c *call) give(r namespace.Request, data []byte, blockSize int64) (namespac
 		}
 	}
 	var result namespace.Result
-	blocks, err := block.Copy(c.r.Context(), c.store, bytes.NewReader(data), blockSize, c.names.NewBlock)
+	blocks, err := c.write(data, blockSize)
 	if err == nil {
 		r.Blocks = blocks
 		result, err = c.change(r)
@@ -209,6 +209,18 @@ func (c *call) give(r namespace.Request, data []byte, blockSize int64) (namespac
 		err = c.undo(blocks, err)
 	}
 	return result, err
+}
+
+// write makes blocks of a short body.
+func (c *call) write(data []byte, blockSize int64) ([]namespace.Block, error) {
+	if n := int64(len(data)); n == 0 || n > min(blockSize, block.PackLimit) {
+		return block.Copy(c.r.Context(), c.store, bytes.NewReader(data), blockSize, c.names.NewBlock)
+	}
+	b, err := c.small.Put(c.r.Context(), data)
+	if err != nil {
+		return nil, err
+	}
+	return []namespace.Block{b}, nil
 }
 
 // stream adds a long body to a file that is open. Whatever goes wrong, the file is closed with what is durable.

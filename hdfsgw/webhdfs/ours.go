@@ -54,9 +54,10 @@ type Located struct {
 	Objects []Object `json:"objects"`
 }
 
-// Object is a part of a file: the first Length bytes of an object.
+// Object is a part of a file: Length bytes of an object.
 type Object struct {
 	Name   string `json:"name"`
+	Block  uint64 `json:"block,string"` // which says where in the object they are
 	Length int64  `json:"length"`
 	MD5    []byte `json:"md5"` // namespace.Block's
 }
@@ -76,7 +77,7 @@ func (c *call) locate() error {
 	l := Located{Cluster: c.o.Cluster, Store: c.o.StoreURI, Version: version(s), Length: s.Length,
 		Objects: make([]Object, len(blocks))}
 	for i, b := range blocks {
-		l.Objects[i] = Object{string(block.ObjectName(b.ID)), b.Length, b.MD5[:]}
+		l.Objects[i] = Object{string(block.ObjectName(b.ID)), b.ID, b.Length, b.MD5[:]}
 	}
 	return c.ok(object{"Located": l})
 }

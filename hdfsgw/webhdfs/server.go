@@ -19,6 +19,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed3322913c/runner/hdfsgw/block"
 	"github.com/seed3322913c/runner/hdfsgw/namespace"
 	"github.com/seed3322913c/runner/infra/store"
 )
@@ -26,7 +27,7 @@ import (
 // Names is what the server needs of a namespace's changes; namespace.Service is one.
 type Names interface {
 	Do(ctx context.Context, r namespace.Request) (namespace.Result, error)
-	NewBlock() uint64
+	block.IDs
 	Now() int64 // ms since 1970
 	Epoch() uint64
 }
@@ -77,6 +78,7 @@ type Server struct {
 	store store.Store
 	o     Options // Blocks is not nil
 	ops   map[string]operation
+	small *block.Packer
 	busy  chan struct{} // a token for each data part under way
 }
 
@@ -106,7 +108,8 @@ func New(tree *namespace.Tree, names Names, st store.Store, o Options) *Server {
 	if o.Blocks == nil {
 		o.Blocks = st
 	}
-	return &Server{tree: tree, names: names, store: st, o: o, ops: operations(), busy: make(chan struct{}, o.Transfers)}
+	return &Server{tree: tree, names: names, store: st, o: o, ops: operations(), small: block.NewPacker(st, names),
+		busy: make(chan struct{}, o.Transfers)}
 }
 
 // prefix of all paths.
