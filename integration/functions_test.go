@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -122,6 +125,23 @@ func TestFunctionsSurviveKills(t *testing.T) {
 	tr.noted(notes, events)
 }
 
+// awaitEnd waits until no process of a role is left.
+func (tr *trial) awaitEnd(verb string) {
+	tr.t.Helper()
+	end := time.After(time.Minute)
+	for look := time.NewTicker(10 * time.Millisecond); ; {
+		if !slices.ContainsFunc(embeddedtest.Processes(tr.home), func(p embeddedtest.Process) bool { return p.Verb == verb }) {
+			look.Stop()
+			return
+		}
+		select {
+		case <-look.C:
+		case <-end:
+			tr.t.Fatalf("%s is still there", verb)
+		}
+	}
+}
+
 // killOne kills (SIGKILL) the host or a handler, as soon as there is one.
 func (tr *trial) killOne() {
 	verbs := []string{"fn", "handler.py"}
@@ -196,4 +216,52 @@ func TestUIOfFunctions(t *testing.T) {
 	}
 	b.do("dead letters again", chromedp.Click("button[data-key='redrive']"), chromedp.WaitVisible("table.invocations"))
 	b.complained()
+}
+
+// TestFunctionsOverHTTP asks by way of a server that is not the host: for a handler's answer, and for a job.
+func TestFunctionsOverHTTP(t *testing.T) {
+	tr := pushed(t, seed(t))
+	count := filepath.Join(tr.dir, "count")
+	if err := os.Mkdir(count, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"count/function.yaml": "kind: mapreduce\nname: count\n", "text": "to be or not to be\n",
+		"count/job.yaml": "kind: mapreduce\nmapreduce: {mapper: {builtin: grep}, reducer: {builtin: sum}}\n",
+	} {
+		if err := os.WriteFile(filepath.Join(tr.dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tr.told("fn", "push", "count")
+	base := tr.serveUI()
+	post := func(name, event string) string {
+		t.Helper()
+		resp, err := http.Post(base+"v1/functions/"+name+"/invocations", "application/json", strings.NewReader(event))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	if got := post("note", fmt.Sprintf(`{"n":1,"file":%q}`, filepath.Join(tr.dir, "notes"))); got != `{"noted": 1}` {
+		t.Errorf("the answer is %s", got)
+	}
+	if got := post("count", `{"input":"text","output":"out","pattern":"to"}`); !strings.Contains(got, "there is no input text") {
+		t.Errorf("a path that is not absolute: %s", got)
+	}
+	out := filepath.Join(tr.dir, "out")
+	answer := post("count", fmt.Sprintf(`{"input":%q,"output":%q,"pattern":"to"}`, filepath.Join(tr.dir, "text"), out))
+	var started struct{ Job string }
+	if err := json.Unmarshal([]byte(answer), &started); err != nil || started.Job == "" {
+		t.Fatalf("the answer is %s: %v", answer, err)
+	}
+	tr.awaitEnd("node") // of the job's supervisor
+	if text, err := os.ReadFile(filepath.Join(out, "part-r-00000")); err != nil || string(text) != "to\t2\n" {
+		t.Errorf("the output is %q, %v", text, err)
+	}
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base32"
-	"encoding/json"
 	"maps"
 	"os"
 	"path/filepath"
@@ -15,7 +14,6 @@ import (
 	"time"
 
 	"github.com/seed3322913c/runner/functions/pack"
-	"github.com/seed3322913c/runner/functions/wire"
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/journal"
 	"github.com/seed3322913c/runner/infra/store"
@@ -41,9 +39,6 @@ type Options struct {
 	AliasFor time.Duration // how long it is believed what an alias means; 0: it is looked up each time
 	OnError  func(error)   // is told what went wrong without harm; must not block; nil ignores
 }
-
-// acceptAfter is how long a first attempt may take until its invocation is accepted, if its caller waits.
-const acceptAfter = 50 * time.Millisecond
 
 // Host answers invocations. One process at a time is the host of a store; a lease decides who tries, and the journal
 // who is. Its methods may be called by many goroutines at once.
@@ -74,22 +69,6 @@ type meaning struct {
 	at      time.Time
 }
 
-// flight is an invocation that is not over.
-type flight struct {
-	inv     Invocation    // as it was accepted, or stood when the host began
-	version pack.Version  // that inv.Version means; looked up if it is zero
-	event   []byte        // nil: in inv.Event
-	done    chan struct{} // closed when final or err is there
-	final   Invocation
-	err     error // why the host cannot say what became of it
-	mu      struct {
-		sync.Mutex
-		accepted bool
-	}
-}
-
-func newFlight(inv Invocation) *flight { return &flight{inv: inv, done: make(chan struct{})} }
-
 // Open takes the journal of a store over and goes on with what is not over. ctx bounds the opening only.
 func Open(ctx context.Context, st store.Store, o Options) (*Host, error) {
 	o.Most = cmp.Or(o.Most, 10_000)
@@ -108,14 +87,13 @@ func Open(ctx context.Context, st store.Store, o Options) (*Host, error) {
 	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	h.stop = stop
-	waiting := h.ledger.List("", Queued)
-	slices.Reverse(waiting) // the oldest first
-	for _, inv := range waiting {
+	var flights []*flight
+	for _, inv := range slices.Backward(h.ledger.List("", Queued)) { // the oldest first
 		f := newFlight(inv)
 		f.mu.accepted = true
 		h.register(f)
+		flights = append(flights, f)
 	}
-	flights := slices.Collect(maps.Values(h.mu.flights))
 	go h.run(running, flights)
 	return h, nil
 }
@@ -218,7 +196,7 @@ func (h *Host) Invoke(ctx context.Context, r Request) (Invocation, error) {
 		return Invocation{}, err
 	}
 	if r.Async {
-		return h.Get(f.inv.ID, f.inv), nil
+		return h.now(f.inv), nil
 	}
 	return f.wait(caller)
 }
@@ -230,12 +208,12 @@ func value(inv *Invocation) Invocation {
 	return *inv
 }
 
-// Get returns an invocation as it stands, or def if the ledger does not have it.
-func (h *Host) Get(id ID, def Invocation) Invocation {
-	if inv, ok := h.ledger.Get(id); ok {
-		return inv
+// now returns an invocation as it stands: as the ledger has it, once it was accepted.
+func (h *Host) now(inv Invocation) Invocation {
+	if known, ok := h.ledger.Get(inv.ID); ok {
+		return known
 	}
-	return def
+	return inv
 }
 
 // Wait returns an invocation when it is over, or when ctx ends, as it stands then.
@@ -246,7 +224,7 @@ func (h *Host) Wait(ctx context.Context, id ID) (Invocation, error) {
 	if flies {
 		inv, err := f.wait(ctx)
 		if ctx.Err() != nil {
-			return h.Get(id, f.inv), nil
+			return h.now(f.inv), nil
 		}
 		return inv, err
 	}
@@ -260,15 +238,6 @@ func (h *Host) Wait(ctx context.Context, id ID) (Invocation, error) {
 func unknown(id ID) error {
 	return errs.Errorf("", errs.NotFound, nil, "there is no invocation %q; what is over is kept for a day, and no more than %d",
 		id, KeepMost)
-}
-
-func (f *flight) wait(ctx context.Context) (Invocation, error) {
-	select {
-	case <-f.done:
-		return f.final, f.err
-	case <-ctx.Done():
-		return f.inv, errs.E("invoke.Wait", errs.Canceled, f.inv.ID, context.Cause(ctx))
-	}
 }
 
 func newID() ID {
@@ -310,171 +279,6 @@ func (h *Host) registerLocked(f *flight) {
 	if f.inv.Key != "" {
 		h.mu.keys[keyOf(f.inv.Function, f.inv.Key)] = f
 	}
-}
-
-// launch sees a flight off, unless something has failed already.
-func (h *Host) launch(f *flight, err error) error {
-	if err == nil {
-		select {
-		case h.take <- f:
-			return nil
-		case <-h.done:
-			err = gone(f.inv.ID)
-		}
-	}
-	h.land(f, f.inv, err)
-	return err
-}
-
-// spill moves a payload that is too long for the journal into an object.
-func (h *Host) spill(ctx context.Context, id ID, which string, p *Payload) error {
-	if len(p.Inline) <= MaxInline {
-		return nil
-	}
-	name := payloads.Join(string(id)).Join(which)
-	if err := store.Put(ctx, h.st, name, p.Inline); err != nil {
-		return err
-	}
-	p.Inline, p.Object = nil, name
-	return nil
-}
-
-// append writes records about a flight, after its acceptance if that is not in the journal yet.
-func (h *Host) append(ctx context.Context, f *flight, records ...record) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	var texts [][]byte
-	if !f.mu.accepted {
-		inv := f.inv
-		texts = append(texts, record{
-			Op: opAccepted, ID: inv.ID, At: inv.Accepted, Function: inv.Function, Version: inv.Version, Key: inv.Key, Event: &inv.Event,
-		}.encode())
-	}
-	for _, r := range records {
-		texts = append(texts, r.encode())
-	}
-	if len(texts) == 0 {
-		return nil
-	}
-	if err := h.leader.Append(ctx, texts...); err != nil {
-		return errs.Errorf("", errs.Unavailable, nil, "nobody knows what became of invocation %s (%s); ask again", f.inv.ID,
-			errs.Cause(err))
-	}
-	f.mu.accepted = true
-	return nil
-}
-
-// land ends a flight.
-func (h *Host) land(f *flight, final Invocation, err error) {
-	h.mu.Lock()
-	delete(h.mu.flights, f.inv.ID)
-	if key := keyOf(f.inv.Function, f.inv.Key); h.mu.keys[key] == f {
-		delete(h.mu.keys, key)
-	}
-	h.mu.active = time.Now()
-	h.mu.Unlock()
-	f.final, f.err = final, err
-	close(f.done)
-}
-
-// fly makes attempts until the invocation is over, or the host ends.
-func (h *Host) fly(ctx context.Context, f *flight) {
-	keep := context.WithoutCancel(ctx) // what is known is written down, also while the host ends
-	early := time.AfterFunc(acceptAfter, func() {
-		if err := h.append(keep, f); err != nil {
-			h.o.OnError(err) // the end of the attempt meets the same error
-		}
-	})
-	defer early.Stop()
-	inv := f.inv
-	for {
-		if !until(ctx, inv.NotBefore) {
-			h.land(f, inv, gone(inv.ID))
-			return
-		}
-		version, o := h.attempt(ctx, f, inv)
-		if ctx.Err() != nil && o.err != nil {
-			h.land(f, inv, gone(inv.ID))
-			return
-		}
-		err := h.spill(keep, inv.ID, "result", &o.result)
-		if err == nil {
-			err = h.append(keep, f, after(inv, o, version.Manifest.Retries, time.Now().UTC()))
-		}
-		if err != nil {
-			h.land(f, inv, err)
-			return
-		}
-		if inv = h.Get(inv.ID, inv); inv.State.Final() {
-			h.land(f, inv, nil)
-			h.tidy(keep)
-			return
-		}
-	}
-}
-
-// until waits for a moment; false if ctx ended before.
-func until(ctx context.Context, moment time.Time) bool {
-	if moment.IsZero() {
-		return ctx.Err() == nil
-	}
-	timer := time.NewTimer(time.Until(moment))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// attempt lets the function answer once.
-func (h *Host) attempt(ctx context.Context, f *flight, inv Invocation) (v pack.Version, o outcome) {
-	var err error
-	v = f.version
-	if v.N != inv.Version {
-		v, err = h.registry.Version(ctx, inv.Function, inv.Version)
-	}
-	if err != nil {
-		if errs.KindOf(err) == errs.NotFound {
-			err = errs.Errorf("", errs.Invalid, nil, "version %d of %s is gone", inv.Version, inv.Function)
-		}
-		v.Manifest.Retries = pack.Defaults().Retries // for a store that does not answer
-		return v, outcome{err: err}
-	}
-	event := f.event
-	if event == nil {
-		if event, err = Load(ctx, h.st, inv.Event); err != nil {
-			return v, outcome{err: err}
-		}
-	}
-	var result []byte
-	if v.Manifest.Kind == pack.Handler {
-		call := wire.Call{ID: string(inv.ID), Attempt: inv.Attempts + 1, Key: inv.Key}
-		result, o.took, o.err = h.pool(v).call(ctx, call, event, LogFile(h.o.Dir, inv))
-	} else {
-		began := time.Now()
-		result, o.err = h.submit(ctx, v, event)
-		o.took = time.Since(began)
-	}
-	o.result = Payload{Inline: result, Size: int64(len(result))}
-	return v, o
-}
-
-// submit starts the job of a function; the answer is its id.
-func (h *Host) submit(ctx context.Context, v pack.Version, event []byte) ([]byte, error) {
-	if h.o.Submit == nil {
-		return nil, errs.Errorf("", errs.Invalid, nil, "%s is of kind %s, which this host cannot start", v.Name, v.Manifest.Kind)
-	}
-	folder, err := pack.Fetch(ctx, h.st, v.Package, h.packages())
-	if err != nil {
-		return nil, err
-	}
-	job, err := h.o.Submit(ctx, v, folder, event)
-	if err != nil {
-		return nil, err
-	}
-	return json.Marshal(map[string]string{"job": job})
 }
 
 func (h *Host) packages() string { return filepath.Join(h.o.Dir, "packages") }
@@ -570,7 +374,7 @@ func (h *Host) redrive(ctx context.Context, inv Invocation, version int) (*fligh
 	if err := h.append(ctx, f, record{Op: opRedriven, ID: inv.ID, At: time.Now().UTC(), Version: version}); err != nil {
 		return nil, err
 	}
-	f.inv = h.Get(inv.ID, inv)
+	f.inv = h.now(inv)
 	h.register(f)
 	return f, nil
 }

@@ -166,8 +166,8 @@ func (f Functions) show(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, functionView{b, one.Versions, one.Aliases})
 }
 
-// InvocationView is an invocation without its payloads.
-type InvocationView struct {
+// invocationView is an invocation without its payloads.
+type invocationView struct {
 	ID        invoke.ID    `json:"id"`
 	Function  string       `json:"function"`
 	Version   int          `json:"version"`
@@ -184,17 +184,17 @@ type InvocationView struct {
 	Kind      string       `json:"kind,omitempty"`
 }
 
-func viewOf(inv invoke.Invocation) InvocationView {
-	return InvocationView{
+func viewOf(inv invoke.Invocation) invocationView {
+	return invocationView{
 		ID: inv.ID, Function: inv.Function, Version: inv.Version, Key: inv.Key, State: inv.State, Attempts: inv.Attempts,
 		Accepted: inv.Accepted, NotBefore: inv.NotBefore, Ended: inv.Ended, Took: milliseconds(inv.Took),
 		Event: inv.Event.Size, Result: inv.Result.Size, Error: inv.Error, Kind: inv.Kind,
 	}
 }
 
-// InvocationList is a page of invocations, the latest first.
-type InvocationList struct {
-	Invocations []InvocationView `json:"invocations"`
+// invocationList is a page of invocations, the latest first.
+type invocationList struct {
+	Invocations []invocationView `json:"invocations"`
 	Total       int              `json:"total"`
 }
 
@@ -219,7 +219,7 @@ func (f Functions) invocations(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	all := ledger.List(r.PathValue("name"), state)
-	page := InvocationList{Invocations: []InvocationView{}, Total: len(all)}
+	page := invocationList{Invocations: []invocationView{}, Total: len(all)}
 	from := min(int(after), len(all))
 	for _, inv := range all[from:min(from+int(limit), len(all))] {
 		page.Invocations = append(page.Invocations, viewOf(inv))

@@ -53,11 +53,11 @@ func TestFunctions(t *testing.T) {
 	if got := c.ask("POST", "/v1/functions/greet/invocations", `{"a":1}`, 200, ""); string(got) != `{"event":{"a":1}}` {
 		t.Errorf("the answer is %s", got)
 	}
-	id := parse[InvocationView](t, c.ask("POST", "/v1/functions/greet@1/invocations?async=1", `7`, 202, "Invocation")).ID
+	id := parse[invocationView](t, c.ask("POST", "/v1/functions/greet@1/invocations?async=1", `7`, 202, "Invocation")).ID
 	if got := c.ask("GET", "/v1/invocations/"+string(id)+"/result?wait=300", "", 200, ""); string(got) != `{"event":7}` {
 		t.Errorf("the answer is %s", got)
 	}
-	if inv := parse[InvocationView](t, c.ask("GET", "/v1/invocations/"+string(id), "", 200, "Invocation")); inv.State != invoke.Succeeded {
+	if inv := parse[invocationView](t, c.ask("GET", "/v1/invocations/"+string(id), "", 200, "Invocation")); inv.State != invoke.Succeeded {
 		t.Errorf("it is %+v", inv)
 	}
 	c.ask("GET", "/v1/invocations/"+string(id)+"/log?offset=1", "", 200, "")
@@ -71,11 +71,11 @@ func TestFunctions(t *testing.T) {
 		t.Errorf("the function does %+v", s)
 	}
 	c.ask("GET", "/v1/functions/greet", "", 200, "FunctionView")
-	page := parse[InvocationList](t, c.ask("GET", "/v1/functions/greet/invocations?limit=1&after=1", "", 200, "InvocationList"))
+	page := parse[invocationList](t, c.ask("GET", "/v1/functions/greet/invocations?limit=1&after=1", "", 200, "InvocationList"))
 	if page.Total != 3 || len(page.Invocations) != 1 || page.Invocations[0].ID != id {
 		t.Errorf("the page is %+v", page)
 	}
-	letters := parse[InvocationList](t, c.ask("GET", "/v1/functions/greet/invocations?state=DEAD", "", 200, "InvocationList"))
+	letters := parse[invocationList](t, c.ask("GET", "/v1/functions/greet/invocations?state=DEAD", "", 200, "InvocationList"))
 	if letters.Total != 1 {
 		t.Errorf("the dead letters are %+v", letters)
 	}

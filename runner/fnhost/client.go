@@ -41,7 +41,7 @@ func NewClient(home *embedded.Home) *Client {
 		return new(net.Dialer).DialContext(ctx, "unix", socket(home))
 	}
 	return &Client{
-		home: home, where: func(context.Context) (string, error) { return "http://functions", nil },
+		home: home, where: func(context.Context) (string, error) { return "http://functions", checkSocket(home) },
 		http: &http.Client{Transport: &http.Transport{
 			DialContext: dial, MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute, DisableCompression: true,
 		}},
@@ -236,9 +236,6 @@ func Ready(out io.Writer) func() { return func() { fmt.Fprintln(out, readyLine) 
 // that are started at once one stays; the others end when they find it.
 func (c *Client) start() error {
 	const op = "fnhost.start"
-	if err := checkSocket(c.home); err != nil {
-		return err
-	}
 	if err := os.MkdirAll(Dir(c.home), 0o700); err != nil {
 		return errs.E(op, errs.Other, Dir(c.home), err)
 	}
