@@ -118,36 +118,54 @@ func (p *program) site(name, provider string, o changeOptions) (*deploy.Site, er
 }
 
 func (p *program) deploy(ctx context.Context, o deployOptions) error {
-	s, err := p.site(o.name, o.provider, o.change)
-	if err != nil {
+	a, err := p.agree(ctx, o)
+	if err != nil || o.plan {
 		return err
 	}
-	tell := p.teller(o.change)
+	return p.build(ctx, a)
+}
+
+// agreement is a plan to which the user has said yes.
+type agreement struct {
+	site    *deploy.Site
+	plan    machines.Plan
+	options deployOptions
+	tell    *teller
+}
+
+// agree plans a fleet, says what that means, and asks. Nothing is made.
+func (p *program) agree(ctx context.Context, o deployOptions) (agreement, error) {
+	a := agreement{options: o, tell: p.teller(o.change)}
+	var err error
+	if a.site, err = p.site(o.name, o.provider, o.change); err != nil {
+		return a, err
+	}
 	r := o.request
-	r.Provider, r.Owner = s.Provider(), owner()
+	r.Provider, r.Owner = a.site.Provider(), owner()
 	if r.Servers == 0 && r.Provider == local.Name {
 		r.Servers = 1
 	}
-	plan, err := s.Plan(ctx, r, o.limits, tell.note)
-	if err != nil {
-		return err
+	if a.plan, err = a.site.Plan(ctx, r, o.limits, a.tell.note); err != nil {
+		return a, err
 	}
 	if o.plan && o.change.json {
-		return writeJSON(p.out, plan)
+		return a, writeJSON(p.out, a.plan)
 	}
-	fmt.Fprint(tell.story, planWords(plan))
-	if o.plan {
-		return nil
+	fmt.Fprint(a.tell.story, planWords(a.plan))
+	if o.plan || a.plan.Empty() {
+		return a, nil
 	}
-	if !plan.Empty() {
-		if err := confirm(ctx, tell.story, o.change); err != nil {
+	return a, confirm(ctx, a.tell.story, o.change)
+}
+
+// build makes what was agreed on, and waits until it works.
+func (p *program) build(ctx context.Context, a agreement) error {
+	if !a.plan.Empty() {
+		if err := a.site.Apply(ctx, a.plan, a.tell.event); err != nil {
 			return err
 		}
-		if err := s.Apply(ctx, plan, tell.event); err != nil {
-			return err
-		}
 	}
-	return p.arrive(ctx, s, o, tell)
+	return p.arrive(ctx, a.site, a.options, a.tell)
 }
 
 // arrive waits for the machines of a fleet, saves how it is reached, and says what can be done with it.

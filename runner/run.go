@@ -23,6 +23,7 @@ type runOptions struct {
 	function string
 	watch    watchOptions
 	detach   bool
+	circle   circleOptions
 }
 
 // addJob adds the flags that say what a job is.
@@ -73,6 +74,7 @@ func (o *runOptions) AddFlags(flags *pflag.FlagSet) {
 	grouped(flags, tellGroup, func(f *pflag.FlagSet) {
 		f.BoolVar(&o.detach, "detach", false, "print the id and leave the job running")
 	})
+	o.circle.AddFlags(flags)
 }
 
 func newRun(p *program) *cobra.Command {
@@ -120,6 +122,9 @@ func builtinPrograms() string {
 }
 
 func (p *program) run(ctx context.Context, o runOptions, what string) error {
+	if o.circle.deploy || o.circle.teardown {
+		return p.circle(ctx, o, what)
+	}
 	specs, err := specsOf(ctx, what, o.function)
 	if err != nil {
 		return err

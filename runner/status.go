@@ -35,9 +35,10 @@ func (o *statusOptions) AddFlags(flags *pflag.FlagSet) {
 func newStatus(p *program) *cobra.Command {
 	var o statusOptions
 	cmd := verb{
-		use:  "status ID [flags]",
-		does: "Tells how one job stands, or how it went.",
-		more: "ID is a job's or a chain's id, or as much of its beginning as no other has.",
+		use:  "status [ID] [flags]",
+		does: "Tells how one job stands, or how it went; without an ID, how a fleet stands.",
+		more: "ID is a job's or a chain's id, or as much of its beginning as no other has. Of a fleet it tells of its machines,\n" +
+			"why they don't boot, when it ends, and which jobs run.",
 		examples: []string{
 			"runner status 7k2f", "runner status 7k2f --json | jq .counters", "runner status 7k2f --spec > job.yaml",
 		},
@@ -57,6 +58,13 @@ func newStatus(p *program) *cobra.Command {
 		_, err = fmt.Fprint(p.out, describeChain(s))
 		return err
 	})
+	ofJob := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return p.fleetStatus(cmd.Context(), o)
+		}
+		return ofJob(cmd, args)
+	}
 	o.AddFlags(cmd.Flags())
 	return cmd
 }

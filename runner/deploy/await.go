@@ -1,7 +1,9 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,6 +12,7 @@ import (
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/runner/fleet"
 	"github.com/seed3322913c/runner/runner/nodeinit"
+	"github.com/seed3322913c/runner/runner/say"
 )
 
 // bootTime is how long machines may take to boot before it is said that they don't.
@@ -42,8 +45,10 @@ func (s *Site) Await(ctx context.Context, c fleet.Cluster, open fleet.OpenStore,
 	var last string
 	for {
 		h, err := s.Health(ctx)
+		var why error
 		if err == nil && h.Servers == h.OfServers && h.Workers == h.OfWorkers {
-			h.Answers = answers(ctx, c, open, h.OfWorkers) == nil
+			why = answers(ctx, c, open, h.OfWorkers)
+			h.Answers = why == nil
 		}
 		if now := fmt.Sprint(h); err == nil && now != last {
 			tell(h)
@@ -55,14 +60,14 @@ func (s *Site) Await(ctx context.Context, c fleet.Cluster, open fleet.OpenStore,
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return s.late(ctx, h)
+			return s.late(ctx, h, errors.Join(err, why))
 		}
 	}
 }
 
 // late says why a fleet is not there.
-func (s *Site) late(ctx context.Context, h Health) error {
-	if context.Cause(ctx) == context.Canceled {
+func (s *Site) late(ctx context.Context, h Health, reason error) error {
+	if errors.Is(ctx.Err(), context.Canceled) {
 		return errs.E("", errs.Canceled, nil, fmt.Errorf("interrupted while the machines of %s boot; `runner status --cluster "+
 			"%[1]s` says how far they are, `runner teardown %[1]s` removes them", s.Name))
 	}
@@ -70,9 +75,12 @@ func (s *Site) late(ctx context.Context, h Health) error {
 	for _, r := range h.troubles() {
 		why = append(why, fmt.Sprintf("%s: %s", r.Machine, r.Message))
 	}
+	if reason != nil {
+		why = append(why, say.Sentence(reason))
+	}
 	return errs.E("", errs.Unavailable, nil, fmt.Errorf("after %v %d of %d servers and %d of %d workers of %s work; %s. "+
 		"`runner status --cluster %[6]s` says more, `runner teardown %[6]s` removes them", bootTime, h.Servers, h.OfServers,
-		h.Workers, h.OfWorkers, s.Name, strings.Join(append(why, "the others have not said why"), "; ")))
+		h.Workers, h.OfWorkers, s.Name, cmp.Or(strings.Join(why, "; "), "nobody says why")))
 }
 
 // Health looks how much of the fleet works.

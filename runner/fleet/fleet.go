@@ -62,11 +62,20 @@ func Open(ctx context.Context, c Cluster, open OpenStore) (*Fleet, error) {
 	return f, errors.Join(f.openConsul(), f.openNomad())
 }
 
-// Surround adds what the tools of the cluster's store need to this process's environment. What is there stays.
+// Surround puts what the tools of the cluster's store need into this process's environment, in place of what is there:
+// whoever names a cluster means its store, whatever other account he works with.
 func (c Cluster) Surround() error {
+	const op = "fleet.Surround"
+	if c.Env["AWS_ACCESS_KEY_ID"] != "" {
+		for _, alien := range []string{"AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3"} { // which would go with other keys
+			if err := os.Unsetenv(alien); err != nil {
+				return errs.E(op, errs.Internal, alien, err)
+			}
+		}
+	}
 	for k, v := range c.Env {
-		if err := os.Setenv(k, cmp.Or(os.Getenv(k), v)); err != nil {
-			return errs.E("fleet.Surround", errs.Internal, k, err)
+		if err := os.Setenv(k, v); err != nil {
+			return errs.E(op, errs.Internal, k, err)
 		}
 	}
 	return nil

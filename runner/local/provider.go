@@ -51,6 +51,9 @@ func (p Provider) Setup(_ context.Context, r fleet.Request) (fleet.Setup, error)
 	case runtime.GOOS != "linux":
 		return fleet.Setup{}, errs.E("", errs.Unsupported, nil, errors.New(
 			"machines on this host need Linux, whose loopback interface has an address for each"))
+	case os.Geteuid() != 0:
+		return fleet.Setup{}, errs.E("", errs.Permission, nil, errors.New(
+			"machines on this host need root, since Nomad divides it by cgroups; try sudo -E"))
 	case r.Workers > maxWorkers:
 		return fleet.Setup{}, errs.E("", errs.Invalid, nil, fmt.Errorf("%d workers: this host has addresses for %d", r.Workers,
 			maxWorkers))

@@ -20,6 +20,7 @@ type child struct {
 	env   []string      // beside the machine's own
 	log   string        // file for what it says
 	grace time.Duration // how long it may take to end when it is told to
+	busy  func() bool   // it has a reason to take that long; nil: always
 
 	mu struct {
 		sync.Mutex
@@ -69,12 +70,36 @@ func (c *child) once(ctx context.Context) error {
 	cmd.Env = append(os.Environ(), append(c.env, "CHECKPOINT_DISABLE=1")...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // what is pressed in a terminal is not for it
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	ended := make(chan struct{})
+	defer close(ended)
+	cmd.Cancel = func() error {
+		if c.busy != nil {
+			go c.hasten(cmd.Process, ended)
+		}
+		return cmd.Process.Signal(syscall.SIGTERM)
+	}
 	cmd.WaitDelay = c.grace
 	if err := cmd.Run(); err != nil {
 		return err
 	}
 	return errors.New("it has ended by itself")
+}
+
+// hasten kills a child that was told to end, and takes its time without being busy.
+func (c *child) hasten(p *os.Process, ended <-chan struct{}) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for idle := time.Now(); time.Since(idle) < idleTime; {
+		select {
+		case <-ended:
+			return
+		case <-tick.C:
+		}
+		if c.busy() {
+			idle = time.Now()
+		}
+	}
+	_ = p.Kill() // it has ended meanwhile
 }
 
 // trouble says why the child does not stay, if it died again and again.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -19,7 +20,11 @@ const (
 	// 120 s after it said so, and the agents need some of that for themselves.
 	DrainTime = 90 * time.Second
 	// leaveTime is how long agents may take to end after that.
-	leaveTime = 15 * time.Second
+	leaveTime = 10 * time.Second
+	// idleTime is how long Nomad may take if it has nothing to wait for.
+	idleTime = 5 * time.Second
+	// systemJobs is how the names of the jobs begin that belong to the fleet itself; package fleet installs them.
+	systemJobs = "fleet-system-"
 	// lookEvery is the time between two looks at how the agents are.
 	lookEvery = 250 * time.Millisecond
 )
@@ -102,7 +107,26 @@ func (n *node) prepare(ctx context.Context, source Source) error {
 	}
 	n.add("consul", n.ConsulCommand(), nil, leaveTime)
 	n.add("nomad", n.NomadCommand(), nil, DrainTime+leaveTime)
+	// Nomad waits in vain for containers whose job is removed at the same time, up to the end of its own deadline.
+	n.children[1].busy = n.hasContainers
 	return nil
+}
+
+// hasContainers reports whether Nomad runs anything here but what belongs to the fleet itself.
+func (n *node) hasContainers() bool {
+	files, _ := filepath.Glob("/proc/[0-9]*/environ") // the pattern is well formed
+	for _, file := range files {
+		env, err := os.ReadFile(file)
+		if err != nil {
+			continue // it has ended, or is another's
+		}
+		vars := "\x00" + string(env)
+		if strings.Contains(vars, "\x00NOMAD_ALLOC_DIR="+n.File("nomad")+"/") &&
+			!strings.Contains(vars, "\x00NOMAD_JOB_NAME="+systemJobs) {
+			return true
+		}
+	}
+	return false
 }
 
 func (n *node) add(name string, args, env []string, grace time.Duration) {

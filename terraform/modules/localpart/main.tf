@@ -48,7 +48,11 @@ resource "terraform_data" "part" {
   provisioner "local-exec" {
     interpreter = [self.input.program, "node-init", "--host", self.input.dir, "--make"]
     command     = jsonencode({ name = var.name, id = self.id, generation = var.generation, size = var.size })
-    environment = { RUNNER_CLUSTER_SPEC = jsonencode(var.cluster), RUNNER_CLUSTER_SECRETS = jsonencode(var.secrets) }
+    environment = {
+      RUNNER_CLUSTER_SPEC    = jsonencode(var.cluster)
+      RUNNER_CLUSTER_SECRETS = jsonencode(var.secrets)
+      RUNNER_LOCAL_CLUSTER   = self.input.dir # the mark by which it is found should it outlive Terraform
+    }
   }
 
   provisioner "local-exec" {
@@ -56,6 +60,7 @@ resource "terraform_data" "part" {
     on_failure  = continue # the program may be gone; a scan follows, which finds what is left
     interpreter = [self.input.program, "node-init", "--host", self.input.dir, "--unmake"]
     command     = self.input.name
+    environment = { RUNNER_LOCAL_CLUSTER = self.input.dir }
   }
 
   lifecycle {
