@@ -232,6 +232,13 @@ func TestWhatCannotBeRemovedIsSaid(t *testing.T) {
 	}
 }
 
+func TestNobodyHasHeardOfIt(t *testing.T) {
+	f := newFleet(t, &cloud{}, Options{})
+	if err := f.Destroy(t.Context(), false, nil); errs.KindOf(err) != errs.NotFound {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestOneAtATime(t *testing.T) {
 	f := newFleet(t, &cloud{}, Options{})
 	p := mustPlan(t, f, plain())

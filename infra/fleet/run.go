@@ -55,7 +55,8 @@ func (f *Fleet) Plan(ctx context.Context, r Request, l Limits) (Plan, error) {
 	return p, f.save(r, setup, &p)
 }
 
-// PlanDestroy works out what would have to be removed, and saves it. The data stays unless purge is true.
+// PlanDestroy works out what would have to be removed, and saves it. The data stays unless purge is true. If there is
+// nothing, and nobody here has heard of the fleet, it fails with errs.NotFound.
 func (f *Fleet) PlanDestroy(ctx context.Context, purge bool) (Plan, error) {
 	op, err := f.begin("a plan")
 	if err != nil {
@@ -77,6 +78,9 @@ func (f *Fleet) PlanDestroy(ctx context.Context, purge bool) (Plan, error) {
 	}
 	if err := (Limits{}).check(p); err != nil {
 		return Plan{}, err
+	}
+	if _, err := f.Record(); err != nil && p.Empty() {
+		return Plan{}, err // nobody has heard of such a fleet
 	}
 	return p, f.save(r, setup, &p)
 }

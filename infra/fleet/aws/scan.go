@@ -52,12 +52,9 @@ type tag struct {
 
 // tagged is an item of EC2's lists; each kind fills the fields that it has.
 type tagged struct {
-	Tags       []tag  `xml:"tagSet>item"`
-	State      string `xml:"state"`
-	Status     string `xml:"status"`
-	Attachment []struct {
-		Instance string `xml:"instanceId"`
-	} `xml:"attachmentSet>item"`
+	Tags      []tag  `xml:"tagSet>item"`
+	State     string `xml:"state"`
+	Status    string `xml:"status"` // of disks and interfaces
 	GroupName string `xml:"groupName"`
 
 	Volume    string `xml:"volumeId"`
@@ -131,7 +128,7 @@ func (p *Provider) scanEC2(ctx context.Context, k ec2Kind, cluster string) ([]fl
 				continue // goes with its network, and not before
 			}
 			found = append(found, fleet.Resource{Service: "ec2", Kind: k.kind, ID: k.id(t), Cluster: t.cluster(),
-				Part: len(t.Attachment) > 0 && k.kind == "volume" || t.Status == "in-use" && k.kind == "network-interface"})
+				Part: t.Status != "" && t.Status != "available"}) // a disk or an interface of a machine
 		}
 	})
 	return found, err
