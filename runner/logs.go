@@ -180,6 +180,9 @@ func (t *tail) print(ctx context.Context, last bool) error {
 
 func (t *tail) printFile(ctx context.Context, name string, last bool) error {
 	f, err := t.files.Open(ctx, name, t.read[name])
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // the oldest of a log's files has just gone
+	}
 	if err != nil {
 		return err
 	}
