@@ -1,7 +1,10 @@
 package integration
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/seed3322913c/runner/scheduler"
@@ -42,5 +45,31 @@ func TestTrainingAsMaps(t *testing.T) {
 				t.Errorf("verify: %v\n%s", err, out)
 			}
 		})
+	}
+}
+
+// TestTrainingSideBySide runs several trainings at once, with both adapters: each has its own outcome and exit code, and
+// one that is wrong takes nobody with it.
+func TestTrainingSideBySide(t *testing.T) {
+	tr := newTraining(t, seed(t))
+	if err := os.WriteFile(filepath.Join(tr.dir, "bad.csv"), []byte("1,2\n0,x\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	own := tr.start("run", "train.yaml", "--output", "own")
+	bad := tr.start("run", "train.yaml", "--input", "bad.csv", "--output", "bad", "--set", "workers=1")
+	maps := tr.start("run", "train.yaml", "--output", "maps", "--set", "adapter=mapreduce")
+	for _, ok := bad.next(); ok; _, ok = bad.next() {
+	}
+	if err := bad.cmd.Wait(); bad.cmd.ProcessState.ExitCode() != 1 || !strings.Contains(bad.last.Message, `"x" is not a number`) {
+		t.Errorf("rows that are none: %v, %q", err, bad.last.Message)
+	}
+	own.end()
+	maps.end()
+	model, losses := tr.trained("own")
+	if got, also := tr.trained("maps"); got != model || !slices.Equal(also, losses) {
+		t.Error("the models differ")
+	}
+	if _, err := os.Stat(filepath.Join(tr.dir, "bad")); err == nil {
+		t.Error("a job that failed has left an output")
 	}
 }
