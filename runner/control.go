@@ -115,7 +115,7 @@ func newControlServer(f *fleet.Fleet, around fleet.Surroundings, log *slog.Logge
 	})
 	tokens := access.NewTokens(jobs.Store, time.Now)
 	door := api.Options{Who: tokens.Check, Rate: rateOfToken, Burst: burstOfToken}
-	v1, err := api.New(door, append(fleetParts(f, s), api.TokensPart(tokens))...)
+	v1, err := api.New(door, append(fleetParts(f, s), api.TokensPart(tokens), api.SessionPart())...)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -127,7 +127,7 @@ func newControlServer(f *fleet.Fleet, around fleet.Surroundings, log *slog.Logge
 		return nil, nil, err
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/", ui.New(s.Handler(v1), ui.Options{Everywhere: true}))
+	mux.Handle("/", ui.New(s.Handler(v1), ui.Options{Everywhere: true, Fleet: true}))
 	mux.Handle("/metrics", ops)
 	mux.Handle("/debug/", ops)
 	return s, mux, nil

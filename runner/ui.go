@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"time"
 
@@ -16,6 +18,7 @@ import (
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/runner/api"
 	"github.com/seed3322913c/runner/runner/embedded"
+	"github.com/seed3322913c/runner/runner/fleet"
 	"github.com/seed3322913c/runner/runner/say"
 	"github.com/seed3322913c/runner/runner/ui"
 	"github.com/seed3322913c/runner/scheduler"
@@ -40,10 +43,11 @@ func newUI(p *program) *cobra.Command {
 	var o uiOptions
 	cmd := verb{
 		use:  "ui [flags]",
-		does: "Shows this machine's jobs in a browser, as they run and as they went, and fires its schedules.",
-		more: "The page is for this machine alone, and works without internet. Programs find the same as JSON under /v1\n" +
+		does: "Shows jobs in a browser, as they run and as they went.",
+		more: "Of this machine it also fires the schedules; with --cluster it shows a fleet's queues and machines, too.\n" +
+			"The page is for this machine alone, and works without internet. Programs find the same as JSON under /v1\n" +
 			"(as in curl 127.0.0.1:8088/v1/jobs), described by /v1/openapi.json. Interrupting it ends no job.",
-		examples: []string{"runner ui", "runner ui --http 127.0.0.1:9000", "runner ui --json"},
+		examples: []string{"runner ui", "runner ui --http 127.0.0.1:9000", "runner ui --cluster demo"},
 	}.command(func(cmd *cobra.Command, args []string) error {
 		if err := wantArgs(cmd, args, 0, "no argument"); err != nil {
 			return err
@@ -51,6 +55,7 @@ func newUI(p *program) *cobra.Command {
 		return p.ui(cmd.Context(), o)
 	})
 	o.AddFlags(cmd.Flags())
+	p.addCluster(cmd.Flags())
 	return cmd
 }
 
@@ -62,32 +67,31 @@ func (p *program) ui(ctx context.Context, o uiOptions) error {
 		return say.Errorf(errs.Unsupported, "--http %s can be reached from other machines, and the page knows nobody: "+
 			"serve it on 127.0.0.1, and reach it through ssh -L", o.http)
 	}
-	home, err := embedded.OpenHome()
+	at, end, err := p.open(ctx)
 	if err != nil {
 		return err
 	}
+	defer end()
 	listener, err := net.Listen("tcp", o.http)
 	if err != nil {
 		return say.Errorf(errs.Unavailable, "%s cannot be served: %s. --http chooses another address", o.http, errs.Cause(err))
 	}
-	functions, err := functionsPart(home)
-	if err != nil {
-		return err
-	}
-	v1, err := api.New(api.Options{}, api.JobsPart(homeJobs{home}, newResolver("")), api.SchedulesPart(bookOf(home), compileSchedule), functions)
+	page, err := pageOf(at)
 	if err != nil {
 		return err
 	}
 	server := &http.Server{
-		Handler: ui.New(v1, ui.Options{}), ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
+		Handler: page, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 64 << 10, BaseContext: func(net.Listener) context.Context { return ctx },
 	}
-	fired := make(chan struct{})
-	go func() {
-		defer close(fired)
-		_ = fireSchedules(ctx, home, p.complain) // until ctx ends
-	}()
-	defer func() { <-fired }()
+	if home, ok := at.(*embedded.Home); ok { // a fleet's control fires its own
+		fired := make(chan struct{})
+		go func() {
+			defer close(fired)
+			_ = fireSchedules(ctx, home, p.complain) // until ctx ends
+		}()
+		defer func() { <-fired }()
+	}
 	defer context.AfterFunc(ctx, func() { _ = server.Close() })() // nothing that is served is worth waiting for
 	url := fmt.Sprintf("http://%s/", listener.Addr())
 	if o.json {
@@ -103,6 +107,52 @@ func (p *program) ui(ctx context.Context, o uiOptions) error {
 		return err
 	}
 	return toldError{errs.E("ui", errs.Canceled, o.http, ctx.Err())} // who has ended it knows
+}
+
+// pageOf is the page of a place and the API below it.
+func pageOf(at place) (http.Handler, error) {
+	if f, ok := at.(*fleet.Fleet); ok {
+		v1, err := fleetAPI(f)
+		return ui.New(v1, ui.Options{Fleet: true}), err
+	}
+	home := at.(*embedded.Home)
+	functions, err := functionsPart(home)
+	if err != nil {
+		return nil, err
+	}
+	v1, err := api.New(api.Options{}, api.JobsPart(homeJobs{home}, newResolver("")), api.SchedulesPart(bookOf(home), compileSchedule), functions)
+	return ui.New(v1, ui.Options{}), err
+}
+
+// fleetAPI answers as the control that leads a fleet, to whoever reaches this machine's page: it shows the token of the
+// cluster's file itself.
+func fleetAPI(f *fleet.Fleet) (http.Handler, error) {
+	where, token, by, err := f.API()
+	if err != nil {
+		return nil, err
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		leader, err := where(r.Context())
+		var to *url.URL
+		if err == nil {
+			to, err = url.Parse(leader)
+		}
+		if err != nil {
+			api.WriteProblem(w, err)
+			return
+		}
+		proxy := httputil.ReverseProxy{
+			Rewrite: func(p *httputil.ProxyRequest) {
+				p.SetURL(to)
+				p.Out.Header.Set("Authorization", "Bearer "+token)
+			},
+			Transport: by, FlushInterval: -1, // events are told at once
+			ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
+				api.WriteProblem(w, say.Errorf(errs.Unavailable, "the control at %s does not answer: %s", leader, errs.Cause(err)))
+			},
+		}
+		proxy.ServeHTTP(w, r)
+	}), nil
 }
 
 // homeJobs shows the jobs of a home to the API.

@@ -4,6 +4,7 @@
 //	/             the jobs           assets/jobs.js
 //	/jobs/{id}    one job            assets/job.js, timeline.js
 //	/schedules    what runs when     assets/schedules.js
+//	/queues       a fleet's queues   assets/fleet.js, and /nodes its machines
 //	/functions    functions          assets/functions.js, and /functions/{name} one of them
 //	/assets/...   the page's files   app.js (which page), dom.js (text becomes elements, never markup), format.js
 //	/v1/...       package api
@@ -36,6 +37,8 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 type Options struct {
 	// Everywhere serves the page to other machines, too: the API below it asks for tokens.
 	Everywhere bool
+	// Fleet shows queues and machines.
+	Fleet bool
 }
 
 // New returns the handler of the page and of the API below it.
@@ -45,10 +48,27 @@ func New(api http.Handler, o Options) http.Handler {
 	mux.HandleFunc("GET /assets/{name}", func(w http.ResponseWriter, r *http.Request) {
 		serve(w, r, r.PathValue("name"))
 	})
-	for _, page := range []string{"GET /{$}", "GET /jobs/{id}", "GET /schedules", "GET /functions", "GET /functions/{name}"} {
-		mux.HandleFunc(page, func(w http.ResponseWriter, r *http.Request) { serve(w, r, "index.html") })
+	for _, page := range []string{"GET /{$}", "GET /jobs/{id}", "GET /schedules", "GET /functions", "GET /functions/{name}",
+		"GET /queues", "GET /nodes"} {
+		mux.HandleFunc(page, func(w http.ResponseWriter, r *http.Request) { serveIndex(w, r, o) })
 	}
 	return guard(http.NewCrossOriginProtection().Handler(mux), o)
+}
+
+// fleetLinks are the ways to a fleet's pages, for those who have one.
+const fleetLinks = `<a href="/queues">Queues</a><a href="/nodes">Machines</a>`
+
+func serveIndex(w http.ResponseWriter, r *http.Request, o Options) {
+	links := ""
+	if o.Fleet {
+		links = fleetLinks
+	}
+	data, err := fs.ReadFile(assets, "assets/index.html")
+	if err != nil {
+		http.NotFound(w, r)
+		return
+	}
+	send(w, r, "index.html", bytes.Replace(data, []byte("<!--fleet-->"), []byte(links), 1))
 }
 
 func serve(w http.ResponseWriter, r *http.Request, name string) {
@@ -57,6 +77,10 @@ func serve(w http.ResponseWriter, r *http.Request, name string) {
 		http.NotFound(w, r)
 		return
 	}
+	send(w, r, name, data)
+}
+
+func send(w http.ResponseWriter, r *http.Request, name string, data []byte) {
 	w.Header().Set("Cache-Control", "no-cache") // another version of the program may serve the next request
 	http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(data))
 }

@@ -3,6 +3,7 @@ import { h, fill } from "./dom.js";
 import { jobsPage } from "./jobs.js";
 import { jobPage } from "./job.js";
 import { schedulesPage } from "./schedules.js";
+import { queuesPage, nodesPage } from "./fleet.js";
 import { functionsPage, functionPage } from "./functions.js";
 
 const main = document.getElementById("main");
@@ -20,6 +21,8 @@ function show() {
   if (job) end = jobPage(main, decodeURIComponent(job[1]));
   else if (location.pathname === "/") end = jobsPage(main);
   else if (location.pathname === "/schedules") end = schedulesPage(main);
+  else if (location.pathname === "/queues") end = queuesPage(main);
+  else if (location.pathname === "/nodes") end = nodesPage(main);
   else if (fn) end = functionPage(main, decodeURIComponent(fn[1]));
   else if (location.pathname === "/functions") end = functionsPage(main);
   else fill(main, h("p", {}, "There is no such page. ", h("a", { href: "/" }, "All jobs")));
