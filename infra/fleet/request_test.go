@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	tfjson "github.com/hashicorp/terraform-json"
+
 	"github.com/seed3322913c/runner/infra/errs"
 )
 
@@ -126,3 +128,23 @@ func TestPrices(t *testing.T) {
 }
 
 func near(a, b float64) bool { return a-b < 1e-9 && b-a < 1e-9 }
+
+func TestPlansThatLoseABucketAreSeen(t *testing.T) {
+	change := func(kind string, mode tfjson.ResourceMode, actions ...tfjson.Action) *tfjson.ResourceChange {
+		return &tfjson.ResourceChange{Address: kind + ".x", Type: kind, Mode: mode, Change: &tfjson.Change{Actions: actions}}
+	}
+	got := changes(&tfjson.Plan{ResourceChanges: []*tfjson.ResourceChange{
+		change("aws_ami", tfjson.DataResourceMode, tfjson.ActionRead),
+		change("aws_vpc", tfjson.ManagedResourceMode, tfjson.ActionNoop),
+		change("aws_subnet", tfjson.ManagedResourceMode, tfjson.ActionUpdate),
+		change("aws_s3_bucket", tfjson.ManagedResourceMode, tfjson.ActionDelete, tfjson.ActionCreate),
+	}})
+	want := []ResourceChange{{"aws_subnet.x", "aws_subnet", Update}, {"aws_s3_bucket.x", "aws_s3_bucket", Replace}}
+	if !slices.Equal(got, want) {
+		t.Errorf("the changes are %v", got)
+	}
+	var refusal *Refusal
+	if err := (Limits{}).check(Plan{Changes: got}); !errors.As(err, &refusal) || refusal.Rule != RuleBucket {
+		t.Errorf("got %v", err)
+	}
+}
