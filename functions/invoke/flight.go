@@ -126,15 +126,15 @@ func (h *Host) fly(ctx context.Context, f *flight) {
 			return
 		}
 		err := h.spill(keep, inv.ID, "result", &o.result)
+		r := after(inv, o, version.Manifest.Retries, time.Now().UTC())
 		if err == nil {
-			err = h.append(keep, f, after(inv, o, version.Manifest.Retries, time.Now().UTC()))
+			err = h.append(keep, f, r)
 		}
-		if err != nil {
+		if err == nil {
+			inv, err = ended(inv, r) // as the ledger has it, which may forget it soon
+		}
+		if err != nil || inv.State.Final() {
 			h.land(f, inv, err)
-			return
-		}
-		if inv = h.now(inv); inv.State.Final() {
-			h.land(f, inv, nil)
 			h.tidy(keep)
 			return
 		}

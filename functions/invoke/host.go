@@ -85,6 +85,9 @@ func Open(ctx context.Context, st store.Store, o Options) (*Host, error) {
 	if h.leader, err = journal.Lead(ctx, st, journalName, h.ledger, journal.Options{Writer: o.Writer, OnError: o.OnError}); err != nil {
 		return nil, err
 	}
+	if err := h.sweep(ctx); err != nil {
+		o.OnError(err) // the next host tries again
+	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	h.stop = stop
 	var flights []*flight
@@ -377,6 +380,24 @@ func (h *Host) redrive(ctx context.Context, inv Invocation, version int) (*fligh
 	f.inv = h.now(inv)
 	h.register(f)
 	return f, nil
+}
+
+// sweep removes payloads of invocations that the ledger does not have: their host died before they were accepted, or
+// before it had removed what it forgot.
+func (h *Host) sweep(ctx context.Context) error {
+	for info, err := range h.st.List(ctx, string(payloads)+"/") {
+		if err != nil {
+			return err
+		}
+		id, _, _ := strings.Cut(strings.TrimPrefix(string(info.Name), string(payloads)+"/"), "/")
+		if _, known := h.ledger.Get(ID(id)); known {
+			continue
+		}
+		if err := h.st.Delete(ctx, info.Name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // tidy removes what belonged to invocations that the ledger has forgotten.

@@ -338,6 +338,18 @@ func TestLongPayloads(t *testing.T) {
 	if n != 2 {
 		t.Errorf("there are %d objects, want the event and the result", n)
 	}
+	orphan := store.Name("invocations/payloads/aaaaaaaaaaaaaaaa/event")
+	if err := store.Put(t.Context(), s.st, orphan, []byte("of a host that died")); err != nil {
+		t.Fatal(err)
+	}
+	s.close()
+	s.open()
+	if _, err := s.st.Stat(t.Context(), orphan); errs.KindOf(err) != errs.NotFound {
+		t.Errorf("a payload of nobody stays: %v", err)
+	}
+	if _, err := invoke.Load(t.Context(), s.st, inv.Result); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestAsync: what was accepted is done by the next host if this one does not get to it.

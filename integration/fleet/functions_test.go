@@ -9,7 +9,7 @@ import (
 )
 
 // TestFunctions pushes a function to a fleet and asks it by way of control, which starts its host. What was accepted is
-// answered though the host is killed, and a retry gets the first result from the next one.
+// answered though the host and a control are killed, and a retry gets the first result from the next one.
 func TestFunctions(t *testing.T) {
 	tr := newTrial(t)
 	files := map[string]string{
@@ -35,6 +35,7 @@ func TestFunctions(t *testing.T) {
 		ids = append(ids, strings.TrimSpace(tr.run("invoke", "note", "-d", event(n), "--async")))
 	}
 	tr.kill("fn")
+	tr.kill("control")
 	for i, id := range ids {
 		if got := tr.run("result", id); got != answer(i+2) {
 			t.Errorf("the result of %s is %s", id, got)
