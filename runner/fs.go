@@ -244,7 +244,7 @@ func fsCopying() []fsCommand {
 
 // fsChanging are the commands that change names and attributes.
 func fsChanging() []fsCommand {
-	var parents, recursive, trash bool
+	var parents, recursive bool
 	var rm shell.RemoveOptions
 	all := func(f *pflag.FlagSet) {
 		f.BoolVarP(&recursive, "recursive", "R", false, "with all that is below directories")
@@ -260,11 +260,11 @@ func fsChanging() []fsCommand {
 		least: 2, most: -1,
 		run: func(ctx context.Context, sh *shell.Shell, args []string) error { return sh.Move(ctx, args) },
 	}, {
-		verb: verb{use: "rm PATH... [flags]", does: "Removes files; there is no trash."}, least: 1, most: -1,
+		verb: verb{use: "rm PATH... [flags]", does: "Removes files, or moves them to the trash of a gateway that has one."}, least: 1, most: -1,
 		flags: func(f *pflag.FlagSet) {
 			f.BoolVarP(&rm.Recursive, "recursive", "r", false, "directories with all that is in them")
 			f.BoolVarP(&rm.Force, "force", "f", false, "what does not exist is fine")
-			f.BoolVar(&trash, "skip-trash", true, "is always so; for scripts that say it")
+			f.BoolVar(&rm.SkipTrash, "skip-trash", false, "remove them for good")
 		},
 		run: func(ctx context.Context, sh *shell.Shell, args []string) error { return sh.Remove(ctx, args, rm) },
 	}, {

@@ -45,6 +45,7 @@ type gatewayOptions struct {
 	coord     string
 	cache     string
 	scrub     int64
+	trash     time.Duration
 	json      bool
 }
 
@@ -58,8 +59,11 @@ func (o *gatewayOptions) AddFlags(flags *pflag.FlagSet) {
 		f.StringVar(&o.coord, "coord", "", "`WHERE` gateways of one store agree who leads, the others stand by: a FOLDER, or consul")
 	})
 	grouped(flags, "How it watches over its files", func(f *pflag.FlagSet) {
-		f.StringVar(&o.cache, "cache", "", "`SIZE` of the cache on this machine's disk, in ~/.runner/cache; 1GiB for buckets, 0: none")
 		f.Int64Var(&o.scrub, "scrub", 0, "`BYTES` a second to compare with their checksums, once a day; 0: none")
+	})
+	grouped(flags, "What it keeps", func(f *pflag.FlagSet) {
+		f.StringVar(&o.cache, "cache", "", "`SIZE` of the cache on this machine's disk, in ~/.runner/cache; 1GiB for buckets, 0: none")
+		f.DurationVar(&o.trash, "trash", 0, "`TIME` for which what clients remove stays in the trash, as 24h; 0: there is none")
 	})
 	grouped(flags, "Whom it believes", func(f *pflag.FlagSet) {
 		f.StringVar(&o.auth, "auth", "", "`HOW` callers are known: token, kerberos, or simple (who they say; the default on loopback)")
@@ -138,7 +142,9 @@ func (p *program) gateway(ctx context.Context, o gatewayOptions) error {
 	})
 	if native != nil {
 		realm := namespace.Realm{Superuser: web.Superuser, Groups: web.Groups, Proxies: web.Proxies}
-		all.Go(func() error { return rpc.New(web.Blocks, g.Names, rpc.Options{Realm: realm}).Serve(ctx, native) })
+		all.Go(func() error {
+			return rpc.New(web.Blocks, g.Names, rpc.Options{Realm: realm, Trash: o.trash}).Serve(ctx, native)
+		})
 	}
 	all.Go(func() error { return p.tellTurns(ctx, g, at, o.json) })
 	err = all.Wait()
@@ -233,7 +239,10 @@ func (o *gatewayOptions) openStore(ctx context.Context) (store.Store, error) {
 // web checks how callers are known. Without proof only callers on this machine are believed, unless it is said plainly.
 func (o *gatewayOptions) web() (webhdfs.Options, error) {
 	w := webhdfs.Options{Superuser: o.superuser, External: o.external, StoreURI: strings.TrimRight(o.store, "/"),
-		Proxies: map[string][]string{}}
+		Proxies: map[string][]string{}, Trash: o.trash}
+	if o.trash < 0 || o.trash%time.Minute != 0 {
+		return w, say.Errorf(errs.Invalid, "--trash %s is not in minutes or hours", o.trash)
+	}
 	for _, proxy := range o.proxies {
 		user, others, some := strings.Cut(proxy, "=")
 		if w.Proxies[user] = nil; some {

@@ -80,13 +80,14 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// startGateway NAME starts a gateway to an empty folder until the end of the script, and sets NAME to its address.
+// startGateway NAME [FLAGS] starts a gateway to an empty folder until the end of the script, and sets NAME to its address.
 func startGateway(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: startgateway NAME")
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: startgateway NAME [FLAGS]")
 	}
-	cmd := exec.Command(filepath.Join(ts.Getenv("BIN"), "runner"), "gateway", "--json", "--http", "127.0.0.1:0",
-		"--superuser", "tester", "--store", "file://"+ts.MkAbs(".gateway"))
+	flags := append([]string{"gateway", "--json", "--http", "127.0.0.1:0", "--superuser", "tester", "--store",
+		"file://" + ts.MkAbs(".gateway")}, args[1:]...)
+	cmd := exec.Command(filepath.Join(ts.Getenv("BIN"), "runner"), flags...)
 	out, err := cmd.StdoutPipe()
 	ts.Check(err)
 	ts.Check(cmd.Start())

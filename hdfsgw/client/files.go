@@ -224,6 +224,13 @@ func (c *Client) Home(ctx context.Context) (string, error) {
 	return doc.Path, err
 }
 
+// HasTrash reports whether who removes files should move them to the user's trash.
+func (c *Client) HasTrash(ctx context.Context) (bool, error) {
+	var doc struct{ FsServerDefaults struct{ TrashInterval int64 } }
+	err := c.do(ctx, request{method: http.MethodGet, op: "GETSERVERDEFAULTS", path: "/"}, &doc)
+	return doc.FsServerDefaults.TrashInterval > 0, err
+}
+
 // JobCommit publishes the output of a job in the directory path, all of it in one step. It may be repeated.
 func (c *Client) JobCommit(ctx context.Context, path string, j webhdfs.JobCommit) error {
 	body, err := json.Marshal(j)

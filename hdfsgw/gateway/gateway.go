@@ -96,6 +96,7 @@ type leadership struct {
 	seen    atomic.Pointer[time.Time] // when we last knew that the lease was ours
 	fresh   time.Duration             // for how long that is enough
 	began   int64                     // when it began to lead, ms
+	emptied int64                     // when the trash was seen to, ms
 }
 
 // New returns a gateway to the files in st.
@@ -210,6 +211,7 @@ func (g *Gateway) round(ctx context.Context) error {
 	service := namespace.NewService(tree, leader, nil)
 	l := &leadership{Service: service, journal: leader, fresh: g.o.TTL / 4, began: service.Now(),
 		web: webhdfs.New(tree, service, g.store, web)}
+	l.emptied = l.began
 	l.seen.Store(new(time.Now()))
 	if tree.Stats().Open > 0 {
 		// What fails here ends the leadership, too, which lead sees.
@@ -348,7 +350,8 @@ func super() namespace.Caller { return namespace.Caller{User: "gateway", Super: 
 // sweep is how many dropped blocks are deleted at a time.
 const sweep = 1000
 
-// keepHouse closes the files of silent writers, compacts files that were appended to, and deletes blocks that no file has had for a while.
+// keepHouse closes the files of silent writers, compacts files that were appended to,
+// empties the trash, and deletes blocks that no file has had for a while.
 func (g *Gateway) keepHouse(ctx context.Context, l *leadership) error {
 	if limit := g.o.LeaseLimit.Milliseconds(); l.Late(l.Now() - limit) {
 		r := namespace.Request{Op: namespace.OpExpireLeases, Caller: super(), Limit: limit}
@@ -360,6 +363,9 @@ func (g *Gateway) keepHouse(ctx context.Context, l *leadership) error {
 		if err := g.compact(ctx, l, path); err != nil {
 			return err
 		}
+	}
+	if err := g.emptyTrash(ctx, l); err != nil {
+		return err
 	}
 	grace := g.o.Grace.Milliseconds()
 	if l.Now()-l.began < grace {

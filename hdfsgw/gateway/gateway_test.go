@@ -188,3 +188,39 @@ func TestAppendedFilesAreCompacted(t *testing.T) {
 		stop()
 	})
 }
+
+// TestTheTrashIsEmptied holds that what is in the trash stays for its time, and goes.
+func TestTheTrashIsEmptied(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := Options{}
+		o.Web.Trash = time.Hour
+		g, stop := start(t, mem.New(), o)
+		leads(t, g)
+		if _, body := ask(g, "GET", "/?op=GETSERVERDEFAULTS", ""); !strings.Contains(body, `"trashInterval":60`) {
+			t.Error(body)
+		}
+		ask(g, "PUT", "/user/root/.Trash/Current/f?op=CREATE&namenoderpcaddress=x", "hello")
+		ask(g, "PUT", "/user/root/.Trash/mine?op=MKDIRS", "")
+		ask(g, "PUT", "/user/bob?op=MKDIRS", "")
+		list := func() string {
+			_, body := ask(g, "GET", "/user/root/.Trash?op=LISTSTATUS", "")
+			return body
+		}
+		time.Sleep(59 * time.Minute) // of the bubble's clock
+		synctest.Wait()
+		if !strings.Contains(list(), "Current") {
+			t.Error("closed too early:", list())
+		}
+		time.Sleep(30 * time.Minute)
+		synctest.Wait()
+		if text := list(); strings.Contains(text, "Current") || !strings.Contains(text, `"pathSuffix":"000101`) {
+			t.Error("not closed:", text)
+		}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if text := list(); strings.Contains(text, "000101") || !strings.Contains(text, "mine") {
+			t.Error("not as it should be:", text)
+		}
+		stop()
+	})
+}

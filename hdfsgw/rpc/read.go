@@ -3,6 +3,7 @@ package rpc
 import (
 	"errors"
 	"strings"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -300,8 +301,9 @@ func (c *call) serverDefaults(*hadoop.Empty) (proto.Message, error) {
 	return &hadoop.GetServerDefaultsResponse{ServerDefaults: &hadoop.FsServerDefaults{
 		BlockSize: proto.Uint64(uint64(c.o.BlockSize)), BytesPerChecksum: proto.Uint32(block.ChunkSize),
 		WritePacketSize: proto.Uint32(64 << 10), Replication: proto.Uint32(uint32(c.o.Replication)),
-		FileBufferSize: proto.Uint32(4096), EncryptDataTransfer: proto.Bool(false), TrashInterval: proto.Uint64(0),
-		ChecksumType: hadoop.ChecksumType_CHECKSUM_CRC32C.Enum(), KeyProviderUri: proto.String(""),
+		FileBufferSize: proto.Uint32(4096), EncryptDataTransfer: proto.Bool(false),
+		TrashInterval: proto.Uint64(uint64(c.o.Trash / time.Minute)),
+		ChecksumType:  hadoop.ChecksumType_CHECKSUM_CRC32C.Enum(), KeyProviderUri: proto.String(""),
 		PolicyId: proto.Uint32(namespace.DefaultPolicy)}}, nil
 }
 

@@ -41,6 +41,8 @@ type Options struct {
 	BlockSize   int64 // that is proposed to clients, in bytes; 0 means 128 MiB
 	Replication int16 // that is proposed to clients, a number only; 0 means 1
 	ListLimit   int   // entries of one page of a listing; 0 means 1000
+
+	Trash time.Duration // as webhdfs.Options has it
 }
 
 func (o Options) withDefaults() Options {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/seed3322913c/runner/hdfsgw/block"
 	"github.com/seed3322913c/runner/hdfsgw/namespace"
@@ -336,7 +337,7 @@ func isMissing(err error) bool {
 func (c *call) serverDefaults() error {
 	return c.ok(object{"FsServerDefaults": object{"replication": c.o.Replication, "encryptDataTransfer": false,
 		"defaultStoragePolicyId": namespace.DefaultPolicy, "writePacketSize": 65536, "fileBufferSize": 4096,
-		"checksumType": 2, "trashInterval": 0, "keyProviderUri": "", "blockSize": c.o.BlockSize,
+		"checksumType": 2, "trashInterval": int64(c.o.Trash / time.Minute), "keyProviderUri": "", "blockSize": c.o.BlockSize,
 		"bytesPerChecksum": block.ChunkSize}})
 }
 

@@ -60,6 +60,10 @@ type Options struct {
 	Replication int16 // of new files, a number only; 0 means 1
 	ListLimit   int   // entries of one page of LISTSTATUS_BATCH; 0 means 1000
 
+	// Trash is how long what clients remove stays in their users' trash, in whole minutes; 0: there is no trash. Clients
+	// are told, and move it there.
+	Trash time.Duration
+
 	Transfers int           // data parts of operations served at once, the others wait; 0 means 1024
 	Idle      time.Duration // how long a client may send or take nothing of a body; 0 means 1 min
 

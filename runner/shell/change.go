@@ -81,7 +81,7 @@ func (s *Shell) Move(ctx context.Context, args []string) error {
 }
 
 // RemoveOptions are those of rm.
-type RemoveOptions struct{ Recursive, Force bool }
+type RemoveOptions struct{ Recursive, Force, SkipTrash bool }
 
 // Remove is rm.
 func (s *Shell) Remove(ctx context.Context, args []string, o RemoveOptions) error {
@@ -106,6 +106,13 @@ func (s *Shell) remove(ctx context.Context, f found, o RemoveOptions) error {
 		return refuse(errs.Invalid, "%s is everything there is; it is not removed", f.shown)
 	case f.Dir && !o.Recursive:
 		return refuse(errs.Invalid, "%s is a directory; say -r to remove it and all that is in it", f.shown)
+	}
+	if !o.SkipTrash {
+		if to, err := s.trash(ctx, f); err != nil {
+			return err
+		} else if to != "" {
+			return s.say(Done{f.String(), "trashed"}, "Moved %s to %s", f.shown, to)
+		}
 	}
 	if err := f.System.Remove(ctx, f.path); err != nil {
 		return err
