@@ -17,9 +17,11 @@ import (
 
 // EngineOptions may all be left zero.
 type EngineOptions struct {
-	Slots  int              // attempts that run at a time over all executors; 1
-	Now    func() time.Time // time.Now
-	Hosted bool             // mappers are those of BodyOptions.Host: what the job says about functions is not looked at
+	Slots int              // attempts that run at a time over all executors; 1
+	Now   func() time.Time // time.Now
+	// Near names the machines that have a split near, best first; nil: nobody knows.
+	Near   func(split.Split) []string
+	Hosted bool // mappers are those of BodyOptions.Host: what the job says about functions is not looked at
 }
 
 // Engine is the half of the engine that runs in the application master of one job.
@@ -92,6 +94,9 @@ func (e *Engine) Plan(ctx context.Context) (scheduler.Plan, error) {
 	}
 	for i, s := range e.splits {
 		maps.Tasks[i].Weight = s.Bytes()
+		if e.opts.Near != nil {
+			maps.Tasks[i].Hosts = e.opts.Near(s)
+		}
 	}
 	stages := []scheduler.Stage{maps}
 	if e.plan.Shuffle.Partitions > 0 {

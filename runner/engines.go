@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net"
+	"path/filepath"
 	"runtime"
 	"slices"
 
@@ -13,6 +14,9 @@ import (
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/mapreduce"
+	"github.com/seed3322913c/runner/mapreduce/split"
+	"github.com/seed3322913c/runner/runner/blocks"
+	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/fleet"
 	"github.com/seed3322913c/runner/runner/say"
 	"github.com/seed3322913c/runner/runner/task"
@@ -59,6 +63,13 @@ func newEngine(ctx context.Context, r role) (scheduler.Engine, error) {
 	switch r.job.Kind {
 	case mapreduce.Kind:
 		o := mapreduce.EngineOptions{Slots: slotsOf(r.job)}
+		if r.member != nil {
+			machines, err := r.member.Launcher.Machines(ctx)
+			if err != nil {
+				return nil, err
+			}
+			o.Near = func(s split.Split) []string { return blocks.Near(machines, s) }
+		}
 		return tellingEngine{mapreduce.NewEngine(r.job, r.home.Store, resolve, o)}, nil
 	case engine.Kind:
 		with, err := training.Surroundings(ctx, r.job, resolve)
@@ -81,8 +92,16 @@ func newBody(ctx context.Context, r role) (body scheduler.Body, end func(), err 
 	resolve := newResolver("")
 	switch r.job.Kind {
 	case mapreduce.Kind:
+		giveBack := func() {}
+		if r.member != nil {
+			dir, err := embedded.HomeDir()
+			if err != nil {
+				return nil, nil, err
+			}
+			resolve, giveBack = blocks.Keep(resolve, filepath.Join(dir, "blocks"), blocks.Options{})
+		}
 		b := mapreduce.NewBody(resolve, mapreduce.BodyOptions{Store: r.home.Store, Shuffle: r.readers()})
-		return telling{b}, b.Close, nil
+		return telling{blocks.Keeper{Body: b}}, func() { b.Close(); giveBack() }, nil
 	case engine.Kind:
 		with, err := training.Surroundings(ctx, r.job, resolve)
 		if err != nil {

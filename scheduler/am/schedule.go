@@ -16,6 +16,9 @@ type liveStage struct {
 	retries []int            // tasks that wait to be tried again, first come first served
 	near    map[string][]int // tasks that wait for their first attempt, by host that has their input, best first
 	forgone int              // tasks that are given up, or will be when that is durable
+
+	nearSince int64 // when an executor that is near was last given a task, or the first task waited for one; 0: never
+	nearWake  int64 // when it will be looked at again whether tasks still wait for such executors
 }
 
 // liveTask is small: there may be very many. Whether a task waits is said by waits alone; the lists of a stage may name
@@ -127,7 +130,7 @@ func (m *machine) schedule(now int64) {
 	}
 	m.settled = true
 	for {
-		e, id := m.match()
+		e, id := m.match(now)
 		if e == nil {
 			break
 		}
@@ -170,7 +173,7 @@ func (m *machine) failWithoutExecutors(now int64) {
 }
 
 // match finds an executor with a free core and a task for it: the executor with the most free cores first.
-func (m *machine) match() (*executor, scheduler.TaskID) {
+func (m *machine) match(now int64) (*executor, scheduler.TaskID) {
 	var free []*executor
 	for _, e := range m.executors {
 		if e.free() > 0 && !m.leaves(e) && !m.shunned(e) {
@@ -180,7 +183,7 @@ func (m *machine) match() (*executor, scheduler.TaskID) {
 	slices.SortStableFunc(free, func(a, b *executor) int { return cmp.Compare(b.free(), a.free()) })
 	for _, e := range free {
 		for _, s := range m.stages {
-			if i, ok := m.pick(s, e); ok {
+			if i, ok := m.pick(s, e, now); ok {
 				return e, scheduler.TaskID{Stage: s.name, Index: i}
 			}
 		}
@@ -215,8 +218,9 @@ func (m *machine) bad(e *executor) bool {
 		e.node != "" && n.failed >= m.limits.nodeFailures && n.failed*share > n.failed+n.succeeded
 }
 
-// pick takes a waiting task of s for e: one to be tried again, else one whose input is near, else the first.
-func (m *machine) pick(s *stage, e *executor) (int, bool) {
+// pick takes a waiting task of s for e: one to be tried again, else one whose input is near, else the first, unless that
+// waits for who is near its input.
+func (m *machine) pick(s *stage, e *executor, now int64) (int, bool) {
 	l := m.live[s.name]
 	if l == nil || !m.ready(s) || m.starving(s) {
 		return 0, false
@@ -232,13 +236,14 @@ func (m *machine) pick(s *stage, e *executor) (int, bool) {
 		i := slices.IndexFunc(l.near[host], isFirst)
 		if i >= 0 {
 			l.near[host] = l.near[host][i:]
+			l.nearSince = now
 			return l.near[host][0], true
 		}
 		delete(l.near, host) // a task waits for its first attempt only once
 	}
 	for ; l.fresh < len(l.tasks); l.fresh++ {
 		if isFirst(l.fresh) {
-			return l.fresh, true
+			return l.fresh, !m.waitsForNear(s, l.fresh, now)
 		}
 	}
 	return 0, false

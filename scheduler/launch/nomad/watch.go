@@ -93,6 +93,21 @@ func (l *Launcher) LostMachines(ctx context.Context) iter.Seq2[string, error] {
 	}
 }
 
+// Machines returns the addresses of the machines that may be given containers.
+func (l *Launcher) Machines(ctx context.Context) ([]string, error) {
+	nodes, _, err := l.client.Nodes().List(query(ctx))
+	if err != nil {
+		return nil, fail(ctx, "nomad.Machines", launch.GroupID{}, err)
+	}
+	var all []string
+	for _, n := range nodes {
+		if n.Status == api.NodeStatusReady && n.SchedulingEligibility == api.NodeSchedulingEligible {
+			all = append(all, n.Address)
+		}
+	}
+	return all, nil
+}
+
 // Eligible says whether a machine may be given more containers. Those that it has go on.
 func (l *Launcher) Eligible(ctx context.Context, machine string, yes bool) error {
 	if _, err := l.client.Nodes().ToggleEligibility(machine, yes, write(ctx)); err != nil {
