@@ -50,13 +50,13 @@ type group struct {
 	work          *sync.WaitGroup
 	pool          fold.Pool
 	turn          atomic.Pointer[groupTurn]
-	ready         chan struct{} // there is a sum
+	last          atomic.Pointer[groupSum] // not under mu: a fold that tells of it may be waited for with that held
+	ready         chan struct{}            // last is news
 
 	mu    sync.Mutex // guards what follows
 	door  link.Listener
 	epoch uint64
 	peers map[int]*peer
-	last  groupSum
 }
 
 // groupTurn is a turn of the master's, as far as the group is concerned.
@@ -64,6 +64,9 @@ type groupTurn struct {
 	at    superstep.Position
 	order outgoing // for members, without a receiver; holds its payload
 	fold  fold.Fold
+
+	closing sync.Mutex // nobody takes the results of a fold that is being closed
+	closed  bool
 
 	sent chan struct{} // closed when the sum is not read any more; nil: nobody has begun to. For the worker's loop.
 
@@ -128,7 +131,10 @@ func (g *group) endTurn() {
 	if t == nil {
 		return
 	}
+	t.closing.Lock()
+	t.closed = true
 	t.fold.Close() //nolint:errcheck // vectors have no files
+	t.closing.Unlock()
 	t.order.message.Stop()
 	t.order.payload.release()
 	t.mu.Lock()
@@ -284,6 +290,11 @@ func (g *group) grow(t *groupTurn, sum []float64) *wire.Message {
 
 // finish lets the rest of the sum go.
 func (g *group) finish(t *groupTurn) {
+	t.closing.Lock()
+	defer t.closing.Unlock()
+	if t.closed {
+		return
+	}
 	parts, err := t.fold.Results()
 	if err != nil {
 		g.tell(groupSum{at: t.at, err: err})
@@ -306,18 +317,9 @@ func (g *group) finish(t *groupTurn) {
 }
 
 func (g *group) tell(s groupSum) {
-	g.mu.Lock()
-	g.last = s
-	g.mu.Unlock()
+	g.last.Store(&s)
 	select {
 	case g.ready <- struct{}{}:
 	default: // it will look at the newest
 	}
-}
-
-// news returns the newest news.
-func (g *group) news() groupSum {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.last
 }

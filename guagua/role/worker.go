@@ -172,7 +172,7 @@ func (w *worker) loop(ctx context.Context) error {
 		case u := <-w.routed:
 			w.linkUp(ctx, u)
 		case <-ready:
-			if err := w.sendSum(ctx, w.group.news()); err != nil {
+			if err := w.sendSum(ctx, *w.group.last.Load()); err != nil {
 				return err
 			}
 		case f := <-w.frames:
