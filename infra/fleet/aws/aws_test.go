@@ -125,11 +125,12 @@ func (r *rig) scan(t testing.TB, name string) []fleet.Resource {
 // roundsEnv says how many fleets are killed; one is for every day.
 const roundsEnv = "RUNNER_FLEET_ROUNDS"
 
-// TestCloud is what fleets go through on a cloud, at once, since most of it is waiting.
+// TestCloud is what fleets go through on a cloud, at once, since most of it is waiting. The shortest of them is for short
+// runs, which are those with the race detector.
 func TestCloud(t *testing.T) {
 	r := newRig(t)
-	t.Run("denied", func(t *testing.T) { t.Parallel(); r.denied(t) })
 	if testing.Short() {
+		t.Run("denied", r.denied)
 		return
 	}
 	t.Run("life", func(t *testing.T) { t.Parallel(); r.life(t) })
