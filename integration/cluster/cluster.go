@@ -21,7 +21,6 @@ package cluster
 import (
 	"context"
 	"crypto/rand"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,6 +38,7 @@ import (
 	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/infra/store/mem"
 	"github.com/seed3322913c/runner/runner/fleet"
+	"github.com/seed3322913c/runner/runner/nodeinit"
 	"github.com/seed3322913c/runner/scheduler/launch/nomad"
 )
 
@@ -61,19 +61,13 @@ type Cluster struct {
 
 // State is what cluster.json has.
 type State struct {
-	Machines  []machine         `json:"machines"`
-	Processes map[string]int    `json:"processes"` // ids by name
-	Engines   map[string]string `json:"engines"`
-	Program   string            `json:"program"`
-	Secrets   secrets           `json:"secrets"`
-	Fleet     fleet.Cluster     `json:"fleet"`
-}
-
-// secrets of a cluster. One token may do everything, in Consul and in Nomad; jobs never see it.
-type secrets struct {
-	Token  string `json:"token"`
-	Gossip string `json:"gossip"` // 32 bytes, base64
-	S3     string `json:"s3"`
+	Machines  []nodeinit.Machine `json:"machines"`
+	Processes map[string]int     `json:"processes"` // ids by name
+	Engines   map[string]string  `json:"engines"`
+	Program   string             `json:"program"`
+	Token     string             `json:"token"` // may do everything, in Consul and in Nomad; jobs never see it
+	S3        string             `json:"s3"`    // the S3 server's key
+	Fleet     fleet.Cluster      `json:"fleet"`
 }
 
 // Bucket is the one bucket that a new cluster has for people. Another one has what is known of jobs.
@@ -98,7 +92,7 @@ func Up(ctx context.Context, o Options) (c *Cluster, err error) {
 			return c, err
 		}
 	}
-	if err := c.StartS3(s3Port); err != nil {
+	if err := c.StartS3(nodeinit.S3Port); err != nil {
 		return c, err
 	}
 	if err := c.Await(ctx); err != nil {
@@ -136,7 +130,7 @@ func (c *Cluster) save() error {
 }
 
 // Down ends every process of the cluster, those of its jobs included, and removes its folder.
-func (c *Cluster) Down() error { return errors.Join(c.sweep(), c.unmount(), os.RemoveAll(c.Dir)) }
+func (c *Cluster) Down() error { return errors.Join(c.sweep(), c.host().Remove()) }
 
 // LogFile is where a server's output goes.
 func (c *Cluster) LogFile(name string) string { return filepath.Join(c.Dir, "logs", name+".log") }
@@ -149,46 +143,60 @@ func (c *Cluster) prepare(o Options) error {
 		}
 	}
 	c.State.Program = filepath.Join(c.Dir, "bin/runner")
-	gossip := make([]byte, 32)
-	rand.Read(gossip)
-	c.State.Secrets = secrets{Token: uuid(), Gossip: base64.StdEncoding.EncodeToString(gossip), S3: rand.Text()}
-	if err := errors.Join(copyProgram(o.Runner, c.State.Program), c.place(o)); err != nil {
+	if err := copyProgram(o.Runner, c.State.Program); err != nil {
 		return err
 	}
-	ca, err := newAuthority()
+	for name, path := range o.Engines {
+		if err := os.Symlink(path, filepath.Join(c.Dir, "bin", name)); err != nil {
+			return err
+		}
+	}
+	if err := c.place(o); err != nil {
+		return err
+	}
+	secrets, err := nodeinit.NewSecrets()
 	if err != nil {
 		return err
 	}
-	servers := c.addresses("")
+	c.State.Token, c.State.S3 = secrets[nodeinit.SecretToken], secrets[nodeinit.SecretS3]
 	for _, m := range c.State.Machines {
-		if err := os.MkdirAll(m.file("runner"), 0o700); err != nil {
-			return err
-		}
-		if o.Driver == nomad.Exec { // whose containers are nobody's
-			if err := os.Chmod(m.file("runner"), 0o777|os.ModeSticky); err != nil {
-				return err
-			}
-		}
-		if err := errors.Join(ca.issue(m), m.configure(c.State.Secrets, servers, c.State.Program)); err != nil {
+		if err := c.configure(m, secrets, o.Driver); err != nil {
 			return err
 		}
 	}
-	c.State.Fleet = c.fleet(o.Name, string(ca.pem))
+	c.State.Fleet = c.fleet(o.Name, secrets[nodeinit.SecretCA])
 	c.State.Fleet.Driver = o.Driver
+	return nil
+}
+
+// configure writes what a machine's agents read. All of them have the one token, since nobody makes others here.
+func (c *Cluster) configure(m nodeinit.Machine, secrets map[string]string, driver nomad.Driver) error {
+	s, err := nodeinit.SecretsFor(context.Background(), m.Role, func(_ context.Context, name string) (string, error) {
+		return secrets[name], nil
+	})
+	if err != nil {
+		return err
+	}
+	s.Agent = c.State.Token
+	if err := os.MkdirAll(m.Dir, 0o700); err != nil {
+		return err
+	}
+	if err := m.Configure(s, nodeinit.Agents{}); err != nil {
+		return err
+	}
+	if driver == nomad.Exec { // whose containers are nobody's
+		return os.Chmod(m.File("runner"), 0o777|os.ModeSticky)
+	}
 	return nil
 }
 
 // fleet is how the program reaches the cluster.
 func (c *Cluster) fleet(name, ca string) fleet.Cluster {
-	token := c.State.Secrets.Token
 	return fleet.Cluster{
 		Name: name, Store: "s3://" + jobsBucket, CA: ca,
-		Consul: fleet.Service{Addresses: c.addresses(":" + consulHTTPS), Token: token},
-		Nomad:  fleet.Service{Addresses: c.addresses(":" + nomadHTTPS), Token: token},
-		Env: map[string]string{
-			"AWS_ENDPOINT_URL": "http://" + c.State.Machines[0].Address + ":" + s3Port, "AWS_REGION": "us-east-1",
-			"AWS_ACCESS_KEY_ID": "runner", "AWS_SECRET_ACCESS_KEY": c.State.Secrets.S3,
-		},
+		Consul: fleet.Service{Addresses: c.addresses(":" + nodeinit.ConsulPort), Token: c.State.Token},
+		Nomad:  fleet.Service{Addresses: c.addresses(":" + nodeinit.NomadPort), Token: c.State.Token},
+		Env:    nodeinit.StoreEnv(c.State.Machines[0].Address, c.State.S3),
 	}
 }
 
@@ -196,7 +204,7 @@ func (c *Cluster) fleet(name, ca string) fleet.Cluster {
 func (c *Cluster) addresses(suffix string) []string {
 	var all []string
 	for _, m := range c.State.Machines {
-		if m.Server {
+		if m.Role == nodeinit.Server {
 			all = append(all, m.Address+suffix)
 		}
 	}
@@ -211,27 +219,29 @@ func (c *Cluster) place(o Options) error {
 			return err
 		}
 		network := fmt.Sprintf("127.%d.%d.", 1+n.Int64()/250, 1+n.Int64()%250)
-		l, err := net.Listen("tcp", network+"1:"+consulHTTPS)
+		l, err := net.Listen("tcp", network+"1:"+nodeinit.ConsulPort)
 		if err != nil {
 			continue // another cluster's
 		}
 		for i := range o.Servers {
-			name := fmt.Sprintf("s%d", i+1)
-			c.State.Machines = append(c.State.Machines, machine{name, fmt.Sprint(network, i+1), true, filepath.Join(c.Dir, name)})
+			c.add(nodeinit.Server, fmt.Sprintf("s%d", i+1), fmt.Sprint(network, i+1), o.Servers)
 		}
 		for i := range o.Clients {
-			name := fmt.Sprintf("c%d", i+1)
-			c.State.Machines = append(c.State.Machines, machine{name, fmt.Sprint(network, i+11), false, filepath.Join(c.Dir, name)})
+			c.add(nodeinit.Worker, fmt.Sprintf("c%d", i+1), fmt.Sprint(network, i+11), o.Servers)
+		}
+		for i := range c.State.Machines {
+			c.State.Machines[i].Servers = c.addresses("")
 		}
 		return l.Close()
 	}
 	return errors.New("no free network in 127.0.0.0/8")
 }
 
-func uuid() string {
-	var b [16]byte
-	rand.Read(b[:])
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+func (c *Cluster) add(role nodeinit.Role, name, address string, servers int) {
+	c.State.Machines = append(c.State.Machines, nodeinit.Machine{
+		Name: name, Role: role, Address: address, Expect: servers, Dir: filepath.Join(c.Dir, name),
+		Bin: filepath.Join(c.Dir, "bin"), Data: filepath.Join(c.Dir, "s3"),
+	})
 }
 
 func copyProgram(from, to string) error {
@@ -248,13 +258,13 @@ func copyProgram(from, to string) error {
 	return errors.Join(err, out.Close())
 }
 
-func (c *Cluster) machine(name string) (machine, error) {
+func (c *Cluster) machine(name string) (nodeinit.Machine, error) {
 	for _, m := range c.State.Machines {
 		if m.Name == name {
 			return m, nil
 		}
 	}
-	return machine{}, fmt.Errorf("there is no machine %s", name)
+	return nodeinit.Machine{}, fmt.Errorf("there is no machine %s", name)
 }
 
 // StartConsul starts a machine's Consul agent, also again.
@@ -263,7 +273,7 @@ func (c *Cluster) StartConsul(machine string) error {
 	if err != nil {
 		return err
 	}
-	return c.spawn("consul-"+machine, nil, c.State.Engines["consul"], "agent", "-config-file", m.file("consul.json"))
+	return c.spawn("consul-"+machine, m, nil, m.ConsulCommand())
 }
 
 // StartNomad starts a machine's Nomad agent, also again.
@@ -272,14 +282,13 @@ func (c *Cluster) StartNomad(machine string) error {
 	if err != nil {
 		return err
 	}
-	return c.spawn("nomad-"+machine, nil, c.State.Engines["nomad"], "agent", "-config", m.file("nomad.json"))
+	return c.spawn("nomad-"+machine, m, nil, m.NomadCommand())
 }
 
 // StartS3 starts the S3 server at a port of the first machine, also again. Everybody looks for it at 7070.
 func (c *Cluster) StartS3(port string) error {
-	return c.spawn("s3", []string{"ROOT_ACCESS_KEY=runner", "ROOT_SECRET_KEY=" + c.State.Secrets.S3},
-		c.State.Engines["versitygw"], "--port", c.State.Machines[0].Address+":"+port, "--keep-alive", "--quiet", "posix",
-		filepath.Join(c.Dir, "s3"))
+	m := c.State.Machines[0]
+	return c.spawn("s3", m, nodeinit.S3Env(c.State.S3), m.S3Command(port))
 }
 
 // Consul returns a client that may do everything.
@@ -327,7 +336,7 @@ func (c *Cluster) Await(ctx context.Context) error {
 		if _, _, err := consul.KV().Get("ready", &consulapi.QueryOptions{RequireConsistent: true}); err != nil {
 			return err
 		}
-		_, _, err = nomad.ACLTokens().BootstrapOpts(c.State.Secrets.Token, nil)
+		_, _, err = nomad.ACLTokens().BootstrapOpts(c.State.Token, nil)
 		if err != nil && !strings.Contains(err.Error(), "ACL bootstrap already done") {
 			return err
 		}
@@ -362,7 +371,7 @@ func (c *Cluster) clientsReady(nomad *nomadapi.Client) error {
 		}
 	}
 	for _, m := range c.State.Machines {
-		if !m.Server {
+		if m.Role == nodeinit.Worker {
 			want++
 		}
 	}

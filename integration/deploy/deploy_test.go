@@ -220,9 +220,6 @@ func TestFleet(t *testing.T) {
 
 	u.scaled("night", 0)
 	u.scaled("night", 1)
-	u.run("run", "wordcount", "--cluster", "night", "--quiet", "--input", "s3://runner-night/in", "--output",
-		"s3://runner-night/again")
-
 	var plan struct{ Changes []any }
 	u.answer(u.run("deploy", "--name", "night", "--workers", "1", "--plan", "--json"), &plan)
 	if len(plan.Changes) > 0 {

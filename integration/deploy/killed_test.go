@@ -2,7 +2,9 @@ package deploy_test
 
 import (
 	"bufio"
+	"os"
 	"os/exec"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -41,26 +43,32 @@ func (u *user) cut(sig syscall.Signal, after int, args ...string) {
 // moments is how many events a deploy or a teardown has, more or less: a seed chooses after which of them it is cut off.
 const moments = 12
 
+// roundsEnv says how often TestKilled cuts off; scripts/chaos has patience.
+const roundsEnv = "RUNNER_TEST_ROUNDS"
+
 // TestKilled cuts off deploy and teardown at any moment. What follows always succeeds, and leaves nothing.
 func TestKilled(t *testing.T) {
-	rounds := 4
-	if testing.Short() {
-		rounds = 1
+	rounds := 1
+	if text := os.Getenv(roundsEnv); text != "" {
+		var err error
+		if rounds, err = strconv.Atoi(text); err != nil {
+			t.Fatal(err)
+		}
 	}
 	u := newUser(t)
 	chance := u.chance()
-	for i := range rounds {
-		sig := []syscall.Signal{syscall.SIGKILL, syscall.SIGINT}[i%2]
-		u.cut(sig, chance.IntN(moments), "deploy", "--name", "night", "--workers", "1")
-		if chance.IntN(2) == 0 {
-			u.run("deploy", "--name", "night", "--workers", "1", "--yes", "--json")
-			u.cut(sig, chance.IntN(moments), "teardown", "night", "--purge-data")
+	for range rounds {
+		deploy := []string{"deploy", "--name", "night", "--workers", "1"}
+		signals := []syscall.Signal{syscall.SIGKILL, syscall.SIGINT}
+		chance.Shuffle(2, func(i, j int) { signals[i], signals[j] = signals[j], signals[i] })
+		u.cut(signals[0], chance.IntN(moments), deploy...)
+		if chance.IntN(4) == 0 {
+			u.removed("night") // what was cut off is removed
 		}
+		u.run(append(deploy, "--yes", "--json")...) // or goes on
+		u.cut(signals[1], chance.IntN(moments), "teardown", "night", "--purge-data")
 		u.removed("night")
 	}
-	u.run("deploy", "--name", "night", "--workers", "1", "--yes", "--json") // as if nothing had happened
-	u.run("teardown", "night", "--purge-data", "--yes")
-	u.nothingLeft("night")
 }
 
 // removed tears a cluster down of which anything or nothing may be there.
@@ -117,25 +125,24 @@ func TestDeadline(t *testing.T) {
 		return err == nil && len(h.Alive()) == 0
 	})
 	u.nothingOf("night")
-	u.run("deploy", "--name", "night", "--workers", "1", "--yes", "--json") // it can be had again
+	u.switchKilled()
 	u.run("teardown", "night", "--yes", "--purge-data")
 	u.nothingLeft("night")
 }
 
-// TestSwitchKilled kills the dead-man switch itself: every machine knows the time by itself, and gc finds the rest.
-func TestSwitchKilled(t *testing.T) {
-	u := newUser(t)
+// switchKilled makes a fleet again whose time was over, and kills the dead-man switch itself: every machine knows the
+// time, too.
+func (u *user) switchKilled() {
+	u.Helper()
 	u.run("deploy", "--name", "night", "--workers", "0", "--yes", "--json")
 	h := u.host("night")
 	for _, pid := range h.On("deadman") {
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-			t.Fatal(err)
+			u.Fatal(err)
 		}
 	}
 	if err := nodeinit.WriteDeadline(h.Dir+"/deadline", time.Now()); err != nil {
-		t.Fatal(err)
+		u.Fatal(err)
 	}
 	u.await("the end of all machines", func() bool { return len(h.On("server-1"))+len(h.On("store-1")) == 0 })
-	u.run("teardown", "night", "--yes", "--purge-data")
-	u.nothingLeft("night")
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/seed3322913c/runner/runner/nodeinit"
 )
 
 // TestNodeTells asks every machine's node how it is, what it counts, and for logs that are not the caller's.
@@ -27,7 +29,7 @@ func TestNodeTells(t *testing.T) {
 	}
 	swept := false
 	for _, m := range tr.cluster.State.Machines {
-		if m.Server {
+		if m.Role == nodeinit.Server {
 			continue
 		}
 		base := "http://" + m.Address + ":7337"

@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/scheduler/launch/nomad"
 )
 
 const (
@@ -95,6 +96,7 @@ func (m Machine) nomad(s Secrets, o Agents) object {
 		"meta": object{
 			"runner": m.Program("runner"), "runner_dir": m.File("runner"), "runner_addr": m.Address, "runner_ca": m.File(caFile),
 		},
+		"host_volume": volumes(m.File("runner")), "chroot_env": nomad.Chroot(m.Program("runner"), m.File(caFile)),
 		"options": object{"fingerprint.denylist": "env_gce,env_azure,env_digitalocean,cni,bridge,consul,vault"},
 	}
 	if m.loopback() {
@@ -111,6 +113,15 @@ func (m Machine) nomad(s Secrets, o Agents) object {
 	c["client"] = client
 	c["plugin"] = object{"raw_exec": object{"config": object{"enabled": true}}}
 	return c
+}
+
+// volumes are what containers of the driver exec see of the machine, as the agent reads it.
+func volumes(dir string) object {
+	all := object{}
+	for _, v := range nomad.Volumes(dir) {
+		all[v.Name] = object{"path": v.Path, "read_only": v.ReadOnly}
+	}
+	return all
 }
 
 // Configure writes all that the machine's agents read.
@@ -145,10 +156,10 @@ func (m Machine) NomadCommand() []string {
 	return []string{m.Program("nomad"), "agent", "-config", m.File(nomadFile)}
 }
 
-// S3Command is the command line of a store, and S3Env what it must find in its environment.
-func (m Machine) S3Command() []string {
+// S3Command is the command line of a store at a port, and S3Env what it must find in its environment.
+func (m Machine) S3Command(port string) []string {
 	return []string{
-		m.Program("versitygw"), "--port", m.Address + ":" + S3Port, "--keep-alive", "--quiet", "posix", m.Data,
+		m.Program("versitygw"), "--port", net.JoinHostPort(m.Address, port), "--keep-alive", "--quiet", "posix", m.Data,
 	}
 }
 

@@ -99,7 +99,7 @@ func (n *node) prepare(ctx context.Context, source Source) error {
 		}
 	}
 	if n.Role == Store {
-		n.add("s3", n.S3Command(), S3Env(n.secrets.S3), leaveTime)
+		n.add("s3", n.S3Command(S3Port), S3Env(n.secrets.S3), leaveTime)
 		return os.MkdirAll(filepath.Clean(n.Data), 0o700)
 	}
 	if err := n.Configure(n.secrets, Agents{Leave: true}); err != nil {
