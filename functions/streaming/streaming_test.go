@@ -366,10 +366,11 @@ func TestNamedOutputs(t *testing.T) {
 		t.Errorf("got %s, want %s", got, want)
 	}
 
-	const much = 3 << 20
+	const much = 3_000_000 // lines of 1,000 bytes
 	e = &outputsEnv{out: map[string]*records{}}
 	r, err := NewReducer(t.Context(), Options{
-		Command: fmt.Sprintf(`yes | head -c %d >&3 & yes | head -c %d; wait`, much, much), Outputs: []string{"x"},
+		Command: fmt.Sprintf(`yes %0999[1]d | head -c %[2]d >&3 & yes %0999[1]d | head -c %[2]d; wait`, 1, much),
+		Outputs: []string{"x"},
 	})
 	if err != nil {
 		t.Fatal(err)
