@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -287,7 +288,7 @@ func (w *world) engine(fails bool) {
 	switch a.what {
 	case askPlan:
 		w.m.plan(scheduler.Plan{Stages: []scheduler.Stage{
-			{Name: "map", Tasks: make([]scheduler.Task, worldTasks), MayFail: worldMayFail, Backup: true},
+			{Name: "map", Tasks: worldMaps(), MayFail: worldMayFail, Backup: true},
 			{Name: "reduce", Needs: []string{"map"}, Backup: true},
 		}}, err, w.now)
 	case askCut:
@@ -302,6 +303,16 @@ func (w *world) engine(fails bool) {
 	if gaveUp {
 		w.restart()
 	}
+}
+
+// worldMaps have their input near one host, the other, or both.
+func worldMaps() []scheduler.Task {
+	hosts := [][]string{{"one"}, {"other"}, {"one", "other"}}
+	tasks := make([]scheduler.Task, worldTasks)
+	for i := range tasks {
+		tasks[i].Hosts = hosts[i%len(hosts)]
+	}
+	return tasks
 }
 
 // executor draws one of the living; a new one if there are few.
@@ -322,7 +333,8 @@ func (w *world) register(t *rapid.T) {
 func (w *world) introduce(id string) {
 	holds := slices.Collect(maps.Keys(w.holds[id]))
 	slices.SortFunc(holds, func(a, b scheduler.AttemptID) int { return cmpText(a, b) })
-	if !w.m.register(id, "node:1", worldLimits.cpu, holds, w.now) {
+	host := map[bool]string{true: "one:1", false: "other:1"}[strings.HasPrefix(id, "executor-0.")]
+	if !w.m.register(id, host, worldLimits.cpu, holds, w.now) {
 		delete(w.holds, id)
 	}
 	w.drain()
