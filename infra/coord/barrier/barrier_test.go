@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -252,5 +253,44 @@ func TestHostMayBeReplaced(t *testing.T) {
 func TestBadNameIsRefused(t *testing.T) {
 	if err := barrier.New(mem.New(), "b", 1).Enter(t.Context(), "a name"); !errors.Is(err, errs.Invalid) {
 		t.Error(err)
+	}
+}
+
+// Watch counts what whoever watches is told.
+func (c counting) Watch(ctx context.Context, prefix string) iter.Seq2[coord.Event, error] {
+	return func(yield func(coord.Event, error) bool) {
+		for e, err := range c.Coordinator.Watch(ctx, prefix) {
+			c.events.Add(1)
+			if !yield(e, err) {
+				return
+			}
+		}
+	}
+}
+
+// TestCostGrowsWithParticipants: a barrier of a thousand costs ten times as much as one of a hundred, not a hundred times.
+func TestCostGrowsWithParticipants(t *testing.T) {
+	for _, n := range []int{100, 1000} {
+		synctest.Test(t, func(t *testing.T) {
+			c := counting{mem.New(), &atomic.Int64{}, &atomic.Int64{}, &atomic.Int64{}}
+			var wg sync.WaitGroup
+			b := barrier.New(c, "job/b", 1)
+			for _, name := range names(n) {
+				wg.Go(func() {
+					if err := errors.Join(b.Enter(t.Context(), name), b.Leave(t.Context(), name)); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			if err := errors.Join(b.AwaitEnter(t.Context(), names(n)), b.AwaitLeave(t.Context(), names(n))); err != nil {
+				t.Fatal(err)
+			}
+			wg.Wait()
+			calls, events := c.gets.Load()+c.swaps.Load(), c.events.Load()
+			t.Logf("%d participants: %d calls, told %d times", n, calls, events)
+			if calls > int64(6*n+20) || events > int64(10*n+20) {
+				t.Errorf("%d participants cost %d calls, and are told %d times", n, calls, events)
+			}
+		})
 	}
 }

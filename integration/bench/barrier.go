@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"text/tabwriter"
+	"time"
+
+	"github.com/seed3322913c/runner/infra/coord"
+	"github.com/seed3322913c/runner/infra/coord/barrier"
+	"github.com/seed3322913c/runner/infra/coord/consul"
+)
+
+// barriers measures how long it takes until all participants know that all have come, on a Consul agent of its own. The
+// naive barrier is one key for each participant, and everybody watching all of them; of a thousand it is not tried.
+func barriers(ctx context.Context, s settings, title string) error {
+	c, end, err := consulAgent(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer end()
+	fmt.Printf("\n%s\n", title)
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprint(w, "participants\tms\tnaive ms\tratio\t\n")
+	for _, n := range []int{4, 32, 256, 1000} {
+		var ours, naive []time.Duration
+		for round := range s.rounds {
+			took, err := together(ctx, n, func(ctx context.Context, name string, all []string) error {
+				b := barrier.New(c, coord.Key(fmt.Sprint("b", n)), uint64(round+1))
+				if name == all[0] { // who is the host as well
+					var host sync.WaitGroup
+					var hosted error
+					host.Go(func() { hosted = b.AwaitEnter(ctx, all) })
+					err := b.Enter(ctx, name)
+					host.Wait()
+					return errors.Join(err, hosted)
+				}
+				return b.Enter(ctx, name)
+			})
+			if err != nil {
+				return err
+			}
+			ours = append(ours, took)
+			if n > 256 {
+				continue
+			}
+			prefix := fmt.Sprintf("naive%d/%d/", n, round)
+			took, err = together(ctx, n, func(ctx context.Context, name string, all []string) error {
+				return naively(ctx, c, prefix, name, len(all))
+			})
+			if err != nil {
+				return err
+			}
+			naive = append(naive, took)
+		}
+		slices.Sort(ours)
+		slices.Sort(naive)
+		fmt.Fprintf(w, "%d\t%.1f\t", n, millis(ours))
+		if len(naive) == 0 {
+			fmt.Fprint(w, "\t\t\n")
+		} else {
+			fmt.Fprintf(w, "%.1f\t%.2f\t\n", millis(naive), millis(ours)/millis(naive))
+		}
+	}
+	return w.Flush()
+}
+
+func millis(sorted []time.Duration) float64 {
+	return float64(sorted[len(sorted)/2]) / float64(time.Millisecond)
+}
+
+// together lets n participants pass at the same time, and returns how long the last of them took.
+func together(
+	ctx context.Context, n int, pass func(ctx context.Context, name string, all []string) error,
+) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	all := make([]string, n)
+	for i := range all {
+		all[i] = fmt.Sprintf("w%d", i)
+	}
+	failed := make([]error, n)
+	var group sync.WaitGroup
+	begun := time.Now()
+	for i, name := range all {
+		group.Go(func() { failed[i] = pass(ctx, name, all) })
+	}
+	group.Wait()
+	return time.Since(begun), errors.Join(failed...)
+}
+
+// naively comes to a barrier as a newcomer to Consul would write it.
+func naively(ctx context.Context, c coord.Coordinator, prefix, name string, n int) error {
+	if _, err := c.Swap(ctx, coord.Key(prefix+name), 0, []byte("here")); err != nil {
+		return err
+	}
+	here := map[coord.Key]bool{}
+	for e, err := range c.Watch(ctx, prefix) {
+		if err != nil {
+			return err
+		}
+		if here[e.Key] = true; len(here) == n {
+			return nil
+		}
+	}
+	return ctx.Err()
+}
+
+// consulAgent starts an agent without guards, and returns what ends it.
+func consulAgent(ctx context.Context, s settings) (*consul.Coordinator, func(), error) {
+	out, err := exec.CommandContext(ctx, "scripts/engines", "consul").Output()
+	if err != nil {
+		return nil, nil, fmt.Errorf("scripts/engines consul: %w", err)
+	}
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, nil, err
+	}
+	port := free.Addr().(*net.TCPAddr).Port
+	if err := free.Close(); err != nil {
+		return nil, nil, err
+	}
+	config := filepath.Join(s.work, "consul.json")
+	text := fmt.Sprintf(`{"ports": {"http": %d, "dns": -1, "grpc": -1, "grpc_tls": -1, "server": %d, "serf_lan": %d, "serf_wan": -1},
+"disable_update_check": true, "limits": {"http_max_conns_per_client": 5000}}`, port, port+1, port+2)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		return nil, nil, err
+	}
+	agent := exec.CommandContext(ctx, strings.TrimSpace(string(out)), "agent", "-dev", "-config-file", config,
+		"-log-level", "error")
+	agent.Env = append(os.Environ(), "CHECKPOINT_DISABLE=1")
+	if err := agent.Start(); err != nil {
+		return nil, nil, err
+	}
+	end := func() {
+		_ = agent.Process.Kill() // it may have ended
+		_ = agent.Wait()         // killed, as it was meant
+	}
+	c, err := consul.Open(consul.Options{
+		Address: fmt.Sprintf("127.0.0.1:%d", port), Client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 2000}},
+	})
+	for tries := 0; err == nil; tries++ {
+		if _, err = c.Get(ctx, "ready"); err == nil {
+			return c, func() { c.Close(); end() }, nil
+		}
+		if tries < 300 && ctx.Err() == nil { // it has no way to tell when it is there
+			time.Sleep(100 * time.Millisecond)
+			err = nil
+		}
+	}
+	end()
+	return nil, nil, err
+}
