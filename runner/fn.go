@@ -68,7 +68,8 @@ func newFnInit(p *program, json *bool) *cobra.Command {
 		for _, file := range files {
 			fmt.Fprintln(p.out, file)
 		}
-		fmt.Fprintf(p.err, "Next: runner fn push %s   runner invoke %s -d '{\"name\":\"you\"}'\n", pathWord(args[0]), filepath.Base(args[0]))
+		fmt.Fprintf(p.err, "Next: runner fn push %s   runner invoke %s -d '{\"name\":\"you\"}'\n", pathWord(args[0]),
+			filepath.Base(args[0]))
 		return nil
 	})
 	cmd.Flags().StringVar(&lang, "lang", "go", "`LANGUAGE`: "+strings.Join(pack.Languages(), ", ")+"; go by default")
@@ -261,7 +262,8 @@ func newFnAlias(p *program, json *bool) *cobra.Command {
 }
 
 func newFnRemove(p *program, json *bool) *cobra.Command {
-	return ofRegistry(p, verb{use: "rm NAME", does: "Removes a function with all its versions. What it has answered is kept for a day."}, 1,
+	does := "Removes a function with all its versions. What it has answered is kept for a day."
+	return ofRegistry(p, verb{use: "rm NAME", does: does}, 1,
 		func(ctx context.Context, at functionPlace, args []string) error {
 			if err := at.Remove(ctx, args[0]); err != nil {
 				return err
@@ -306,7 +308,8 @@ func (at functionPlace) invocation(ctx context.Context, id string) (invoke.Invoc
 
 func newFnDead(p *program, json *bool) *cobra.Command {
 	return ofRegistry(p, verb{
-		use: "dead ls [NAME] | redrive NAME [ID...]", does: "Lists invocations whose attempts all failed, or queues them again.",
+		use:  "dead ls [NAME] | redrive NAME [ID...]",
+		does: "Lists invocations whose attempts all failed, or queues them again.",
 		more: "They are tried by the version that is live now, all of a function's or those with the given ids.",
 	}, -1, func(ctx context.Context, at functionPlace, args []string) error {
 		switch {
@@ -361,7 +364,8 @@ func (p *program) fnRedrive(ctx context.Context, at functionPlace, name string, 
 }
 
 func newFnStop(p *program, json *bool) *cobra.Command {
-	return ofRegistry(p, verb{use: "stop", does: "Ends this machine's host and its handlers. What was accepted goes on with the next event."}, 0,
+	does := "Ends this machine's host and its handlers. What was accepted goes on with the next event."
+	return ofRegistry(p, verb{use: "stop", does: does}, 0,
 		func(ctx context.Context, at functionPlace, _ []string) error {
 			running, err := at.Stop(ctx)
 			if err == nil && *json {

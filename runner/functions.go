@@ -103,7 +103,8 @@ func newFnServe(p *program) *cobra.Command {
 		return p.fnServe(cmd.Context(), o)
 	})
 	cmd.Flags().BoolVar(&o.background, "background", false, "say when it answers, and end when it has been idle")
-	cmd.Flags().DurationVar(&o.idle, "idle", 10*time.Minute, "`TIME` without an event after which a host in the background ends; 10m by default")
+	cmd.Flags().DurationVar(&o.idle, "idle", 10*time.Minute,
+		"`TIME` without an event after which a host in the background ends; 10m by default")
 	groupAll(cmd.Flags(), "How long")
 	return cmd
 }

@@ -105,7 +105,8 @@ func (p *program) toldDead(a fnhost.Answer, err error) error {
 	if a.ID == "" || errs.Retryable(err) {
 		return err
 	}
-	return say.Errorf(errs.KindOf(err), "%s. `runner fn log %s` has what it said", strings.TrimRight(say.Sentence(err), "."), a.ID)
+	return say.Errorf(errs.KindOf(err), "%s. `runner fn log %s` has what it said",
+		strings.TrimRight(say.Sentence(err), "."), a.ID)
 }
 
 // event returns what the function is handed.
@@ -130,7 +131,8 @@ func (o invokeOptions) event() ([]byte, error) {
 		return nil, say.Errorf(errs.Invalid, "the event cannot be read: %s", errs.Cause(err))
 	}
 	if len(event) > invoke.MaxPayload {
-		return nil, say.Errorf(errs.Invalid, "the event has more than %d MiB; hand over where it is instead", invoke.MaxPayload>>20)
+		return nil, say.Errorf(errs.Invalid, "the event has more than %d MiB; hand over where it is instead",
+			invoke.MaxPayload>>20)
 	}
 	if len(event) == 0 && !isFile {
 		event = []byte("{}")
@@ -272,7 +274,8 @@ func entrySpec(folder string, m pack.Manifest) (spec.Spec, error) {
 	case len(specs) != 1:
 		return spec.Spec{}, say.Errorf(errs.Invalid, "%s has %d jobs; a function is one", file, len(specs))
 	case specs[0].Kind != string(m.Kind):
-		return spec.Spec{}, say.Errorf(errs.Invalid, "%s is a job of kind %s, and function.yaml says %s", file, specs[0].Kind, m.Kind)
+		return spec.Spec{}, say.Errorf(errs.Invalid, "%s is a job of kind %s, and function.yaml says %s", file,
+			specs[0].Kind, m.Kind)
 	}
 	return specs[0], nil
 }
@@ -299,7 +302,8 @@ func functionJob(ctx context.Context, v pack.Version, folder string, event []byt
 func flagsOf(event []byte, dir string) (flags spec.Flags, err error) {
 	var keys map[string]json.RawMessage
 	if err := json.Unmarshal(event, &keys); err != nil {
-		return flags, say.Errorf(errs.Invalid, "the event of a job is a mapping in JSON, as in {\"input\": \"logs/\"}: %s", errs.Cause(err))
+		return flags, say.Errorf(errs.Invalid, "the event of a job is a mapping in JSON, as in {\"input\": \"logs/\"}: %s",
+			errs.Cause(err))
 	}
 	for key, value := range keys {
 		switch key {

@@ -75,7 +75,8 @@ func (h *Host) append(ctx context.Context, f *flight, records ...record) error {
 	if !f.mu.accepted {
 		inv := f.inv
 		texts = append(texts, record{
-			Op: opAccepted, ID: inv.ID, At: inv.Accepted, Function: inv.Function, Version: inv.Version, Key: inv.Key, Event: &inv.Event,
+			Op: opAccepted, ID: inv.ID, At: inv.Accepted, Function: inv.Function, Version: inv.Version, Key: inv.Key,
+			Event: &inv.Event,
 		}.encode())
 	}
 	for _, r := range records {
@@ -192,7 +193,8 @@ func (h *Host) attempt(ctx context.Context, f *flight, inv Invocation) (v pack.V
 // submit starts the job of a function; the answer is its id.
 func (h *Host) submit(ctx context.Context, v pack.Version, event []byte) ([]byte, error) {
 	if h.o.Submit == nil {
-		return nil, errs.Errorf("", errs.Invalid, nil, "%s is of kind %s, which this host cannot start", v.Name, v.Manifest.Kind)
+		return nil, errs.Errorf("", errs.Invalid, nil, "%s is of kind %s, which this host cannot start", v.Name,
+			v.Manifest.Kind)
 	}
 	folder, err := pack.Fetch(ctx, h.st, v.Package, h.packages())
 	if err != nil {

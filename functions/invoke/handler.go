@@ -125,7 +125,8 @@ func (h *handler) call(call wire.Call, event []byte, limit time.Duration) (resul
 	case errors.Is(err, errSilent):
 		err = errs.Errorf("", errs.Failed, nil, "it took longer than its timeout of %v, and its handler was killed", limit)
 	case errors.Is(err, errs.Exhausted), errors.Is(err, errs.Corrupt) && !errors.Is(err, io.ErrUnexpectedEOF):
-		err = errs.Errorf("", errs.Failed, nil, "its handler does not answer as one should (%s), and was killed", errs.Cause(err))
+		err = errs.Errorf("", errs.Failed, nil, "its handler does not answer as one should (%s), and was killed",
+			errs.Cause(err))
 	default:
 		err = errs.Errorf("", errs.Failed, nil, "its handler %s", h.death())
 	}

@@ -82,7 +82,8 @@ func Open(ctx context.Context, st store.Store, o Options) (*Host, error) {
 	h.mu.flights, h.mu.keys = map[ID]*flight{}, map[string]*flight{}
 	h.mu.pools, h.mu.aliases, h.mu.active = map[string]*pool{}, map[string]meaning{}, time.Now()
 	var err error
-	if h.leader, err = journal.Lead(ctx, st, journalName, h.ledger, journal.Options{Writer: o.Writer, OnError: o.OnError}); err != nil {
+	kept := journal.Options{Writer: o.Writer, OnError: o.OnError}
+	if h.leader, err = journal.Lead(ctx, st, journalName, h.ledger, kept); err != nil {
 		return nil, err
 	}
 	if err := h.sweep(ctx); err != nil {
@@ -162,7 +163,8 @@ type Request struct {
 func (h *Host) Invoke(ctx context.Context, r Request) (Invocation, error) {
 	switch {
 	case len(r.Event) > MaxPayload:
-		return Invocation{}, errs.Errorf("", errs.Invalid, nil, "an event of %d bytes; %d are allowed", len(r.Event), MaxPayload)
+		return Invocation{}, errs.Errorf("", errs.Invalid, nil, "an event of %d bytes; %d are allowed", len(r.Event),
+			MaxPayload)
 	case len(r.Key) > MaxKey:
 		return Invocation{}, errs.Errorf("", errs.Invalid, nil, "a key of %d bytes; %d are allowed", len(r.Key), MaxKey)
 	}

@@ -32,7 +32,9 @@ func newPool(v pack.Version, start func(context.Context, pack.Version) (*handler
 }
 
 // call has an event answered by one of the handlers, when one is free. log is the file of what it says.
-func (p *pool) call(ctx context.Context, call wire.Call, event []byte, log string) (result []byte, took time.Duration, err error) {
+func (p *pool) call(
+	ctx context.Context, call wire.Call, event []byte, log string,
+) (result []byte, took time.Duration, err error) {
 	select {
 	case p.slots <- struct{}{}:
 		defer func() { <-p.slots }()

@@ -144,7 +144,8 @@ func read(d strictyaml.Document) (Manifest, error) {
 		return Manifest{}, d.Errorf([]string{"entry"}, "entry is %q; want the name of a file below the folder", m.Entry)
 	}
 	if m.Kind != Handler && len(m.Command) > 0 {
-		return Manifest{}, d.Errorf([]string{"command"}, "a function of kind %s has no command; its job says what runs", m.Kind)
+		return Manifest{}, d.Errorf([]string{"command"}, "a function of kind %s has no command; its job says what runs",
+			m.Kind)
 	}
 	for name := range m.Secrets {
 		if _, twice := m.Environment[name]; twice {

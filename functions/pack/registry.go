@@ -220,7 +220,8 @@ func (r Registry) Resolve(ctx context.Context, ref string) (Version, error) {
 		if _, err := r.Get(ctx, name); err != nil {
 			return Version{}, err
 		}
-		return Version{}, errs.Errorf("", errs.NotFound, nil, "%s has no alias %q; `runner fn show %[1]s` lists them", name, word)
+		return Version{}, errs.Errorf("", errs.NotFound, nil, "%s has no alias %q; `runner fn show %[1]s` lists them", name,
+			word)
 	}
 	if err != nil {
 		return Version{}, err

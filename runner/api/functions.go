@@ -107,7 +107,8 @@ func (f Functions) brief(ctx context.Context, one pack.Function) (functionBrief,
 	s := ledger.Stats(one.Name)
 	latest := one.Versions[0]
 	b := functionBrief{
-		Name: one.Name, Kind: latest.Manifest.Kind, Live: one.Aliases[pack.Live].Version, Latest: latest.N, Pushed: latest.Pushed,
+		Name: one.Name, Kind: latest.Manifest.Kind, Live: one.Aliases[pack.Live].Version, Latest: latest.N,
+		Pushed: latest.Pushed,
 		Stats: stats{
 			Queued: s.Queued, Succeeded: s.Succeeded, Dead: s.Dead, Last: s.Last,
 			P50: milliseconds(s.P50), P95: milliseconds(s.P95), P99: milliseconds(s.P99),
@@ -230,7 +231,8 @@ func (f Functions) invocations(w http.ResponseWriter, r *http.Request) error {
 func (f Functions) invoke(w http.ResponseWriter, r *http.Request) error {
 	event, err := io.ReadAll(http.MaxBytesReader(w, r.Body, invoke.MaxPayload))
 	if tooLong := (*http.MaxBytesError)(nil); errors.As(err, &tooLong) {
-		return say.Errorf(errs.Invalid, "the event has more than %d MiB; hand over where it is instead", invoke.MaxPayload>>20)
+		return say.Errorf(errs.Invalid, "the event has more than %d MiB; hand over where it is instead",
+			invoke.MaxPayload>>20)
 	}
 	if err != nil {
 		return say.Errorf(errs.Invalid, "the event cannot be read: %s", errs.Cause(err))

@@ -112,7 +112,9 @@ func (f *Fleet) startFunctions(ctx context.Context) error {
 		ID: functionsGroup, Command: []string{program, "fn", "serve", "--background"}, Env: environment(f.cluster.Store),
 		Secrets: map[string]string{consulToken: token}, Count: 1, LogDir: dir,
 		Resources: scheduler.Resources{CPU: 1, Memory: functionsMemory},
-		Restart:   launch.Restart{Attempts: 20, Delay: 200 * time.Millisecond, MaxDelay: 5 * time.Second, Healthy: time.Minute},
+		Restart: launch.Restart{
+			Attempts: 20, Delay: 200 * time.Millisecond, MaxDelay: 5 * time.Second, Healthy: time.Minute,
+		},
 	}
 	for k, v := range f.cluster.Env {
 		g.Secrets[k] = v
@@ -125,7 +127,8 @@ func (f *Fleet) functionsToken(ctx context.Context) (string, error) {
 	const op, name = "fleet.functionsToken", "runner-functions"
 	w := new(consulapi.WriteOptions).WithContext(ctx)
 	policy := &consulapi.ACLPolicy{Name: name, Rules: functionsRules}
-	if _, _, err := f.consul.ACL().PolicyCreate(policy, w); err != nil && !strings.Contains(err.Error(), "already exists") {
+	_, _, err := f.consul.ACL().PolicyCreate(policy, w)
+	if err != nil && !strings.Contains(err.Error(), "already exists") {
 		return "", errs.E(op, errs.Unavailable, f.cluster.Name, err)
 	}
 	all, _, err := f.consul.ACL().TokenList(new(consulapi.QueryOptions).WithContext(ctx))
