@@ -35,7 +35,7 @@ func (oneMachine) Look(context.Context, []scheduler.JobID) (fleet.View, error) {
 	}}, nil
 }
 
-func (oneMachine) Launch(context.Context, scheduler.Job) error        { return nil }
+func (oneMachine) Launch(context.Context, scheduler.Job, int) error   { return nil }
 func (oneMachine) Allow(context.Context, scheduler.JobID, int) error  { return nil }
 func (oneMachine) End(context.Context, scheduler.JobID, string) error { return nil }
 func (oneMachine) Await(ctx context.Context, _ scheduler.Job) (r am.Report, err error) {

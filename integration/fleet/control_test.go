@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/infra/store/mem"
 	"github.com/seed3322913c/runner/integration/cluster"
@@ -63,8 +64,9 @@ func (tr *trial) status(id scheduler.JobID) (s embedded.Status) {
 	return s
 }
 
-// succeeded waits until a job is over, and checks that one application master was enough for it.
-func (tr *trial) succeeded(id scheduler.JobID) {
+// succeeded waits until a job is over, and checks that one application master was enough for it, and that nothing of it is
+// left if no other job runs.
+func (tr *trial) succeeded(id scheduler.JobID, others ...scheduler.JobID) {
 	tr.t.Helper()
 	tr.must(tr.cluster.Eventually(tr.t.Context(), func() error {
 		if s := tr.status(id); s.State != scheduler.JobSucceeded || s.Masters != 1 {
@@ -72,7 +74,9 @@ func (tr *trial) succeeded(id scheduler.JobID) {
 		}
 		return nil
 	}))
-	tr.nothingLeft(id)
+	if len(others) == 0 {
+		tr.nothingLeft(id)
+	}
 }
 
 // TestControlKilled ends the control that leads while one job runs and others wait. Another control goes on: nothing is
@@ -113,6 +117,75 @@ func TestControlKilled(t *testing.T) {
 	tr.check()
 	for _, id := range append(waiting, first) {
 		tr.succeeded(id)
+	}
+}
+
+// TestPreempted lets a job have all machines until another queue wants its half: it gives executors back, none of its
+// attempts fails, and the other queue's job runs beside it.
+func TestPreempted(t *testing.T) {
+	tr := newTrial(t)
+	c := tr.control()
+	tr.divide("preemptAfter: 500ms\nqueues: [{name: nights, share: 0.5}, {name: default, share: 0.5}]")
+	w := tr.start("run", "crash.yaml", "--queue", "nights", "--cpu", "5", "--set", "pace=10s")
+	greedy := w.until(func(e event) bool { return e.Event == "stage" && e.Name == "map" }).Job
+	if greedy == "" {
+		greedy = tr.only("nights", c)
+	}
+	modest := tr.task("modest", "--executors", "2", "--tasks", "2", "--cpu", "5")
+	tr.must(tr.cluster.Eventually(t.Context(), func() error {
+		list, err := c.Queues(t.Context())
+		for _, j := range list.Jobs {
+			if j.Job == greedy && j.Preempted > 0 {
+				return err
+			}
+		}
+		return fmt.Errorf("nobody gave way: %+v, %w", list.Jobs, err)
+	}))
+	tr.succeeded(modest, greedy)
+	s := tr.status(greedy)
+	for _, a := range s.Attempts {
+		if a.State == scheduler.AttemptFailed {
+			t.Errorf("attempt %s failed: %s", a.ID, a.Error)
+		}
+	}
+	tr.run("kill", string(greedy))
+	tr.nothingLeft(greedy)
+}
+
+// only returns the one job of a queue.
+func (tr *trial) only(queue string, c *client.Client) scheduler.JobID {
+	tr.t.Helper()
+	list, err := c.Queues(tr.t.Context())
+	tr.must(err)
+	for _, j := range list.Jobs {
+		if j.Queue == queue {
+			return j.Job
+		}
+	}
+	tr.t.Fatalf("no job is in queue %s: %+v", queue, list.Jobs)
+	return ""
+}
+
+// TestSubmittedByProgram submits a specification as programs do, twice with one key: there is one job, and it runs.
+func TestSubmittedByProgram(t *testing.T) {
+	tr := newTrial(t)
+	c := tr.control()
+	spec := fmt.Sprintf(`{"kind": "mapreduce", "name": "counted", "input": "s3://%[1]s/%[2]s/in", "output": "s3://%[1]s/%[2]s/out",
+		"mapreduce": {"mapper": {"builtin": "wordcount"}, "combiner": {"builtin": "sum"}, "reducer": {"builtin": "sum"}, "reducers": %[3]d}}`,
+		cluster.Bucket, tr.folder, reducers)
+	sub := client.Submission{Key: tr.folder, Spec: json.RawMessage(spec)}
+	id, err := c.Submit(t.Context(), sub)
+	tr.must(err)
+	again, err := c.Submit(t.Context(), sub)
+	tr.must(err)
+	if again != id {
+		t.Errorf("the same key gave %s and %s", id, again)
+	}
+	tr.succeeded(id)
+	tr.check()
+	sub = client.Submission{Spec: json.RawMessage(`{"kind": "mapreduce", "input": "/etc/passwd", "output": "/tmp/x"}`)}
+	if _, err := c.Submit(t.Context(), sub); errs.KindOf(err) != errs.Invalid {
+		t.Errorf("a file of one machine: %v", err)
 	}
 }
 

@@ -42,7 +42,8 @@ type Queued struct {
 	Running   bool            `json:"running"` // it was admitted
 	Executors int             `json:"executors"`
 	Wanted    int             `json:"wanted"`
-	Waits     string          `json:"waits,omitempty"` // for what, in a sentence
+	Waits     string          `json:"waits,omitempty"`     // for what, in a sentence
+	Preempted int             `json:"preempted,omitempty"` // executors that it had to give back so far
 }
 
 // NodeList is the machines of a fleet.

@@ -67,10 +67,11 @@ func (w *world) Look(context.Context, []scheduler.JobID) (fleet.View, error) {
 	return v, nil
 }
 
-func (w *world) Launch(_ context.Context, job scheduler.Job) error {
+func (w *world) Launch(_ context.Context, job scheduler.Job, n int) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	defer w.happened()
+	w.allowed[job.ID] = n
 	if w.alive[job.ID] == nil {
 		w.alive[job.ID] = make(chan struct{})
 		w.began = append(w.began, job.ID)

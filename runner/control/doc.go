@@ -39,11 +39,11 @@ import (
 type Fleet interface {
 	// Look returns what the machines have, and what jobs hold and want.
 	Look(ctx context.Context, running []scheduler.JobID) (fleet.View, error)
-	// Launch starts a job's application master, if it has none.
-	Launch(ctx context.Context, job scheduler.Job) error
+	// Launch starts a job's application master, if it has none, which may have so many executors.
+	Launch(ctx context.Context, job scheduler.Job, executors int) error
 	// Await returns when no application master works on a job any more, and cleans up behind a job that is over.
 	Await(ctx context.Context, job scheduler.Job) (am.Report, error)
-	// Allow tells a job's application master how many executors it may have.
+	// Allow tells a job's application master how many executors it may have from now on, if there is one.
 	Allow(ctx context.Context, id scheduler.JobID, executors int) error
 	// End asks a job's application master to kill it.
 	End(ctx context.Context, id scheduler.JobID, reason string) error

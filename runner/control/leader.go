@@ -159,9 +159,9 @@ func (l *leader) carryOut(ctx context.Context, herds *sync.WaitGroup, a roster.A
 	if runs {
 		return l.cfg.Fleet.Allow(ctx, a.Job, a.Count)
 	}
-	var e roster.Entry
-	l.book.read(func(r *roster.Roster) { e, _ = r.Get(a.Job) })
-	l.herd(ctx, herds, e)
+	if e, there := l.entry(a.Job); there { // else it has left meanwhile
+		l.herd(ctx, herds, e)
+	}
 	return nil
 }
 
@@ -257,12 +257,8 @@ func (l *leader) launch(ctx context.Context, job scheduler.Job) error {
 	if err != nil || report.State.Final() {
 		return err
 	}
-	var e roster.Entry
-	l.book.read(func(r *roster.Roster) { e, _ = r.Get(job.ID) })
-	if err := l.cfg.Fleet.Allow(ctx, job.ID, e.Allowed); err != nil {
-		return err
-	}
-	return l.cfg.Fleet.Launch(ctx, job)
+	e, _ := l.entry(job.ID)
+	return l.cfg.Fleet.Launch(ctx, job, e.Allowed)
 }
 
 // killWhenTold kills a job when somebody wants that; it ends with ctx. The master may be one that is just being replaced.

@@ -30,7 +30,7 @@ func (l *leader) queues() client.QueueList {
 		for _, e := range r.Jobs() {
 			list.Jobs = append(list.Jobs, client.Queued{
 				Job: e.Job, Queue: e.Queue, User: e.User, Priority: e.Priority, Running: e.Running(), Executors: e.Allowed,
-				Wanted: e.Want, Waits: l.mu.waits[e.Job],
+				Wanted: e.Want, Waits: l.mu.waits[e.Job], Preempted: e.Preempted,
 			})
 		}
 	})

@@ -159,7 +159,10 @@ func (f *Fleet) nodes(ctx context.Context) ([]*nomadapi.NodeListStub, error) {
 
 // Launch starts a recorded job's application master, if there is none: also that of a job that was cut off, whose
 // finished tasks are kept. It is for control; others Submit.
-func (f *Fleet) Launch(ctx context.Context, job scheduler.Job) error {
+func (f *Fleet) Launch(ctx context.Context, job scheduler.Job, executors int) error {
+	if err := announce(ctx, f.coord, shareKey(job.ID), executors, true); err != nil {
+		return err
+	}
 	alive, err := f.launcher.Alive(ctx, group(job.ID, masterRole))
 	if err != nil || alive {
 		return err

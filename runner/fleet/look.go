@@ -180,20 +180,22 @@ func stateOf(n *nomadapi.NodeListStub) string {
 func shareKey(id scheduler.JobID) coord.Key { return coord.Key("job/" + string(id) + "/share") }
 func wantKey(id scheduler.JobID) coord.Key  { return coord.Key("job/" + string(id) + "/want") }
 
-// Allow tells a job's application master how many executors it may have.
+// Allow tells a job's application master how many executors it may have from now on. A job that is over, and of which
+// nothing is left, stays so.
 func (f *Fleet) Allow(ctx context.Context, id scheduler.JobID, executors int) error {
-	return announce(ctx, f.coord, shareKey(id), executors)
+	return announce(ctx, f.coord, shareKey(id), executors, false)
 }
 
-// announce makes a number the value of a key.
-func announce(ctx context.Context, c coord.Coordinator, key coord.Key, n int) error {
+// announce makes a number the value of a key, if that is there or shall be made.
+func announce(ctx context.Context, c coord.Coordinator, key coord.Key, n int, create bool) error {
 	data, err := json.Marshal(n)
 	if err != nil {
 		return errs.E("fleet.announce", errs.Internal, key, err)
 	}
 	for {
 		v, err := c.Get(ctx, key)
-		if err != nil || string(v.Data) == string(data) && v.Version != 0 {
+		same := v.Version != 0 && string(v.Data) == string(data)
+		if err != nil || same || v.Version == 0 && !create {
 			return err
 		}
 		if _, err := c.Swap(ctx, key, v.Version, data); errs.KindOf(err) != errs.Exist {

@@ -22,7 +22,7 @@ func (m *Member) Share(id scheduler.JobID) am.Share { return share{m.Coord, id} 
 
 // Want implements am.Share.
 func (s share) Want(ctx context.Context, count int) error {
-	return announce(ctx, s.coord, wantKey(s.job), count)
+	return announce(ctx, s.coord, wantKey(s.job), count, true)
 }
 
 // Allowed implements am.Share.

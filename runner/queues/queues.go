@@ -1,5 +1,6 @@
 // Package queues reads the description of a fleet's queues:
 //
+//	preemptAfter: 15s         # that a queue goes without its share before others give way
 //	queues:
 //	  - name: analytics
 //	    share: 0.5            # of all machines, guaranteed
@@ -42,6 +43,13 @@ func Parse(file string, text []byte) (queue.Config, error) {
 	}
 	if err != nil {
 		return root, err
+	}
+	if doc.Text("preemptAfter") != "" {
+		after, err := strictyaml.ParseTime(doc.Text("preemptAfter"))
+		if err != nil {
+			return root, doc.Errorf([]string{"preemptAfter"}, "%s", say.Sentence(err))
+		}
+		root.PreemptAfter = after.Seconds()
 	}
 	data, err := json.Marshal(doc.Tree["queues"])
 	if err == nil {

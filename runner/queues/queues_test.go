@@ -12,6 +12,7 @@ import (
 
 func TestParse(t *testing.T) {
 	got, err := Parse("q.yaml", []byte(`
+preemptAfter: 1m
 queues:
   - name: analytics
     share: 0.5
@@ -22,7 +23,7 @@ queues:
   - name: training
     share: 0.5
 `))
-	want := queue.Config{Name: "root", Children: []queue.Config{
+	want := queue.Config{Name: "root", PreemptAfter: 60, Children: []queue.Config{
 		{Name: "analytics", Share: 0.5, Max: 0.8, Children: []queue.Config{
 			{Name: "reports", Share: 0.4}, {Name: "adhoc", Share: 0.6, Order: queue.Fair, UserMax: 0.5, Jobs: 20},
 		}},
@@ -41,6 +42,7 @@ func TestMistakes(t *testing.T) {
 		"queues:\n- {name: a, share: 0.5}\n- {name: b, shares: 0.5}": `q.yaml line 3: unknown key "shares" in queues.1; did you mean "share"?`,
 		"queues:\n- {name: a, share: 1.5}":                           `q.yaml line 2: share is "1.5" in queues.0; want a number from 0 to 1`,
 		"queues:\n- {name: a, share: 0.7}\n- {name: b, share: 0.7}":  "q.yaml: queue root: its children are guaranteed 1.4 of it, which is more than all",
+		"preemptAfter: soon\nqueues:\n- {name: a}":                   `q.yaml line 1: "soon" is not a time; write it as in 90s, 10m or 1h30m`,
 		"queues:\n- {name: a}\n- {name: a}":                          "q.yaml: queue a: there are two queues of this name",
 		"queues:\n- {name: a, order: random}":                        `q.yaml line 2: order is "random" in queues.0; want fifo or fair`,
 	} {

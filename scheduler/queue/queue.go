@@ -74,6 +74,10 @@ type Config struct {
 	Jobs     int      `json:"jobs,omitempty"`     // of a leaf, that run at once; 0: any number
 	Order    Order    `json:"order,omitempty"`    // of a leaf; FIFO by default
 	Children []Config `json:"children,omitempty"` // none: a leaf
+
+	// PreemptAfter is how long a leaf goes without what it is guaranteed before others have to give way, in seconds, for
+	// all queues: the root alone has it. 0: as Options say.
+	PreemptAfter float64 `json:"preemptAfter,omitempty"`
 }
 
 // Tree is a checked Config. It never changes.
@@ -96,6 +100,9 @@ type node struct {
 	children []*node
 }
 
+// maxPatience bounds Config.PreemptAfter, in seconds.
+const maxPatience = 30 * 24 * 3600
+
 // tolerance forgives the rounding of shares.
 const tolerance = 1e-9
 
@@ -103,6 +110,9 @@ const tolerance = 1e-9
 func New(root Config) (*Tree, error) {
 	t := &Tree{leaves: map[string]*node{}}
 	root.Share, root.Max = 1, 1
+	if !(root.PreemptAfter >= 0 && root.PreemptAfter <= maxPatience) { // also if it is NaN
+		return t, invalid(root.Name, "nobody can wait %g seconds", root.PreemptAfter)
+	}
 	names := map[string]bool{}
 	n, err := t.add(root, nil, names)
 	t.root = n
@@ -112,6 +122,9 @@ func New(root Config) (*Tree, error) {
 func (t *Tree) add(c Config, parent *node, names map[string]bool) (*node, error) {
 	if err := c.check(names); err != nil {
 		return nil, err
+	}
+	if parent != nil && c.PreemptAfter != 0 {
+		return nil, invalid(c.Name, "preemptAfter is for all queues together")
 	}
 	names[c.Name] = true
 	n := &node{

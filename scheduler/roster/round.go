@@ -57,6 +57,9 @@ func (r *Roster) Decide(s Seen, o queue.Options) Round {
 		round.Hungry = s.Hungry
 		return round
 	}
+	if after := r.config.PreemptAfter; after > 0 {
+		o.PreemptAfter = time.Duration(after * float64(time.Second))
+	}
 	decided := queue.Decide(r.tree, r.Standing(s), o)
 	round.Hungry = decided.Hungry
 	for _, d := range decided.List {
