@@ -8,35 +8,57 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 )
 
 // This file asks what iterative jobs take.
 
-// supersteps compares iterations with those of the plainest star over TCP, every worker a process.
-func supersteps(_ context.Context, s settings) (figures, error) {
-	f := figures{unit: "ms", programs: []string{"yardstick", "runner"}}
+// supersteps compares iterations with those of the plainest star over TCP, every worker a process; with MPI's allreduce,
+// which survives nothing, if that is installed (Debian: openmpi-bin, python3-mpi4py); and with what two others took once
+// on such a machine. The engine uses groups of 16 for 128 workers.
+func supersteps(ctx context.Context, s settings) (figures, error) {
+	f := figures{unit: "ms", programs: []string{"yardstick", "runner", "runner, groups", "MPI", "Ray", "original"}}
 	p50 := after(`p50 ([0-9.]+) ms`, 1)
-	for _, c := range []struct{ workers, floats, iterations int }{
-		{2, 10, 5000}, {8, 10, 3000}, {32, 10, 1000}, {128, 10, 300}, {4, 1000, 3000}, {16, 1000, 1000},
-		{4, 100_000, 300}, {16, 100_000, 100}, {4, 1_000_000, 50}, {16, 1_000_000, 15},
+	peers, err := s.peers(ctx)
+	if err != nil {
+		return f, err
+	}
+	const python = "/usr/bin/python3" // Debian's, which Debian's packages are for
+	mpi := exec.CommandContext(ctx, "mpirun", "--version").Run() == nil &&
+		exec.CommandContext(ctx, python, "-c", "import mpi4py").Run() == nil
+	for _, c := range []struct {
+		workers, floats, iterations int
+		ray, original               float64 // measured once
+	}{
+		{2, 10, 5000, 0, 0}, {4, 10, 5000, 5.4, 305}, {8, 10, 3000, 0, 0}, {16, 10, 2000, 20, 308}, {32, 10, 1000, 0, 0},
+		{128, 10, 300, 0, 0}, {4, 1000, 3000, 0, 0}, {16, 1000, 1000, 0, 0}, {4, 100_000, 300, 0, 0},
+		{16, 100_000, 100, 0, 0}, {4, 1_000_000, 50, 38, 2219}, {16, 1_000_000, 15, 136, 0},
 	} {
 		args := []string{strconv.Itoa(c.workers), strconv.Itoa(c.floats), strconv.Itoa(c.iterations)}
-		f.cases = append(f.cases, instance{fmt.Sprintf("%d workers, %d floats", c.workers, c.floats), []asked{
+		all := []asked{
 			{argv: append([]string{filepath.Join(s.yards, "superstep")}, args...), number: p50},
-			{argv: append([]string{s.superstep}, args...), number: p50},
-		}})
+			{argv: append([]string{s.superstep}, args...), number: p50}, {}, {}, {known: c.ray}, {known: c.original},
+		}
+		if c.workers > 32 {
+			all[2] = asked{argv: append([]string{s.superstep, "-group", "16"}, args...), number: p50}
+		}
+		if mpi && c.workers <= 32 { // its processes wait by looking, so more of them than cores take for ever
+			all[3] = asked{argv: append([]string{"mpirun", "--oversubscribe", "--allow-run-as-root", "--mca", "mpi_yield_when_idle", "1",
+				"-np", args[0], python, filepath.Join(peers, "superstep_mpi.py")}, args[1:]...), number: p50}
+		}
+		f.cases = append(f.cases, instance{fmt.Sprintf("%d workers, %d floats", c.workers, c.floats), all})
 	}
 	return f, nil
 }
 
 // overNetwork compares a star with groups of workers, where every process has a network card of 1 Gbit/s.
 func overNetwork(_ context.Context, s settings) (figures, error) {
-	f := figures{unit: "ms", programs: []string{"star", "groups of 2", "groups of 4"}}
-	for _, workers := range []int{4, 16} {
+	f := figures{unit: "ms", programs: []string{"star", "groups of 2", "groups of 4", "groups of 8"}}
+	for _, workers := range []int{16, 32} {
 		c := instance{name: fmt.Sprintf("%d workers, 1000000 floats", workers)}
-		for _, group := range []string{"0", "2", "4"} {
+		for _, group := range []string{"0", "2", "4", "8"} {
 			argv := []string{s.superstep, "-rate", "125000000", "-group", group, strconv.Itoa(workers), "1000000", "4"}
 			c.asked = append(c.asked, asked{argv: argv, number: after(`p50 ([0-9.]+) ms`, 1)})
 		}
@@ -99,10 +121,12 @@ func gradient(ctx context.Context, s settings) (figures, error) {
 				return same(after(`([0-9.]+) ms`, 1))(printed)
 			}}
 	}
-	return figures{unit: "ms", programs: []string{"yardstick", "runner", "numpy", "scikit-learn"}, cases: []instance{
-		{"2 threads, or 2 workers", []asked{yard(2), ours(2),
-			{argv: script("gradient_numpy.py"), number: same(after(`mean ([0-9.]+) s/iter`, 1000))},
-			{argv: script("gradient_sklearn.py"), number: after(`mean ([0-9.]+) s/iter`, 1000)}}},
+	mean := after(`mean ([0-9.]+) s/iter`, 1000)
+	spark, original := asked{known: 220}, asked{known: 400} // measured once on such a machine
+	programs := []string{"yardstick", "runner", "numpy", "scikit-learn", "Spark MLlib", "original"}
+	return figures{unit: "ms", programs: programs, cases: []instance{
+		{"2 threads, or 2 workers", []asked{yard(2), ours(2), {argv: script("gradient_numpy.py"), number: same(mean)},
+			{argv: script("gradient_sklearn.py"), number: mean}, spark, original}},
 		{"1 thread, or 1 worker", []asked{yard(1), ours(1)}},
 	}}, nil
 }
