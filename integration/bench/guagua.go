@@ -44,9 +44,10 @@ func supersteps(ctx context.Context, s settings) (figures, error) {
 		if c.workers > 32 {
 			all[2] = asked{argv: append([]string{s.superstep, "-group", "16"}, args...), number: p50}
 		}
-		if mpi && c.workers <= 32 { // its processes wait by looking, so more of them than cores take for ever
-			all[3] = asked{argv: append([]string{"mpirun", "--oversubscribe", "--allow-run-as-root", "--mca", "mpi_yield_when_idle", "1",
-				"-np", args[0], python, filepath.Join(peers, "superstep_mpi.py")}, args[1:]...), number: p50}
+		if mpi && c.workers <= 32 { // its processes wait by looking: many more of them than cores take for ever
+			all[3] = asked{argv: []string{"mpirun", "--oversubscribe", "--allow-run-as-root", "--mca", "mpi_yield_when_idle", "1",
+				"-np", args[0], python, filepath.Join(peers, "superstep_mpi.py"), args[1], strconv.Itoa(max(10, c.iterations/5))},
+				number: p50}
 		}
 		f.cases = append(f.cases, instance{fmt.Sprintf("%d workers, %d floats", c.workers, c.floats), all})
 	}
