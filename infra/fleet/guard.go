@@ -76,10 +76,13 @@ func (l Limits) check(p Plan) error {
 	return checkBuckets(p)
 }
 
+// bucketType is what holds data.
+const bucketType = "aws_s3_bucket"
+
 // checkBuckets refuses a plan that loses a bucket without having been asked to.
 func checkBuckets(p Plan) error {
 	for _, c := range p.Changes {
-		if c.Type == "aws_s3_bucket" && (c.Action == Replace || c.Action == Delete) && !p.Purges {
+		if c.Type == bucketType && (c.Action == Replace || c.Action == Delete) && !p.Purges {
 			return refuse(RuleBucket, "bucket %s would be lost with all data in it; only teardown with --purge-data may do that",
 				p.Bucket)
 		}

@@ -148,3 +148,15 @@ func TestPlansThatLoseABucketAreSeen(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestBucketsWhoseMakingWasInterruptedAreKept(t *testing.T) {
+	replace := &tfjson.Change{Actions: tfjson.Actions{tfjson.ActionDelete, tfjson.ActionCreate}}
+	plan := &tfjson.Plan{ResourceChanges: []*tfjson.ResourceChange{
+		{Address: "a", Type: bucketType, Change: replace, ActionReason: tfjson.ActionReasonReplaceBecauseTainted},
+		{Address: "b", Type: bucketType, Change: replace, ActionReason: tfjson.ActionReasonReplaceBecauseCannotUpdate},
+		{Address: "c", Type: "aws_vpc", Change: replace, ActionReason: tfjson.ActionReasonReplaceBecauseTainted},
+	}}
+	if got := taintedBuckets(plan); !slices.Equal(got, []string{"a"}) {
+		t.Errorf("kept are %v", got)
+	}
+}

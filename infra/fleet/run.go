@@ -225,6 +225,17 @@ func changes(plan *tfjson.Plan) []ResourceChange {
 	return all
 }
 
+// taintedBuckets returns the addresses of buckets that a plan would replace only because their making was interrupted.
+func taintedBuckets(plan *tfjson.Plan) []string {
+	var all []string
+	for _, c := range plan.ResourceChanges {
+		if c.Type == bucketType && c.Change.Actions.Replace() && c.ActionReason == tfjson.ActionReasonReplaceBecauseTainted {
+			all = append(all, c.Address)
+		}
+	}
+	return all
+}
+
 // inState returns all names by which a state knows its resources.
 func inState(s *tfjson.State) map[string]bool {
 	known := map[string]bool{}

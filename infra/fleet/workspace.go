@@ -304,8 +304,26 @@ func (w *workspace) reveal() (hide func(), err error) {
 	return func() { _ = os.Remove(file) }, nil // it lies beside secrets.json, with the same rights
 }
 
-// plan saves a plan and returns it. Nothing is changed.
+// plan saves a plan and returns it. Nothing is changed, but for Terraform's opinion of buckets that it was interrupted
+// with: it takes them for broken and would replace them, though there is nothing about them that an apply can't mend.
 func (w *workspace) plan(ctx context.Context, options ...tfexec.PlanOption) (*tfjson.Plan, error) {
+	plan, err := w.planOnce(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	tainted := taintedBuckets(plan)
+	if len(tainted) == 0 {
+		return plan, nil
+	}
+	for _, address := range tainted {
+		if err := w.tf.Untaint(ctx, address); err != nil {
+			return nil, errs.E("fleet.untaint", errs.Failed, address, err)
+		}
+	}
+	return w.planOnce(ctx, options)
+}
+
+func (w *workspace) planOnce(ctx context.Context, options []tfexec.PlanOption) (*tfjson.Plan, error) {
 	options = append(options, tfexec.Out(planFile))
 	err := w.run(ctx, 0, func(out io.Writer) error {
 		_, err := w.tf.PlanJSON(ctx, out, options...)
