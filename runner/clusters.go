@@ -84,7 +84,8 @@ type clusterLine struct {
 	Servers   int            `json:"servers"`
 	Workers   int            `json:"workers"`
 	ExpiresAt time.Time      `json:"expires_at,omitzero"`
-	Over      bool           `json:"over"` // its time has come
+	Over      bool           `json:"over"`           // its time has come
+	Idle      time.Duration  `json:"idle,omitempty"` // without a job for so long it removes itself, too
 	Bucket    string         `json:"bucket,omitempty"`
 	Cost      machines.Cost  `json:"cost"`
 }
@@ -93,7 +94,7 @@ func lineOf(r machines.Record, now time.Time) clusterLine {
 	return clusterLine{
 		Name: r.Request.Name, Provider: r.Request.Provider, Phase: r.Phase, Servers: r.Request.Servers,
 		Workers: r.Request.Workers, ExpiresAt: r.ExpiresAt, Over: r.Phase == machines.Deployed && now.After(r.ExpiresAt),
-		Bucket: r.Bucket, Cost: r.Cost(now),
+		Idle: r.Request.Idle, Bucket: r.Bucket, Cost: r.Cost(now),
 	}
 }
 
@@ -107,7 +108,11 @@ func (c clusterLine) when(now time.Time) string {
 	case c.Phase != machines.Deployed:
 		return string(c.Phase) + "; cut off, or under way"
 	}
-	return fmt.Sprintf("until %s, for %s", clock(c.ExpiresAt), format.Duration(c.ExpiresAt.Sub(now).Round(time.Minute)))
+	text := fmt.Sprintf("until %s, for %s", clock(c.ExpiresAt), format.Duration(c.ExpiresAt.Sub(now).Round(time.Minute)))
+	if c.Idle > 0 {
+		text += fmt.Sprintf(", or %s without a job", format.Duration(c.Idle))
+	}
+	return text
 }
 
 // fleetLines are the fleets of a home, or the one that is named; those that are gone if all is true.

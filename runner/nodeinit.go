@@ -26,6 +26,7 @@ const (
 type nodeInitOptions struct {
 	machine string
 	secrets string
+	notices string
 	host    string
 	make    bool
 	unmake  bool
@@ -36,6 +37,7 @@ func (o *nodeInitOptions) AddFlags(flags *pflag.FlagSet) {
 	grouped(flags, "A machine that is a process", func(f *pflag.FlagSet) {
 		f.StringVar(&o.machine, "machine", "", "`FILE` that describes the machine")
 		f.StringVar(&o.secrets, "secrets", "", "`FOLDER` of the cluster's secrets")
+		f.StringVar(&o.notices, "notices", "", "`URL` of the metadata service that says when the machine must end")
 	})
 	grouped(flags, "A cluster on this host", func(f *pflag.FlagSet) {
 		f.StringVar(&o.host, "host", "", "`FOLDER` of the cluster")
@@ -78,10 +80,11 @@ func (p *program) bootMachine(ctx context.Context, o nodeInitOptions) error {
 	if o.machine == "" {
 		return say.Errorf(errs.Unsupported, "this machine is not described; say --machine FILE")
 	}
-	log := slog.New(slog.NewTextHandler(p.err, nil))
-	return nodeinit.Run(ctx, nodeinit.Files{Description: o.machine, Secrets: o.secrets}, nodeinit.Options{
-		Resolve: newResolver(""), Log: log,
-	})
+	options := nodeinit.Options{Resolve: newResolver(""), Log: slog.New(slog.NewTextHandler(p.err, nil))}
+	if o.notices != "" {
+		options.Notices = nodeinit.NewMetadata(o.notices, nodeinit.MetadataOptions{})
+	}
+	return nodeinit.Run(ctx, nodeinit.Files{Description: o.machine, Secrets: o.secrets}, options)
 }
 
 func makePart(ctx context.Context, host local.Host, text string) error {

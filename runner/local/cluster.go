@@ -29,6 +29,7 @@ type Cluster struct {
 	Jobs     string            `json:"jobs"`     // URI of the store of jobs
 	Binaries map[string]string `json:"binaries"` // of Found: paths by name; in cluster.json: checksums by name
 	Deadline time.Time         `json:"deadline"`
+	Idle     time.Duration     `json:"idle"` // without a job for so long it ends; 0 never
 }
 
 const clusterFile = "cluster.json"

@@ -43,7 +43,7 @@ func BucketOf(cluster string) string { return "runner-" + cluster }
 // Jobs is where in a cluster's bucket its jobs are recorded.
 func Jobs(cluster string) string { return "s3://" + BucketOf(cluster) + "/.runner" }
 
-func (p Provider) buckets() string { return filepath.Join(p.home, "buckets", "") }
+func (p Provider) buckets() string { return filepath.Join(p.home, "buckets") }
 
 // Setup implements fleet.Provider.
 func (p Provider) Setup(_ context.Context, r fleet.Request) (fleet.Setup, error) {
@@ -70,6 +70,7 @@ func (p Provider) Setup(_ context.Context, r fleet.Request) (fleet.Setup, error)
 	cluster := Cluster{
 		Name: r.Name, Network: network, Servers: r.Servers, Bucket: BucketOf(r.Name), Jobs: Jobs(r.Name),
 		Data: filepath.Join(p.buckets(), r.Name), Binaries: r.Binaries, Deadline: r.ExpiresAt,
+		Idle: r.Idle,
 	}
 	return fleet.Setup{
 		Root: Name, Bucket: cluster.Bucket,

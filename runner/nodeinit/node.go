@@ -155,10 +155,7 @@ func (n *node) live(ctx context.Context) error {
 	}
 	watchers.Wait()
 	n.say(ctx, Gone, context.Cause(end))
-	if n.options.Notices == nil {
-		return nil
-	}
-	return n.options.Notices.Drained(context.WithoutCancel(ctx))
+	return nil
 }
 
 // start runs a child beside; the returned function ends it and waits until it has ended.
