@@ -50,6 +50,7 @@ func TestUIOfFleet(t *testing.T) {
 	st := storemem.New()
 	s := control.New(control.Config{
 		Store: st, Coord: mem.New(), Fleet: oneMachine{}, Jobs: embedded.Jobs{Store: st}, Address: "here",
+		Check:   func(context.Context, scheduler.Job) error { return nil },
 		Size:    func(job scheduler.Job, _ int) (int, int) { return job.Resources.Executors, job.Resources.Executors },
 		Options: control.Options{Name: "demo", Every: 50 * time.Millisecond},
 	})

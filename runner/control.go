@@ -109,7 +109,7 @@ func newControlServer(f *fleet.Fleet, around fleet.Surroundings, log *slog.Logge
 	jobs := f.Jobs()
 	jobs.Resolve = newResolver("")
 	s := control.New(control.Config{
-		Store: jobs.Store, Coord: f.Coord(), Fleet: f, Jobs: jobs, Compile: compileForFleet, Size: demandOf,
+		Store: jobs.Store, Coord: f.Coord(), Fleet: f, Jobs: jobs, Compile: compileForFleet, Check: checkForFleet, Size: demandOf,
 		Address: around.URL(), HandOn: others,
 		Options: control.Options{Name: around.Cluster.Name, Version: buildInfo().Version, Log: log},
 	})
@@ -182,7 +182,7 @@ func serveControl(ctx context.Context, run func(context.Context) error, handler 
 }
 
 // compileForFleet makes a job of a specification that came over the API.
-func compileForFleet(ctx context.Context, text []byte) (scheduler.Job, error) {
+func compileForFleet(text []byte) (scheduler.Job, error) {
 	specs, err := spec.Parse("the specification", text)
 	if err != nil {
 		return scheduler.Job{}, err
@@ -190,11 +190,15 @@ func compileForFleet(ctx context.Context, text []byte) (scheduler.Job, error) {
 	if len(specs) != 1 {
 		return scheduler.Job{}, say.Errorf(errs.Unsupported, "%d jobs in one request; submit them one by one", len(specs))
 	}
-	job, err := jobIn(ctx, specs[0], "/")
-	if err != nil {
-		return job, err
+	return specs[0].Job("/")
+}
+
+// checkForFleet finds what is wrong with a job that came over the API.
+func checkForFleet(ctx context.Context, job scheduler.Job) error {
+	if err := onlyShared(job); err != nil {
+		return err
 	}
-	return job, onlyShared(job)
+	return say.Usage(checkJob(ctx, job, newResolver(job.Output), nil))
 }
 
 // demandOf says how many executors a job wants, and without how many it cannot work.

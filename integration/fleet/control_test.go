@@ -183,6 +183,9 @@ func TestSubmittedByProgram(t *testing.T) {
 	}
 	tr.succeeded(id)
 	tr.check()
+	if again, err = c.Submit(t.Context(), sub); err != nil || again != id { // though its output is there now
+		t.Errorf("said again when it is over it is %s, %v", again, err)
+	}
 	sub = client.Submission{Spec: json.RawMessage(`{"kind": "mapreduce", "input": "/etc/passwd", "output": "/tmp/x"}`)}
 	if _, err := c.Submit(t.Context(), sub); errs.KindOf(err) != errs.Invalid {
 		t.Errorf("a file of one machine: %v", err)

@@ -149,9 +149,13 @@ func (w *world) start(t *testing.T, address string) (s *Server, stop func()) {
 	t.Helper()
 	s = New(Config{
 		Store: w.st, Coord: w.coord, Fleet: w, Jobs: embedded.Jobs{Store: w.st}, Address: address,
-		HandOn: http.DefaultTransport,
-		Compile: func(_ context.Context, spec []byte) (job scheduler.Job, err error) {
-			return job, json.Unmarshal(spec, &job)
+		HandOn:  http.DefaultTransport,
+		Compile: func(spec []byte) (job scheduler.Job, err error) { return job, json.Unmarshal(spec, &job) },
+		Check: func(_ context.Context, job scheduler.Job) error {
+			if slices.Contains(w.launched(), job.ID) {
+				return errs.Errorf("", errs.Exist, nil, "its output is there")
+			}
+			return nil
 		},
 		Size:    func(job scheduler.Job, _ int) (int, int) { return max(1, job.Resources.Executors), 0 },
 		Options: Options{Name: "test", TTL: time.Second, Every: 20 * time.Millisecond},

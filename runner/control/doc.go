@@ -65,8 +65,10 @@ type Config struct {
 	Coord coord.Coordinator
 	Fleet Fleet
 	Jobs  embedded.Jobs
-	// Compile makes a job of a specification, an object in JSON, and finds what is wrong with it.
-	Compile func(ctx context.Context, spec []byte) (scheduler.Job, error)
+	// Compile makes a job of a specification, an object in JSON.
+	Compile func(spec []byte) (scheduler.Job, error)
+	// Check finds what is wrong with a job before it is taken.
+	Check func(ctx context.Context, job scheduler.Job) error
 	// Size says how many executors a job wants that leaves it open, where there are so many cores, and without how many
 	// it cannot work.
 	Size func(job scheduler.Job, cores int) (want, gang int)

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/runner/access"
+	"github.com/seed3322913c/runner/runner/api"
 	"github.com/seed3322913c/runner/runner/client"
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/say"
@@ -29,10 +31,7 @@ func (s *Server) Submit(ctx context.Context, sub client.Submission) (scheduler.J
 	if err != nil {
 		return "", err
 	}
-	if err := s.cfg.Jobs.SubmitAs(ctx, job); err != nil {
-		return "", err
-	}
-	known, err := s.cfg.Jobs.Get(ctx, job.ID)
+	known, err := s.record(ctx, job)
 	if err != nil {
 		return "", err
 	}
@@ -40,6 +39,21 @@ func (s *Server) Submit(ctx context.Context, sub client.Submission) (scheduler.J
 		return "", say.Errorf(errs.Exist, "the key of this job was used for another one, %s", known.ID)
 	}
 	return job.ID, l.enter(ctx, known, sub.Env)
+}
+
+// record writes a job down that nothing is wrong with, unless it was before: then its output may be there by now.
+func (s *Server) record(ctx context.Context, job scheduler.Job) (scheduler.Job, error) {
+	known, err := s.cfg.Jobs.Get(ctx, job.ID)
+	if errs.KindOf(err) != errs.NotFound {
+		return known, err
+	}
+	if err := s.cfg.Check(ctx, job); err != nil {
+		return job, err
+	}
+	if err := s.cfg.Jobs.SubmitAs(ctx, job); err != nil {
+		return job, err
+	}
+	return s.cfg.Jobs.Get(ctx, job.ID) // somebody else may have been quicker
 }
 
 // compile makes a job with an id of what was submitted.
@@ -50,9 +64,13 @@ func (s *Server) compile(ctx context.Context, sub client.Submission) (job schedu
 	case sub.Job != nil:
 		job = *sub.Job
 	default:
-		if job, err = s.cfg.Compile(ctx, sub.Spec); err != nil {
+		if job, err = s.cfg.Compile(sub.Spec); err != nil {
 			return job, err
 		}
+	}
+	// Who may do everything may submit for others.
+	if by := api.CallerOf(ctx); by.Name != "" && (by.Role < access.Admin || job.User == "") {
+		job.User = by.Name
 	}
 	if job.Submitted.IsZero() {
 		job.Submitted = s.cfg.Options.Now().UTC()
