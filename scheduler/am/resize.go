@@ -6,9 +6,9 @@ import (
 	"slices"
 )
 
-// A job may be given more executors, or fewer, while it runs. Tasks that wait go to whoever has room, as ever; executors
-// that are too many get nothing new and leave when they are done. Only gangs, whose tasks run as long as the job, are
-// moved: an attempt is killed, and the next one begins elsewhere.
+// A job may be given more executors, or fewer, while it runs. Tasks that wait go to whoever has room, as ever;
+// executors that are too many get nothing new and leave when they are done. Only gangs, whose tasks run as long as the
+// job, are moved: an attempt is killed, and the next one begins elsewhere.
 
 // maxResize bounds the executors that somebody may ask for.
 const maxResize = 100_000
