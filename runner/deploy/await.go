@@ -113,7 +113,7 @@ func (s *Site) Health(ctx context.Context) (Health, error) {
 	return h, nil
 }
 
-// answers returns nil if a job could be run: Consul, Nomad and the store answer, and all workers take work.
+// answers returns nil if a job could be run: Consul, Nomad, the store and control answer, and all workers take work.
 func answers(ctx context.Context, c fleet.Cluster, open fleet.OpenStore, workers int) error {
 	const op = "deploy.answers"
 	f, err := fleet.Open(ctx, c, open)
@@ -128,6 +128,15 @@ func answers(ctx context.Context, c fleet.Cluster, open fleet.OpenStore, workers
 	if have < workers {
 		return errs.Errorf(op, errs.Unavailable, c.Name, "%d of %d workers take work", have, workers)
 	}
-	_, err = f.Jobs().All(ctx)
+	if _, err = f.Jobs().All(ctx); err != nil || workers == 0 { // control runs on workers
+		return err
+	}
+	control, err := f.Control()
+	if err != nil {
+		return err
+	}
+	if _, err = control.Queues(ctx); errs.KindOf(err) == errs.Permission {
+		return nil // nobody has a token yet, and it has said so
+	}
 	return err
 }

@@ -129,6 +129,9 @@ func (s *Site) Connect(ctx context.Context) (fleet.Cluster, error) {
 		Nomad:  fleet.Service{Addresses: at(out.Servers, nodeinit.NomadPort), Token: token},
 	}
 	c.Env["AWS_ACCESS_KEY_ID"], c.Env["AWS_SECRET_ACCESS_KEY"] = nodeinit.S3User, secrets[nodeinit.SecretS3]
+	if known, err := fleet.Load(s.home, s.Name); err == nil && known.CA == c.CA {
+		c.Control = known.Control // what it was given meanwhile
+	}
 	return c, c.Save(s.home)
 }
 
