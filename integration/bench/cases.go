@@ -28,6 +28,7 @@ var tables = []table{
 	{"names", "A gateway with a million files and one directory of 100,000", names},
 	{"invoke", "Functions on this machine: the command with host and handler to be started, callers that stay, 64 of them at once",
 		invocations},
+	{"control", "A fleet of three servers and three machines, all of them on this one", controlled},
 	{"barrier", "Participants of a barrier on Consul, until the last of them knows that all have come", barriers},
 	{"queue", "Simulated fleets whose queues are full (parts of 1: cores at work, guarantees met, Jain's index of equals)", queue},
 }

@@ -9,7 +9,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
 	consulapi "github.com/hashicorp/consul/api"
 	nomadapi "github.com/hashicorp/nomad/api"
 
@@ -213,21 +212,6 @@ func (f *Fleet) clear(ctx context.Context, id scheduler.JobID) error {
 	}
 	_, err = f.coord.Swap(ctx, amrpc.Key(id), v.Version, nil)
 	return err
-}
-
-// electionTime is how long a server's leader may take to be replaced.
-const electionTime = 30 * time.Second
-
-// patiently repeats what fails for a passing reason, as everything does while Nomad or Consul elect a leader.
-func patiently(do func() error) error {
-	return backoff.Retry(func() error {
-		err := do()
-		if err != nil && !errs.Retryable(err) {
-			return backoff.Permanent(err)
-		}
-		return err
-	}, backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
-		backoff.WithMaxInterval(2*time.Second), backoff.WithMaxElapsedTime(electionTime)))
 }
 
 // forget removes what a job that is over leaves in Nomad and Consul, but for its record, and for the grant that lets
