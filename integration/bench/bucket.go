@@ -65,6 +65,7 @@ func startS3(ctx context.Context, s settings) (endpoint string, env []string, er
 	if err := cmd.Start(); err != nil {
 		return "", nil, err
 	}
+	s.servers.Go(func() { _ = cmd.Wait() }) // killed, as it is meant
 	endpoint = "http://" + address
 	env = []string{"AWS_ENDPOINT_URL=" + endpoint, "AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=test",
 		"AWS_SECRET_ACCESS_KEY=" + secret}

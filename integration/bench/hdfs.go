@@ -125,6 +125,7 @@ func startGateway(ctx context.Context, s settings, env []string, args ...string)
 		}
 		if turn.Leader {
 			turn.pid = cmd.Process.Pid
+			s.servers.Go(func() { _ = cmd.Wait() }) // killed, as it is meant
 			return turn.address, nil
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 )
 
 func main() {
@@ -38,6 +39,8 @@ type settings struct {
 	yards  string          // folder of the yardsticks' binaries
 
 	superstep string // the binary of ./superstep
+
+	servers *sync.WaitGroup // processes that end with the run's context
 }
 
 // home is the environment variable that keeps the product's own files in the work folder.
@@ -63,6 +66,10 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer os.RemoveAll(s.work)
+	s.servers = new(sync.WaitGroup)
+	defer s.servers.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	if err := build(ctx, &s); err != nil {
 		return err
 	}
