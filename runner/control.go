@@ -101,7 +101,9 @@ func (p *program) control(ctx context.Context, o controlOptions) error {
 //	listener ──┬─ /v1/             ── leads: api.New(fleetParts...) │ else: handed on to the leader
 //	           ├─ /metrics /debug/ ── this process, whether it leads or not
 //	           └─ pages
-func newControlServer(f *fleet.Fleet, around fleet.Surroundings, log *slog.Logger) (*control.Server, http.Handler, error) {
+func newControlServer(
+	f *fleet.Fleet, around fleet.Surroundings, log *slog.Logger,
+) (*control.Server, http.Handler, error) {
 	others, err := around.Cluster.Anywhere()
 	if err != nil {
 		return nil, nil, err
@@ -109,7 +111,8 @@ func newControlServer(f *fleet.Fleet, around fleet.Surroundings, log *slog.Logge
 	jobs := f.Jobs()
 	jobs.Resolve = newResolver("")
 	s := control.New(control.Config{
-		Store: jobs.Store, Coord: f.Coord(), Fleet: f, Jobs: jobs, Compile: compileForFleet, Check: checkForFleet, Size: demandOf,
+		Store: jobs.Store, Coord: f.Coord(), Fleet: f, Jobs: jobs,
+		Compile: compileForFleet, Check: checkForFleet, Size: demandOf,
 		Address: around.URL(), HandOn: others,
 		Options: control.Options{Name: around.Cluster.Name, Version: buildInfo().Version, Log: log},
 	})
@@ -161,7 +164,9 @@ const (
 )
 
 // serveControl serves, and runs a control, until ctx ends.
-func serveControl(ctx context.Context, run func(context.Context) error, handler http.Handler, listener net.Listener) error {
+func serveControl(
+	ctx context.Context, run func(context.Context) error, handler http.Handler, listener net.Listener,
+) error {
 	server := &http.Server{
 		Handler: handler, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 	}

@@ -13,6 +13,12 @@
 //	GET  /v1/schedules                         what runs by the clock
 //	GET  /v1/schedules/{name}                  one of them; PUT makes it, DELETE removes it
 //	POST /v1/schedules/{name}/pause            resume, trigger
+//	POST /v1/jobs                              takes a job; the same key gives the same job
+//	POST /v1/jobs/{id}/resume
+//	GET  /v1/queues                            how queues stand, and who waits; PUT changes them
+//	GET  /v1/nodes, /v1/cluster                a fleet's machines, and the whole of it
+//	GET  /v1/tokens                            who may ask; POST makes one, DELETE removes one
+//	GET  /metrics, /debug/pprof/               of the process that answers
 //	GET  /v1/openapi.json                      all of this for machines
 //
 // {id} is a job's id or as much of its beginning as no other job has. Answers are JSON with stable names: fields are

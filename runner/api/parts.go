@@ -64,11 +64,12 @@ var baseDoc []byte
 func New(o Options, parts ...Part) (http.Handler, error) {
 	self := "GET /v1/openapi.json"
 	var text []byte
-	parts = append([]Part{{Doc: baseDoc, Routes: []Route{{self, access.Read, func(w http.ResponseWriter, _ *http.Request) error {
+	tell := func(w http.ResponseWriter, _ *http.Request) error {
 		w.Header().Set("Content-Type", "application/json")
 		_, err := w.Write(text)
 		return gone(err)
-	}}}}}, parts...)
+	}
+	parts = append([]Part{{Doc: baseDoc, Routes: []Route{{self, access.Read, tell}}}}, parts...)
 	doc, err := describe(parts)
 	if err != nil {
 		return nil, err

@@ -48,5 +48,5 @@ func tellQueue(tell func(*prometheus.Desc, float64, ...string), q queue.Usage) {
 	tell(desc("queue_jobs_running", "Jobs that were admitted.", "queue"), float64(q.Running), q.Name)
 	tell(desc("queue_jobs_waiting", "Jobs that wait to be admitted.", "queue"), float64(q.Waiting), q.Name)
 	tell(desc("queue_executors", "Executors that its jobs may have.", "queue"), float64(q.Executors), q.Name)
-	tell(desc("queue_executors_wanted", "Executors that its jobs could use beside those.", "queue"), float64(q.Wanted), q.Name)
+	tell(desc("queue_executors_wanted", "Those that its jobs could use beside.", "queue"), float64(q.Wanted), q.Name)
 }

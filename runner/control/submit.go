@@ -143,7 +143,9 @@ func (l *leader) newEntry(job scheduler.Job) (roster.Entry, error) {
 	want, gang := l.cfg.Size(job, max(1, machines)*max(1, job.Resources.CPU)) // an executor on each machine, or more
 	e := roster.Entry{
 		Job: job.ID, User: job.User, Priority: job.Priority, Entered: l.cfg.Options.Now().UTC(), Want: want, Gang: gang,
-		Ask: queue.Resources{Cores: int64(max(1, job.Resources.CPU)), Memory: job.Resources.Memory, GPUs: int64(job.Resources.GPUs)},
+		Ask: queue.Resources{
+			Cores: int64(max(1, job.Resources.CPU)), Memory: job.Resources.Memory, GPUs: int64(job.Resources.GPUs),
+		},
 	}
 	var leaves []string
 	l.book.read(func(r *roster.Roster) { leaves = r.Tree().Leaves() })
