@@ -22,8 +22,8 @@ var (
 // enginesEnv is the folder where scripts/engines keeps what it builds.
 const enginesEnv = "RUNNER_ENGINES"
 
-// Engines returns the paths of servers' programs by name: those that scripts/engines has built, or else those on PATH, or
-// else it builds them, if it is called in a clone of the project.
+// Engines returns the paths of servers' programs by name: those that scripts/engines has built, or else those on PATH,
+// or else it builds them, if it is called in a clone of the project.
 func Engines(ctx context.Context, names []string, say func(string)) (map[string]string, error) {
 	cache, err := enginesCache()
 	if err != nil {
@@ -55,7 +55,7 @@ func enginesCache() (string, error) {
 
 // built returns the newest program of a name in the cache: one folder for each version of its recipe.
 func built(cache, name string) string {
-	files, _ := filepath.Glob(filepath.Join(cache, name+"-*", name)) // the pattern is well formed, unless the folder's name is odd
+	files, _ := filepath.Glob(filepath.Join(cache, name+"-*", name)) // well formed, unless the folder's name is odd
 	if len(files) == 0 {
 		return ""
 	}

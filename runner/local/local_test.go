@@ -115,7 +115,8 @@ func TestGenerations(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, p := range []Part{
-		{Name: storePart, Generation: "s", Size: 1}, {Name: workersPart, Generation: "w", Size: 1}, {Name: depotPart, Generation: "d"},
+		{Name: storePart, Generation: "s", Size: 1}, {Name: workersPart, Generation: "w", Size: 1},
+		{Name: depotPart, Generation: "d"},
 	} {
 		if err := h.note(p); err != nil {
 			t.Fatal(err)

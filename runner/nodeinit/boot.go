@@ -99,7 +99,8 @@ func (n *node) found(ctx context.Context) error {
 		return err
 	}
 	co, err := consul.Open(consul.Options{
-		Address: "https://" + c.Consul.Addresses[0], Token: c.Consul.Token, Prefix: prefix, MinTTL: time.Second, Client: client,
+		Address: "https://" + c.Consul.Addresses[0], Token: c.Consul.Token, Prefix: prefix, MinTTL: time.Second,
+		Client: client,
 	})
 	if err != nil {
 		return err

@@ -1,5 +1,5 @@
-// Package nodeinit makes a member of a fleet out of a machine that has just booted, and takes it out again in order. It is
-// what a machine's user-data calls (`runner node-init`), and what the machines of the provider "local" are.
+// Package nodeinit makes a member of a fleet out of a machine that has just booted, and takes it out again in order. It
+// is what a machine's user-data calls (`runner node-init`), and what the machines of the provider "local" are.
 //
 //	Source ──description, secrets──▶ machine ──fetches programs by their checksums──▶ Depot (bin/)
 //	                                  │  ──says how far it is────────────────────────▶ Depot (boot/)

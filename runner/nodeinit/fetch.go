@@ -155,11 +155,6 @@ func (d Depot) Reports(ctx context.Context) iter.Seq2[Report, error] {
 	}
 }
 
-// Forget removes the report of a machine that is no more.
-func (d Depot) Forget(ctx context.Context, machine string) error {
-	return d.Store.Delete(ctx, d.Base.Join("boot/"+machine))
-}
-
 // tail returns the last lines of a log, for a report.
 func tail(file string) string {
 	const most = 2 << 10

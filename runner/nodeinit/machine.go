@@ -24,21 +24,23 @@ const (
 
 // Machine describes a machine of a fleet to itself. There is no secret in it.
 type Machine struct {
-	Cluster     string            `json:"cluster"`
-	Name        string            `json:"name"` // no other machine of the cluster has it
-	Role        Role              `json:"role"`
-	Address     string            `json:"address"`               // an IP address, by which the others reach it
-	Servers     []string          `json:"servers"`               // addresses of some servers, better all
-	Expect      int               `json:"expect"`                // how many servers there are to be
-	Dir         string            `json:"dir"`                   // folder for all that the machine keeps
-	Bin         string            `json:"bin"`                   // folder of the programs; machines of one host share it
-	Binaries    map[string]string `json:"binaries"`              // SHA-256 by name, as the depot has them under bin/
-	Depot       string            `json:"depot"`                 // URI of the store with programs; machines report to it as well
-	Jobs        string            `json:"jobs"`                  // URI of the store of the cluster's jobs
-	Store       string            `json:"store"`                 // address of the cluster's machine that is one; "": the cloud has a store
-	Deadline    string            `json:"deadline"`              // file with the time at which the machine ends itself; "": somebody else does that
-	Data        string            `json:"data"`                  // of a store: folder of the objects
-	Incarnation string            `json:"incarnation,omitempty"` // differs between machines that had the name one after the other
+	Cluster  string            `json:"cluster"`
+	Name     string            `json:"name"` // no other machine of the cluster has it
+	Role     Role              `json:"role"`
+	Address  string            `json:"address"`  // an IP address, by which the others reach it
+	Servers  []string          `json:"servers"`  // addresses of some servers, better all
+	Expect   int               `json:"expect"`   // how many servers there are to be
+	Dir      string            `json:"dir"`      // folder for all that the machine keeps
+	Bin      string            `json:"bin"`      // folder of the programs; machines of one host share it
+	Binaries map[string]string `json:"binaries"` // SHA-256 by name, as the depot has them under bin/
+	Depot    string            `json:"depot"`    // URI of what programs come from, and reports go to
+	Jobs     string            `json:"jobs"`     // URI of the store of the cluster's jobs
+	Store    string            `json:"store"`    // address of the cluster's own store; "": the cloud has one
+	Data     string            `json:"data"`     // of a store: folder of the objects
+	// Deadline is a file with the time at which the machine ends itself; "": somebody else does that.
+	Deadline string `json:"deadline"`
+	// Incarnation differs between machines that had the name one after the other.
+	Incarnation string `json:"incarnation,omitempty"`
 }
 
 // Check returns an error of kind Invalid if the description is not one.

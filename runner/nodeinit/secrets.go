@@ -31,13 +31,17 @@ type Secrets struct {
 	S3            string // of a server or store
 }
 
+// GetSecret returns a secret by its name.
+type GetSecret func(ctx context.Context, name string) (string, error)
+
 // SecretsFor reads what a role may know, and nothing else.
-func SecretsFor(ctx context.Context, role Role, get func(ctx context.Context, name string) (string, error)) (Secrets, error) {
+func SecretsFor(ctx context.Context, role Role, get GetSecret) (Secrets, error) {
 	var s Secrets
 	wanted := map[string]*string{}
 	if folder, ok := certificates[role]; ok {
 		wanted = map[string]*string{
-			SecretCA: &s.CA, secretGossip: &s.Gossip, secretAgent: &s.Agent, folder + secretCert: &s.Cert, folder + secretKey: &s.Key,
+			SecretCA: &s.CA, secretGossip: &s.Gossip, secretAgent: &s.Agent,
+			folder + secretCert: &s.Cert, folder + secretKey: &s.Key,
 		}
 	}
 	switch role {
