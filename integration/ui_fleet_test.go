@@ -43,7 +43,7 @@ func (oneMachine) Await(ctx context.Context, _ scheduler.Job) (r am.Report, err 
 	return r, ctx.Err()
 }
 
-// TestUIOfFleet signs in with a token, and looks at queues, of which one has a job that waits and whose user is a mark-up
+// TestUIOfFleet signs in with a token, and looks at queues, of which one has a job that waits and whose user is markup
 // that would do harm, and at machines.
 func TestUIOfFleet(t *testing.T) {
 	chromium := enginetest.Binary(t, "chromium")
@@ -68,14 +68,14 @@ func TestUIOfFleet(t *testing.T) {
 	}
 	server := httptest.NewServer(ui.New(s.Handler(v1), ui.Options{Everywhere: true, Fleet: true}))
 	t.Cleanup(server.Close)
-	token, _, err := tokens.Create(t.Context(), "ann", access.Submit)
+	const hostile = `<img src=x onerror="document.title='taken'">`
+	token, _, err := tokens.Create(t.Context(), hostile, access.Submit)
 	if err != nil {
 		t.Fatal(err)
 	}
-	const hostile = `<img src=x onerror="document.title='taken'">`
 	c := client.New(client.Options{URL: server.URL, Token: token})
 	for _, name := range []string{"first", "second"} {
-		job := scheduler.Job{Name: name, User: hostile, Resources: scheduler.Resources{Executors: 3, CPU: 1}}
+		job := scheduler.Job{Name: name, User: "not me", Resources: scheduler.Resources{Executors: 3, CPU: 1}}
 		if _, err := c.Submit(t.Context(), client.Submission{Key: name, Job: &job}); err != nil {
 			t.Fatal(err)
 		}
