@@ -89,6 +89,13 @@ func newEngine(ctx context.Context, r role) (scheduler.Engine, error) {
 
 // newBody returns the half of an engine that works in executors, and what ends it.
 func newBody(ctx context.Context, r role) (body scheduler.Body, end func(), err error) {
+	if body, end, err = bodyOf(ctx, r); err != nil {
+		return nil, nil, err
+	}
+	return telling{metered{body}}, end, nil
+}
+
+func bodyOf(ctx context.Context, r role) (body scheduler.Body, end func(), err error) {
 	resolve := newResolver("")
 	switch r.job.Kind {
 	case mapreduce.Kind:
@@ -101,7 +108,7 @@ func newBody(ctx context.Context, r role) (body scheduler.Body, end func(), err 
 			resolve, giveBack = blocks.Keep(resolve, filepath.Join(dir, "blocks"), blocks.Options{})
 		}
 		b := mapreduce.NewBody(resolve, mapreduce.BodyOptions{Store: r.home.Store, Shuffle: r.readers()})
-		return telling{blocks.Keeper{Body: b}}, func() { b.Close(); giveBack() }, nil
+		return blocks.Keeper{Body: b}, func() { b.Close(); giveBack() }, nil
 	case engine.Kind:
 		with, err := training.Surroundings(ctx, r.job, resolve)
 		if err != nil {
@@ -113,11 +120,11 @@ func newBody(ctx context.Context, r role) (body scheduler.Body, end func(), err 
 		}
 		b := engine.NewBody(r.home.Store, r.home.Coord, with, engine.BodyOptions{Host: host})
 		if adapter, err := engine.AdapterOf(r.job); err != nil || adapter != engine.MapReduce {
-			return telling{b}, func() {}, err
+			return b, func() {}, err
 		}
-		return telling{training.NewMapOnlyBody(r.home.Store, resolve, b)}, func() {}, nil
+		return training.NewMapOnlyBody(r.home.Store, resolve, b), func() {}, nil
 	case task.Kind:
-		return telling{task.NewBody(r.home.Store, resolve)}, func() {}, nil
+		return task.NewBody(r.home.Store, resolve), func() {}, nil
 	}
 	return nil, nil, noEngine(r.job)
 }
@@ -147,7 +154,7 @@ func slotsOf(job scheduler.Job) int { return executorsOf(job) * job.Resources.CP
 type telling struct{ scheduler.Body }
 
 func (t telling) Run(ctx context.Context, a scheduler.Attempt, r scheduler.Reporter) ([]byte, error) {
-	data, err := metered{t.Body}.Run(ctx, a, r)
+	data, err := t.Body.Run(ctx, a, r)
 	if _, lost := errors.AsType[*scheduler.InputLost](err); lost {
 		return data, err // the application master acts on it
 	}
