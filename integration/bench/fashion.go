@@ -94,11 +94,11 @@ func unzip(name string) ([]byte, error) {
 func numpy(ctx context.Context, cache string) (string, error) {
 	dir := filepath.Join(cache, "python")
 	python := filepath.Join(dir, "bin", "python")
-	if exec.CommandContext(ctx, python, "-c", "import numpy, sklearn").Run() == nil {
+	if exec.CommandContext(ctx, python, "-c", "import numpy, sklearn, pyspark").Run() == nil {
 		return python, nil
 	}
 	for _, argv := range [][]string{
-		{"python3", "-m", "venv", dir}, {python, "-m", "pip", "install", "--quiet", "numpy", "scikit-learn"},
+		{"python3", "-m", "venv", dir}, {python, "-m", "pip", "install", "--quiet", "numpy", "scikit-learn", "pyspark"},
 	} {
 		cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 		cmd.Stderr = os.Stderr

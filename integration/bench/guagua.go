@@ -124,6 +124,9 @@ func gradient(ctx context.Context, s settings) (figures, error) {
 	}
 	mean := after(`mean ([0-9.]+) s/iter`, 1000)
 	spark, original := asked{known: 220}, asked{known: 400} // measured once on such a machine
+	if _, err := exec.LookPath("java"); err == nil {
+		spark = asked{argv: script("gradient_spark.py"), number: mean}
+	}
 	programs := []string{"yardstick", "runner", "numpy", "scikit-learn", "Spark MLlib", "original"}
 	return figures{unit: "ms", programs: programs, cases: []instance{
 		{"2 threads, or 2 workers", []asked{yard(2), ours(2), {argv: script("gradient_numpy.py"), number: same(mean)},

@@ -6,8 +6,8 @@ import (
 	"github.com/seed3322913c/runner/runner/blocks"
 )
 
-// TestBlocksAreKept counts the same words twice: the second time the input is on the machines that have read it, and the
-// maps go there.
+// TestBlocksAreKept counts the same words again and again: soon the input is on the machines that have read it, and the
+// maps go there. Not always the second time, since an executor that is still ending keeps its blocks from the next one.
 func TestBlocksAreKept(t *testing.T) {
 	tr := newTrial(t)
 	fetched := func(args ...string) int64 {
@@ -22,8 +22,14 @@ func TestBlocksAreKept(t *testing.T) {
 		}
 		return far
 	}
-	first, again := fetched(), fetched("--overwrite")
-	if first == 0 || again >= first {
-		t.Errorf("%d bytes came from the store at first, then %d", first, again)
+	if fetched() == 0 {
+		t.Error("nothing came from the store at first")
 	}
+	const tries = 6
+	for range tries {
+		if fetched("--overwrite") == 0 {
+			return
+		}
+	}
+	t.Errorf("after %d jobs some input still came from the store", tries)
 }

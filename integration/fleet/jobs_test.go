@@ -253,7 +253,7 @@ func (tr *trial) nothingLeft(id scheduler.JobID) {
 			return fmt.Errorf("keys %v, %w", keys, err)
 		}
 		for _, p := range tr.cluster.Program() {
-			if p.Verb != "node" && p.Verb != "control" {
+			if p.Verb != "node" && p.Verb != "control" && p.Verb != "fn" { // which are the fleet's
 				return fmt.Errorf("process %+v", p)
 			}
 		}

@@ -140,8 +140,23 @@ func TestGenerations(t *testing.T) {
 }
 
 func TestCommandLine(t *testing.T) {
-	cmd := exec.CommandContext(t.Context(), sleeper[0], sleeper[1:]...)
+	cmd := exec.CommandContext(t.Context(), "cat", "-")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	echo := make([]byte, 1)
+	if _, err := in.Write(echo); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := out.Read(echo); err != nil { // what answers has its words
 		t.Fatal(err)
 	}
 	words := CommandLine(cmd.Process.Pid)
@@ -149,7 +164,7 @@ func TestCommandLine(t *testing.T) {
 		t.Error(err)
 	}
 	_ = cmd.Wait() // killed, as it was meant
-	if len(words) != 2 || words[0] != sleeper[0] {
+	if len(words) != 2 || words[0] != "cat" || words[1] != "-" {
 		t.Errorf("the words are %q", words)
 	}
 	if words := CommandLine(cmd.Process.Pid); len(words) > 0 {
