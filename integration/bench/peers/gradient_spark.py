@@ -7,6 +7,7 @@ import os
 import sys
 import time
 
+sys.path.pop(0)  # beside this file lies one with the package's name
 import numpy as np
 from pyspark.ml.classification import LogisticRegression
 from pyspark.ml.linalg import Vectors
@@ -29,6 +30,7 @@ def rows(parts):
             yield float(y[i]), Vectors.dense(x[i] / 255.0)
 
 
+os.environ["PYSPARK_PYTHON"] = sys.executable
 spark = (SparkSession.builder.master("local[*]").config("spark.driver.memory", "4g").config("spark.ui.enabled", "false")
          .config("spark.driver.host", "127.0.0.1").config("spark.driver.bindAddress", "127.0.0.1").getOrCreate())
 spark.sparkContext.setLogLevel("ERROR")
