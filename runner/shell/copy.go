@@ -83,7 +83,7 @@ func (s *Shell) copyAll(ctx context.Context, args []string, resolve func(context
 		}
 	}
 	place, err := to.System.Status(ctx, to.path)
-	isDir := err == nil && place.Dir
+	isDir := err == nil && place.Dir || missing(err) && to.namesDir(sources)
 	switch {
 	case err != nil && !missing(err):
 		return err
@@ -113,6 +113,13 @@ func (s *Shell) copyAll(ctx context.Context, args []string, resolve func(context
 		s.failed(&last, err)
 	}
 	return last
+}
+
+// namesDir reports whether what is not there is meant as a directory for sources: a bucket has none that are empty, so
+// the slash at its end says it. One directory alone is copied as that name, as elsewhere.
+func (t target) namesDir(sources []found) bool {
+	_, isStore := t.System.(objects)
+	return isStore && strings.HasSuffix(t.shown, "/") && (len(sources) != 1 || !sources[0].Dir)
 }
 
 // parentExists refuses a destination whose directory is not there, where directories are made by people.

@@ -90,10 +90,15 @@ func TestBucket(t *testing.T) {
 		{answer(sh.Copy(ctx, []string{"/logs", "/copy"}, CopyOptions{})), ""},
 		{answer(sh.Copy(ctx, []string{"/logs", "/logs/in"}, CopyOptions{})), "invalid"},
 		{answer(sh.Copy(ctx, []string{"/logs0", "/copy/a.txt"}, CopyOptions{})), "exists already"},
+		{answer(sh.Copy(ctx, []string{"/logs0", "/one/"}, CopyOptions{})), ""},
+		{answer(sh.Copy(ctx, []string{"/logs0", "/logs/a.txt", "s3://b/two/"}, CopyOptions{})), ""},
+		{answer(sh.Copy(ctx, []string{"/logs0", "/logs/a.txt", "/three"}, CopyOptions{})), "invalid"},
+		{answer(sh.Copy(ctx, []string{"/copy", "/four/"}, CopyOptions{})), ""},
 		{answer(sh.Remove(ctx, []string{"/logs"}, RemoveOptions{})), "invalid"},
 		{answer(sh.Remove(ctx, []string{"/logs"}, RemoveOptions{Recursive: true})), "Deleted /logs"},
 		{answer(sh.List(ctx, []string{"/"}, ListOptions{PathsOnly: true, Recursive: true})),
-			"/copy /copy/a.txt /copy/deep /copy/deep/b.txt /copy/deep/c.txt /logs0"},
+			"/copy /copy/a.txt /copy/deep /copy/deep/b.txt /copy/deep/c.txt /four /four/a.txt /four/deep /four/deep/b.txt " +
+				"/four/deep/c.txt /logs0 /one /one/logs0 /two /two/a.txt /two/logs0"},
 	} {
 		if c.got != c.want {
 			t.Errorf("%d: %q, want %q", i, c.got, c.want)
