@@ -242,15 +242,19 @@ func (tr *trial) nothingLeft(id scheduler.JobID) {
 	err = tr.cluster.Eventually(tr.t.Context(), func() error {
 		jobs, _, err := nomad.Jobs().PrefixList(string(id))
 		if err != nil || len(jobs) > 0 {
-			return fmt.Errorf("jobs %v, %w", jobs, err)
+			return fmt.Errorf("jobs %v, %v", jobs, err)
 		}
 		variables, _, err := nomad.Variables().PrefixList("nomad/jobs/"+string(id), &nomadapi.QueryOptions{})
 		if err != nil || len(variables) > 0 {
-			return fmt.Errorf("variables %v, %w", variables, err)
+			paths := []string{}
+			for _, v := range variables {
+				paths = append(paths, v.Path)
+			}
+			return fmt.Errorf("variables %q, %v", paths, err)
 		}
 		keys, _, err := consul.KV().Keys("runner/value/job/"+string(id), "", nil)
 		if err != nil || len(keys) > 0 {
-			return fmt.Errorf("keys %v, %w", keys, err)
+			return fmt.Errorf("keys %v, %v", keys, err)
 		}
 		for _, p := range tr.cluster.Program() {
 			if p.Verb != "node" && p.Verb != "control" && p.Verb != "fn" { // which are the fleet's
@@ -259,7 +263,7 @@ func (tr *trial) nothingLeft(id scheduler.JobID) {
 		}
 		folders, err := filepath.Glob(filepath.Join(tr.cluster.Dir, "c*/runner/node/*"))
 		if err != nil || len(folders) > 0 {
-			return fmt.Errorf("folders %v, %w", folders, err)
+			return fmt.Errorf("folders %v, %v", folders, err)
 		}
 		return nil
 	})

@@ -19,8 +19,11 @@ func TestTokensAreOfOneJob(t *testing.T) {
 		"s3://runner/"+tr.folder+"/out"))
 	admin, err := tr.cluster.Nomad()
 	tr.must(err)
-	secrets, _, err := admin.Variables().Read("nomad/jobs/"+mine+"-am", nil)
-	tr.must(err)
+	var secrets *nomadapi.Variable
+	tr.must(tr.cluster.Eventually(t.Context(), func() error { // it was handed over, and may wait for its turn
+		secrets, _, err = admin.Variables().Read("nomad/jobs/"+mine+"-am", nil)
+		return err
+	}))
 
 	f := tr.cluster.State.Fleet
 	client, err := f.Client(f.Nomad)

@@ -129,9 +129,6 @@ func (l *Launcher) Start(ctx context.Context, g launch.Group) error {
 	case code(err) != http.StatusNotFound:
 		return fail(ctx, op, g.ID, err)
 	}
-	if err := l.number(ctx, g.ID); err != nil {
-		return fail(ctx, op, g.ID, err)
-	}
 	if err := l.entrust(ctx, g); err != nil {
 		return fail(ctx, op, g.ID, err)
 	}
@@ -175,7 +172,7 @@ func (l *Launcher) forever(ctx context.Context, op string, g launch.Group, as fu
 	if err := g.Check(); err != nil {
 		return err
 	}
-	if err := errors.Join(l.number(ctx, g.ID), l.entrust(ctx, g)); err != nil {
+	if err := l.entrust(ctx, g); err != nil {
 		return fail(ctx, op, g.ID, err)
 	}
 	whole := *l
@@ -219,8 +216,17 @@ func (l *Launcher) Kept(ctx context.Context, id launch.GroupID) (map[string]stri
 // CPU is Nomad's MHz for each core.
 func (l *Launcher) CPU() int { return l.cpu }
 
-// entrust writes a group's secrets to where its containers find them. A variable may not be empty.
+// entrust writes what the containers of a group that is about to start read: their numbers, and the group's secrets. A
+// variable may not be empty.
 func (l *Launcher) entrust(ctx context.Context, g launch.Group) error {
+	none := &api.Variable{Path: l.numbers(g.ID), Items: api.VariableItems{"role": g.ID.Role}}
+	var exists api.ErrCASConflict
+	if _, _, err := l.client.Variables().CheckedUpdate(none, write(ctx)); err != nil && !errors.As(err, &exists) {
+		return err
+	}
+	if err := l.number(ctx, g.ID); err != nil {
+		return err
+	}
 	items := api.VariableItems{}
 	maps.Copy(items, g.Secrets)
 	if len(items) == 0 {
@@ -462,17 +468,18 @@ func index(a *api.AllocationListStub) (int, bool) {
 	return i, err == nil
 }
 
-// writeNumbers raises the numbers to what was had. They never go back, though Nomad forgets old allocations.
+// writeNumbers raises the numbers to what was had. They never go back, though Nomad forgets old allocations. Where there
+// are none, the group was forgotten, and whoever still watches it must not bring them back.
 func (l *Launcher) writeNumbers(ctx context.Context, id launch.GroupID, had map[int]int) error {
 	for {
 		v, _, err := l.client.Variables().Peek(l.numbers(id), query(ctx))
 		if err != nil {
 			return err
 		}
-		changed := v == nil
 		if v == nil {
-			v = &api.Variable{Path: l.numbers(id), Items: api.VariableItems{"role": id.Role}} // it may not be empty
+			return nil
 		}
+		changed := false
 		for i, n := range had {
 			if now, _ := strconv.Atoi(v.Items[strconv.Itoa(i)]); now < n { // absent is 0
 				v.Items[strconv.Itoa(i)], changed = strconv.Itoa(n), true
