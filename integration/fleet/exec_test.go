@@ -43,7 +43,7 @@ func TestExecDriver(t *testing.T) {
 	t.Setenv("CONFINED_PASSWORD", "s3cret")
 	dir := t.TempDir()
 	c, err := cluster.Up(t.Context(), cluster.Options{
-		Name: "exec", Dir: filepath.Join(dir, "cluster"), Servers: 1, Clients: 1, Driver: nomad.Exec,
+		Name: "exec", Dir: t.TempDir(), Servers: 1, Clients: 1, Driver: nomad.Exec,
 		Engines: site.cluster.State.Engines, Runner: filepath.Join(site.bin, "runner"),
 	})
 	if err != nil {
