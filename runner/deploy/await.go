@@ -128,7 +128,7 @@ func answers(ctx context.Context, c fleet.Cluster, open fleet.OpenStore, workers
 	if have < workers {
 		return errs.Errorf(op, errs.Unavailable, c.Name, "%d of %d workers take work", have, workers)
 	}
-	if _, err = f.Jobs().All(ctx); err != nil || workers == 0 { // control runs on workers
+	if _, err = f.Jobs().All(ctx); err != nil {
 		return err
 	}
 	control, err := f.Control()

@@ -44,6 +44,26 @@ func (f *Fleet) installControl(ctx context.Context) error {
 	return f.launcher.Serve(ctx, g, controls)
 }
 
+// What a machine tells a control that it starts itself, beside ControlEnv.
+const (
+	PoolEnv  = "RUNNER_POOL"  // how the number of workers is changed
+	DepotEnv = "RUNNER_DEPOT" // URI of where it is written how many there may be
+)
+
+// ControlEnv is what FromEnv reads, for a control that a machine starts itself: the cluster by way of the agents at the
+// machine's address. ca is the file of who vouches for them.
+func (c Cluster) ControlEnv(machine, ca string) []string {
+	all := []string{
+		nameEnv + "=" + c.Name, driverEnv + "=" + string(c.Driver), storeEnv + "=" + c.Store, addressEnv + "=" + machine,
+		consulToken + "=" + c.Consul.Token, nomadToken + "=" + c.Nomad.Token, "CONSUL_CACERT=" + ca,
+		"CONSUL_HTTP_ADDR=https://" + c.Consul.Addresses[0], "NOMAD_ADDR=https://" + c.Nomad.Addresses[0],
+	}
+	for name, value := range c.Env {
+		all = append(all, name+"="+value)
+	}
+	return all
+}
+
 // Surroundings are what a control finds on its machine.
 type Surroundings struct {
 	Cluster Cluster // by way of the machine's own agents

@@ -26,7 +26,15 @@ const nodeMayDo = `node { policy = "write" }
 
 // Install starts a node on every machine, now and whenever one joins, and the fleet's controls. It may be called again.
 func (f *Fleet) Install(ctx context.Context) error {
-	const op = "fleet.Install"
+	if err := f.installControl(ctx); err != nil {
+		return err
+	}
+	return f.InstallNodes(ctx)
+}
+
+// InstallNodes is Install for a fleet whose servers run the controls themselves.
+func (f *Fleet) InstallNodes(ctx context.Context) error {
+	const op = "fleet.InstallNodes"
 	w := new(consulapi.WriteOptions).WithContext(ctx)
 	policy := &consulapi.ACLPolicy{Name: "runner-node", Rules: nodeRules}
 	if _, _, err := f.consul.ACL().PolicyCreate(policy, w); err != nil && !strings.Contains(err.Error(), "already exists") {
@@ -48,9 +56,6 @@ func (f *Fleet) Install(ctx context.Context) error {
 	}, n)
 	if err != nil {
 		return errs.E(op, errs.Unavailable, f.cluster.Name, err)
-	}
-	if err := f.installControl(ctx); err != nil {
-		return err
 	}
 	return f.launcher.Everywhere(ctx, launch.Group{
 		ID: nodeGroup, Command: []string{program, "node"}, Env: environment(f.cluster.Store), LogDir: dir,

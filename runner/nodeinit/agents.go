@@ -156,6 +156,9 @@ func (m Machine) NomadCommand() []string {
 	return []string{m.Program("nomad"), "agent", "-config", m.File(nomadFile)}
 }
 
+// ControlCommand is the command line of a server's control.
+func (m Machine) ControlCommand() []string { return []string{m.Program("runner"), "control"} }
+
 // S3Command is the command line of a store at a port, and S3Env what it must find in its environment.
 func (m Machine) S3Command(port string) []string {
 	return []string{

@@ -17,6 +17,7 @@ import (
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/infra/store/mem"
+	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/fleet"
 )
 
@@ -185,5 +186,11 @@ func (n *node) install(ctx context.Context) error {
 		return err
 	}
 	defer f.Close()
-	return f.Install(ctx)
+	return f.InstallNodes(ctx)
+}
+
+// controlEnv is what the control of this machine must find in its environment, beside what the machine's own programs do.
+func (n *node) controlEnv() []string {
+	return append(n.asFleet().ControlEnv(n.Address, n.File(caFile)), embedded.HomeEnv+"="+n.File("runner"),
+		fleet.PoolEnv+"="+n.Pool, fleet.DepotEnv+"="+n.Depot)
 }

@@ -5,6 +5,7 @@
 //	                                  │  ──says how far it is────────────────────────▶ Depot (boot/)
 //	                                  ├─ Consul    server or client: TLS, ACLs, encrypted gossip
 //	                                  ├─ Nomad     server or client; it starts `runner node` and all containers
+//	                                  ├─ control   of a server: also a fleet without workers takes jobs
 //	                                  └─ S3        of a store, where no cloud has one
 //	Notices ──"it ends in 120 s"────▶ drain: Nomad moves its containers away, then Consul leaves
 //

@@ -35,10 +35,14 @@ type Machine struct {
 	Binaries map[string]string `json:"binaries"` // SHA-256 by name, as the depot has them under bin/
 	Depot    string            `json:"depot"`    // URI of what programs come from, and reports go to
 	Jobs     string            `json:"jobs"`     // URI of the store of the cluster's jobs
+	Files    string            `json:"files"`    // URI of the store of the cluster's gateways
 	Store    string            `json:"store"`    // address of the cluster's own store; "": the cloud has one
+	Env      map[string]string `json:"env"`      // what the tools of the cloud's store need
 	Data     string            `json:"data"`     // of a store: folder of the objects
 	// Deadline is a file with the time at which the machine ends itself; "": somebody else does that.
 	Deadline string `json:"deadline"`
+	// Pool says how servers change the number of workers: "local:FOLDER", "aws:REGION/CLUSTER"; "": nobody does.
+	Pool string `json:"pool,omitempty"`
 	// Incarnation differs between machines that had the name one after the other.
 	Incarnation string `json:"incarnation,omitempty"`
 }
@@ -89,6 +93,22 @@ type Source interface {
 	Machine(ctx context.Context) (Machine, error)
 	// Secret returns one of the cluster's secrets: "server/..." for servers alone, "node/..." for all machines.
 	Secret(ctx context.Context, name string) (string, error)
+}
+
+// Finder is the ability of a Source whose machines don't know at first whom to join.
+type Finder interface {
+	// Servers waits until enough servers are there to join, or ctx ends, and returns their addresses.
+	Servers(ctx context.Context) ([]string, error)
+}
+
+// Leaver is the ability of a Source that wants to hear when its machine is a member no more.
+type Leaver interface {
+	Left(ctx context.Context) error
+}
+
+// Stopper is the ability of a Source whose machines can end their whole fleet.
+type Stopper interface {
+	Stop(ctx context.Context) error
 }
 
 // Files is the Source of a machine on this host: its description, and the secrets of its cluster, lie in files that

@@ -107,6 +107,9 @@ func (n *node) prepare(ctx context.Context, source Source) error {
 	}
 	n.add("consul", n.ConsulCommand(), nil, leaveTime)
 	n.add("nomad", n.NomadCommand(), nil, DrainTime+leaveTime)
+	if n.Role == Server { // which outlive all workers, so that somebody can ask for some
+		n.add("control", n.ControlCommand(), n.controlEnv(), leaveTime)
+	}
 	// Nomad waits in vain for containers whose job is removed at the same time, up to the end of its own deadline.
 	n.children[1].busy = n.hasContainers
 	return nil
