@@ -139,7 +139,7 @@ func fsReading() []fsCommand {
 	var du shell.DiskUsageOptions
 	var count shell.CountOptions
 	var fsck client.FsckOptions
-	var human bool
+	var human, composite bool
 	var format string
 	return []fsCommand{{
 		verb: verb{use: "ls [PATH...] [flags]", does: "Lists files."}, most: -1,
@@ -187,7 +187,12 @@ func fsReading() []fsCommand {
 		run:   func(ctx context.Context, sh *shell.Shell, args []string) error { return sh.DiskFree(ctx, args, human) },
 	}, {
 		verb: verb{use: "checksum PATH... [flags]", does: "Tells files' checksums as HDFS has them."}, least: 1, most: -1,
-		run: func(ctx context.Context, sh *shell.Shell, args []string) error { return sh.Checksum(ctx, args) },
+		flags: func(f *pflag.FlagSet) {
+			f.BoolVar(&composite, "composite", false, "the CRC of all bytes (COMPOSITE_CRC), however they are cut into blocks")
+		},
+		run: func(ctx context.Context, sh *shell.Shell, args []string) error {
+			return sh.Checksum(ctx, args, composite)
+		},
 	}, {
 		verb: verb{use: "fsck [PATH] [flags]", does: "Compares a gateway's files with the store that has their bytes.",
 			more: "Exit code 5 says that bytes are missing or not what was written. Orphans, which no file has, are harmless."},

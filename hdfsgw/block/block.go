@@ -8,26 +8,25 @@
 //
 // The hash spreads what is written at one time over 256 prefixes, since object stores limit requests per prefix.
 //
-// While a block is written its checksum is made as HDFS makes it, so that a file's checksum is known without reading
-// it: the MD5 of the CRC32Cs of all 512-byte chunks; a file's is the MD5 of its blocks', padded (see Checksum).
+// While a block is written its checksums are made as HDFS makes them, so that a file's checksum is known without reading
+// it: the MD5 of the CRC32Cs of all 512-byte chunks, and the CRC32C of the whole; a file's is made of its blocks' (see
+// Checksum and Composite).
+//
+// A block of more than one grain (64 KiB) has the checksums of its grains behind it, so that a part of it can be
+// compared without reading all of it. A smaller block is read whole.
+//
+//	| bytes of the block | CRC32C of grain 0, 4 bytes | of grain 1 | ...
 package block
 
 import (
 	"context"
-	"crypto/md5"
-	"encoding/binary"
 	"fmt"
-	"hash"
-	"hash/crc32"
 	"io"
 
 	"github.com/seed3322913c/runner/hdfsgw/namespace"
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/store"
 )
-
-// ChunkSize is how many bytes one CRC covers, as HDFS's default has it.
-const ChunkSize = 512
 
 // Prefix of the names of all blocks' objects.
 const Prefix = "blocks/"
@@ -48,47 +47,6 @@ func ParseName(name store.Name) (id uint64, ok bool) {
 		return 0, false
 	}
 	return id, ObjectName(id) == name
-}
-
-// sums makes a block's checksum of the bytes that are written to it, cut anyhow.
-type sums struct {
-	md5   hash.Hash
-	crc   uint32
-	chunk int // bytes of the chunk so far
-}
-
-func newSums() *sums { return &sums{md5: md5.New()} }
-
-// castagnoli's table makes hash/crc32 use the CPU's instruction.
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-// Write never fails.
-func (s *sums) Write(p []byte) (int, error) {
-	n := len(p)
-	for len(p) > 0 {
-		part := p[:min(len(p), ChunkSize-s.chunk)]
-		s.crc = crc32.Update(s.crc, castagnoli, part)
-		if s.chunk += len(part); s.chunk == ChunkSize {
-			s.endChunk()
-		}
-		p = p[len(part):]
-	}
-	return n, nil
-}
-
-func (s *sums) endChunk() {
-	var b [4]byte
-	binary.BigEndian.PutUint32(b[:], s.crc)
-	s.md5.Write(b[:])
-	s.crc, s.chunk = 0, 0
-}
-
-func (s *sums) sum() (all [16]byte) {
-	if s.chunk > 0 {
-		s.endChunk()
-	}
-	s.md5.Sum(all[:0])
-	return all
 }
 
 // written is a block on its way to being durable.
@@ -157,7 +115,12 @@ func (w *Writer) Length() int64 { return w.block.Length }
 // Commit makes the block durable and describes it.
 func (w *Writer) Commit(ctx context.Context) (namespace.Block, error) {
 	defer w.w.Abort(ctx) // no effect once committed
-	w.block.MD5 = w.sums.sum()
+	grains := w.sums.end(&w.block)
+	if hasGrains(w.block) {
+		if _, err := w.w.Write(grains); err != nil {
+			return w.block, err
+		}
+	}
 	return w.block, w.w.Commit(ctx)
 }
 
@@ -204,53 +167,4 @@ func Delete(ctx context.Context, st store.Store, ids ...uint64) (err error) {
 		}
 	}
 	return err
-}
-
-// Sum is a file's checksum as HDFS tells it.
-type Sum struct {
-	Algorithm string
-	Bytes     [28]byte
-}
-
-// MD5 returns the checksum of a block. Where it is not known, because the block was truncated, the block is read.
-func MD5(ctx context.Context, st store.Store, b namespace.Block) ([16]byte, error) {
-	if b.MD5 != [16]byte{} {
-		return b.MD5, nil
-	}
-	sums := newSums()
-	err := Write(ctx, st, sums, []namespace.Block{b}, 0, b.Length)
-	return sums.sum(), err
-}
-
-// Checksum returns the checksum of a file from those of its blocks. It equals HDFS's for the same bytes cut into the same
-// blocks.
-func Checksum(ctx context.Context, st store.Store, blocks []namespace.Block, blockSize int64) (Sum, error) {
-	all := md5.New()
-	for _, b := range blocks {
-		sum, err := MD5(ctx, st, b)
-		if err != nil {
-			return Sum{}, err
-		}
-		all.Write(sum[:])
-	}
-	// Hadoop digests the whole of its buffer, which begins with 32 bytes and doubles; the rest of it is zero.
-	buffer := 2 * md5.Size
-	for buffer < len(blocks)*md5.Size {
-		buffer *= 2
-	}
-	all.Write(make([]byte, buffer-len(blocks)*md5.Size))
-	if len(blocks) == 0 {
-		s := Sum{Algorithm: "MD5-of-0MD5-of-0CRC32"} // and no bytes per checksum
-		all.Sum(s.Bytes[:12])
-		return s, nil
-	}
-	perBlock := int64(0)
-	if len(blocks) > 1 {
-		perBlock = blockSize / ChunkSize
-	}
-	s := Sum{Algorithm: fmt.Sprintf("MD5-of-%dMD5-of-%dCRC32C", perBlock, ChunkSize)}
-	binary.BigEndian.PutUint32(s.Bytes[:], ChunkSize)
-	binary.BigEndian.PutUint64(s.Bytes[4:], uint64(perBlock))
-	all.Sum(s.Bytes[:12])
-	return s, nil
 }

@@ -130,5 +130,6 @@ func (p *Packer) write(ctx context.Context, all []*small) error {
 func (s *small) describe(id uint64) {
 	check := newSums()
 	check.Write(s.data)
-	s.block = namespace.Block{ID: id, Length: int64(len(s.data)), MD5: check.sum()}
+	s.block = namespace.Block{ID: id, Length: int64(len(s.data))}
+	check.end(&s.block)
 }

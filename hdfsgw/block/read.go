@@ -1,18 +1,16 @@
 package block
 
 import (
+	"bytes"
 	"context"
-	"errors"
 	"io"
 
 	"github.com/seed3322913c/runner/hdfsgw/namespace"
-	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/store"
 )
 
-// Write copies length bytes of a file from offset on to out. The next block is opened while one is copied. A block that
-// is read from its beginning to its end is compared with its checksum, and its last bytes are kept back until that is
-// done. It ends with an error of kind Corrupt if that differs, or an object is shorter than its block, or gone.
+// Write copies length bytes of a file from offset on to out. The next block is opened while one is copied. What is
+// copied was compared, as Reader does.
 func Write(ctx context.Context, st store.Store, out io.Writer, blocks []namespace.Block, offset, length int64) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends what is read ahead, too
@@ -22,56 +20,69 @@ func Write(ctx context.Context, st store.Store, out io.Writer, blocks []namespac
 	for i, p := range parts {
 		current := next
 		if current == nil {
-			current = open(ctx, st, p)
+			current = ahead(ctx, st, p)
 		}
 		o := <-current
 		if o.err != nil {
 			return o.err
 		}
 		if next = nil; i+1 < len(parts) {
-			next = open(ctx, st, parts[i+1])
+			next = ahead(ctx, st, parts[i+1])
 		}
-		err := p.send(out, o.r, buf)
+		err := send(out, o.r, buf)
 		if closeErr := o.r.Close(); err == nil {
 			err = closeErr
 		}
 		if err != nil {
 			drain(next)
-			return forget(st, p.block.ID, err)
+			return err
 		}
 	}
 	return nil
 }
 
-// Verify reads a block, and fails with errs.Corrupt if it is not what was written; NotFound says that it is gone.
+// send copies what r yields, on the shortest way.
+func send(out io.Writer, r io.Reader, buf []byte) (err error) {
+	if k, ok := r.(*keptReader); ok {
+		_, err = k.WriteTo(out)
+	} else {
+		_, err = io.CopyBuffer(onlyWriter{out}, onlyReader{r}, buf)
+	}
+	return err
+}
+
+// Reader reads a part of a block, which has a length. What it returns was compared with the block's checksums, if they are
+// known: those of the grains that the part touches, or that of the whole block, whose last bytes are kept back until all
+// are there. It fails with errs.Corrupt if one differs, or the object is shorter than its block; with errs.NotFound if it
+// is gone.
+func Reader(ctx context.Context, st store.Store, b namespace.Block, at store.Range) (io.ReadCloser, error) {
+	return (&source{st, part{b, at}}).open(ctx)
+}
+
+// Verify reads a block whole, to out, and the checksums of its grains, and fails as Reader does.
 func Verify(ctx context.Context, st store.Store, out io.Writer, b namespace.Block) error {
-	r, err := Open(ctx, st, b.ID, store.Range{Length: b.Length})
+	s := &source{st, part{b, store.Range{Length: b.Length}}}
+	r, err := s.openWhole(ctx)
 	if err != nil {
 		return err
 	}
-	err = part{b, store.Range{Length: b.Length}}.copy(out, r, make([]byte, copySize))
+	err = send(out, r, make([]byte, copySize))
 	if closeErr := r.Close(); err == nil {
 		err = closeErr
 	}
-	return err
-}
-
-// forgetter is a cache among stores.
-type forgetter interface{ Forget(store.Name) }
-
-// forget has a cache forget a block that turned out to be corrupt: it compares what it keeps with its own checksums only.
-func forget(st store.Store, id uint64, err error) error {
-	if c, ok := st.(forgetter); ok && errs.KindOf(err) == errs.Corrupt {
-		c.Forget(ObjectName(id))
+	if err != nil || !hasGrains(b) {
+		return err
+	}
+	grains, err := s.openGrains(ctx, b.Length, ObjectSize(b))
+	if err != nil {
+		return err
+	}
+	defer grains.Close() // it was only read
+	stored, err := io.ReadAll(grains)
+	if err == nil && !bytes.Equal(stored, r.sums.grains) {
+		err = s.corrupt("the checksums of its parts differ")
 	}
 	return err
-}
-
-// Open opens a part of a block, given by its id; at is within it, and has a length. Nothing is compared.
-func Open(ctx context.Context, st store.Store, id uint64, at store.Range) (io.ReadCloser, error) {
-	_, offset := namespace.ObjectOf(id)
-	at.Offset += offset
-	return st.Open(ctx, ObjectName(id), at)
 }
 
 // part of a block.
@@ -97,71 +108,16 @@ func cut(blocks []namespace.Block, offset, length int64) (parts []part) {
 	return parts
 }
 
-// checkable reports whether the whole block is read and its checksum known.
-func (p part) checkable() bool { return p.at.Length == p.block.Length && p.block.MD5 != [16]byte{} }
-
-// kept is the reader of a cache, which compares what it has with its own checksums, and has files to send from.
-type kept interface {
-	io.WriterTo
-	Kept() bool // all of it
-}
-
-// send copies the part from r, which yields it, by the shortest way.
-func (p part) send(out io.Writer, r io.Reader, buf []byte) error {
-	k, ok := r.(kept)
-	if !ok || !k.Kept() {
-		return p.copy(out, r, buf)
-	}
-	n, err := k.WriteTo(out)
-	if err == nil && n < p.at.Length {
-		err = p.short(n)
-	}
-	return err
-}
-
-// short is the error of an object that ends after n bytes of the part.
-func (p part) short(n int64) error {
-	return errs.Errorf("block.Read", errs.Corrupt, ObjectName(p.block.ID), "%d bytes are missing of %d", p.at.Length-n,
-		p.at.Length)
-}
-
-// copy copies the part from r, which yields it.
-func (p part) copy(out io.Writer, r io.Reader, buf []byte) error {
-	var check *sums
-	if p.checkable() {
-		check = newSums()
-	}
-	for rest := p.at.Length; rest > 0; {
-		n, err := io.ReadAtLeast(r, buf[:min(rest, int64(len(buf)))], 1)
-		if errors.Is(err, io.EOF) {
-			return p.short(p.at.Length - rest)
-		}
-		if err != nil {
-			return err
-		}
-		rest -= int64(n)
-		if check != nil {
-			check.Write(buf[:n])
-			if rest == 0 && check.sum() != p.block.MD5 {
-				return errs.Errorf("block.Read", errs.Corrupt, ObjectName(p.block.ID), "checksum differs")
-			}
-		}
-		if _, err := out.Write(buf[:n]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 type opened struct {
 	r   io.ReadCloser
 	err error
 }
 
-func open(ctx context.Context, st store.Store, p part) chan opened {
+// ahead opens a part while something else is done.
+func ahead(ctx context.Context, st store.Store, p part) chan opened {
 	answer := make(chan opened, 1)
 	go func() {
-		r, err := Open(ctx, st, p.block.ID, p.at)
+		r, err := (&source{st, p}).open(ctx)
 		answer <- opened{r, err}
 	}()
 	return answer

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/seed3322913c/runner/hdfsgw/namespace"
+	"github.com/seed3322913c/runner/hdfsgw/webhdfs"
 	"github.com/seed3322913c/runner/infra/errs"
 )
 
@@ -292,9 +293,13 @@ type Checksum struct {
 	Length    int    `json:"length"`
 }
 
-// Checksum returns a file's checksum: MD5 over MD5s over CRC32Cs.
-func (c *Client) Checksum(ctx context.Context, path string) (Checksum, error) {
+// Checksum returns a file's checksum: MD5 over MD5s over CRC32Cs, or if composite is set the CRC32C of all its bytes, which
+// only gateways tell.
+func (c *Client) Checksum(ctx context.Context, path string, composite bool) (Checksum, error) {
 	r := request{method: http.MethodGet, op: "GETFILECHECKSUM", path: path}
+	if composite {
+		r.query = query{"combine", webhdfs.CompositeCRC}
+	}
 	var doc struct{ FileChecksum Checksum }
 	err := c.again(ctx, func(base *url.URL) error {
 		to, err := c.dataURL(ctx, base, r)

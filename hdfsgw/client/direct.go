@@ -42,7 +42,7 @@ func (c *Client) openDirect(ctx context.Context, path string, offset, length int
 		if string(block.ObjectName(o.Block)) != o.Name || len(o.MD5) != len(blocks[i].MD5) {
 			return nil, c.told(r, errs.Errorf("client.Open", errs.Corrupt, o.Name, "not an object of a block"))
 		}
-		blocks[i] = namespace.Block{ID: o.Block, Length: o.Length, MD5: [16]byte(o.MD5)}
+		blocks[i] = namespace.Block{ID: o.Block, Length: o.Length, MD5: [16]byte(o.MD5), CRC: o.CRC}
 	}
 	if rest := max(l.Length-offset, 0); length < 0 || length > rest {
 		length = rest

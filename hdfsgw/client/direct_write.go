@@ -109,7 +109,7 @@ func (w *blocksWriter) abort(ctx context.Context) error {
 func (c *Client) createOf(ctx context.Context, path, id string, overwrite bool, w *blocksWriter) error {
 	all := make([]webhdfs.Written, len(w.blocks))
 	for i, b := range w.blocks {
-		all[i] = webhdfs.Written{Ticket: w.proofs[b.ID], Length: b.Length, MD5: b.MD5[:]}
+		all[i] = webhdfs.Written{Ticket: w.proofs[b.ID], Length: b.Length, MD5: b.MD5[:], CRC: b.CRC}
 	}
 	body, err := json.Marshal(all)
 	if err != nil {

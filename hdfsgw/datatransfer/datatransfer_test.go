@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"net"
 	"strings"
 	"testing"
@@ -353,6 +355,34 @@ func TestReadsAreWholeChunks(t *testing.T) {
 		sum := tr.ask(opChecksum, &hadoop.OpBlockChecksum{Header: header(t1, tr.Issue(t1)).BaseHeader}).GetChecksumResponse()
 		if !bytes.Equal(sum.GetBlockChecksum(), b.MD5[:]) || sum.GetBytesPerCrc() != 512 {
 			t.Error(sum)
+		}
+		composite := hadoop.BlockChecksumOptions_COMPOSITE_CRC.Enum()
+		sum = tr.ask(opChecksum, &hadoop.OpBlockChecksum{Header: header(t1, tr.Issue(t1)).BaseHeader,
+			Options: &hadoop.BlockChecksumOptions{Type: composite}}).GetChecksumResponse()
+		want := binary.BigEndian.AppendUint32(nil, crc32.Checksum([]byte(data), crc32.MakeTable(crc32.Castagnoli)))
+		if !bytes.Equal(sum.GetBlockChecksum(), want) || sum.GetOptions().GetType() != *composite {
+			t.Error(sum)
+		}
+	})
+}
+
+// TestDamageIsNotSent asks for a byte of a block that has lost a bit far from it.
+func TestDamageIsNotSent(t *testing.T) {
+	within(t, mem.New(), func(tr *trial) {
+		data := bytes.Repeat([]byte("0123456789"), 1000)
+		blocks, err := block.Copy(t.Context(), tr.store, bytes.NewReader(data), 1<<20, tr.names.NewBlock)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data[9999] ^= 1
+		if err := store.Put(t.Context(), tr.store, block.ObjectName(blocks[0].ID), data); err != nil {
+			t.Fatal(err)
+		}
+		ticket := Ticket{Block: blocks[0].ID, Length: blocks[0].Length, MD5: blocks[0].MD5[:], CRC: blocks[0].CRC}
+		r := tr.ask(opRead, &hadoop.OpReadBlock{Header: header(ticket, tr.Issue(ticket)), Offset: proto.Uint64(0),
+			Len: proto.Uint64(1)})
+		if r.GetStatus() != hadoop.Status_ERROR || !strings.Contains(r.GetMessage(), "checksum differs") {
+			t.Error(r)
 		}
 	})
 }

@@ -2,6 +2,7 @@ package datatransfer
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"time"
@@ -9,7 +10,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/seed3322913c/runner/hdfsgw/block"
-	"github.com/seed3322913c/runner/hdfsgw/namespace"
 	"github.com/seed3322913c/runner/hdfsgw/rpc/hadoop"
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/store"
@@ -49,7 +49,7 @@ func (c *conn) read(ctx context.Context, op *hadoop.OpReadBlock) error {
 	if start < end {
 		var err error
 		at := store.Range{Offset: start, Length: end - start}
-		if r, err = block.Open(ctx, c.store, t.Block, at); err != nil {
+		if r, err = block.Reader(ctx, c.store, t.block(), at); err != nil {
 			return c.refuse(hadoop.Status_ERROR, "Block %d cannot be read: %s", t.Block, errs.Cause(err))
 		}
 	}
@@ -105,24 +105,25 @@ func (c *conn) readStatus() error {
 	return nil
 }
 
-// checksum tells the MD5 of the checksums of a block's chunks.
+// checksum tells the MD5 of the checksums of a block's chunks, or the CRC of the whole block. Clients combine them to those
+// of files.
 func (c *conn) checksum(ctx context.Context, op *hadoop.OpBlockChecksum) error {
 	t, ok := c.check(op.GetHeader())
 	if !ok || t.Path != "" {
 		return c.badTicket(op.GetHeader())
 	}
-	if op.GetOptions().GetType() != hadoop.BlockChecksumOptions_MD5CRC {
-		return c.refuse(hadoop.Status_ERROR_UNSUPPORTED, "Only checksums of type MD5CRC are kept")
-	}
-	b := namespace.Block{ID: t.Block, Length: t.Length}
-	copy(b.MD5[:], t.MD5)
-	sum, err := block.MD5(ctx, c.store, b)
+	kind := op.GetOptions().GetType()
+	b, err := block.Sums(ctx, c.store, t.block())
 	if err != nil {
 		return c.refuse(hadoop.Status_ERROR, "Block %d cannot be read: %s", t.Block, errs.Cause(err))
+	}
+	sum := b.MD5[:]
+	if kind == hadoop.BlockChecksumOptions_COMPOSITE_CRC {
+		sum = binary.BigEndian.AppendUint32(nil, b.CRC)
 	}
 	return c.send(&hadoop.BlockOpResponse{Status: hadoop.Status_SUCCESS.Enum(),
 		ChecksumResponse: &hadoop.OpBlockChecksumResponse{BytesPerCrc: proto.Uint32(block.ChunkSize),
 			CrcPerBlock:   proto.Uint64(uint64((t.Length + block.ChunkSize - 1) / block.ChunkSize)),
-			BlockChecksum: sum[:], CrcType: hadoop.ChecksumType_CHECKSUM_CRC32C.Enum(),
-			Options: &hadoop.BlockChecksumOptions{Type: hadoop.BlockChecksumOptions_MD5CRC.Enum()}}})
+			BlockChecksum: sum, CrcType: hadoop.ChecksumType_CHECKSUM_CRC32C.Enum(),
+			Options: &hadoop.BlockChecksumOptions{Type: &kind}}})
 }

@@ -21,6 +21,7 @@ type Ticket struct {
 	// For reading:
 	Length int64  `json:",omitempty"` // so many bytes of the block may be read
 	MD5    []byte `json:",omitempty"` // as in namespace.Block
+	CRC    uint32 `json:",omitempty"` // as in namespace.Block
 
 	// For writing, where Path is not "":
 	Path   string           `json:",omitempty"`
@@ -29,6 +30,13 @@ type Ticket struct {
 	Caller namespace.Caller `json:",omitzero"`
 	Start  int64            `json:",omitempty"` // where the block begins in the file
 	Limit  int64            `json:",omitempty"` // so many bytes may be written
+}
+
+// block is what may be read.
+func (t *Ticket) block() namespace.Block {
+	b := namespace.Block{ID: t.Block, Length: t.Length, CRC: t.CRC}
+	copy(b.MD5[:], t.MD5)
+	return b
 }
 
 // ticketLife is how long a ticket is good for: as long as Hadoop's block tokens.

@@ -176,7 +176,7 @@ func (c *check) orphan(ctx context.Context, id uint64, info store.Info) error {
 func (c *check) short(i int, info store.Info) {
 	b := c.census.Block(i)
 	_, offset := namespace.ObjectOf(b.ID)
-	if need := offset + b.Length; info.Size < need {
+	if need := offset + block.ObjectSize(b); info.Size < need {
 		c.problem(i, &c.report.Corrupt, "it has %d bytes, the file needs %d", info.Size, need)
 	}
 }

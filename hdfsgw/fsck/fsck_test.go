@@ -116,7 +116,7 @@ func TestProblems(t *testing.T) {
 	if d := cmp.Diff(want, whys(w.check(Options{}))); d != "" {
 		t.Error(d)
 	}
-	want["/in/short"] += "2 bytes are missing of 4;"
+	want["/in/short"] += "2 bytes are missing at the end;"
 	if d := cmp.Diff(want, whys(w.check(Options{Verify: true, Path: "/in"}))); d != "" {
 		t.Error(d)
 	}

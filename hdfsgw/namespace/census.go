@@ -49,8 +49,7 @@ func (c *Census) Len() int { return len(c.refs) }
 
 // Block returns the i-th block in the order of ids.
 func (c *Census) Block(i int) Block {
-	b := c.tree.blocks.get(c.refs[i].at)
-	return Block{b.id, b.length, b.md5}
+	return c.tree.blocks.get(c.refs[i].at).value()
 }
 
 // Path returns the path of the file that has the i-th block; one of a snapshot has .snapshot in it.

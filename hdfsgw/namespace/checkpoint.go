@@ -133,7 +133,7 @@ func (s *stored) code(c *coder) {
 func (t *Tree) codeHead(c *coder) {
 	v := uint64(version)
 	c.uint64(&v)
-	if v != version {
+	if c.noCRCs = v == noCRCs; v != version && !c.noCRCs {
 		c.fail("version")
 	}
 	c.uint64(&t.nextID)
@@ -213,6 +213,7 @@ func (t *Tree) load(in *bufio.Reader) error {
 	if err := c.end("head"); err != nil {
 		return err
 	}
+	old := c.noCRCs
 	people := t.people.names
 	t.people.names = nil
 	for _, p := range people {
@@ -225,7 +226,7 @@ func (t *Tree) load(in *bufio.Reader) error {
 		if len(chunk) == 0 {
 			break
 		}
-		if err := t.loadInodes(chunk); err != nil {
+		if err := t.loadInodes(chunk, old); err != nil {
 			return err
 		}
 	}
@@ -260,8 +261,8 @@ func nextChunk(in *bufio.Reader) ([]byte, error) {
 	return []byte(b.String()), nil
 }
 
-func (t *Tree) loadInodes(chunk []byte) error {
-	c := coder{buf: chunk, reading: true}
+func (t *Tree) loadInodes(chunk []byte, noCRCs bool) error {
+	c := coder{buf: chunk, reading: true, noCRCs: noCRCs}
 	for len(c.buf) > 0 {
 		var s stored
 		s.code(&c)

@@ -11,6 +11,7 @@ import (
 type coder struct {
 	buf     []byte // written so far, or still to be read
 	reading bool
+	noCRCs  bool  // reading what was written before blocks had them
 	err     error // the first; nothing is read after it
 }
 

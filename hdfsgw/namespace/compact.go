@@ -46,7 +46,7 @@ func (t *Tree) compact(r *Request) (Result, error) {
 	t.blocks.edit(last).next = none
 	at := before
 	for _, b := range r.Blocks {
-		added := t.blocks.add(block{id: b.ID, length: b.Length, md5: b.MD5})
+		added := t.blocks.add(block{id: b.ID, length: b.Length, md5: b.MD5, crc: b.CRC})
 		t.follow(p.slot, at, added)
 		at = added
 	}

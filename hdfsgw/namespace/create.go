@@ -146,7 +146,7 @@ func lengthOf(blocks []Block) (n int64) {
 // addTail adds blocks to a file.
 func (t *Tree) addTail(slot uint32, blocks []Block) {
 	for _, b := range blocks {
-		added := t.blocks.add(block{id: b.ID, length: b.Length, md5: b.MD5})
+		added := t.blocks.add(block{id: b.ID, length: b.Length, md5: b.MD5, crc: b.CRC})
 		n := t.inodes.edit(slot)
 		if n.last == none {
 			n.first = added
@@ -335,7 +335,7 @@ func (t *Tree) cut(slot uint32, length, now int64) {
 	for ; i != none && length > 0; i = t.blocks.get(i).next {
 		if b := t.blocks.get(i); b.length > length {
 			b = t.blocks.edit(i)
-			b.length, b.md5 = length, [16]byte{}
+			b.length, b.md5, b.crc = length, [16]byte{}, 0
 		}
 		length -= t.blocks.get(i).length
 		last = i

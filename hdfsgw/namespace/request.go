@@ -104,12 +104,16 @@ type Block struct {
 	ID     uint64   // names the object; never used twice
 	Length int64    // bytes of it that belong to the file
 	MD5    [16]byte // of the CRC32Cs of its 512-byte chunks; zero means not known
+	CRC    uint32   // CRC32C of its bytes; zero means not known
 }
 
 func (b *Block) code(c *coder) {
 	c.uint64(&b.ID)
 	num(c, &b.Length)
 	c.fixed(b.MD5[:])
+	if !c.noCRCs {
+		num(c, &b.CRC)
+	}
 }
 
 // Request is one operation as the journal keeps it. Executing it depends on nothing but the tree and these fields.
@@ -155,7 +159,8 @@ type Request struct {
 const (
 	MaxPath    = 8000 // bytes, as at HDFS
 	maxRequest = 4 << 20
-	version    = 1
+	version    = 2
+	noCRCs     = 1 // the version before it, in which blocks have no CRC
 )
 
 func (r *Request) code(c *coder) {
@@ -197,10 +202,10 @@ func (r *Request) encode() []byte {
 
 // decode reads a record. What it accepts the tree can execute, whatever it says.
 func decode(record []byte) (*Request, error) {
-	if len(record) == 0 || record[0] != version || len(record) > maxRequest {
+	if len(record) == 0 || record[0] != version && record[0] != noCRCs || len(record) > maxRequest {
 		return nil, fmt.Errorf("not a request of version %d", version)
 	}
-	c := coder{buf: record[1:], reading: true}
+	c := coder{buf: record[1:], reading: true, noCRCs: record[0] == noCRCs}
 	var r Request
 	r.code(&c)
 	if err := c.end("request"); err != nil {

@@ -16,7 +16,7 @@
 // index has the slots of all inodes by (parent, name):
 //
 //	inode  72 B   id, times, size, block size | parent, first and last block, name | owner, group | bits
-//	block  40 B   id, length, next, MD5
+//	block  40 B   id, length, next, MD5, CRC
 //	index  ~6 B   a slot, in nodes that are two thirds full or better
 //	name          its own length
 //
@@ -75,7 +75,10 @@ type block struct {
 	length int64
 	md5    [16]byte
 	next   uint32
+	crc    uint32
 }
+
+func (b *block) value() Block { return Block{b.id, b.length, b.md5, b.crc} }
 
 // Slots.
 const (
@@ -258,7 +261,7 @@ func (t *Tree) within(slot, dir uint32) bool {
 func (t *Tree) blocksOf(n *inode) (all []Block) {
 	for i := n.first; i != none; {
 		b := t.blocks.get(i)
-		all = append(all, Block{b.id, b.length, b.md5})
+		all = append(all, b.value())
 		i = b.next
 	}
 	return all

@@ -20,7 +20,7 @@ import (
 // the client believes to have written.
 
 func ticketFor(b namespace.Block) datatransfer.Ticket {
-	return datatransfer.Ticket{Block: b.ID, Length: b.Length, MD5: b.MD5[:]}
+	return datatransfer.Ticket{Block: b.ID, Length: b.Length, MD5: b.MD5[:], CRC: b.CRC}
 }
 
 // stamp is the generation stamp of a block that begins at an offset. Small numbers are stamps of blocks that are not

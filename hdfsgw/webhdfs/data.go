@@ -70,24 +70,39 @@ func (c *call) open() error {
 	return nil
 }
 
+// checksum tells Hadoop's MD5 of MD5s, or with the parameter combine, which only our client knows, what Hadoop's clients of
+// hdfs:// find out with dfs.checksum.combine.mode: a checksum that does not depend on blocks.
 func (c *call) checksum() error {
+	mode := strings.ToUpper(c.p.get("combine"))
+	if mode != "" && mode != CompositeCRC && mode != "MD5MD5CRC" {
+		return invalid("combine", "%s is neither MD5MD5CRC nor %s", mode, CompositeCRC)
+	}
 	if !c.data {
 		if _, err := c.file("r--"); err != nil {
 			return err
 		}
-		return c.redirect()
+		return c.redirect(c.given("combine")...)
 	}
 	s, blocks, err := c.tree.Blocks(c.who, c.path)
 	if err != nil {
 		return err
 	}
-	sum, err := block.Checksum(c.r.Context(), c.store, blocks, s.BlockSize)
+	sum, tail := block.Sum{}, ""
+	if mode == CompositeCRC {
+		sum, err = block.Composite(c.r.Context(), c.store, blocks)
+	} else {
+		sum, err = block.Checksum(c.r.Context(), c.store, blocks, s.BlockSize)
+		tail = "00000000" // Hadoop writes four bytes more than it says
+	}
 	if err != nil {
 		return err
 	}
 	return c.ok(object{"FileChecksum": object{"algorithm": sum.Algorithm, "length": len(sum.Bytes),
-		"bytes": hex.EncodeToString(sum.Bytes[:]) + "00000000"}}) // Hadoop writes four bytes more than it says
+		"bytes": hex.EncodeToString(sum.Bytes) + tail}})
 }
+
+// CompositeCRC is the value of the parameter combine.
+const CompositeCRC = "COMPOSITE_CRC"
 
 func (c *call) create() error {
 	r, err := c.createRequest()

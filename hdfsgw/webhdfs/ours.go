@@ -60,6 +60,7 @@ type Object struct {
 	Block  uint64 `json:"block,string"` // which says where in the object they are
 	Length int64  `json:"length"`
 	MD5    []byte `json:"md5"` // namespace.Block's
+	CRC    uint32 `json:"crc"` // namespace.Block's
 }
 
 // ClusterName is the object that tells the store of one namespace from those of others; SecretName has what proofs of
@@ -77,7 +78,7 @@ func (c *call) locate() error {
 	l := Located{Cluster: c.o.Cluster, Store: c.o.StoreURI, Version: version(s), Length: s.Length,
 		Objects: make([]Object, len(blocks))}
 	for i, b := range blocks {
-		l.Objects[i] = Object{string(block.ObjectName(b.ID)), b.ID, b.Length, b.MD5[:]}
+		l.Objects[i] = Object{string(block.ObjectName(b.ID)), b.ID, b.Length, b.MD5[:], b.CRC}
 	}
 	return c.ok(object{"Located": l})
 }
@@ -101,6 +102,7 @@ type Written struct {
 	Ticket
 	Length int64  `json:"length"`
 	MD5    []byte `json:"md5"` // namespace.Block's
+	CRC    uint32 `json:"crc"` // namespace.Block's
 }
 
 // MaxAllotted is how many blocks are allotted at once.
@@ -148,10 +150,11 @@ func (c *call) createOfBlocks() error {
 		if err != nil {
 			return err
 		}
-		if info.Size != w.Length {
-			return namespace.Refuse(namespace.IllegalArgument, "%s has %d bytes, not %d", w.Object, info.Size, w.Length)
+		b := namespace.Block{ID: id, Length: w.Length, MD5: [16]byte(w.MD5), CRC: w.CRC}
+		if size := block.ObjectSize(b); info.Size != size {
+			return namespace.Refuse(namespace.IllegalArgument, "%s has %d bytes, not %d", w.Object, info.Size, size)
 		}
-		r.Blocks = append(r.Blocks, namespace.Block{ID: id, Length: w.Length, MD5: [16]byte(w.MD5)})
+		r.Blocks = append(r.Blocks, b)
 	}
 	r.Close = true
 	return c.done(r)

@@ -382,7 +382,7 @@ func (s *Shell) DiskFree(ctx context.Context, args []string, human bool) error {
 }
 
 // Checksum is checksum.
-func (s *Shell) Checksum(ctx context.Context, args []string) error {
+func (s *Shell) Checksum(ctx context.Context, args []string, composite bool) error {
 	return s.each(ctx, args, func(f found) error {
 		c, err := namespaceOf(f.target, "checksum")
 		if err != nil {
@@ -391,7 +391,7 @@ func (s *Shell) Checksum(ctx context.Context, args []string) error {
 		if f.Dir {
 			return refuse(errs.Invalid, "%s is a directory", f.shown)
 		}
-		sum, err := c.Checksum(ctx, f.path)
+		sum, err := c.Checksum(ctx, f.path, composite)
 		if err != nil {
 			return err
 		}
