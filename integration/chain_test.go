@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/seed3322913c/runner/infra/seedtest"
 	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/scheduler"
@@ -69,7 +70,7 @@ func moments(tr *trial) []func(event) bool {
 // TestChainKilled kills all processes of a chain again and again. In the end it has done the same as if nothing had
 // happened, and no job that was done was done again.
 func TestChainKilled(t *testing.T) {
-	chance := seed(t)
+	chance := seedtest.New(t)
 	for range rounds() {
 		tr := newTrial(t, chance)
 		newChain(t, tr)

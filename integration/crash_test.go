@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed3322913c/runner/infra/seedtest"
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/embedded/embeddedtest"
 	"github.com/seed3322913c/runner/scheduler"
@@ -56,20 +57,6 @@ type trial struct {
 	home   string
 	chance *rand.Rand
 	want   map[string]int // by the oracle
-}
-
-// seed begins the randomness of a test; it is printed, and can be given again.
-func seed(t *testing.T) *rand.Rand {
-	n := uint64(time.Now().UnixNano())
-	if text := os.Getenv("RUNNER_TEST_SEED"); text != "" {
-		given, err := strconv.ParseUint(text, 10, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		n = given
-	}
-	t.Logf("RUNNER_TEST_SEED=%d", n)
-	return rand.New(rand.NewPCG(n, 0))
 }
 
 // newTrial writes a few megabytes of text, counts its words itself, and a specification that makes many small maps of
@@ -308,7 +295,7 @@ func (tr *trial) moment() (stage string, done int) {
 }
 
 func TestExecutorKilled(t *testing.T) {
-	chance := seed(t)
+	chance := seedtest.New(t)
 	for range rounds() {
 		tr := newTrial(t, chance)
 		w := tr.start("run", "crash.yaml")
@@ -321,7 +308,7 @@ func TestExecutorKilled(t *testing.T) {
 }
 
 func TestMasterKilled(t *testing.T) {
-	chance := seed(t)
+	chance := seedtest.New(t)
 	for range rounds() {
 		tr := newTrial(t, chance)
 		w := tr.start("run", "crash.yaml")
@@ -334,7 +321,7 @@ func TestMasterKilled(t *testing.T) {
 }
 
 func TestEverythingKilled(t *testing.T) {
-	chance := seed(t)
+	chance := seedtest.New(t)
 	for range rounds() {
 		tr := newTrial(t, chance)
 		w := tr.start("run", "crash.yaml")

@@ -19,6 +19,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/seed3322913c/runner/infra/enginetest"
+	"github.com/seed3322913c/runner/infra/seedtest"
 	"github.com/seed3322913c/runner/runner/embedded/embeddedtest"
 )
 
@@ -70,7 +71,7 @@ func (tr *trial) told(args ...string) string {
 // TestFunctionsSurviveKills kills the host and handlers, again and again, while events come in. Everything that was
 // accepted is answered in the end, and every caller that waited gets his answer, though the host he asked may be dead.
 func TestFunctionsSurviveKills(t *testing.T) {
-	chance := seed(t)
+	chance := seedtest.New(t)
 	tr := pushed(t, chance)
 	events, kills := 60, 6
 	if testing.Short() {
@@ -191,7 +192,7 @@ func (tr *trial) noted(file string, events int) {
 // TestUIOfFunctions looks at how a function does, at what an invocation has said, and tries dead letters again.
 func TestUIOfFunctions(t *testing.T) {
 	chromium := enginetest.Binary(t, "chromium")
-	tr := pushed(t, seed(t))
+	tr := pushed(t, seedtest.New(t))
 	manifest := "kind: handler\nname: note\ncommand: python3 handler.py\nretries: {attempts: 1}\n"
 	if err := os.WriteFile(filepath.Join(tr.dir, "note", "function.yaml"), []byte(manifest), 0o600); err != nil {
 		t.Fatal(err)
@@ -220,7 +221,7 @@ func TestUIOfFunctions(t *testing.T) {
 
 // TestFunctionsOverHTTP asks by way of a server that is not the host: for a handler's answer, and for a job.
 func TestFunctionsOverHTTP(t *testing.T) {
-	tr := pushed(t, seed(t))
+	tr := pushed(t, seedtest.New(t))
 	count := filepath.Join(tr.dir, "count")
 	if err := os.Mkdir(count, 0o700); err != nil {
 		t.Fatal(err)

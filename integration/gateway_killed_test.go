@@ -16,6 +16,7 @@ import (
 
 	"github.com/seed3322913c/runner/hdfsgw/client"
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/seedtest"
 )
 
 // asked is what a client asks for: an operation on the names of one group.
@@ -127,7 +128,7 @@ func (a asked) do(ctx context.Context, c *client.Client) (out answered) {
 // acknowledged is there; and the standby serves soon.
 func TestGatewayKilled(t *testing.T) {
 	const clients, groups, opsBetween = 4, 4, 150
-	chance := seed(t)
+	chance := seedtest.New(t)
 	coord, kept := t.TempDir(), "file://"+t.TempDir()
 	start := func(address string) *gateway {
 		return startGateway(t, nil, "--http", address, "--store", kept, "--coord", coord)

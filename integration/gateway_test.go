@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/seed3322913c/runner/hdfsgw/client"
+	"github.com/seed3322913c/runner/infra/seedtest"
 	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/infra/store/s3"
 	"github.com/seed3322913c/runner/infra/store/s3/s3test"
@@ -103,7 +104,7 @@ func TestHDFSToHDFS(t *testing.T) {
 	for _, kept := range []string{"file://" + t.TempDir(), "s3://" + bucket + "/deep/er"} {
 		g := startGateway(t, aws, "--http", "127.0.0.1:0", "--store", kept)
 		g.leads(t)
-		tr := newTrial(t, seed(t))
+		tr := newTrial(t, seedtest.New(t))
 		c, err := client.New([]string{g.address}, client.Options{User: "root"})
 		if err != nil {
 			t.Fatal(err)

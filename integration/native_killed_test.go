@@ -13,6 +13,7 @@ import (
 	"github.com/colinmarc/hdfs/v2"
 
 	"github.com/seed3322913c/runner/infra/enginetest"
+	"github.com/seed3322913c/runner/infra/seedtest"
 )
 
 // pair is two gateways of one store: one leads, the other stands by.
@@ -86,7 +87,7 @@ func (p *pair) write(writer int, chance *rand.Rand, stop <-chan struct{}) (all [
 // TestNativeWritersAreNotLiedTo kills the leader of two gateways while Go clients write: a file that was closed is
 // there, whole, and any other is absent or begins like it.
 func TestNativeWritersAreNotLiedTo(t *testing.T) {
-	chance := seed(t)
+	chance := seedtest.New(t)
 	p := &pair{t: t, args: []string{"--store", "file://" + t.TempDir(), "--coord", t.TempDir()}, up: make([]*gateway, 2)}
 	for _, port := range enginetest.Free(t, 2) {
 		p.ports = append(p.ports, fmt.Sprintf("127.0.0.1:%d", port))

@@ -7,12 +7,14 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"github.com/seed3322913c/runner/infra/seedtest"
 )
 
 // TestRandomKills draws options that must make no difference to a word count, and kills executors and application masters
 // of it at moments that are drawn too: the output is the oracle's, byte for byte.
 func TestRandomKills(t *testing.T) {
-	chance := seed(t)
+	chance := seedtest.New(t)
 	for range rounds() {
 		tr := newTrial(t, chance)
 		tr.vary()

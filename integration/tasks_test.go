@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/seed3322913c/runner/infra/seedtest"
 )
 
 // manyTasks is how many tasks a trial of commands has.
@@ -14,7 +16,7 @@ const manyTasks = 40
 // newTasks writes a job of commands, each of which takes its time, and tells of every time that it is run to its end.
 func newTasks(t *testing.T) *trial {
 	t.Helper()
-	tr := emptyTrial(t, seed(t))
+	tr := emptyTrial(t, seedtest.New(t))
 	spec := fmt.Sprintf(`kind: task
 name: tasks
 output: out

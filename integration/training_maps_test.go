@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/seed3322913c/runner/infra/seedtest"
 	"github.com/seed3322913c/runner/scheduler"
 )
 
@@ -19,7 +20,7 @@ func asMaps() cast {
 // TestTrainingAsMaps trains with the maps of a map-only MapReduce job as master and workers, kills some of them, the
 // application master and everything: the model and every loss are those of a job whose tasks are its own, to the bit.
 func TestTrainingAsMaps(t *testing.T) {
-	chance := seed(t)
+	chance := seedtest.New(t)
 	tr := newTraining(t, chance)
 	tr.start("run", "train.yaml", "--output", "calm").end()
 	model, losses := tr.trained("calm")
@@ -51,7 +52,7 @@ func TestTrainingAsMaps(t *testing.T) {
 // TestTrainingSideBySide runs several trainings at once, with both adapters: each has its own outcome and exit code, and
 // one that is wrong takes nobody with it.
 func TestTrainingSideBySide(t *testing.T) {
-	tr := newTraining(t, seed(t))
+	tr := newTraining(t, seedtest.New(t))
 	if err := os.WriteFile(filepath.Join(tr.dir, "bad.csv"), []byte("1,2\n0,x\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}

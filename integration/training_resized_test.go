@@ -7,13 +7,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/seed3322913c/runner/infra/seedtest"
 	"github.com/seed3322913c/runner/scheduler"
 )
 
 // TestTrainingResized adds executors to a running training and takes them away, while an executor and the application
 // master are killed: its workers move, and the model and every loss are those of a run that nobody touches, to the bit.
 func TestTrainingResized(t *testing.T) {
-	tr := newTraining(t, seed(t))
+	tr := newTraining(t, seedtest.New(t))
 	iterations := 3000
 	if testing.Short() {
 		iterations = 1000

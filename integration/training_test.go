@@ -21,6 +21,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/parquet-go/parquet-go"
 
+	"github.com/seed3322913c/runner/infra/seedtest"
 	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/runner/embedded/embeddedtest"
 	"github.com/seed3322913c/runner/scheduler"
@@ -175,7 +176,7 @@ func (tr *trial) killContainer(name string) {
 // TestTrainingKilled kills a worker, the master, the application master or everything in the first, a middle and the
 // last iteration: the model and every loss on the way are those of an undisturbed run, to the bit.
 func TestTrainingKilled(t *testing.T) {
-	chance := seed(t)
+	chance := seedtest.New(t)
 	tr := newTraining(t, chance)
 	tr.start("run", "train.yaml", "--output", "calm").end()
 	model, losses := tr.trained("calm")
@@ -354,7 +355,7 @@ func trainsOnS3(t *testing.T, st store.Store, bucket string, run func(code int, 
 
 // TestTrainingExample builds a program of masters and workers as its users do, runs it, and kills what it can.
 func TestTrainingExample(t *testing.T) {
-	tr := &trial{t: t, dir: t.TempDir(), chance: seed(t)}
+	tr := &trial{t: t, dir: t.TempDir(), chance: seedtest.New(t)}
 	tr.home = filepath.Join(tr.dir, "home")
 	if err := embeddedtest.Build(tr.dir, map[string]string{"median": "../guagua/examples/median"}); err != nil {
 		t.Fatal(err)

@@ -12,11 +12,11 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/seed3322913c/runner/functions"
+	"github.com/seed3322913c/runner/infra/seedtest"
 	"github.com/seed3322913c/runner/mapreduce/codec"
 	"github.com/seed3322913c/runner/mapreduce/segment"
 	"github.com/seed3322913c/runner/scheduler"
@@ -26,22 +26,20 @@ import (
 // what maps left) and compares what comes out with a model that has everything in memory. RUNNER_TEST_JOBS is how many,
 // RUNNER_TEST_SEED the first one's seed; the next one's is one more.
 func TestRandomJobs(t *testing.T) {
-	jobs, seed := uint64(20), uint64(time.Now().UnixNano())
+	jobs, seed := uint64(20), seedtest.Seed(t)
 	if testing.Short() {
 		jobs = 6
 	}
-	for name, n := range map[string]*uint64{"RUNNER_TEST_JOBS": &jobs, "RUNNER_TEST_SEED": &seed} {
-		if text := os.Getenv(name); text != "" {
-			given, err := strconv.ParseUint(text, 10, 64)
-			if err != nil {
-				t.Fatal(err)
-			}
-			*n = given
+	if text := os.Getenv("RUNNER_TEST_JOBS"); text != "" {
+		given, err := strconv.ParseUint(text, 10, 64)
+		if err != nil {
+			t.Fatal(err)
 		}
+		jobs = given
 	}
 	for i := range jobs {
 		if !t.Run(strconv.FormatUint(seed+i, 10), func(t *testing.T) { testRandomJob(t, seed+i) }) {
-			t.Fatalf("again with RUNNER_TEST_SEED=%d RUNNER_TEST_JOBS=1", seed+i)
+			t.Fatalf("again with %s=%d RUNNER_TEST_JOBS=1", seedtest.Env, seed+i)
 		}
 	}
 }

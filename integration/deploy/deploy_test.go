@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -83,10 +82,10 @@ func (u *user) exits(code int, args ...string) (out, story string) {
 	began := time.Now()
 	err := cmd.Run()
 	u.Logf("%.1f s: runner %s", time.Since(began).Seconds(), strings.Join(args, " "))
-	if exit, ok := errors.AsType[*exec.ExitError](err); err != nil && !ok {
+	if _, ok := errors.AsType[*exec.ExitError](err); err != nil && !ok {
 		u.Fatal(err)
-	} else if got := cmd.ProcessState.ExitCode(); got != code {
-		u.Fatalf("runner %s: exit code %d, want %d (%v)\n%s%s", strings.Join(args, " "), got, code, exit, &stdout, &stderr)
+	} else if got := cmd.ProcessState.ExitCode(); got != code || got != 0 && stderr.Len() == 0 {
+		u.Fatalf("runner %s: exit code %d, want %d and a sentence\n%s%s", strings.Join(args, " "), got, code, &stdout, &stderr)
 	}
 	return stdout.String(), stderr.String()
 }
@@ -283,11 +282,4 @@ func (u *user) heals(name string) {
 	if len(h.On("worker-1")) == 0 {
 		u.Error("deploy did not replace a dead worker")
 	}
-}
-
-// chance is a source of random moments whose seed is told.
-func (u *user) chance() *rand.Rand {
-	seed := uint64(time.Now().UnixNano())
-	u.Logf("seed %d", seed)
-	return rand.New(rand.NewPCG(seed, 0))
 }

@@ -2,6 +2,9 @@ package deploy_test
 
 import (
 	"bufio"
+	"bytes"
+	"errors"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"strconv"
@@ -9,14 +12,28 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed3322913c/runner/infra/seedtest"
 	"github.com/seed3322913c/runner/runner/nodeinit"
 )
 
-// cut starts the program and sends it a signal after so many of its events, or lets it end before. It returns when it
-// has ended.
-func (u *user) cut(sig syscall.Signal, after int, args ...string) {
+// moment is when something is cut off: so long after so many of its events.
+type moment struct {
+	events int
+	later  time.Duration
+}
+
+// moment draws one. A deploy and a teardown have about a dozen events, which are seldom further apart than a second; what
+// has ended before its moment is not cut off.
+func (u *user) moment(chance *rand.Rand) moment {
+	return moment{chance.IntN(12), time.Duration(chance.IntN(1000)) * time.Millisecond}
+}
+
+// cut starts the program, sends it a signal at a moment, and returns when it has ended.
+func (u *user) cut(sig syscall.Signal, at moment, args ...string) {
 	u.Helper()
 	cmd := u.command(append(args, "--yes", "--json")...)
+	var story bytes.Buffer
+	cmd.Stderr = &story
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		u.Fatal(err)
@@ -25,23 +42,24 @@ func (u *user) cut(sig syscall.Signal, after int, args ...string) {
 		u.Fatal(err)
 	}
 	events := bufio.NewScanner(out)
-	for range after {
+	for range at.events {
 		if !events.Scan() {
 			break
 		}
 	}
-	_ = cmd.Process.Signal(sig) // it has ended before
+	late := time.AfterFunc(at.later, func() { _ = cmd.Process.Signal(sig) }) // it may have ended before
 	for events.Scan() {
 	}
 	err = cmd.Wait()
-	if exit, ok := err.(*exec.ExitError); err != nil && (!ok || sig == syscall.SIGINT && exit.ExitCode() != 130) {
-		u.Errorf("%v after %v: %v, want exit code 130", args, sig, err)
+	late.Stop()
+	u.Logf("%s, %v %v after %d events: %v %s", args[0], sig, at.later, at.events, cmd.ProcessState, &story)
+	exit, ok := errors.AsType[*exec.ExitError](err)
+	switch {
+	case err == nil || ok && sig == syscall.SIGKILL && exit.ExitCode() == -1: // done before, or killed
+	case !ok || exit.ExitCode() != 130 || story.Len() == 0:
+		u.Errorf("%v after %v: %v, want exit code 130 and a sentence", args, sig, err)
 	}
-	u.Logf("%v %v after %d events: %v", args[0], sig, after, err)
 }
-
-// moments is how many events a deploy or a teardown has, more or less: a seed chooses after which of them it is cut off.
-const moments = 12
 
 // roundsEnv says how often TestKilled cuts off; scripts/chaos has patience.
 const roundsEnv = "RUNNER_TEST_ROUNDS"
@@ -56,17 +74,17 @@ func TestKilled(t *testing.T) {
 		}
 	}
 	u := newUser(t)
-	chance := u.chance()
+	chance := seedtest.New(t)
 	for range rounds {
 		deploy := []string{"deploy", "--name", "night", "--workers", "1"}
 		signals := []syscall.Signal{syscall.SIGKILL, syscall.SIGINT}
 		chance.Shuffle(2, func(i, j int) { signals[i], signals[j] = signals[j], signals[i] })
-		u.cut(signals[0], chance.IntN(moments), deploy...)
+		u.cut(signals[0], u.moment(chance), deploy...)
 		if chance.IntN(4) == 0 {
 			u.removed("night") // what was cut off is removed
 		}
 		u.run(append(deploy, "--yes", "--json")...) // or goes on
-		u.cut(signals[1], chance.IntN(moments), "teardown", "night", "--purge-data")
+		u.cut(signals[1], u.moment(chance), "teardown", "night", "--purge-data")
 		u.removed("night")
 	}
 }

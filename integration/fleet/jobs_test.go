@@ -16,11 +16,11 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	nomadapi "github.com/hashicorp/nomad/api"
 
+	"github.com/seed3322913c/runner/infra/seedtest"
 	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/infra/store/s3"
 	"github.com/seed3322913c/runner/integration/cluster"
@@ -40,20 +40,6 @@ type trial struct {
 	chance  *rand.Rand
 }
 
-// seed begins the randomness of a test; it is printed, and can be given again.
-func seed(t *testing.T) *rand.Rand {
-	n := uint64(time.Now().UnixNano())
-	if text := os.Getenv("RUNNER_TEST_SEED"); text != "" {
-		given, err := strconv.ParseUint(text, 10, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		n = given
-	}
-	t.Logf("RUNNER_TEST_SEED=%d", n)
-	return rand.New(rand.NewPCG(n, 0))
-}
-
 const reducers = 3
 
 // newTrial puts a few texts in the bucket, counts their words itself, and writes a specification that makes small maps
@@ -71,7 +57,7 @@ func newTrial(t *testing.T) *trial {
 	}
 	tr := &trial{
 		t: t, cluster: c, bucket: st, folder: strings.ToLower(t.Name()) + strconv.Itoa(os.Getpid()), dir: t.TempDir(),
-		want: map[string]int{}, chance: seed(t),
+		want: map[string]int{}, chance: seedtest.New(t),
 	}
 	zipf := rand.NewZipf(tr.chance, 1.2, 4, 50_000)
 	for file := range 2 {
