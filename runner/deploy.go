@@ -269,6 +269,9 @@ func changeWords(p machines.Plan) string {
 			words = append(words, fmt.Sprintf("%d %s", n, c.word))
 		}
 	}
+	if words == nil {
+		return "made ready" // by what no state knows: machines that start, leftovers that go, the end of an earlier run
+	}
 	return "changed (" + strings.Join(words, ", ") + ")"
 }
 

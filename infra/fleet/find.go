@@ -39,7 +39,11 @@ func find(ctx context.Context, o Options, bin string) (string, error) {
 	if _, statErr := os.Stat(fetched); statErr == nil {
 		return fetched, checkTerraform(ctx, fetched)
 	}
-	if fetchErr := fetch(ctx, o.Releases, bin); fetchErr != nil {
+	fetchErr := fetch(ctx, o.Releases, bin)
+	if ctx.Err() != nil {
+		return "", errs.E("fleet.find", errs.Canceled, nil, ctx.Err())
+	}
+	if fetchErr != nil {
 		return "", errs.E("", errs.Unavailable, nil, &missing{found: err, fetch: fetchErr})
 	}
 	return fetched, checkTerraform(ctx, fetched)
@@ -80,6 +84,9 @@ func checkTerraform(ctx context.Context, path string) error {
 		return errs.E("fleet.find", errs.NotFound, path, err)
 	}
 	is, _, err := tf.Version(ctx, true)
+	if ctx.Err() != nil {
+		return errs.E("fleet.find", errs.Canceled, path, ctx.Err())
+	}
 	if err != nil {
 		return errs.E("fleet.find", errs.Unsupported, path, err)
 	}

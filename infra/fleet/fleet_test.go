@@ -265,6 +265,40 @@ func TestInterruptedApplyGoesOn(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	mustApply(t, f, mustPlan(t, f, plain()))
+	// Killed when all was made, and nobody had noted it yet.
+	if err := f.update(func(r *Record) { r.Phase, r.Outputs = Applying, nil }); err != nil {
+		t.Fatal(err)
+	}
+	rest := mustPlan(t, f, plain())
+	if rest.Starts = 0; len(rest.Changes) > 0 || rest.Empty() { // this cloud has no machines
+		t.Errorf("what was cut off at its end is to go on with %+v", rest)
+	}
+	mustApply(t, f, rest)
+	if p := mustPlan(t, f, plain()); p.Resumes {
+		t.Errorf("what is done is to go on with %+v", p)
+	}
+}
+
+func TestInterruptedIsNotFailed(t *testing.T) {
+	f := newFleet(t, &cloud{}, Options{})
+	mustApply(t, f, mustPlan(t, f, plain()))
+	op, err := f.begin("a test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer op.end()
+	w, err := f.open(t.Context(), op, Setup{Root: "mem"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if _, err := w.outputs(ended); errs.KindOf(err) != errs.Canceled {
+		t.Errorf("the outputs: %v", err)
+	}
+	if _, err := find(ended, f.options, t.TempDir()); errs.KindOf(err) != errs.Canceled {
+		t.Errorf("Terraform's version: %v", err)
+	}
 }
 
 func TestLocksAreBrokenOnlyWhenTheirHolderIsGone(t *testing.T) {

@@ -30,6 +30,7 @@ type Plan struct {
 	Stops   int              `json:"stops"`             // machines that there will be less
 	// Leftovers are what a killed run has left and no state knows; Apply removes them first.
 	Leftovers []Resource `json:"leftovers,omitempty"`
+	Resumes   bool       `json:"resumes,omitempty"` // the Apply before was cut off, and this one finishes it
 }
 
 // Group is a number of machines of one kind.
@@ -63,7 +64,7 @@ const (
 
 // Empty reports whether there is nothing to do.
 func (p Plan) Empty() bool {
-	return len(p.Changes) == 0 && len(p.Leftovers) == 0 && p.Starts+p.Stops == 0
+	return len(p.Changes) == 0 && len(p.Leftovers) == 0 && p.Starts+p.Stops == 0 && !p.Resumes
 }
 
 // Count returns how many resources an action is planned for.

@@ -32,9 +32,11 @@ func (f *Fleet) Plan(ctx context.Context, r Request, l Limits) (Plan, error) {
 		return Plan{}, err
 	}
 	defer op.end()
-	if r.ExpiresAt, err = f.deadline(r); err != nil {
+	rec, err := f.Record()
+	if err != nil && errs.KindOf(err) != errs.NotFound {
 		return Plan{}, err
 	}
+	r.ExpiresAt = f.deadline(rec, r)
 	if r.Sums, err = sums(r.Binaries); err != nil {
 		return Plan{}, err
 	}
@@ -43,6 +45,7 @@ func (f *Fleet) Plan(ctx context.Context, r Request, l Limits) (Plan, error) {
 		return Plan{}, err
 	}
 	p := f.describe(r, setup)
+	p.Resumes = rec.Phase == Applying
 	if err := l.check(p); err != nil {
 		return Plan{}, err // before Terraform is troubled
 	}
@@ -124,17 +127,13 @@ func sums(files map[string]string) (map[string]string, error) {
 	return all, nil
 }
 
-// deadline is when the fleet of a request ends.
-func (f *Fleet) deadline(r Request) (time.Time, error) {
-	rec, err := f.Record()
-	if err != nil && errs.KindOf(err) != errs.NotFound {
-		return time.Time{}, err
-	}
+// deadline is when the fleet of a request ends, of which rec is known.
+func (f *Fleet) deadline(rec Record, r Request) time.Time {
 	alive := rec.Phase == Applying || rec.Phase == Deployed
 	if alive && rec.ExpiresAt.After(f.options.Now()) && rec.Request.TTL == r.TTL {
-		return rec.ExpiresAt, nil
+		return rec.ExpiresAt
 	}
-	return f.options.Now().UTC().Add(r.TTL + time.Minute - 1).Truncate(time.Minute), nil
+	return f.options.Now().UTC().Add(r.TTL + time.Minute - 1).Truncate(time.Minute)
 }
 
 // describe is the part of a plan that needs no Terraform.
@@ -357,7 +356,7 @@ func (f *Fleet) deploy(ctx context.Context, w *workspace, saved pending, tell fu
 	}
 	out, err := w.outputs(ctx)
 	if err != nil {
-		return err
+		return f.halfMade(err)
 	}
 	if err := os.Remove(filepath.Join(f.dir, pendingFile)); err != nil {
 		return errs.E("fleet.Apply", errs.Other, f.name, err)

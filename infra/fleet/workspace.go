@@ -252,7 +252,7 @@ func (w *workspace) run(ctx context.Context, total int, command func(io.Writer) 
 				"--break-lock", lock.Who, w.fleet.name, lock.Created.Local().Format(time.DateTime))
 		}
 		if err := w.tf.ForceUnlock(ctx, lock.ID); err != nil {
-			return errs.E("fleet.unlock", errs.Failed, lock.ID, err)
+			return failed(ctx, "fleet.unlock", lock.ID, err)
 		}
 		p, err = w.once(ctx, total, command, tell)
 		break
@@ -260,13 +260,18 @@ func (w *workspace) run(ctx context.Context, total int, command func(io.Writer) 
 	if err == nil {
 		return nil
 	}
-	if ctx.Err() != nil {
-		return errs.E("fleet.terraform", errs.Canceled, w.fleet.name, ctx.Err())
-	}
-	if told := p.failure(); told != nil {
+	if told := p.failure(); told != nil && ctx.Err() == nil {
 		return told
 	}
-	return errs.E("fleet.terraform", errs.Failed, w.fleet.name, err)
+	return failed(ctx, "fleet.terraform", w.fleet.name, err)
+}
+
+// failed gives an error of Terraform its kind: what the end of ctx has cut off has not failed.
+func failed(ctx context.Context, op, subject string, err error) error {
+	if ctx.Err() != nil {
+		return errs.E(op, errs.Canceled, subject, ctx.Err())
+	}
+	return errs.E(op, errs.Failed, subject, err)
 }
 
 func (w *workspace) once(ctx context.Context, total int, command func(io.Writer) error, tell func(Event)) (*progress, error) {
@@ -317,7 +322,7 @@ func (w *workspace) plan(ctx context.Context, options ...tfexec.PlanOption) (*tf
 	}
 	for _, address := range tainted {
 		if err := w.tf.Untaint(ctx, address); err != nil {
-			return nil, errs.E("fleet.untaint", errs.Failed, address, err)
+			return nil, failed(ctx, "fleet.untaint", address, err)
 		}
 	}
 	return w.planOnce(ctx, options)
@@ -336,7 +341,7 @@ func (w *workspace) planOnce(ctx context.Context, options []tfexec.PlanOption) (
 	w.tf.SetStdout(io.Discard)
 	plan, err := w.tf.ShowPlanFile(ctx, planFile)
 	if err != nil {
-		return nil, errs.E("fleet.plan", errs.Failed, w.fleet.name, err)
+		return nil, failed(ctx, "fleet.plan", w.fleet.name, err)
 	}
 	return plan, nil
 }
@@ -353,7 +358,7 @@ func (w *workspace) outputs(ctx context.Context) (Outputs, error) {
 	var o Outputs
 	values, err := w.tf.Output(ctx)
 	if err != nil {
-		return o, errs.E("fleet.Outputs", errs.Failed, w.fleet.name, err)
+		return o, failed(ctx, "fleet.Outputs", w.fleet.name, err)
 	}
 	all := map[string]json.RawMessage{}
 	for name, v := range values {
