@@ -39,6 +39,24 @@ type StateKeeper interface {
 	ForgetState(ctx context.Context, s Setup) error
 }
 
+// Pool is the ability of a provider to change the number of workers from within the fleet, where machines end one by one.
+// How many there shall be is said to Adjust.
+type Pool interface {
+	// Workers returns the workers of a cluster. It fails with errs.NotFound if there can be none: they were not made yet,
+	// or the fleet's time is over.
+	Workers(ctx context.Context, cluster string) (Workers, error)
+
+	// EndWorker ends one worker, after its time to drain, and makes the group smaller by one. That it is gone is success.
+	EndWorker(ctx context.Context, cluster, machine string) error
+}
+
+// Workers are the workers of a cluster.
+type Workers struct {
+	Size     int       // how many there shall be
+	OnDemand int       // how many of them at most are not spot
+	Machines []Machine // those that there are, but for those that are ending
+}
+
 // Setup is how a request is given to Terraform.
 type Setup struct {
 	Root    string // the root module: a folder of terraform/roots
@@ -93,6 +111,7 @@ func (r Resource) String() string { return r.Service + " " + r.Kind + " " + r.ID
 type Change struct {
 	Servers   *int      // how many there shall be
 	Workers   *int      // how many there shall be
+	Most      *int      // how many workers there may ever be; as many as there shall be by default
 	OnDemand  *int      // how many of them at most are paid in full; the others are spot
 	ExpiresAt time.Time // when the dead-man switch fires
 }

@@ -14,12 +14,15 @@ import (
 // Adjust sets the sizes of groups, and the deadline of the switch.
 func (p *Provider) Adjust(ctx context.Context, cluster string, c fleet.Change) error {
 	if c.Servers != nil {
-		if err := p.resize(ctx, serverGroup(cluster), *c.Servers, nil); err != nil {
+		if err := p.resize(ctx, serverGroup(cluster), *c.Servers, *c.Servers, nil); err != nil {
 			return err
 		}
 	}
 	if c.Workers != nil {
-		if err := p.resize(ctx, workerGroup(cluster), *c.Workers, c.OnDemand); err != nil {
+		if c.Most == nil {
+			c.Most = c.Workers
+		}
+		if err := p.resize(ctx, workerGroup(cluster), *c.Workers, *c.Most, c.OnDemand); err != nil {
 			return err
 		}
 	}
@@ -35,7 +38,12 @@ type group struct {
 	Status  string    `xml:"Status"` // of one that is being deleted
 	Created time.Time `xml:"CreatedTime"`
 	Max     int       `xml:"MaxSize"`
-	Tags    []struct {
+	Desired int       `xml:"DesiredCapacity"`
+	Members []struct {
+		ID    string `xml:"InstanceId"`
+		State string `xml:"LifecycleState"`
+	} `xml:"Instances>member"`
+	Tags []struct {
 		Key   string `xml:"Key"`
 		Value string `xml:"Value"`
 	} `xml:"Tags>member"`
@@ -71,23 +79,30 @@ func (p *Provider) groups(ctx context.Context, filter url.Values, take func(grou
 	}
 }
 
-// resize sets how many machines a group shall have, and how many of them are on demand before the first is spot.
-func (p *Provider) resize(ctx context.Context, name string, n int, onDemand *int) error {
-	var is *group
-	err := p.groups(ctx, url.Values{"AutoScalingGroupNames.member.1": {name}}, func(g group) { is = &g })
-	if err == nil && is == nil {
-		err = errs.Errorf("aws.Adjust", errs.NotFound, name, "there is no such group of machines")
+// group returns one group by its name, or errs.NotFound.
+func (p *Provider) group(ctx context.Context, name string) (is group, err error) {
+	err = p.groups(ctx, url.Values{"AutoScalingGroupNames.member.1": {name}}, func(g group) { is = g })
+	if err == nil && is.Name == "" {
+		err = errs.Errorf("aws.group", errs.NotFound, name, "there is no such group of machines")
 	}
+	return is, err
+}
+
+// resize sets how many machines a group shall have and may have at most, and how many of them are on demand before the
+// first is spot.
+func (p *Provider) resize(ctx context.Context, name string, n, most int, onDemand *int) error {
+	is, err := p.group(ctx, name)
 	if err != nil {
 		return err
 	}
 	size := strconv.Itoa(n)
 	other := is.Mixed != nil && onDemand != nil && is.Mixed.OnDemand != *onDemand
-	if is.Max == n && !other {
+	if is.Max == most && !other {
 		return p.call.query(ctx, autoscaling, "SetDesiredCapacity",
 			url.Values{"AutoScalingGroupName": {name}, "DesiredCapacity": {size}}, nil)
 	}
-	params := url.Values{"AutoScalingGroupName": {name}, "MinSize": {"0"}, "MaxSize": {size}, "DesiredCapacity": {size}}
+	params := url.Values{"AutoScalingGroupName": {name}, "MinSize": {"0"},
+		"MaxSize": {strconv.Itoa(most)}, "DesiredCapacity": {size}}
 	is.mixed(params, onDemand)
 	return p.call.query(ctx, autoscaling, "UpdateAutoScalingGroup", params, nil)
 }
