@@ -231,7 +231,7 @@ func (tr *trial) killEverything(w *watched) {
 		tr.t.Fatal(err)
 	}
 	_ = w.cmd.Wait() // killed, as it was meant
-	late := time.After(10 * time.Second)
+	late := time.After(time.Minute)
 	look := time.NewTicker(5 * time.Millisecond) // the kernel tells nobody but the dead's parent, who is dead too
 	defer look.Stop()
 	for len(embeddedtest.Processes(tr.home)) > 0 {

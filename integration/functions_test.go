@@ -148,7 +148,7 @@ func (tr *trial) killOne() {
 	verbs := []string{"fn", "handler.py"}
 	verb := verbs[tr.chance.IntN(2)]
 	pause := time.Duration(tr.chance.IntN(150)) * time.Millisecond
-	end := time.After(30 * time.Second)
+	end := time.After(time.Minute)
 	for look := time.NewTimer(pause); ; look.Reset(time.Millisecond) {
 		select {
 		case <-look.C:

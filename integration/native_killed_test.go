@@ -32,7 +32,7 @@ func (p *pair) start(i int) {
 func (p *pair) connect() (*hdfs.Client, error) {
 	look := time.NewTicker(20 * time.Millisecond) // nobody tells when a gateway has got the lease
 	defer look.Stop()
-	late := time.After(20 * time.Second)
+	late := time.After(time.Minute)
 	for {
 		c, err := hdfs.NewClient(hdfs.ClientOptions{Addresses: p.ports, User: "root"})
 		if err == nil {

@@ -271,9 +271,9 @@ func gone(ts *testscript.TestScript, _ bool, _ []string) {
 		func() bool { return len(embeddedtest.Processes(ts.Getenv(embedded.HomeEnv))) == 0 })
 }
 
-// await asks again and again, for half a minute.
+// await asks again and again, for a minute.
 func await(ts *testscript.TestScript, what string, ok func() bool) {
-	end := time.After(30 * time.Second)
+	end := time.After(time.Minute)
 	again := time.NewTicker(10 * time.Millisecond)
 	defer again.Stop()
 	for !ok() {
