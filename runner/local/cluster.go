@@ -165,6 +165,11 @@ const DrainTime = nodeinit.DrainTime + 30*time.Second
 // Resize makes a group as large as it shall be: it starts the machines that are missing, and ends those that are too
 // many, which move their work elsewhere first.
 func (h Host) Resize(ctx context.Context, g Part) error {
+	unlock, err := h.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	if err := h.note(g); err != nil {
 		return err
 	}
@@ -176,7 +181,7 @@ func (h Host) Resize(ctx context.Context, g Part) error {
 	if err != nil {
 		return err
 	}
-	for i := range g.Size {
+	for _, i := range places(g, have) {
 		m := h.machine(c, g, i)
 		delete(have, m.Name)
 		if err := h.Start(ctx, m); err != nil {
@@ -184,6 +189,20 @@ func (h Host) Resize(ctx context.Context, g Part) error {
 		}
 	}
 	return h.stopAll(ctx, slices.Collect(maps.Keys(have)), DrainTime)
+}
+
+// places are those that the machines of a group have: those of machines that there are, and else the first. Machines end
+// one by one, so that there may be a second one without a first.
+func places(g Part, have map[string]nodeinit.Machine) []int {
+	var taken, free []int
+	for i := range max(g.Size, maxWorkers) {
+		if _, there := have[machineName(g.Name, i)]; there {
+			taken = append(taken, i)
+		} else {
+			free = append(free, i)
+		}
+	}
+	return append(taken, free...)[:g.Size]
 }
 
 // stopAll ends machines, all at once.
@@ -284,6 +303,9 @@ func (h Host) machine(c Cluster, g Part, i int) nodeinit.Machine {
 	m.Dir = h.file(m.Name)
 	for n := range c.Servers {
 		m.Servers = append(m.Servers, address(kinds[serversPart].first+n))
+	}
+	if kind.role == nodeinit.Server {
+		m.Pool = Name + ":" + h.Dir
 	}
 	needs := []string{"consul", "nomad", "runner"}
 	if kind.role == nodeinit.Store {

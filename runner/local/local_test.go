@@ -1,14 +1,17 @@
 package local
 
 import (
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/fleet"
 	"github.com/seed3322913c/runner/runner/nodeinit"
 )
@@ -122,6 +125,7 @@ func TestGenerations(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	described(t, h, "worker-1")
 	if _, err := h.Spawn("worker-1", filepath.Join(h.Dir, "log"), os.Environ(), sleeper); err != nil {
 		t.Fatal(err)
 	}
@@ -170,4 +174,76 @@ func TestCommandLine(t *testing.T) {
 	if words := CommandLine(cmd.Process.Pid); len(words) > 0 {
 		t.Errorf("who has ended says %q", words)
 	}
+}
+
+// described writes down a worker as if it had been started.
+func described(t *testing.T, h Host, name string) {
+	t.Helper()
+	text, err := json.Marshal(nodeinit.Machine{
+		Cluster: "night", Name: name, Role: nodeinit.Worker, Address: "127.0.0.11", Servers: []string{"127.0.0.1"}, Expect: 1,
+		Dir: h.file(name), Bin: h.file(binDir),
+	})
+	if err == nil {
+		err = os.Mkdir(h.file(name), 0o700)
+	}
+	if err == nil {
+		err = os.WriteFile(h.file(name, machineFile), text, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestPool lets workers come and go as a scaler does: one by one, and who stays is left alone.
+func TestPool(t *testing.T) {
+	p := New(t.TempDir())
+	h := p.Host("night")
+	for _, dir := range []string{h.file(partsDir), h.file(binDir)} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	program := []byte("#!/bin/sh\nexec sleep 1000\n")
+	if err := os.WriteFile(h.file(binDir, "runner"), program, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := Kill(h.Alive); err != nil {
+			t.Error(err)
+		}
+	})
+	if _, err := p.Workers(t.Context(), "night"); errs.KindOf(err) != errs.NotFound {
+		t.Errorf("before there are any: %v", err)
+	}
+	c := Cluster{Name: "night", Network: "127.9.9", Servers: 1}
+	if err := errors.Join(h.write(clusterFile, c), h.note(Part{Name: workersPart})); err != nil {
+		t.Fatal(err)
+	}
+	sized := func(n int, want ...string) {
+		t.Helper()
+		if err := p.Adjust(t.Context(), "night", fleet.Change{Workers: &n}); err != nil {
+			t.Fatal(err)
+		}
+		w, err := p.Workers(t.Context(), "night")
+		var names []string
+		for _, m := range w.Machines {
+			names = append(names, m.ID)
+		}
+		if err != nil || w.Size != n || !slices.Equal(names, want) {
+			t.Fatalf("of %d there are %v of %d, %v", n, names, w.Size, err)
+		}
+	}
+	sized(2, "worker-1", "worker-2")
+	stays := h.On("worker-2")
+	for range 2 { // again is success
+		if err := p.EndWorker(t.Context(), "night", "worker-1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sized(1, "worker-2")
+	sized(2, "worker-1", "worker-2")
+	if !slices.Equal(stays, h.On("worker-2")) {
+		t.Error("the one that stays was started again")
+	}
+	sized(0)
 }

@@ -110,9 +110,10 @@ func (h Host) generations(r fleet.Request) map[string]string {
 	all := map[string]string{}
 	for _, name := range []string{depotPart, deadmanPart, storePart, serversPart, workersPart} {
 		p, err := h.part(name)
-		whole := err == nil && (name != deadmanPart || armed) && p.Size == sizes[name]
-		for i := range p.Size {
-			whole = whole && len(h.On(machineName(name, i))) > 0
+		members, lost := h.members(name)
+		whole := err == nil && lost == nil && (name != deadmanPart || armed) && p.Size == sizes[name] && p.Size == len(members)
+		for machine := range members {
+			whole = whole && len(h.On(machine)) > 0
 		}
 		if all[name] = p.Generation; !whole {
 			all[name] = rand.Text()
