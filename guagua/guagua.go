@@ -96,7 +96,8 @@ type App[MR, WR any] struct {
 	Part   Codec[WR] // how worker results travel
 
 	// Combine folds worker results on their way, in a fixed shape: neighbours by worker index, then neighbours of these,
-	// and so on, whatever the order of arrival. Nil gives the master every single one.
+	// and so on, whatever the order of arrival; it begins when the first two neighbours are there. Nil gives the master
+	// every single one.
 	Combine *Combiner[WR]
 
 	// Total says how many iterations of the engine a job needs whose user asked for iterations. Nil: as many.
@@ -126,7 +127,8 @@ type Combiner[WR any] struct {
 }
 
 // Combine is a combiner that calls f, which must be associative as far as the program cares. It may change and return
-// a.
+// a. What it returns is encoded before it is combined further, and waits so: in memory or, if there is no room, in a
+// file.
 func Combine[WR any](f func(a, b WR) WR) *Combiner[WR] { return &Combiner[WR]{pair: f} }
 
 // AddVectors is the combiner that adds vectors element by element. It needs the codec Floats, and has the fast path:

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/seed3322913c/runner/guagua"
+	"github.com/seed3322913c/runner/guagua/guaguatest"
 	"github.com/seed3322913c/runner/infra/errs"
 )
 
@@ -236,5 +237,64 @@ func TestPanicsNameTheirPlace(t *testing.T) {
 	}
 	if _, err := m.Compute(t.Context(), &guagua.Step{}, parts, nil); !errors.Is(err, errs.Corrupt) {
 		t.Errorf("an error among the results must not be lost: %v", err)
+	}
+}
+
+// rounded is a codec that loses digits.
+type rounded struct{}
+
+func (rounded) Append(dst []byte, v float64) ([]byte, error) {
+	return binary.LittleEndian.AppendUint32(dst, math.Float32bits(float32(v))), nil
+}
+
+func (rounded) Decode(data []byte) (float64, error) {
+	if len(data) != 4 {
+		return 0, errs.Errorf("rounded", errs.Corrupt, nil, "%d bytes", len(data))
+	}
+	return float64(math.Float32frombits(binary.LittleEndian.Uint32(data))), nil
+}
+
+type thirds struct{ env *guagua.Env }
+
+func (thirds) Load(context.Context, guagua.Split) error { return nil }
+
+func (w thirds) Compute(_ context.Context, s *guagua.Step, master float64) (float64, error) {
+	return master/7 + float64(s.Iteration)/float64(3+w.env.Worker), nil
+}
+
+type total struct{}
+
+func (total) Compute(_ context.Context, _ *guagua.Step, _ float64, results iter.Seq[float64]) (sum float64, err error) {
+	for v := range results {
+		sum += v
+	}
+	return sum, nil
+}
+
+// TestCombiningDoesNotDependOnArrival: in whatever order results arrive and whoever dies meanwhile, the outcome is the
+// same to the bit, even if results lose digits when they are encoded.
+func TestCombiningDoesNotDependOnArrival(t *testing.T) {
+	app := guagua.App[float64, float64]{
+		Title: "thirds", Result: guagua.Float64{}, Part: rounded{},
+		Combine: guagua.Combine(func(a, b float64) float64 { return a + b }),
+		Master:  func(context.Context, *guagua.Env) (guagua.Master[float64, float64], error) { return total{}, nil },
+		Worker: func(_ context.Context, env *guagua.Env) (guagua.Worker[float64, float64], error) {
+			return thirds{env}, nil
+		},
+	}
+	var want float64
+	for seed := range uint64(50) {
+		got, _, err := guaguatest.Run(t.Context(), app, guaguatest.Options{
+			Workers: 7, Iterations: 9, Seed: seed, Chaos: int(min(seed, 5)),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if seed == 0 {
+			want = got
+		}
+		if got != want {
+			t.Errorf("seed %d: %v, want %v", seed, got, want)
+		}
 	}
 }

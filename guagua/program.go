@@ -17,8 +17,8 @@ type Program interface {
 	Name() string
 	// Plan checks a job's parameters and says what follows from them.
 	Plan(p Params, iterations int) (Plan, error)
-	// Reducer says how worker results become one.
-	Reducer() Reducer
+	// Reduction says in which way worker results reach the master.
+	Reduction() Reduction
 	NewMaster(ctx context.Context, env *Env) (MasterProgram, error)
 	NewWorker(ctx context.Context, env *Env) (WorkerProgram, error)
 }
@@ -43,15 +43,21 @@ const (
 
 // Reducer says how worker results become one. Decode is for List and Pairs, Combine for Pairs alone; both may be called
 // by many goroutines, and panics of the user's code come back as errors.
+//
+// Combine makes one encoded result of two, which it may change and must not keep. That every sum is encoded, whether it
+// has to wait for its neighbour or not, makes it the same whatever the order of arrival even if encoding loses digits,
+// and says how much memory it takes.
 type Reducer struct {
 	Kind    Reduction
 	Decode  func(part []byte) (any, error)
-	Combine func(a, b any) (any, error)
+	Combine func(left, right []byte) ([]byte, error)
 }
 
 // MasterProgram is a Master without its types. Its methods are called by one goroutine; panics of the user's code come
 // back as errors of kind Failed.
 type MasterProgram interface {
+	// Reducer says how worker results become one. It is for use until Close, and calls to it end when ctx does.
+	Reducer(ctx context.Context) Reducer
 	// Compute makes the next master result from what the Reducer left of the workers' (vectors as []float64), and appends
 	// its bytes to dst.
 	Compute(ctx context.Context, s *Step, parts iter.Seq2[any, error], dst []byte) ([]byte, error)
@@ -110,27 +116,18 @@ func compressed(uri string) bool {
 	return slices.Contains([]string{".gz", ".bz2", ".zst", ".zstd", ".xz", ".lz4", ".snappy"}, path.Ext(uri))
 }
 
-func (p *program[MR, WR]) Reducer() Reducer {
-	r := Reducer{Decode: func(part []byte) (v any, err error) {
-		err = guard("Decode", func() (err error) { v, err = p.app.Part.Decode(part); return err })
-		return v, err
-	}}
+func (p *program[MR, WR]) Reduction() Reduction {
 	switch c := p.app.Combine; {
 	case c == nil:
+		return List
 	case c.vectors:
-		r.Kind = Vectors
-	default:
-		r.Kind = Pairs
-		r.Combine = func(a, b any) (v any, err error) {
-			err = guard("Combine", func() error { v = c.pair(a.(WR), b.(WR)); return nil })
-			return v, err
-		}
+		return Vectors
 	}
-	return r
+	return Pairs
 }
 
 func (p *program[MR, WR]) NewMaster(ctx context.Context, env *Env) (MasterProgram, error) {
-	m := &masterProgram[MR, WR]{half: half{env, p.app.Interceptors}, app: p.app}
+	m := &masterProgram[MR, WR]{half: half{env, p.app.Interceptors}, app: p.app, kind: p.Reduction()}
 	return m, guard(p.app.Title+" master", func() (err error) { m.user, err = p.app.Master(ctx, env); return err })
 }
 
@@ -162,8 +159,35 @@ func (h *half) close(ctx context.Context, user any, outcome error) error {
 type masterProgram[MR, WR any] struct {
 	half
 	app  App[MR, WR]
+	kind Reduction
 	user Master[MR, WR]
 	last MR
+}
+
+func (m *masterProgram[MR, WR]) Reducer(context.Context) Reducer {
+	return Reducer{
+		Kind: m.kind,
+		Decode: func(part []byte) (v any, err error) {
+			err = guard("Decode", func() (err error) { v, err = m.app.Part.Decode(part); return err })
+			return v, err
+		},
+		Combine: func(left, right []byte) (sum []byte, err error) {
+			err = guard("Combine", func() (err error) { sum, err = m.combine(left, right); return err })
+			return sum, err
+		},
+	}
+}
+
+func (m *masterProgram[MR, WR]) combine(left, right []byte) ([]byte, error) {
+	a, err := m.app.Part.Decode(left)
+	if err != nil {
+		return nil, err
+	}
+	b, err := m.app.Part.Decode(right)
+	if err != nil {
+		return nil, err
+	}
+	return m.app.Part.Append(nil, m.app.Combine.pair(a, b))
 }
 
 func (m *masterProgram[MR, WR]) Compute(ctx context.Context, s *Step, parts iter.Seq2[any, error], dst []byte) (

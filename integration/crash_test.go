@@ -36,7 +36,10 @@ func testMain(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(bin)
-	if err := embeddedtest.Build(bin, map[string]string{"runner": "../runner", "paced": "./testdata/paced"}); err != nil {
+	programs := map[string]string{
+		"runner": "../runner", "paced": "./testdata/paced", "gathered": "./testdata/gathered",
+	}
+	if err := embeddedtest.Build(bin, programs); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}

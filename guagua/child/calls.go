@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/seed3322913c/runner/guagua"
+	"github.com/seed3322913c/runner/infra/errs"
 )
 
 // What parent and child say to each other.
@@ -91,9 +92,17 @@ func (r *record) values() guagua.Record {
 	return out
 }
 
-// restoreCall has result and state in its data.
-type restoreCall struct {
-	Result int `json:"result"`
+// pairCall has two things in its data, one after the other: the left and the right result to be combined, or result and
+// state to be restored.
+type pairCall struct {
+	First int `json:"first"` // length of the first
+}
+
+func (c pairCall) split(data []byte) (first, second []byte, err error) {
+	if c.First < 0 || c.First > len(data) {
+		return nil, nil, errs.Errorf("child.Serve", errs.Corrupt, nil, "%d of %d bytes", c.First, len(data))
+	}
+	return data[:c.First:c.First], data[c.First:], nil
 }
 
 // closeCall says how the role ended.

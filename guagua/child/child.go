@@ -9,7 +9,7 @@
 //
 //	parent                                       child
 //	describe, plan, whole ─────────────────────▶ App
-//	new, load, compute, snapshot, ... ─────────▶ Master or Worker
+//	new, load, compute, combine, snapshot, ... ▶ Master or Worker
 //	input and output files ◀─ open, read, create, write, commit ── Env.Open, Env.Create
 //
 // A message is, in either direction:
@@ -18,8 +18,10 @@
 //
 // Any number of calls may be under way; the header has a call's number, and says whether it is a question or an answer.
 //
-// Vectors that are added (guagua.AddVectors) are added by the parent while they arrive. All other results reach the
-// master's process one by one and are combined there, in the shape of package fold.
+// Worker results arrive at the parent, which keeps them, in memory or in a file. Vectors that are added
+// (guagua.AddVectors) it adds itself; of results that are combined it gives two neighbours to the child as soon as they
+// are there, while others arrive, and keeps what comes back. So the child never has more than a few, and when it
+// computes, it gets the last one; results that can't be combined it gets batch by batch (parts.go).
 package child
 
 import (
@@ -41,21 +43,13 @@ func Main(programs ...guagua.Program) {
 	os.Exit(run(mode, programs))
 }
 
-// carried is how the parent carries results that are reduced so.
-func carried(r guagua.Reduction) guagua.Reduction {
-	if r == guagua.Pairs {
-		return guagua.List // combined in the child
-	}
-	return r
-}
-
 func run(mode string, programs []guagua.Program) int {
 	var err error
 	switch mode {
 	case wire.EnvDescribe:
 		var pkg functions.Package
 		for _, p := range programs {
-			pkg.Programs = append(pkg.Programs, functions.Program{Name: p.Name(), Reduction: uint8(carried(p.Reducer().Kind))})
+			pkg.Programs = append(pkg.Programs, functions.Program{Name: p.Name(), Reduction: uint8(p.Reduction())})
 		}
 		err = json.NewEncoder(os.Stdout).Encode(pkg)
 	case wire.EnvServe:

@@ -10,7 +10,7 @@ import (
 )
 
 // This file brings the results of an iteration to a child's master, batch by batch, so that neither side holds more
-// than one, however many there are: the child asks for the next when its program does, and combines as it goes.
+// than one, however many there are: the child asks for the next when its program does.
 
 // moreCall asks for the parts after the first so many; the answer is a batch.
 type moreCall struct {
@@ -79,14 +79,14 @@ func (s *supply) after(n int) (b batch, data []byte, err error) {
 	return b, data, nil
 }
 
-// parts yields what a child's master expects: vectors, or results that are decoded, and combined if they can be. It may
-// be ranged over any number of times.
+// parts yields what a child's master expects: a vector, or results that are decoded. It may be ranged over any number of
+// times.
 func (s *server) parts(ctx context.Context, first batch, data []byte) iter.Seq2[any, error] {
-	r := s.program.Reducer()
+	r := s.reducer
 	if r.Kind == guagua.Vectors {
 		r.Decode = func(part []byte) (any, error) { return guagua.BytesFloats(part) }
 	}
-	each := func(yield func(any, error) bool) {
+	return func(yield func(any, error) bool) {
 		b, data, given := first, data, 0
 		for {
 			for _, n := range b.Parts {
@@ -108,49 +108,4 @@ func (s *server) parts(ctx context.Context, first batch, data []byte) iter.Seq2[
 			}
 		}
 	}
-	if r.Kind != guagua.Pairs {
-		return each
-	}
-	return func(yield func(any, error) bool) {
-		v, ok, err := combine(r, each)
-		if ok || err != nil {
-			yield(v, err)
-		}
-	}
-}
-
-// combine combines parts as neighbours, then neighbours of these, and so on. What it holds at a time are the sums of
-// ever smaller powers of two of them: of 7 parts those of 4, 2 and 1.
-func combine(r guagua.Reducer, parts iter.Seq2[any, error]) (sum any, ok bool, err error) {
-	type node struct {
-		value any
-		parts int // that it is the sum of
-	}
-	var held []node
-	join := func() error {
-		last := len(held) - 1
-		v, err := r.Combine(held[last-1].value, held[last].value)
-		held = append(held[:last-1], node{v, held[last-1].parts + held[last].parts})
-		return err
-	}
-	for v, err := range parts {
-		if err != nil {
-			return nil, false, err
-		}
-		held = append(held, node{v, 1})
-		for n := len(held); n > 1 && held[n-1].parts == held[n-2].parts; n = len(held) {
-			if err := join(); err != nil {
-				return nil, false, err
-			}
-		}
-	}
-	for len(held) > 1 {
-		if err := join(); err != nil {
-			return nil, false, err
-		}
-	}
-	if len(held) == 0 {
-		return nil, false, nil
-	}
-	return held[0].value, true, nil
 }

@@ -5,6 +5,7 @@ import (
 	"iter"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/seed3322913c/runner/functions/child"
@@ -121,17 +122,13 @@ func (p *program) once(ctx context.Context, op string, args, result any) error {
 	return err
 }
 
-// Reducer implements guagua.Program: what is not added up stays as it is until the child sees it.
-func (p *program) Reducer() guagua.Reducer {
-	return guagua.Reducer{
-		Kind: p.reduction, Decode: func(part []byte) (any, error) { return part, nil }, // gone before the next one comes
-	}
-}
+// Reduction implements guagua.Program.
+func (p *program) Reduction() guagua.Reduction { return p.reduction }
 
 // NewMaster implements guagua.Program.
 func (p *program) NewMaster(ctx context.Context, env *guagua.Env) (guagua.MasterProgram, error) {
 	s, err := p.half(ctx, env)
-	return &master{half{s}}, err
+	return &master{half{s}, p.reduction}, err
 }
 
 // NewWorker implements guagua.Program.
@@ -197,7 +194,21 @@ func (w *worker) Compute(ctx context.Context, s *guagua.Step, master []byte) ([]
 	return w.compute(ctx, s, computeCall{Result: master != nil}, master)
 }
 
-type master struct{ half }
+type master struct {
+	half
+	reduction guagua.Reduction
+}
+
+// Reducer implements guagua.MasterProgram: this process decodes nothing.
+func (m *master) Reducer(ctx context.Context) guagua.Reducer {
+	return guagua.Reducer{
+		Kind:   m.reduction,
+		Decode: func(part []byte) (any, error) { return part, nil },
+		Combine: func(left, right []byte) ([]byte, error) {
+			return m.s.call(ctx, "combine", pairCall{len(left)}, slices.Concat(left, right), nil)
+		},
+	}
+}
 
 func (m *master) Compute(ctx context.Context, s *guagua.Step, parts iter.Seq2[any, error], dst []byte) ([]byte, error) {
 	supply := &m.s.desk.parts
@@ -220,8 +231,7 @@ func (m *master) Snapshot() ([]byte, error) {
 }
 
 func (m *master) Restore(result, state []byte) error {
-	data := append(append([]byte(nil), result...), state...)
-	_, err := m.s.call(context.Background(), "restore", restoreCall{len(result)}, data, nil)
+	_, err := m.s.call(context.Background(), "restore", pairCall{len(result)}, slices.Concat(result, state), nil)
 	return err
 }
 

@@ -18,6 +18,7 @@ type server struct {
 	env      *guagua.Env
 	chain    *guagua.Chain
 	master   guagua.MasterProgram
+	reducer  guagua.Reducer // the master's
 	worker   guagua.WorkerProgram
 }
 
@@ -27,7 +28,7 @@ func serve(ctx context.Context, in io.Reader, out io.Writer, programs []guagua.P
 	return s.peer.run(ctx)
 }
 
-// handle answers the parent, which asks one question at a time.
+// handle answers the parent, which asks one question at a time, but to combine, where it may have several.
 func (s *server) handle(ctx context.Context, op string, args json.RawMessage, data []byte) (any, []byte, error) {
 	switch op {
 	case "plan":
@@ -44,9 +45,9 @@ func (s *server) handle(ctx context.Context, op string, args json.RawMessage, da
 		state, err := s.master.Snapshot()
 		return nil, state, err
 	case "restore":
-		return with(args, func(c restoreCall) (any, []byte, error) {
-			return nil, nil, s.master.Restore(data[:c.Result], data[c.Result:])
-		})
+		return with(args, func(c pairCall) (any, []byte, error) { return pair(c, data, s.restore) })
+	case "combine":
+		return with(args, func(c pairCall) (any, []byte, error) { return pair(c, data, s.reducer.Combine) })
 	case "finish":
 		return nil, nil, s.master.Finish(ctx, s.create)
 	case "close":
@@ -111,8 +112,25 @@ func (s *server) make(ctx context.Context, c newCall) (err error) {
 	if err != nil {
 		return err
 	}
+	if s.master != nil {
+		s.reducer = s.master.Reducer(ctx)
+	}
 	s.chain = guagua.NewChain(half.Interceptors()...)
 	return s.chain.Start(ctx, s.env)
+}
+
+// pair takes data apart.
+func pair(c pairCall, data []byte, f func(first, second []byte) ([]byte, error)) (any, []byte, error) {
+	first, second, err := c.split(data)
+	if err != nil {
+		return nil, nil, err
+	}
+	out, err := f(first, second)
+	return nil, out, err
+}
+
+func (s *server) restore(result, state []byte) ([]byte, error) {
+	return nil, s.master.Restore(result, state)
 }
 
 func (s *server) compute(ctx context.Context, c computeCall, data []byte) (any, []byte, error) {

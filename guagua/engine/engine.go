@@ -202,7 +202,7 @@ func (e *Engine) compile(ctx context.Context) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.Group > 0 && program.Reducer().Kind != guagua.Vectors {
+	if s.Group > 0 && program.Reduction() != guagua.Vectors {
 		return nil, errs.Errorf(op, errs.Invalid, nil, "group=%d: %s does not add vectors", s.Group, s.Program)
 	}
 	facts, err := program.Plan(s.Params, s.Iterations)
@@ -247,7 +247,7 @@ func (e *Engine) compile(ctx context.Context) (*plan, error) {
 	}
 	if p.Group == autoGroup {
 		p.Group = 0
-		if program.Reducer().Kind == guagua.Vectors {
+		if program.Reduction() == guagua.Vectors {
 			p.Group = groupFor(p.Workers)
 		}
 	}

@@ -14,8 +14,8 @@
 // count as absent in the same shape.
 //
 // Vectors are folded piece by piece: as soon as piece 3 of two neighbours is there it is added up, while their pieces 4
-// are on the way; a vector never waits whole. Other results are folded, or kept, when they are whole; what does not fit
-// into memory is written to a file that vanishes with the process.
+// are on the way; a vector never waits whole. Other results are folded, or kept, when they are whole, always encoded;
+// what does not fit into memory is written to a file that vanishes with the process.
 package fold
 
 import (

@@ -1,6 +1,7 @@
 package fold
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"iter"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -291,16 +293,21 @@ func words(kind guagua.Reduction) guagua.Reducer {
 			}
 			return string(b), nil
 		},
-		Combine: func(a, b any) (any, error) { return "(" + a.(string) + b.(string) + ")", nil },
+		Combine: func(a, b []byte) ([]byte, error) { return fmt.Appendf(nil, "(%s%s)", a, b), nil },
 	}
 }
 
+// TestPairsHaveOneShape: whatever the order of arrival, whoever is missing, whatever waits in a file, the outcome is that
+// of the shape.
 func TestPairsHaveOneShape(t *testing.T) {
+	scratch := t.TempDir()
 	rapid.Check(t, func(rt *rapid.T) {
 		n := rapid.IntRange(1, 12).Draw(rt, "workers")
 		order := rapid.Permutation(indexes(n)).Draw(rt, "order")
 		missing := rapid.IntRange(0, n-1).Draw(rt, "missing")
-		f := New(words(guagua.Pairs), new(Pool), options(n))
+		o := options(n)
+		o.Memory, o.Scratch = rapid.Int64Range(0, 40).Draw(rt, "memory"), scratch
+		f := New(words(guagua.Pairs), new(Pool), o)
 		defer f.Close()
 		level := make([]string, n)
 		for _, i := range order[missing:] {
@@ -326,6 +333,93 @@ func TestPairsHaveOneShape(t *testing.T) {
 			rt.Fatalf("got %v, want %v", got, level)
 		}
 	})
+}
+
+// TestPairsFoldWhileTheyArrive: neighbours are folded as soon as both are there.
+func TestPairsFoldWhileTheyArrive(t *testing.T) {
+	var folded []string
+	r := words(guagua.Pairs)
+	combine := r.Combine
+	r.Combine = func(a, b []byte) ([]byte, error) {
+		sum, err := combine(a, b)
+		folded = append(folded, string(sum))
+		return sum, err
+	}
+	f := New(r, new(Pool), options(5))
+	defer f.Close()
+	for _, c := range []struct {
+		from int
+		want []string
+	}{{3, nil}, {0, nil}, {2, []string{"(cd)"}}, {1, []string{"(ab)", "((ab)(cd))"}}, {4, []string{"(((ab)(cd))e)"}}} {
+		folded = nil
+		if s, err := send(f, member(c.from), []byte{'a' + byte(c.from)}); s != Whole || err != nil {
+			t.Fatal(s, err)
+		}
+		if !slices.Equal(folded, c.want) {
+			t.Errorf("worker %d has come: folded %q, want %q", c.from, folded, c.want)
+		}
+	}
+	if got := results(t, f); !slices.Equal(got, []any{"(((ab)(cd))e)"}) {
+		t.Errorf("got %q", got)
+	}
+}
+
+// TestPairsTakeLittleMemory has many workers send at once what folds to something as large, more than fits.
+func TestPairsTakeLittleMemory(t *testing.T) {
+	const workers, size, memory = 64, 10 * piece, 20 * piece
+	o := options(workers)
+	o.Memory, o.Scratch = memory, t.TempDir()
+	r := guagua.Reducer{Kind: guagua.Pairs, Decode: func(b []byte) (any, error) { return string(b), nil }}
+	var f *whole
+	var most, folding int64
+	r.Combine = func(a, b []byte) ([]byte, error) {
+		f.Lock()
+		most, folding = max(most, f.used), max(folding, f.folding)
+		f.Unlock()
+		for i := range a {
+			a[i] += b[i]
+		}
+		return a, nil
+	}
+	f = newWhole(r, new(Pool), o)
+	defer f.Close()
+	var wg sync.WaitGroup
+	for i := range workers {
+		wg.Go(func() {
+			if s, err := send(f, member(i), bytes.Repeat([]byte{1}, size)); s != Whole || err != nil {
+				t.Error(s, err)
+			}
+		})
+	}
+	wg.Wait()
+	if got := results(t, f); !slices.Equal(got, []any{strings.Repeat(string(rune(workers)), size)}) {
+		t.Errorf("got %q", got)
+	}
+	if most > memory || folding > 2*size || f.spill.size == 0 {
+		t.Errorf("%d bytes waited in memory and %d were folded at a time, %d allowed; %d were in the file", most, folding,
+			memory, f.spill.size)
+	}
+	if f.used > size {
+		t.Errorf("%d bytes were never given back", f.used-size)
+	}
+}
+
+// TestSpilledResultsMayBeKept: a master may hold several results at a time, also those that come from the file.
+func TestSpilledResultsMayBeKept(t *testing.T) {
+	o := options(3)
+	o.Memory, o.Scratch = 0, t.TempDir()
+	f := New(guagua.Reducer{Decode: func(b []byte) (any, error) { return b, nil }}, new(Pool), o)
+	defer f.Close()
+	for i := range 3 {
+		if _, err := send(f, member(i), []byte{byte(i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, v := range results(t, f) {
+		if got := v.([]byte); got[0] != byte(i) {
+			t.Errorf("result %d is %d", i, got[0])
+		}
+	}
 }
 
 // TestListsSpill keeps results that don't fit in a file, and yields them in order, as often as asked.
@@ -407,8 +501,13 @@ func TestHalfAResultGivesWayToTheNextAttempt(t *testing.T) {
 }
 
 func TestErrorsSurface(t *testing.T) {
-	f := New(words(guagua.Pairs), new(Pool), options(2))
-	if _, err := send(f, member(0), []byte("bad")); !errors.Is(err, errs.Corrupt) {
+	r := words(guagua.Pairs)
+	r.Combine = func(a, b []byte) ([]byte, error) { return nil, errs.E("words", errs.Failed, nil, nil) }
+	f := New(r, new(Pool), options(3))
+	if s, err := send(f, member(0), nil); s != Whole || err != nil {
+		t.Error(s, err)
+	}
+	if _, err := send(f, member(1), nil); !errors.Is(err, errs.Failed) {
 		t.Error(err)
 	}
 	o := options(1)

@@ -8,8 +8,9 @@ import (
 	"github.com/seed3322913c/runner/infra/errs"
 )
 
-// whole collects results that can't be taken apart. Those that are folded in pairs are decoded and folded as soon as
-// they are whole; a list keeps their bytes. What has no room in memory, also while it arrives, goes to a file.
+// whole collects results that can't be taken apart. Those that are folded in pairs are folded as soon as both are whole;
+// what waits for a neighbour, and every result of a list, is kept encoded, so that it is known how much memory it takes.
+// What has no room in memory, also while it arrives, goes to a file.
 type whole struct {
 	Options
 	tree
@@ -18,20 +19,26 @@ type whole struct {
 	pool    *Pool
 	slots   chan struct{} // for pieces that are being read
 	results []result      // by worker
-	waiting []any         // by node, for Pairs
+	waiting []*stored     // by node, for Pairs
 	used    int64         // bytes of results in memory
+	folding int64         // bytes that are being folded
 	spill   spill
 }
 
 // result is a worker's result, or as much of it as has come.
 type result struct {
+	stored
 	attempt int
-	total   int64
 	taken   int64
 	begun   bool
 	whole   bool
-	data    []byte // nil if it is in the file
-	offset  int64  // there
+}
+
+// stored is a result, or what several were folded to.
+type stored struct {
+	size   int64
+	data   []byte // nil if it is in the file
+	offset int64  // there
 }
 
 // minSlots is how many pieces may be read at a time at least, so that a few slow workers keep nobody waiting.
@@ -42,7 +49,7 @@ func newWhole(r guagua.Reducer, pool *Pool, o Options) *whole {
 	w.slots = make(chan struct{}, max(minSlots, o.Memory/4/int64(max(1, o.Piece))))
 	w.changed.L = &w.Mutex
 	w.results = make([]result, o.Workers)
-	w.waiting = make([]any, w.nodes())
+	w.waiting = make([]*stored, w.nodes())
 	return w
 }
 
@@ -60,17 +67,17 @@ func (w *whole) Take(p Piece, read func(dst []byte) error) (Status, error) {
 	if w.reducer.Kind == guagua.List {
 		return Whole, nil
 	}
-	r := &w.results[p.From.Index]
-	data, err := w.load(r, nil)
-	if err != nil {
-		return Dropped, err
-	}
-	v, err := w.reducer.Decode(data)
-	if err != nil {
-		return Dropped, errs.E(op, errs.Other, p.From, err)
-	}
-	w.forget(r)
-	return Whole, w.climb(node{0, p.From.Index}, v)
+	return Whole, w.climb(node{0, p.From.Index}, w.takeOut(p.From.Index))
+}
+
+// takeOut returns a result, which is the tree's from now on.
+func (w *whole) takeOut(index int) stored {
+	w.Lock()
+	defer w.Unlock()
+	r := &w.results[index]
+	s := r.stored
+	r.stored = stored{}
+	return s
 }
 
 // readAndMerge reads a piece into a place of its own, since two connections of one worker may send the same one.
@@ -97,7 +104,7 @@ func (w *whole) merge(p Piece, buf []byte) (Status, error) {
 	if !r.begun || r.attempt < p.From.Attempt {
 		w.beginLocked(r, p)
 	}
-	if r.attempt != p.From.Attempt || r.taken != p.Offset || r.total != p.Total {
+	if r.attempt != p.From.Attempt || r.taken != p.Offset || r.size != p.Total {
 		return Dropped, nil
 	}
 	if r.data != nil {
@@ -106,7 +113,7 @@ func (w *whole) merge(p Piece, buf []byte) (Status, error) {
 		return Dropped, err
 	}
 	r.taken += int64(p.Length)
-	if r.taken < r.total {
+	if r.taken < r.size {
 		return Partial, nil
 	}
 	r.whole = true
@@ -116,71 +123,114 @@ func (w *whole) merge(p Piece, buf []byte) (Status, error) {
 
 // beginLocked finds a place for a result.
 func (w *whole) beginLocked(r *result, p Piece) {
-	if r.data != nil { // of a worker that is gone
-		w.used -= r.total
-	}
-	*r = result{attempt: p.From.Attempt, total: p.Total, begun: true}
-	if w.used+p.Total <= w.Memory {
-		w.used += p.Total
+	w.forgetLocked(r.stored) // of a worker that is gone
+	*r = result{stored: stored{size: p.Total}, attempt: p.From.Attempt, begun: true}
+	if w.fitsLocked(p.Total) {
 		r.data = make([]byte, p.Total)
-		return
-	}
-	r.offset = w.spill.reserve(p.Total)
-}
-
-// load returns the bytes of a result, in buf if they are in the file and it is long enough.
-func (w *whole) load(r *result, buf []byte) ([]byte, error) {
-	if r.data != nil {
-		return r.data, nil
-	}
-	return w.spill.read(r.offset, int(r.total), buf)
-}
-
-// forget gives back the memory of a result that has been decoded.
-func (w *whole) forget(r *result) {
-	w.Lock()
-	defer w.Unlock()
-	if r.data != nil {
-		w.used -= r.total
-		r.data = nil
+	} else {
+		r.offset = w.spill.reserve(p.Total)
 	}
 }
 
-// climb carries a value up the tree, as far as neighbours are there.
-func (w *whole) climb(n node, v any) (err error) {
+// fitsLocked reports whether there is memory for so many bytes, and then takes it.
+func (w *whole) fitsLocked(size int64) bool {
+	if w.used+size > w.Memory {
+		return false
+	}
+	w.used += size
+	return true
+}
+
+// forgetLocked gives back the memory of what is not needed any more.
+func (w *whole) forgetLocked(s stored) {
+	if s.data != nil {
+		w.used -= s.size
+	}
+}
+
+// load returns the bytes of a result.
+func (w *whole) load(s stored) ([]byte, error) {
+	if s.data != nil {
+		return s.data, nil
+	}
+	return w.spill.read(s.offset, int(s.size))
+}
+
+// climb carries a result up the tree, as far as neighbours are there.
+func (w *whole) climb(n node, v stored) (err error) {
 	for !w.root(n) {
 		if s, exists := w.sibling(n); exists {
 			other := w.meet(n, s, v)
 			if other == nil {
 				return nil
 			}
-			left, right := v, other
+			left, right := v, *other
 			if n.right() {
-				left, right = other, v
+				left, right = right, left
 			}
-			if v, err = w.reducer.Combine(left, right); err != nil {
+			if v, err = w.combine(left, right); err != nil {
 				return err
 			}
 		}
 		n = n.parent()
 	}
 	w.Lock()
-	w.waiting[w.place(n)] = v
+	w.waiting[w.place(n)] = &v
 	w.Unlock()
 	return nil
 }
 
-// meet takes the neighbour's value out, or leaves v for the neighbour to find and returns nil.
-func (w *whole) meet(n, sibling node, v any) any {
+// meet takes the neighbour's result out, or leaves v for the neighbour to find and returns nil.
+func (w *whole) meet(n, sibling node, v stored) *stored {
 	w.Lock()
 	defer w.Unlock()
 	place := &w.waiting[w.place(sibling)]
 	other := *place
 	if other == nil {
-		w.waiting[w.place(n)] = v
+		w.waiting[w.place(n)] = &v
 	}
 	*place = nil
 	return other
+}
+
+// combine folds two results to one.
+func (w *whole) combine(left, right stored) (sum stored, err error) {
+	need := left.size + right.size
+	w.Lock()
+	for w.folding > 0 && w.folding+need > w.Memory/2 {
+		w.changed.Wait()
+	}
+	w.folding += need
+	w.Unlock()
+	data, err := w.combined(left, right)
+	w.Lock()
+	defer w.changed.Broadcast()
+	defer w.Unlock()
+	w.folding -= need
+	w.forgetLocked(left)
+	w.forgetLocked(right)
+	if err != nil {
+		return sum, err
+	}
+	sum.size = int64(len(data))
+	if w.fitsLocked(sum.size) {
+		sum.data = append([]byte{}, data...) // without the room for more that the user's code may have left
+		return sum, nil
+	}
+	sum.offset = w.spill.reserve(sum.size)
+	return sum, w.spill.write(data, sum.offset)
+}
+
+func (w *whole) combined(left, right stored) ([]byte, error) {
+	a, err := w.load(left)
+	if err != nil {
+		return nil, err
+	}
+	b, err := w.load(right)
+	if err != nil {
+		return nil, err
+	}
+	return w.reducer.Combine(a, b)
 }
 
 // Results yields what has come.
@@ -189,35 +239,39 @@ func (w *whole) Results() (iter.Seq2[any, error], error) {
 	if w.reducer.Kind == guagua.List {
 		return w.list, nil
 	}
-	take := func(n node) (any, bool) { v := w.waiting[w.place(n)]; return v, v != nil }
-	v, ok, err := rest(w.tree, w.top(), take, w.reducer.Combine)
+	take := func(n node) (stored, bool) {
+		if v := w.waiting[w.place(n)]; v != nil {
+			return *v, true
+		}
+		return stored{}, false
+	}
+	v, ok, err := rest(w.tree, w.top(), take, w.combine)
 	return func(yield func(any, error) bool) {
 		if ok {
-			yield(v, nil)
+			yield(w.decode(v))
 		}
 	}, err
 }
 
+// list yields all results.
 func (w *whole) list(yield func(any, error) bool) {
-	var buf []byte
 	for i := range w.results {
 		r := &w.results[i]
 		if !r.whole {
 			continue
 		}
-		data, err := w.load(r, buf)
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		if r.data == nil {
-			buf = data
-		}
-		v, err := w.reducer.Decode(data)
-		if !yield(v, err) || err != nil {
+		if v, err := w.decode(r.stored); !yield(v, err) || err != nil {
 			return
 		}
 	}
+}
+
+func (w *whole) decode(s stored) (any, error) {
+	data, err := w.load(s)
+	if err != nil {
+		return nil, err
+	}
+	return w.reducer.Decode(data)
 }
 
 // Close removes the file.
@@ -254,17 +308,13 @@ func (s *spill) write(data []byte, at int64) (err error) {
 	return nil
 }
 
-func (s *spill) read(at int64, n int, buf []byte) ([]byte, error) {
-	if cap(buf) < n {
-		buf = make([]byte, n)
-	}
-	if n == 0 { // nothing was written, perhaps not even the file made
-		return buf[:0], nil
-	}
-	if _, err := s.file.ReadAt(buf[:n], at); err != nil {
+// read returns n bytes in memory of their own: whoever gets them may keep them.
+func (s *spill) read(at int64, n int) ([]byte, error) {
+	buf := make([]byte, n)
+	if _, err := s.file.ReadAt(buf, at); err != nil {
 		return nil, errs.E(op, errs.Other, "results that did not fit into memory", err)
 	}
-	return buf[:n], nil
+	return buf, nil
 }
 
 func (s *spill) close() error {

@@ -17,6 +17,7 @@ type master struct {
 	program guagua.MasterProgram
 	chain   *guagua.Chain
 	machine *superstep.Master
+	reducer guagua.Reducer
 	fold    fold.Fold
 	pool    fold.Pool
 	conns   map[int]*conn
@@ -33,6 +34,7 @@ func (s *stage) newMaster(ctx context.Context) (err error) {
 	if m.program, err = s.program.NewMaster(ctx, m.env); err != nil {
 		return err
 	}
+	m.reducer = m.program.Reducer(ctx)
 	m.chain = guagua.NewChain(m.program.Interceptors()...)
 	s.master = m
 	if err := m.chain.Start(ctx, m.env); err != nil {
@@ -149,7 +151,7 @@ func (m *master) begin() {
 	if m.fold != nil {
 		m.fold.Close() //nolint:errcheck // a file without a name
 	}
-	m.fold = fold.New(m.s.program.Reducer(), &m.pool, fold.Options{
+	m.fold = fold.New(m.reducer, &m.pool, fold.Options{
 		Workers: m.s.o.Workers, Piece: wire.Chunk, Memory: 1 << 30, Largest: 1 << 30, Scratch: m.env.Scratch,
 	})
 }

@@ -214,7 +214,7 @@ func (g *group) begin(h wire.Header, content *payload) {
 	if content != nil {
 		t.order.message = content.message
 	}
-	t.fold = fold.New(g.job.Program.Reducer(), &g.pool, fold.Options{
+	t.fold = fold.New(guagua.Reducer{Kind: guagua.Vectors}, &g.pool, fold.Options{
 		Workers: n, Piece: wire.Chunk, Memory: g.job.Memory, Largest: g.job.Largest, Scratch: g.job.Scratch,
 		Grown: func(sum []float64, bytes int) {
 			if bytes >= wire.Chunk && int64(bytes) < int64(len(sum))*8 {

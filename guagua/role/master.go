@@ -45,6 +45,7 @@ type master struct {
 	env     *guagua.Env
 	book    *ledger.Ledger
 	program guagua.MasterProgram
+	reducer guagua.Reducer
 	chain   *guagua.Chain
 	pool    *fold.Pool
 	results *payloads
@@ -91,6 +92,7 @@ func (m *master) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	m.reducer = m.program.Reducer(ctx)
 	m.chain = guagua.NewChain(append(m.job.Interceptors, m.program.Interceptors()...)...)
 	defer func() { err = ended(ctx, m.chain, m.program, m.env, err) }()
 	if err := m.chain.Start(ctx, m.env); err != nil {
@@ -269,7 +271,7 @@ func (m *master) begin(b superstep.Begin) {
 		Workers: m.job.Config.Workers, Piece: wire.Chunk, Memory: m.job.Memory, Largest: m.job.Largest,
 		Scratch: m.job.Scratch, Patient: m.job.Config.Whole(),
 	}
-	m.turn.Store(&turn{b.Position, b.Iteration, fold.New(m.job.Program.Reducer(), m.pool, o), groups})
+	m.turn.Store(&turn{b.Position, b.Iteration, fold.New(m.reducer, m.pool, o), groups})
 	m.stats.begin(b.Position)
 }
 

@@ -69,7 +69,7 @@ const (
 // settle leaves groups out where they can't be: a group's result says nothing of who in it was slow.
 func (j *Job) settle() {
 	c := &j.Config
-	if j.Program.Reducer().Kind != guagua.Vectors || !c.Whole() || c.Stragglers != superstep.Report {
+	if j.Program.Reduction() != guagua.Vectors || !c.Whole() || c.Stragglers != superstep.Report {
 		j.Group = 0
 	}
 }
