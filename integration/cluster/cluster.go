@@ -8,7 +8,8 @@
 //	127.a.b.12  client c2   Consul client   Nomad client
 //
 // A pretended machine is an address of the loopback interface, so agents keep their usual ports, and several clusters
-// can be up at once. That works on Linux alone, where all of 127/8 is loopback.
+// can be up at once. That works on Linux alone, where all of 127/8 is loopback. Clients may also get a network each, from
+// which they can be cut off: see wires.
 //
 // Everything lies in one folder, which Down removes:
 //
@@ -51,6 +52,7 @@ type Options struct {
 	Engines map[string]string // binaries by name: consul, nomad, versitygw
 	Runner  string            // the program, copied to all machines
 	Driver  nomad.Driver      // of containers; raw_exec
+	IP      string            // path of iproute2's program, to give each client a network that can be cut; "" for none
 }
 
 // Cluster is a cluster that runs.
@@ -67,6 +69,7 @@ type State struct {
 	Program   string             `json:"program"`
 	Token     string             `json:"token"` // may do everything, in Consul and in Nomad; jobs never see it
 	S3        string             `json:"s3"`    // the S3 server's key
+	Wires     wires              `json:"wires"`
 	Fleet     fleet.Cluster      `json:"fleet"`
 }
 
@@ -130,7 +133,9 @@ func (c *Cluster) save() error {
 }
 
 // Down ends every process of the cluster, those of its jobs included, and removes its folder.
-func (c *Cluster) Down() error { return errors.Join(c.sweep(), c.host().Remove()) }
+func (c *Cluster) Down() error {
+	return errors.Join(c.sweep(), c.host().Remove(), c.State.Wires.remove(c.State.Machines))
+}
 
 // LogFile is where a server's output goes.
 func (c *Cluster) LogFile(name string) string { return filepath.Join(c.Dir, "logs", name+".log") }
@@ -153,6 +158,11 @@ func (c *Cluster) prepare(o Options) error {
 	}
 	if err := c.place(o); err != nil {
 		return err
+	}
+	if o.IP != "" {
+		if err := c.State.Wires.lay(c.State.Machines); err != nil {
+			return err
+		}
 	}
 	secrets, err := nodeinit.NewSecrets()
 	if err != nil {
@@ -218,11 +228,13 @@ func (c *Cluster) place(o Options) error {
 		if err != nil {
 			return err
 		}
-		network := fmt.Sprintf("127.%d.%d.", 1+n.Int64()/250, 1+n.Int64()%250)
+		high, low := 1+n.Int64()/250, 1+n.Int64()%250
+		network := fmt.Sprintf("127.%d.%d.", high, low)
 		l, err := net.Listen("tcp", network+"1:"+nodeinit.ConsulPort)
 		if err != nil {
 			continue // another cluster's
 		}
+		c.State.Wires = wires{IP: o.IP, Bridge: fmt.Sprintf("rw%dx%d", high, low)}
 		for i := range o.Servers {
 			c.add(nodeinit.Server, fmt.Sprintf("s%d", i+1), fmt.Sprint(network, i+1), o.Servers)
 		}

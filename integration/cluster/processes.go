@@ -18,7 +18,7 @@ func (c *Cluster) host() local.Host { return local.Host{Dir: c.Dir} }
 
 // spawn starts a server that outlives this process. Its output goes to name.log.
 func (c *Cluster) spawn(name string, m nodeinit.Machine, env, args []string) error {
-	pid, err := c.host().Spawn(m.Name, c.LogFile(name), append(os.Environ(), env...), args)
+	pid, err := c.host().Spawn(m.Name, c.LogFile(name), append(os.Environ(), env...), c.State.Wires.wrap(m, args))
 	if err != nil {
 		return err
 	}

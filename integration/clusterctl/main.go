@@ -25,7 +25,8 @@ func main() {
 func run(args []string) error {
 	flags := flag.NewFlagSet("scripts/cluster", flag.ExitOnError)
 	var o cluster.Options
-	var consul, nomad, s3 string
+	var consul, nomad, s3, ip string
+	var wired bool
 	flags.StringVar(&o.Name, "name", "local", "how `runner --cluster` calls it")
 	flags.IntVar(&o.Servers, "servers", 3, "machines with servers: 1, or 3 of which one may be lost")
 	flags.IntVar(&o.Clients, "clients", 3, "machines that run containers")
@@ -34,11 +35,16 @@ func run(args []string) error {
 	flags.StringVar(&consul, "consul", "", "binary")
 	flags.StringVar(&nomad, "nomad", "", "binary")
 	flags.StringVar(&s3, "versitygw", "", "binary")
+	flags.StringVar(&ip, "iproute2", "", "binary")
+	flags.BoolVar(&wired, "wired", false, "each client has a network of its own, from which it can be cut off")
 	if len(args) == 0 {
 		return fmt.Errorf("say up or down")
 	}
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
+	}
+	if wired {
+		o.IP = ip
 	}
 	o.Engines = map[string]string{"consul": consul, "nomad": nomad, "versitygw": s3}
 	home, err := embedded.HomeDir()

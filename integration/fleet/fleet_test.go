@@ -102,14 +102,17 @@ func setUp(dir string) error {
 func start(dir string, engines map[string]string) (*cluster.Cluster, error) {
 	return cluster.Up(context.Background(), cluster.Options{
 		Name: "local", Dir: filepath.Join(dir, "cluster"), Servers: 3, Clients: clients, Engines: engines,
-		Runner: filepath.Join(site.bin, "runner"),
+		Runner: filepath.Join(site.bin, "runner"), IP: engines[wires],
 	})
 }
+
+// wires is the engine that gives each machine a network of its own.
+const wires = "iproute2"
 
 // engines builds the servers' binaries, or finds that they are there.
 func engines() (map[string]string, error) {
 	_, here, _, _ := runtime.Caller(0)
-	names := []string{"consul", "nomad", "versitygw"}
+	names := []string{"consul", "nomad", "versitygw", wires}
 	out, err := exec.Command(filepath.Join(filepath.Dir(here), "../../scripts/engines"), names...).Output()
 	if err != nil {
 		var exit *exec.ExitError

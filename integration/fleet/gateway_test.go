@@ -14,7 +14,8 @@ import (
 // TestGatewayJob reads from a gateway and writes there, on machines that know of it from who submits the job.
 func TestGatewayJob(t *testing.T) {
 	tr := newTrial(t)
-	address := fmt.Sprintf("127.0.0.1:%d", enginetest.Free(t, 1)[0])
+	// Another machine's 127.0.0.1 is not this one.
+	address := fmt.Sprintf("%s:%d", tr.cluster.State.Machines[0].Address, enginetest.Free(t, 1)[0])
 	gateway := tr.command("gateway", "--json", "--store", "file://"+t.TempDir(), "--http", address)
 	turns, err := gateway.StdoutPipe()
 	tr.must(err)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	crand "crypto/rand"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -56,7 +57,7 @@ func newTrial(t *testing.T) *trial {
 		t.Fatal(err)
 	}
 	tr := &trial{
-		t: t, cluster: c, bucket: st, folder: strings.ToLower(t.Name()) + strconv.Itoa(os.Getpid()), dir: t.TempDir(),
+		t: t, cluster: c, bucket: st, folder: strings.ToLower(t.Name() + crand.Text()), dir: t.TempDir(),
 		want: map[string]int{}, chance: seedtest.New(t),
 	}
 	zipf := rand.NewZipf(tr.chance, 1.2, 4, 50_000)

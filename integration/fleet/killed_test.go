@@ -3,6 +3,7 @@ package fleet_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -14,41 +15,72 @@ import (
 	"github.com/seed3322913c/runner/scheduler/launch"
 )
 
-// kill ends (SIGKILL) one process of a role, wherever it runs.
-func (tr *trial) kill(verb string) cluster.Process {
+// all returns the processes of a role.
+func (tr *trial) all(verb string) []cluster.Process {
+	return slices.DeleteFunc(tr.cluster.Program(), func(p cluster.Process) bool { return p.Verb != verb })
+}
+
+// one returns a process of a role, wherever it runs.
+func (tr *trial) one(verb string) cluster.Process {
 	tr.t.Helper()
-	var all []cluster.Process
-	for _, p := range tr.cluster.Program() {
-		if p.Verb == verb {
-			all = append(all, p)
-		}
-	}
+	all := tr.all(verb)
 	if len(all) == 0 {
 		tr.t.Fatalf("there is no process %s", verb)
 	}
-	p := all[tr.chance.IntN(len(all))]
+	return all[tr.chance.IntN(len(all))]
+}
+
+// kill ends (SIGKILL) one process of a role.
+func (tr *trial) kill(verb string) cluster.Process {
+	tr.t.Helper()
+	p := tr.one(verb)
+	tr.end(p)
+	return p
+}
+
+// killAll ends (SIGKILL) all processes of a role.
+func (tr *trial) killAll(verb string) {
+	tr.t.Helper()
+	for _, p := range tr.all(verb) {
+		tr.end(p)
+	}
+}
+
+func (tr *trial) end(p cluster.Process) {
+	tr.t.Helper()
 	tr.t.Logf("kill %+v", p)
 	if err := syscall.Kill(p.PID, syscall.SIGKILL); err != nil && err != syscall.ESRCH {
 		tr.t.Fatal(err)
 	}
-	return p
 }
 
-// survive runs a job, lets something happen in the middle of it, and checks that its answer is right and that nothing is
-// left when what was lost is there again.
-func survive(t *testing.T, happen func(tr *trial), mend func() error) (before, after event) {
+// survive runs a word count and a sort side by side, lets something happen in the middle of them, and checks that their
+// answers are right, that none of their attempts counts as failed, and that nothing is left when what was lost is there
+// again. It returns how they ended.
+func survive(t *testing.T, happen func(tr *trial), mend func() error) []event {
 	tr := newTrial(t)
-	w := tr.start("run", "crash.yaml")
-	before = w.progressed(3 + tr.chance.IntN(12))
+	sorted := tr.newRows()
+	sort := tr.start("run", "rows.yaml")
+	count := tr.start("run", "crash.yaml")
+	sort.progressed(1)
+	count.progressed(3 + tr.chance.IntN(12))
 	begun := time.Now()
 	happen(tr)
-	after = w.end()
+	ends := []event{count.end(), sort.end()}
 	t.Logf("it took %v more", time.Since(begun))
 	tr.check()
+	sorted.check()
 	tr.must(mend())
 	ready(t)
-	tr.nothingLeft(after.Job)
-	return before, after
+	for _, e := range ends {
+		tr.nothingLeft(e.Job)
+		for _, s := range e.Stages {
+			if s.Failed > 0 {
+				t.Errorf("%d attempts of %s have failed, which were only lost", s.Failed, s.Name)
+			}
+		}
+	}
+	return ends
 }
 
 // nothing is to be mended when Nomad does it.
@@ -63,15 +95,16 @@ func TestNodeKilled(t *testing.T) {
 	survive(t, func(tr *trial) { tr.kill("node") }, nothing)
 }
 
-// TestMasterKilled ends the application master; its successor keeps what was finished.
+// TestMasterKilled ends the application masters; their successors keep what was finished.
 func TestMasterKilled(t *testing.T) {
-	before, after := survive(t, func(tr *trial) { tr.kill("am") }, nothing)
-	if after.Masters != 2 {
-		t.Errorf("%d application masters, not 2", after.Masters)
-	}
-	for _, s := range after.Stages {
-		if s.Name == "map" && s.Lost > 0 {
-			t.Errorf("%d maps were lost with the application master, of %d finished before", s.Lost, before.Done)
+	for _, e := range survive(t, func(tr *trial) { tr.killAll("am") }, nothing) {
+		if e.Masters != 2 {
+			t.Errorf("%d application masters, not 2", e.Masters)
+		}
+		for _, s := range e.Stages {
+			if s.Name == "map" && s.Lost > 0 {
+				t.Errorf("%d maps were lost with the application master", s.Lost)
+			}
 		}
 	}
 }

@@ -1,22 +1,23 @@
-// Paced counts words as the built-in job does, but every map takes a while, so that there is a middle to be killed in.
+// Paced counts words and sorts rows as the built-in jobs do, but every map takes a while, so that there is a middle to be
+// killed in.
 package main
 
 import (
 	"bytes"
+	"errors"
 	"time"
 
 	"github.com/seed3322913c/runner/functions"
 )
 
+// keyBytes is the length of a row's key, as in TeraSort.
+const keyBytes = 10
+
 func main() {
+	pace := []functions.Param{{Name: "pace", Doc: "how long each map takes at least", Required: true}}
 	functions.Main(functions.MapReduce[string, int64]{
-		Params: []functions.Param{{Name: "pace", Doc: "how long each map takes at least", Required: true}},
-		Setup: func(env functions.Env) error {
-			text, _ := env.Param("pace")
-			pace, err := time.ParseDuration(text)
-			time.Sleep(pace)
-			return err
-		},
+		Params: pace,
+		Setup:  wait,
 		Map: func(line []byte, emit func(string, int64)) error {
 			for word := range bytes.FieldsSeq(line) {
 				emit(string(word), 1)
@@ -24,5 +25,24 @@ func main() {
 			return nil
 		},
 		Combine: functions.Sum[int64](),
+	}, functions.MapReduce[string, string]{
+		Name:   "rows",
+		Params: pace,
+		Setup:  wait,
+		Map: func(row []byte, emit func(string, string)) error {
+			if len(row) < keyBytes {
+				return errors.New("a row is shorter than its key")
+			}
+			emit(string(row[:keyBytes]), string(row[keyBytes:]))
+			return nil
+		},
 	})
+}
+
+// wait makes a map take its time.
+func wait(env functions.Env) error {
+	text, _ := env.Param("pace")
+	pace, err := time.ParseDuration(text)
+	time.Sleep(pace)
+	return err
 }
