@@ -1,13 +1,13 @@
-// Gathered adds up tables of numbers with a combiner of its own, and dies in the middle of that if it is told to: in one
-// iteration, with the results of its last worker still to come.
+// Gathered adds up tables of numbers with a combiner of its own. In the middle of that, in one iteration and with the
+// result of its last worker still to come, it dies if it is told to, or waits until it may go on.
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"iter"
 	"maps"
 	"math"
@@ -17,12 +17,14 @@ import (
 
 	"github.com/seed3322913c/runner/guagua"
 	"github.com/seed3322913c/runner/guagua/child"
+	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/store"
 )
 
 func main() { child.Main(gathered().Program()) }
 
-// fatal is the iteration that a process dies in.
-const fatal = 3
+// middle is the iteration in which things happen.
+const middle = 3
 
 // table is a worker's result, or several combined.
 type table struct {
@@ -43,6 +45,7 @@ func gathered() guagua.App[table, table] {
 			r := p.Reader()
 			r.OneOf("victim", "", "child", "executor")
 			r.String("mark", "")
+			r.String("gate", "") // a URI: the last worker waits until there is something
 			return r.Err()
 		},
 	}
@@ -50,7 +53,7 @@ func gathered() guagua.App[table, table] {
 
 // combine has only one half of the results when it dies, since the last worker waits for that.
 func combine(a, b table) table {
-	if a.Victim != "" && a.Iteration == fatal {
+	if a.Victim != "" && a.Iteration == middle {
 		if f, err := os.OpenFile(a.Mark, os.O_CREATE|os.O_EXCL, 0o600); err == nil {
 			f.Close()
 			pid := os.Getpid()
@@ -105,8 +108,8 @@ func (w worker) Compute(ctx context.Context, s *guagua.Step, master table) (tabl
 	t := table{
 		Iteration: s.Iteration, Victim: w.env.Params["victim"], Mark: w.env.Params["mark"], Sums: map[string]float64{},
 	}
-	if t.Victim != "" && s.Iteration == fatal && w.env.Worker == w.env.Workers-1 {
-		if err := appears(ctx, t.Mark); err != nil {
+	if gate := cmp.Or(t.Mark, w.env.Params["gate"]); gate != "" && s.Iteration == middle && w.env.Worker == w.env.Workers-1 {
+		if err := w.appears(ctx, gate); err != nil {
 			return t, err
 		}
 	}
@@ -118,11 +121,15 @@ func (w worker) Compute(ctx context.Context, s *guagua.Step, master table) (tabl
 }
 
 // appears waits for a file, which can only be seen by looking again.
-func appears(ctx context.Context, path string) error {
-	look := time.NewTicker(time.Millisecond)
+func (w worker) appears(ctx context.Context, uri string) error {
+	look := time.NewTicker(10 * time.Millisecond)
 	defer look.Stop()
 	for {
-		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		f, err := w.env.Open(ctx, uri, store.Range{})
+		if err == nil {
+			return f.Close()
+		}
+		if !errors.Is(err, errs.NotFound) {
 			return err
 		}
 		select {
