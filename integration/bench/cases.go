@@ -25,6 +25,7 @@ var tables = []table{
 	{"gateway", "WebHDFS, microseconds of an operation or a MB (ratios against Hadoop)", asking(web)},
 	{"page", "What people and programs wait for at `runner ui`, with 50 jobs", page},
 	{"bucket", "A gateway before an S3 server, microseconds of an operation or a MB (ratios against the server)", asking(bucket)},
+	{"takeover", "Death of the gateway that leads, SIGKILL, until its standby answers; they agree by a folder", takeovers},
 	{"names", "A gateway with a million files and one directory of 100,000", names},
 	{"invoke", "Functions on this machine: the command with host and handler to be started, callers that stay, 64 of them at once",
 		invocations},

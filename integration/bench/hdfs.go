@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -99,11 +100,21 @@ func web(ctx context.Context, s settings) (figures, error) {
 // address is where a gateway serves.
 type address struct {
 	HTTP, RPC string
+	Leader    bool
 	pid       int
 }
 
 // startGateway starts a gateway that ends with ctx, and waits until it serves.
 func startGateway(ctx context.Context, s settings, env []string, args ...string) (address, error) {
+	at, more, err := s.gateway(ctx, env, args...)
+	for err == nil && !at.Leader {
+		at.Leader, err = more()
+	}
+	return at, err
+}
+
+// gateway starts a gateway that ends with ctx. It may stand by; more waits until it says whether it leads now.
+func (s settings) gateway(ctx context.Context, env []string, args ...string) (at address, more func() (bool, error), err error) {
 	args = append([]string{"gateway", "--json", "--superuser", "root", "--http", "127.0.0.1:0", "--rpc", "127.0.0.1:0"},
 		args...)
 	cmd := exec.CommandContext(ctx, s.runner, args...)
@@ -113,21 +124,23 @@ func startGateway(ctx context.Context, s settings, env []string, args ...string)
 		err = cmd.Start()
 	}
 	if err != nil {
-		return address{}, fmt.Errorf("runner gateway: %w", err)
+		return address{}, nil, fmt.Errorf("runner gateway: %w", err)
 	}
-	for lines := bufio.NewScanner(out); lines.Scan(); {
-		var turn struct {
-			address
-			Leader bool
+	s.servers.Go(func() { <-ctx.Done(); _ = cmd.Wait() }) // killed, as it is meant
+	lines := bufio.NewScanner(out)
+	next := func(to *address) error {
+		if !lines.Scan() {
+			return errors.New("runner gateway: it ended")
 		}
-		if err := json.Unmarshal(lines.Bytes(), &turn); err != nil {
-			return address{}, fmt.Errorf("runner gateway: %w", err)
-		}
-		if turn.Leader {
-			turn.pid = cmd.Process.Pid
-			s.servers.Go(func() { _ = cmd.Wait() }) // killed, as it is meant
-			return turn.address, nil
-		}
+		return json.Unmarshal(lines.Bytes(), to)
 	}
-	return address{}, fmt.Errorf("runner gateway: %w", cmd.Wait())
+	if err := next(&at); err != nil {
+		return address{}, nil, err
+	}
+	at.pid = cmd.Process.Pid
+	return at, func() (bool, error) {
+		var turn address
+		err := next(&turn)
+		return turn.Leader, err
+	}, nil
 }

@@ -23,11 +23,7 @@ import (
 )
 
 const (
-	keyPrefix = "runner/"
-	// minTTL is what the agents of a fleet allow (session_ttl_min); an application master that was killed is replaced
-	// in seconds, since all that it does is fenced by its ledger.
-	minTTL = time.Second
-
+	keyPrefix    = "runner/"
 	masterRole   = "am"
 	executorRole = "executor"
 	masterMemory = 512 << 20 // bytes
@@ -88,7 +84,7 @@ func (f *Fleet) openConsul() error {
 	}
 	address := "https://" + service.Addresses[0]
 	f.coord, err = consul.Open(consul.Options{
-		Address: address, Token: service.Token, Prefix: keyPrefix, MinTTL: minTTL, Client: client,
+		Address: address, Token: service.Token, Prefix: keyPrefix, Client: client,
 	})
 	if err != nil {
 		return err

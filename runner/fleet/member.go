@@ -87,7 +87,7 @@ func Join(ctx context.Context, open OpenStore) (*Member, error) {
 		}
 	}
 	if m.Coord, err = consul.Open(consul.Options{
-		Prefix: keyPrefix, MinTTL: minTTL, Self: os.Getenv("NOMAD_ALLOC_ID"),
+		Prefix: keyPrefix, Self: os.Getenv("NOMAD_ALLOC_ID"),
 	}); err != nil {
 		return nil, errs.E(op, errs.Other, nil, err)
 	}

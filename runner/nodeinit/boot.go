@@ -100,7 +100,7 @@ func (n *node) found(ctx context.Context) error {
 		return err
 	}
 	co, err := consul.Open(consul.Options{
-		Address: "https://" + c.Consul.Addresses[0], Token: c.Consul.Token, Prefix: prefix, MinTTL: time.Second,
+		Address: "https://" + c.Consul.Addresses[0], Token: c.Consul.Token, Prefix: prefix,
 		Client: client,
 	})
 	if err != nil {

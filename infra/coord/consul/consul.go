@@ -9,8 +9,9 @@
 // Sessions carry no health check. The usual one, serfHealth, ends all sessions of a machine when gossip believes it
 // dead, falsely at times and always when its agent restarts; here a lease lasts as long as its holder can renew it.
 //
-//	Consul's session TTL   half of what was asked for, but at least Options.MinTTL: Consul frees a lock between one and
-//	                       two TTLs after the last renewal, and forgets how late it is when its leader changes
+//	Consul's session TTL   half of what was asked for: Consul frees a lock between one and two TTLs after the last
+//	                       renewal, and forgets how late it is when its leader changes. Agents whose session_ttl_min
+//	                       was left alone allow no less than 10 s, so that is what they are asked for then
 //	lock-delay             1 ms, the least there is: it lives in the leader's memory and protects nothing for certain;
 //	                       what must not be done twice is fenced by the token or by a journal's epoch
 //	the holder             renews three times per TTL, and gives up by itself when one has passed without an answer
@@ -25,7 +26,6 @@ import (
 	"errors"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/hashicorp/consul/api"
 
@@ -36,11 +36,10 @@ import (
 // Options may all be left zero. What is not said is taken from the environment, as Consul's own tools do:
 // CONSUL_HTTP_ADDR, CONSUL_HTTP_TOKEN, CONSUL_CACERT and so on.
 type Options struct {
-	Address string        // of an agent, host:port or a URL; the local agent is best
-	Token   string        // an ACL token that may write keys below Prefix, and sessions
-	Prefix  string        // before all keys; "runner/"
-	MinTTL  time.Duration // the least session TTL that the agents allow (session_ttl_min); 10 s, as is usual
-	Client  *http.Client  // nil: one that trusts CONSUL_CACERT
+	Address string       // of an agent, host:port or a URL; the local agent is best
+	Token   string       // an ACL token that may write keys below Prefix, and sessions
+	Prefix  string       // before all keys; "runner/"
+	Client  *http.Client // nil: one that trusts CONSUL_CACERT
 
 	// Self names this process and those that ran in its place before, of which never two live at a time: a Nomad
 	// allocation, say. A lease that such an earlier one holds is taken over at once, since its holder is dead; "": leases
@@ -48,15 +47,11 @@ type Options struct {
 	Self string
 }
 
-// maxTTL is the longest session TTL that Consul takes.
-const maxTTL = 24 * time.Hour
-
 // Coordinator is a coord.Coordinator over Consul.
 type Coordinator struct {
 	client *api.Client
 	http   *http.Client
 	prefix string
-	minTTL time.Duration
 	self   string
 }
 
@@ -80,8 +75,7 @@ func Open(o Options) (*Coordinator, error) {
 		return nil, errs.E(op, errs.Invalid, config.Address, err)
 	}
 	return &Coordinator{
-		client: client, http: config.HttpClient, prefix: cmp.Or(o.Prefix, "runner/"),
-		minTTL: cmp.Or(o.MinTTL, 10*time.Second), self: o.Self,
+		client: client, http: config.HttpClient, prefix: cmp.Or(o.Prefix, "runner/"), self: o.Self,
 	}, nil
 }
 

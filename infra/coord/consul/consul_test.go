@@ -93,9 +93,7 @@ func tokens(t *testing.T, agent *consultest.Agent) {
 		t.Fatal(err)
 	}
 	open := func(prefix string) *consul.Coordinator {
-		c, err := consul.Open(consul.Options{
-			Address: agent.Address, Token: token.SecretID, Prefix: prefix, MinTTL: consultest.MinTTL,
-		})
+		c, err := consul.Open(consul.Options{Address: agent.Address, Token: token.SecretID, Prefix: prefix})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -216,7 +214,7 @@ func deadHolder(t *testing.T, agent *consultest.Agent) {
 		t.Fatal(ok, err)
 	}
 	begun := time.Now()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	l, err := c.Acquire(ctx, "k", 2*consultest.MinTTL)
 	if err != nil {
@@ -231,11 +229,27 @@ func deadHolder(t *testing.T, agent *consultest.Agent) {
 	}
 }
 
+// TestUsualAgent asks an agent that allows no session of less than 10 s, as Consul is installed, for a lease of 4 s.
+func TestUsualAgent(t *testing.T) {
+	agent := consultest.Start(t, map[string]any{"session_ttl_min": "10s"})
+	l, err := agent.Open(t, "usual/").Acquire(t.Context(), "k", 4*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sessions, _, err := agent.Client(t).Session().List(nil)
+	if err != nil || len(sessions) != 1 || sessions[0].TTL != "10s" {
+		t.Errorf("sessions %v, %v", sessions, err)
+	}
+	if err := l.Release(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 // successor takes the lease of a process that ran in its place before; nobody else does.
 func successor(t *testing.T, agent *consultest.Agent) {
 	open := func(self string) *consul.Coordinator {
 		c, err := consul.Open(consul.Options{
-			Address: agent.Address, Token: agent.Token, Prefix: "successor/", MinTTL: consultest.MinTTL, Self: self,
+			Address: agent.Address, Token: agent.Token, Prefix: "successor/", Self: self,
 		})
 		if err != nil {
 			t.Fatal(err)

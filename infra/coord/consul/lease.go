@@ -2,6 +2,8 @@ package consul
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"sync"
 	"time"
 
@@ -12,6 +14,10 @@ import (
 )
 
 const (
+	leastTTL = time.Second      // of a session; shorter ones would end for nothing
+	usualTTL = 10 * time.Second // what agents allow at least, if their session_ttl_min does not say another
+	maxTTL   = 24 * time.Hour   // what they allow at most
+
 	// lockDelay is how long Consul keeps a lock from others after its session was lost. 0 would mean Consul's default of
 	// 15 s.
 	lockDelay = time.Millisecond
@@ -47,12 +53,16 @@ func (c *Coordinator) Acquire(ctx context.Context, key coord.Key, ttl time.Durat
 	if ttl <= 0 {
 		return nil, errs.Errorf(op, errs.Invalid, key, "ttl %v", ttl)
 	}
-	ttl = min(max(ttl/2, c.minTTL), maxTTL)
+	ttl = min(max(ttl/2, leastTTL), maxTTL)
 	for {
 		if err := c.free(ctx, key); err != nil {
 			return nil, fail(ctx, op, key, err)
 		}
 		l, err := c.try(ctx, key, ttl)
+		if ttl < usualTTL && tooShort(err) {
+			ttl = usualTTL
+			continue
+		}
 		if err != nil {
 			return nil, fail(ctx, op, key, err)
 		}
@@ -99,6 +109,12 @@ func (c *Coordinator) free(ctx context.Context, key coord.Key) error {
 		}
 		q.WaitIndex, q.WaitTime = nextIndex(q.WaitIndex, meta), wait
 	}
+}
+
+// tooShort reports whether Consul refuses a session for its TTL, which it says in words alone.
+func tooShort(err error) bool {
+	var status api.StatusError
+	return errors.As(err, &status) && strings.HasPrefix(status.Body, "Invalid Session TTL")
 }
 
 // try takes the lock with a new session. It returns nil without an error if another one was quicker.

@@ -10,6 +10,7 @@ package consultest
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -37,15 +38,15 @@ type Agent struct {
 // startTries is how often other ports are tried: another process may take one between its choice and its use.
 const startTries = 3
 
-// Start starts a server that ends with the test.
-func Start(t testing.TB) *Agent {
+// Start starts a server that ends with the test. What the configurations say is added to its own.
+func Start(t testing.TB, configs ...map[string]any) *Agent {
 	t.Helper()
 	a := &Agent{Token: "11111111-2222-3333-4444-555555555555", binary: enginetest.Binary(t, "consul")}
 	var err error
 	for range startTries {
 		dir := t.TempDir()
 		a.config = filepath.Join(dir, "consul.json")
-		if err := os.WriteFile(a.config, a.configure(t, dir), 0o600); err != nil {
+		if err := os.WriteFile(a.config, a.configure(t, dir, configs), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if err = a.launch(t); err == nil {
@@ -57,11 +58,11 @@ func Start(t testing.TB) *Agent {
 }
 
 // configure chooses ports, and returns what the agent reads.
-func (a *Agent) configure(t testing.TB, dir string) []byte {
+func (a *Agent) configure(t testing.TB, dir string, configs []map[string]any) []byte {
 	ports := enginetest.Free(t, 3)
 	a.Address = fmt.Sprintf("127.0.0.1:%d", ports[0])
 	type object = map[string]any
-	data, err := json.Marshal(object{
+	config := object{
 		"server": true, "bootstrap_expect": 1, "bind_addr": "127.0.0.1", "client_addr": "127.0.0.1",
 		"data_dir": filepath.Join(dir, "data"), "log_level": "warn",
 		"disable_update_check": true, "session_ttl_min": MinTTL.String(),
@@ -70,7 +71,11 @@ func (a *Agent) configure(t testing.TB, dir string) []byte {
 			"grpc_tls": -1},
 		"acl": object{"enabled": true, "default_policy": "deny",
 			"tokens": object{"initial_management": a.Token, "agent": a.Token}},
-	})
+	}
+	for _, more := range configs {
+		maps.Copy(config, more)
+	}
+	data, err := json.Marshal(config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +114,7 @@ func (a *Agent) Client(t testing.TB) *api.Client {
 // Open returns a coordinator over what lies below prefix.
 func (a *Agent) Open(t testing.TB, prefix string) *consul.Coordinator {
 	t.Helper()
-	c, err := consul.Open(consul.Options{Address: a.Address, Token: a.Token, Prefix: prefix, MinTTL: MinTTL})
+	c, err := consul.Open(consul.Options{Address: a.Address, Token: a.Token, Prefix: prefix})
 	if err != nil {
 		t.Fatal(err)
 	}
