@@ -123,8 +123,7 @@ func (p *program) runAway(ctx context.Context, o runOptions, what string) (fetch
 	if err != nil {
 		return true, err
 	}
-	staged := stage{sh: shell.New(openSystem, shell.Options{Out: io.Discard, Err: io.Discard, Quiet: true, Dir: "/"}),
-		folder: s.Bucket() + "/runs/" + strings.ToLower(rand.Text()[:8])}
+	staged := newStage(s.Bucket(), strings.ToLower(rand.Text()[:8]))
 	output := job.Output
 	if job, err = staged.out(ctx, job); err != nil {
 		return true, err
@@ -155,6 +154,11 @@ type stage struct {
 	folder string
 }
 
+func newStage(bucket, run string) stage {
+	sh := shell.New(openSystem, shell.Options{Out: io.Discard, Err: io.Discard, Quiet: true, Dir: "/"})
+	return stage{sh, bucket + "/runs/" + run}
+}
+
 func filePath(uri string) string { return strings.TrimPrefix(uri, "file://") }
 
 // out copies what a job reads to where its fleet sees it, and lets it write there.
@@ -171,7 +175,7 @@ func (s stage) out(ctx context.Context, job scheduler.Job) (scheduler.Job, error
 		}
 		dest := fmt.Sprintf("%s/in-%d", s.folder, i)
 		for _, file := range files {
-			if err := s.sh.Put(ctx, []string{file, dest + "/" + filepath.Base(file)}, shell.CopyOptions{}); err != nil {
+			if err := s.sh.Put(ctx, []string{file, dest + "/" + filepath.Base(file)}, shell.CopyOptions{Overwrite: true}); err != nil {
 				return job, err
 			}
 		}
@@ -188,7 +192,7 @@ func (s stage) out(ctx context.Context, job scheduler.Job) (scheduler.Job, error
 
 // keepLogs copies the logs of a job to where those of this machine's jobs are.
 func keepLogs(ctx context.Context, at place, job scheduler.Job) error {
-	files, err := logsOf(ctx, at, job)
+	files, err := logsOf(at, job)
 	if err != nil {
 		return err
 	}
@@ -213,16 +217,18 @@ func keepLogs(ctx context.Context, at place, job scheduler.Job) error {
 }
 
 func keepLog(ctx context.Context, files logFiles, name, file string) error {
-	in, err := files.Open(ctx, name, 0)
-	if err != nil {
-		return err
-	}
-	defer in.Close() // only read
 	out, err := os.OpenFile(file, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return errs.E("run", errs.Other, file, err)
 	}
-	_, err = io.Copy(out, in)
+	for read := int64(0); err == nil; {
+		var text []byte
+		if text, err = files.Read(ctx, name, read); len(text) == 0 {
+			break
+		}
+		_, err = out.Write(text)
+		read += int64(len(text))
+	}
 	if err = errors.Join(err, out.Close()); err != nil {
 		return errs.E("run", errs.Other, file, err)
 	}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/seed3322913c/runner/guagua/engine"
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/mapreduce/commit"
 	"github.com/seed3322913c/runner/runner/access"
 	"github.com/seed3322913c/runner/runner/api"
 	"github.com/seed3322913c/runner/runner/control"
@@ -148,13 +150,34 @@ func fleetDuties(f *fleet.Fleet, s *control.Server, log *slog.Logger) []control.
 	jobs := f.Jobs()
 	jobs.Resolve = newResolver("")
 	works := schedules.Works{
-		At: controlled{s, jobs}, Check: checkFiring,
+		At: controlled{s, jobs}, Check: checkSharedFiring,
 		Start: func(ctx context.Context, id scheduler.JobID) error { return s.Resume(ctx, id, nil) },
 	}
 	told := cron.Options{OnError: func(err error) { log.Warn("schedules", "error", err) }}
-	return []control.Duty{{Name: "schedules", Do: func(ctx context.Context) error {
-		return cron.Serve(ctx, cron.Book{Store: jobs.Store}, f.Coord(), works, told)
-	}}}
+	return []control.Duty{
+		{Name: "schedules", Do: func(ctx context.Context) error {
+			return cron.Serve(ctx, cron.Book{Store: jobs.Store}, f.Coord(), works, told)
+		}},
+		{Name: "tidying", Do: func(ctx context.Context) error { return tidyFleet(ctx, f) }},
+	}
+}
+
+// betweenTidying is how often a control looks for what jobs that are over have left.
+const betweenTidying = time.Minute
+
+// tidyFleet removes what jobs that are over have left in Nomad and Consul, until ctx ends. Mostly that is nothing: who
+// sees a job to its end cleans up behind it.
+func tidyFleet(ctx context.Context, f *fleet.Fleet) error {
+	for {
+		if err := f.Tidy(ctx); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(betweenTidying):
+		}
+	}
 }
 
 // How often the owner of a token may ask.
@@ -203,7 +226,28 @@ func checkForFleet(ctx context.Context, job scheduler.Job) error {
 	if err := onlyShared(job); err != nil {
 		return err
 	}
-	return say.Usage(checkJob(ctx, job, newResolver(job.Output), nil))
+	return say.Usage(checkShipped(ctx, job))
+}
+
+// checkShipped finds what is wrong with a job whose parts may have been shipped from elsewhere. They were looked at
+// there, and nobody's program is run beside a control: of such a job only its output is looked at.
+func checkShipped(ctx context.Context, job scheduler.Job) error {
+	resolve := newResolver(job.Output)
+	job.Secrets = nil // the control is given them, and does not have them
+	job.Files = slices.DeleteFunc(slices.Clone(job.Files), func(f scheduler.File) bool { return f.Object != "" })
+	if !fleet.Shipped(job) {
+		return checkJob(ctx, job, resolve, nil)
+	}
+	out, err := commit.New(ctx, job, resolve)
+	if err != nil {
+		return err
+	}
+	return out.Check(ctx)
+}
+
+// checkSharedFiring finds what is wrong with a work that is about to start on a fleet.
+func checkSharedFiring(ctx context.Context, w schedules.Work) error {
+	return say.Usage(checkShipped(ctx, *w.Job)) // chains are refused when they are added
 }
 
 // demandOf says how many executors a job wants, and without how many it cannot work.

@@ -13,7 +13,6 @@ import (
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/fleet"
 	"github.com/seed3322913c/runner/runner/format"
-	"github.com/seed3322913c/runner/runner/say"
 	"github.com/seed3322913c/runner/scheduler"
 )
 
@@ -46,23 +45,11 @@ func (p *program) jobs(ctx context.Context, o jobsOptions) error {
 		return err
 	}
 	defer end()
-	if f, ok := at.(*fleet.Fleet); ok {
-		if err := f.Tidy(ctx); err != nil {
-			fmt.Fprintln(p.err, "Not all that jobs have left could be removed: "+say.Sentence(err))
-		}
-	}
-	all, err := at.Jobs().All(ctx)
+	all, err := allJobs(ctx, at)
 	if err != nil {
 		return err
 	}
-	statuses := []embedded.Status{} // an empty list in JSON, too
-	for _, job := range all {
-		s, err := at.Status(ctx, job)
-		if err != nil {
-			return err
-		}
-		statuses = append(statuses, s)
-	}
+	statuses := append([]embedded.Status{}, all...) // an empty list in JSON, too
 	if o.json {
 		return writeJSON(p.out, statuses)
 	}
@@ -91,6 +78,33 @@ func (p *program) jobs(ctx context.Context, o jobsOptions) error {
 		}
 	}
 	return nil
+}
+
+// allJobs returns how the jobs of a place stand, the newest first.
+func allJobs(ctx context.Context, at place) (all []embedded.Status, err error) {
+	if f, ok := at.(*fleet.Fleet); ok {
+		return f.All(ctx)
+	}
+	jobs, err := at.Jobs().All(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, job := range jobs {
+		s, err := at.Status(ctx, job)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, s)
+	}
+	return all, nil
+}
+
+// findJob returns the one job of a place whose id begins with prefix.
+func findJob(ctx context.Context, at place, prefix string) (scheduler.Job, error) {
+	if f, ok := at.(*fleet.Fleet); ok {
+		return f.Find(ctx, prefix)
+	}
+	return at.Jobs().Find(ctx, prefix)
 }
 
 // chainLine lists the chain of a job, before the newest of its jobs.

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -52,7 +52,7 @@ func newLogs(p *program) *cobra.Command {
 }
 
 func (p *program) logs(ctx context.Context, o logsOptions, at place, job scheduler.Job) error {
-	files, err := logsOf(ctx, at, job)
+	files, err := logsOf(at, job)
 	if err != nil {
 		return err
 	}
@@ -106,13 +106,13 @@ func taskPrefix(text string) (string, error) {
 type logFiles interface {
 	// List returns the names that there are at the moment, in order.
 	List(ctx context.Context) ([]string, error)
-	// Open reads one, without its first bytes.
-	Open(ctx context.Context, name string, from int64) (io.ReadCloser, error)
+	// Read returns a piece of one, from a byte on; nothing at its end. One that is gone is errs.NotFound.
+	Read(ctx context.Context, name string, from int64) ([]byte, error)
 }
 
-func logsOf(ctx context.Context, at place, job scheduler.Job) (logFiles, error) {
+func logsOf(at place, job scheduler.Job) (logFiles, error) {
 	if f, ok := at.(*fleet.Fleet); ok {
-		return f.Logs(ctx, job.ID)
+		return f.Lines(job.ID)
 	}
 	return logFolder(at.(*embedded.Home).Logs(job.ID)), nil
 }
@@ -131,16 +131,21 @@ func (dir logFolder) List(context.Context) (names []string, err error) {
 	return names, nil
 }
 
-func (dir logFolder) Open(_ context.Context, name string, from int64) (io.ReadCloser, error) {
+// logPiece is how much of a log is read at a time, in bytes.
+const logPiece = 1 << 20
+
+func (dir logFolder) Read(_ context.Context, name string, from int64) ([]byte, error) {
 	f, err := os.Open(filepath.Join(string(dir), name))
 	if err != nil {
-		return nil, err
+		return nil, errs.E("logs", errs.Other, name, err)
 	}
-	if _, err := f.Seek(from, io.SeekStart); err != nil {
-		f.Close()
-		return nil, err
+	defer f.Close() // nothing was written
+	text := make([]byte, logPiece)
+	n, err := f.ReadAt(text, from)
+	if err != nil && err != io.EOF {
+		return nil, errs.E("logs", errs.Other, name, err)
 	}
-	return f, nil
+	return text[:n], nil
 }
 
 // tail prints what is new in the logs of a job.
@@ -179,26 +184,27 @@ func (t *tail) print(ctx context.Context, last bool) error {
 }
 
 func (t *tail) printFile(ctx context.Context, name string, last bool) error {
-	f, err := t.files.Open(ctx, name, t.read[name])
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // the oldest of a log's files has just gone
-	}
-	if err != nil {
-		return err
-	}
-	defer f.Close() // nothing was written
-	lines := bufio.NewReader(f)
 	for {
-		line, err := lines.ReadString('\n')
-		if err != nil && err != io.EOF {
+		text, err := t.files.Read(ctx, name, t.read[name])
+		if errs.KindOf(err) == errs.NotFound {
+			return nil // the oldest of a log's files has just gone
+		}
+		if err != nil {
 			return err
 		}
-		if line == "" || err == io.EOF && !last {
+		whole := bytes.LastIndexByte(text, '\n') + 1
+		if whole == 0 && (last || len(text) >= logPiece) { // which no line should be
+			whole = len(text)
+		}
+		if whole == 0 {
 			return nil
 		}
-		t.read[name] += int64(len(line))
-		if err := t.printLine(strings.TrimSuffix(path.Base(name), ".log"), strings.TrimSuffix(line, "\n")); err != nil {
-			return err
+		t.read[name] += int64(whole)
+		file := strings.TrimSuffix(path.Base(name), ".log")
+		for line := range strings.Lines(string(text[:whole])) {
+			if err := t.printLine(file, strings.TrimSuffix(line, "\n")); err != nil {
+				return err
+			}
 		}
 	}
 }

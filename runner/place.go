@@ -147,13 +147,14 @@ func forFleet(ctx context.Context, f *fleet.Fleet, job scheduler.Job) (scheduler
 	return job, err
 }
 
-// submit records a job, and prepares it for where it will run.
+// submit gives a job an id, and records it, or prepares it for the fleet that will.
 func submit(ctx context.Context, at place, job scheduler.Job) (scheduler.Job, error) {
 	if f, ok := at.(*fleet.Fleet); ok {
-		var err error
-		if job, err = forFleet(ctx, f, job); err != nil {
+		job, err := forFleet(ctx, f, job)
+		if err != nil {
 			return job, err
 		}
+		return f.Prepare(ctx, newResolver(""), job)
 	}
 	jobs := at.Jobs()
 	jobs.Resolve = newResolver("")

@@ -86,7 +86,7 @@ func (v verb) ofJobOrChain(p *program, job onJob, chain onChain) *cobra.Command 
 		if ok {
 			return chain(cmd.Context(), at, c)
 		}
-		j, err := at.Jobs().Find(cmd.Context(), args[0])
+		j, err := findJob(cmd.Context(), at, args[0])
 		if err != nil {
 			return err
 		}

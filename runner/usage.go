@@ -8,6 +8,7 @@ import (
 
 	infrafleet "github.com/seed3322913c/runner/infra/fleet"
 	"github.com/seed3322913c/runner/infra/store/meter"
+	"github.com/seed3322913c/runner/runner/client"
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/fleet"
 	"github.com/seed3322913c/runner/runner/format"
@@ -67,11 +68,21 @@ func usageOf(ctx context.Context, at place, r am.Report) (*usage, error) {
 	if err != nil || record.Plan == nil || record.Plan.Hourly == 0 {
 		return u, nil // it was not deployed from here, or is this machine
 	}
-	view, err := f.Look(ctx, nil)
-	if err != nil || view.Total.Cores == 0 {
+	control, err := f.Control()
+	if err != nil {
 		return u, err
 	}
-	u.USD = record.Plan.Hourly / 3600 * u.CoreSeconds / float64(view.Total.Cores)
+	list, err := control.Nodes(ctx)
+	var cores int64
+	for _, n := range list.Nodes {
+		if n.State == client.Ready {
+			cores += n.Total.Cores
+		}
+	}
+	if err != nil || cores == 0 {
+		return u, err
+	}
+	u.USD = record.Plan.Hourly / 3600 * u.CoreSeconds / float64(cores)
 	u.PricesOf = record.Plan.PricesOf.Format(time.DateOnly)
 	return u, nil
 }

@@ -9,10 +9,11 @@
 //	GET  /v1/jobs/{id}/logs/{name}?offset=N    text, from a byte on
 //	GET  /v1/jobs/{id}/output                  the names of the files that it has put out
 //	GET  /v1/jobs/{id}/output/{name}?offset=N  such a file, from a byte on
-//	POST /v1/jobs/{id}/kill
+//	POST /v1/jobs/{id}/kill                    resize
 //	GET  /v1/schedules                         what runs by the clock
 //	GET  /v1/schedules/{name}                  one of them; PUT makes it, DELETE removes it
 //	POST /v1/schedules/{name}/pause            resume, trigger
+//	POST /v1/ids                               draws an id for a job
 //	POST /v1/jobs                              takes a job; the same key gives the same job
 //	POST /v1/jobs/{id}/resume
 //	GET  /v1/queues                            how queues stand, and who waits; PUT changes them
@@ -33,6 +34,7 @@ import (
 	_ "embed"
 	"encoding/json"
 	"io/fs"
+	"iter"
 	"net/http"
 	"strconv"
 
@@ -52,8 +54,16 @@ type Jobs interface {
 	Find(ctx context.Context, prefix string) (scheduler.Job, error)
 	Status(ctx context.Context, job scheduler.Job) (embedded.Status, error)
 	Kill(ctx context.Context, job scheduler.Job, reason string) (embedded.Status, error)
+	// Resize gives a running job another number of executors.
+	Resize(ctx context.Context, job scheduler.Job, executors int) error
 	// Logs holds the files NAME.log of a job.
 	Logs(id scheduler.JobID) fs.FS
+}
+
+// Watcher is Jobs that tell by themselves when a job changes. Others are looked at again and again.
+type Watcher interface {
+	// Watch yields how a job stands, now and at each change, until it is over or was cut off.
+	Watch(ctx context.Context, job scheduler.Job) iter.Seq2[embedded.Status, error]
 }
 
 // server answers requests about jobs. It keeps what never changes again.
@@ -82,6 +92,7 @@ func JobsPart(jobs Jobs, resolve store.Resolve) Part {
 		{"GET /v1/jobs/{id}/output", access.Read, s.output},
 		{"GET /v1/jobs/{id}/output/{name...}", access.Read, s.file},
 		{"POST /v1/jobs/{id}/kill", access.Submit, s.kill},
+		{"POST /v1/jobs/{id}/resize", access.Submit, s.resize},
 	}}
 }
 

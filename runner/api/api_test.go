@@ -22,6 +22,7 @@ import (
 	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/infra/store/mem"
 	"github.com/seed3322913c/runner/runner/access"
+	"github.com/seed3322913c/runner/runner/client"
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/scheduler"
 	"github.com/seed3322913c/runner/scheduler/am"
@@ -93,6 +94,15 @@ func (b *board) set(id scheduler.JobID, state scheduler.JobState, message string
 func (b *board) Kill(ctx context.Context, job scheduler.Job, reason string) (embedded.Status, error) {
 	b.set(job.ID, scheduler.JobKilled, reason)
 	return b.Status(ctx, job)
+}
+
+func (b *board) Resize(_ context.Context, job scheduler.Job, executors int) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.status[job.ID]
+	s.Executors = make([]am.ExecutorReport, executors)
+	b.status[job.ID] = s
+	return nil
 }
 
 func (b *board) Logs(scheduler.JobID) fs.FS { return b.files }
@@ -185,11 +195,11 @@ func parse[T any](t *testing.T, text []byte) T {
 
 func TestListIsReadInPages(t *testing.T) {
 	c := newAsker(t, newBoard("RUNNING", "FAILED", "SUCCEEDED"))
-	first := parse[jobList](t, c.ask("GET", "/v1/jobs?limit=2", "", 200, "JobList"))
+	first := parse[client.JobList](t, c.ask("GET", "/v1/jobs?limit=2", "", 200, "JobList"))
 	if len(first.Jobs) != 2 || first.Jobs[0].Job != "7k2a-words" || first.Next != "7k2b-words" {
 		t.Errorf("%d jobs, next %q", len(first.Jobs), first.Next)
 	}
-	second := parse[jobList](t, c.ask("GET", "/v1/jobs?limit=2&after="+first.Next, "", 200, "JobList"))
+	second := parse[client.JobList](t, c.ask("GET", "/v1/jobs?limit=2&after="+first.Next, "", 200, "JobList"))
 	if len(second.Jobs) != 1 || second.Jobs[0].Job != "7k2c-words" || second.Next != "" {
 		t.Errorf("%d jobs, next %q", len(second.Jobs), second.Next)
 	}
@@ -260,8 +270,8 @@ func TestLogs(t *testing.T) {
 	long := strings.Repeat("0123456789abcde\n", maxPiece/16) + "the end\n"
 	b.files["am-0.log"] = &fstest.MapFile{Data: []byte(long)}
 	b.files["secret.txt"] = &fstest.MapFile{Data: []byte("secret")}
-	all := parse[logList](t, c.ask("GET", "/v1/jobs/7k2a/logs", "", 200, "LogList"))
-	if len(all.Logs) != 1 || all.Logs[0] != (logFile{"am-0", int64(len(long))}) {
+	all := parse[client.LogList](t, c.ask("GET", "/v1/jobs/7k2a/logs", "", 200, "LogList"))
+	if len(all.Logs) != 1 || all.Logs[0] != (client.LogFile{Name: "am-0", Bytes: int64(len(long))}) {
 		t.Errorf("the logs are %+v", all)
 	}
 	head := c.ask("GET", "/v1/jobs/7k2a/logs/am-0", "", 200, "")

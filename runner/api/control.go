@@ -15,6 +15,8 @@ import (
 type Submitter interface {
 	Submit(ctx context.Context, s client.Submission) (scheduler.JobID, error)
 	Resume(ctx context.Context, id scheduler.JobID, env map[string]string) error
+	// NewID draws an id for a job, or a chain, of a name; no other begins like it.
+	NewID(ctx context.Context, name string) (scheduler.JobID, error)
 }
 
 // Overview tells of a fleet.
@@ -34,6 +36,7 @@ const maxSubmission = 4 << 20
 // ControlPart takes jobs, and tells of the fleet.
 func ControlPart(s Submitter, o Overview) Part {
 	return Part{Doc: controlDoc, Routes: []Route{
+		{"POST /v1/ids", access.Submit, func(w http.ResponseWriter, r *http.Request) error { return newID(w, r, s) }},
 		{"POST /v1/jobs", access.Submit, func(w http.ResponseWriter, r *http.Request) error { return submit(w, r, s) }},
 		{"POST /v1/jobs/{id}/resume", access.Submit, func(w http.ResponseWriter, r *http.Request) error { return resume(w, r, s) }},
 		{"GET /v1/queues", access.Read, telling(o.Queues)},
@@ -62,6 +65,20 @@ func telling[T any](what func(context.Context) (T, error)) Answer {
 		}
 		return writeJSON(w, doc)
 	}
+}
+
+func newID(w http.ResponseWriter, r *http.Request, s Submitter) error {
+	var ask struct {
+		Name string `json:"name"`
+	}
+	if err := readJSON(w, r, &ask, maxBody); err != nil {
+		return err
+	}
+	id, err := s.NewID(r.Context(), ask.Name)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, client.Submitted{Job: id})
 }
 
 func submit(w http.ResponseWriter, r *http.Request, s Submitter) error {

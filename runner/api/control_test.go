@@ -40,6 +40,10 @@ func (d *desk) Resume(_ context.Context, id scheduler.JobID, env map[string]stri
 	return nil
 }
 
+func (d *desk) NewID(_ context.Context, name string) (scheduler.JobID, error) {
+	return scheduler.JobID("7k2f-" + name), nil
+}
+
 func (d *desk) Queues(context.Context) (client.QueueList, error) {
 	tree, err := queue.New(d.config)
 	if err != nil {
@@ -98,6 +102,7 @@ func TestControl(t *testing.T) {
 	a.ask("POST", "/v1/jobs", `{}`, 400, "Problem")
 	a.ask("POST", "/v1/jobs", `{"spec": `, 400, "Problem")
 	a.ask("POST", "/v1/jobs", strings.Repeat(" ", maxSubmission+1), 400, "Problem")
+	a.ask("POST", "/v1/ids", `{"name": "words"}`, 200, "Submitted")
 	a.ask("POST", "/v1/jobs/7k2a-words/resume", `{"env": {"B": "2"}}`, 200, "Submitted")
 	if d.resumed["7k2a-words"]["B"] != "2" {
 		t.Errorf("resumed were %v", d.resumed)

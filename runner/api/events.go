@@ -2,13 +2,17 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"net/http"
 	"time"
 
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/say"
+	"github.com/seed3322913c/runner/scheduler"
 )
 
 const (
@@ -17,6 +21,15 @@ const (
 	idle       = 15 * time.Second       // after which a stream shows that it lives
 	slow       = 30 * time.Second       // how long a client may take to accept an event
 )
+
+// told is how a job stands, or why nobody knows.
+type told struct {
+	status embedded.Status
+	err    error
+}
+
+// over reports whether nothing more will be told.
+func (t told) over() bool { return t.err == nil && (t.status.State.Final() || t.status.Interrupted) }
 
 // events sends how a job stands, now and at each change, until the job is over.
 func (s *server) events(w http.ResponseWriter, r *http.Request) error {
@@ -30,43 +43,86 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	news := make(chan told)
+	go func() {
+		defer close(news)
+		s.watch(ctx, job, news)
+	}()
 	out := stream{w: w, control: http.NewResponseController(w)}
-	ticker := time.NewTicker(look)
-	defer ticker.Stop()
+	alive := time.NewTicker(idle)
+	defer alive.Stop()
 	var last []byte
-	spoken := time.Now()
 	for {
-		status, err := s.brief(r.Context(), job)
-		if err != nil && last == nil {
-			return err // nothing was sent yet: it can still be told properly
-		}
-		if err == nil {
-			text, err := json.Marshal(status)
-			if err != nil {
-				return errs.E("api.Events", errs.Internal, job.ID, err)
+		select {
+		case t, ok := <-news:
+			if !ok {
+				return nil // the client has left, or this process knows no more
 			}
-			if !bytes.Equal(text, last) {
-				last, spoken = text, time.Now()
-				if out.send(fmt.Sprintf("event: job\ndata: %s\n\n", text)) != nil {
-					return nil // the client has left
-				}
+			if t.err != nil && last == nil {
+				return t.err // nothing was sent yet: it can still be told properly
 			}
-			if status.State.Final() || status.Interrupted {
+			if last, err = out.tell(t, last); err != nil {
+				return gone(err)
+			}
+			if t.over() {
 				return gone(out.send("event: end\ndata: {}\n\n"))
 			}
-		}
-		if time.Since(spoken) > idle {
-			spoken = time.Now()
+		case <-alive.C:
 			if out.send(": still here\n\n") != nil {
 				return nil
 			}
 		}
+	}
+}
+
+// watch tells how a job stands until it is over, or ctx ends.
+func (s *server) watch(ctx context.Context, job scheduler.Job, news chan<- told) {
+	for status, err := range s.changes(ctx, job) {
+		t := told{shorten(status), err}
 		select {
-		case <-r.Context().Done():
-			return nil
-		case <-ticker.C:
+		case news <- t:
+		case <-ctx.Done():
+			return
+		}
+		if t.over() {
+			return
 		}
 	}
+}
+
+// changes yields how a job stands, again and again, until ctx ends.
+func (s *server) changes(ctx context.Context, job scheduler.Job) iter.Seq2[embedded.Status, error] {
+	if w, ok := s.jobs.(Watcher); ok {
+		return w.Watch(ctx, job)
+	}
+	return func(yield func(embedded.Status, error) bool) {
+		ticker := time.NewTicker(look)
+		defer ticker.Stop()
+		for yield(s.brief(ctx, job)) {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+			}
+		}
+	}
+}
+
+// tell sends how a job stands, unless that is what was sent last. It returns what is the last now.
+func (s *stream) tell(t told, last []byte) ([]byte, error) {
+	if t.err != nil {
+		return last, nil // it may be known again soon
+	}
+	text, err := json.Marshal(t.status)
+	if err != nil {
+		return last, errs.E("api.Events", errs.Internal, t.status.Job, err)
+	}
+	if bytes.Equal(text, last) {
+		return last, nil
+	}
+	return text, s.send(fmt.Sprintf("event: job\ndata: %s\n\n", text))
 }
 
 // stream writes events, each at once.

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/runner/client"
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/say"
 	"github.com/seed3322913c/runner/runner/spec"
@@ -23,12 +24,6 @@ const (
 	attemptsPage = 1000
 	maxAttempts  = 10_000 // of one page
 )
-
-// jobList is a page of jobs.
-type jobList struct {
-	Jobs []embedded.Status `json:"jobs"`
-	Next string            `json:"next,omitempty"` // what to say as after for the next page
-}
 
 func (s *server) list(w http.ResponseWriter, r *http.Request) error {
 	limit, err := number(r, "limit", jobsPage, maxJobsPage)
@@ -46,7 +41,7 @@ func (s *server) list(w http.ResponseWriter, r *http.Request) error {
 		}
 		all = all[at+1:]
 	}
-	page := jobList{Jobs: []embedded.Status{}} // an empty list, too
+	page := client.JobList{Jobs: []embedded.Status{}} // an empty list, too
 	for i, job := range all {
 		if int64(i) == limit {
 			if i > 0 {
@@ -73,7 +68,11 @@ func (s *server) status(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	status, err := s.brief(r.Context(), job)
+	look := s.brief
+	if r.URL.Query().Get("attempts") == "all" {
+		look = s.jobs.Status
+	}
+	status, err := look(r.Context(), job)
 	if err != nil {
 		return err
 	}
@@ -151,6 +150,27 @@ func (s *server) kill(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return writeJSON(w, shorten(status))
+}
+
+// resize gives a running job another number of executors.
+func (s *server) resize(w http.ResponseWriter, r *http.Request) error {
+	var ask struct {
+		Executors int `json:"executors"`
+	}
+	if err := readJSON(w, r, &ask, maxBody); err != nil {
+		return err
+	}
+	if ask.Executors < 1 {
+		return say.Errorf(errs.Invalid, "executors=%d is not a number from 1 on", ask.Executors)
+	}
+	job, err := s.of(r)
+	if err != nil {
+		return err
+	}
+	if err := s.jobs.Resize(r.Context(), job, ask.Executors); err != nil {
+		return err
+	}
+	return writeJSON(w, client.Submitted{Job: job.ID})
 }
 
 // brief returns how a job stands, without the attempts that have ended well. The last word about a job is kept.

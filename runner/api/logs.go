@@ -9,19 +9,9 @@ import (
 	"strings"
 
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/runner/client"
 	"github.com/seed3322913c/runner/runner/say"
 )
-
-// logList is what has been written about a job.
-type logList struct {
-	Logs []logFile `json:"logs"`
-}
-
-// logFile is a log of a process (am-0, executor-3) or of an attempt (map-3.0).
-type logFile struct {
-	Name  string `json:"name"`
-	Bytes int64  `json:"bytes"`
-}
 
 const suffix = ".log"
 
@@ -34,11 +24,11 @@ func (s *server) logs(w http.ResponseWriter, r *http.Request) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return errs.E("api.Logs", errs.Other, job.ID, err)
 	}
-	all := logList{Logs: []logFile{}}
+	all := client.LogList{Logs: []client.LogFile{}}
 	for _, entry := range entries {
 		info, err := entry.Info()
 		if err == nil && strings.HasSuffix(entry.Name(), suffix) { // else it has just gone
-			all.Logs = append(all.Logs, logFile{strings.TrimSuffix(entry.Name(), suffix), info.Size()})
+			all.Logs = append(all.Logs, client.LogFile{Name: strings.TrimSuffix(entry.Name(), suffix), Bytes: info.Size()})
 		}
 	}
 	return writeJSON(w, all)

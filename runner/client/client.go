@@ -16,14 +16,13 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
 
 	"github.com/seed3322913c/runner/infra/errs"
-	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/say"
-	"github.com/seed3322913c/runner/scheduler"
 	"github.com/seed3322913c/runner/scheduler/queue"
 )
 
@@ -50,32 +49,6 @@ func New(o Options) *Client {
 	}
 	o.Patience = cmp.Or(o.Patience, 30*time.Second)
 	return &Client{o}
-}
-
-// Submit asks for a job to be run, and returns its id.
-func (c *Client) Submit(ctx context.Context, s Submission) (scheduler.JobID, error) {
-	var made Submitted
-	err := c.ask(ctx, http.MethodPost, "/v1/jobs", s, &made)
-	return made.Job, err
-}
-
-// Resume asks for a job to go on that was cut off. Env is as in a Submission.
-func (c *Client) Resume(ctx context.Context, id scheduler.JobID, env map[string]string) error {
-	return c.ask(ctx, http.MethodPost, jobPath(id)+"/resume", map[string]any{"env": env}, nil)
-}
-
-// Job returns how a job stands.
-func (c *Client) Job(ctx context.Context, id scheduler.JobID) (embedded.Status, error) {
-	var s embedded.Status
-	err := c.ask(ctx, http.MethodGet, jobPath(id), nil, &s)
-	return s, err
-}
-
-// Kill ends a job.
-func (c *Client) Kill(ctx context.Context, id scheduler.JobID, reason string) (embedded.Status, error) {
-	var s embedded.Status
-	err := c.ask(ctx, http.MethodPost, jobPath(id)+"/kill", map[string]string{"reason": reason}, &s)
-	return s, err
 }
 
 // Queues returns how queues stand, and who waits in them.
@@ -125,8 +98,6 @@ func (c *Client) RemoveToken(ctx context.Context, id string) error {
 	return c.ask(ctx, http.MethodDelete, "/v1/tokens/"+url.PathEscape(id), nil, nil)
 }
 
-func jobPath(id scheduler.JobID) string { return "/v1/jobs/" + url.PathEscape(string(id)) }
-
 // ask sends a request, again and again while it fails for a passing reason, and reads the answer into into.
 func (c *Client) ask(ctx context.Context, method, path string, body, into any) error {
 	var text []byte
@@ -136,28 +107,60 @@ func (c *Client) ask(ctx context.Context, method, path string, body, into any) e
 			return errs.E("client.ask", errs.Internal, path, err)
 		}
 	}
-	pauses := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
-		backoff.WithMaxInterval(2*time.Second), backoff.WithMaxElapsedTime(c.o.Patience))
+	return c.patiently(ctx, func() error {
+		answer, err := c.once(ctx, method, path, text)
+		if err != nil || into == nil {
+			return err
+		}
+		if err := json.Unmarshal(answer, into); err != nil {
+			return errs.E("client.ask", errs.Corrupt, path, err)
+		}
+		return nil
+	})
+}
+
+// patiently repeats what fails for a passing reason.
+func (c *Client) patiently(ctx context.Context, do func() error) error {
 	return backoff.Retry(func() error {
-		err := c.once(ctx, method, path, text, into)
+		err := do()
 		if err != nil && (ctx.Err() != nil || !errs.Retryable(err)) {
 			return backoff.Permanent(err)
 		}
 		return err
-	}, backoff.WithContext(pauses, ctx))
+	}, backoff.WithContext(c.pauses(), ctx))
+}
+
+func (c *Client) pauses() backoff.BackOff {
+	return backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
+		backoff.WithMaxInterval(2*time.Second), backoff.WithMaxElapsedTime(c.o.Patience))
 }
 
 // maxAnswer bounds an answer, in bytes.
 const maxAnswer = 64 << 20
 
-func (c *Client) once(ctx context.Context, method, path string, body []byte, into any) error {
+// once asks once, and returns the answer.
+func (c *Client) once(ctx context.Context, method, path string, body []byte) ([]byte, error) {
+	resp, err := c.send(ctx, method, path, body)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close() // read to its end, or given up
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return nil, say.Errorf(errs.Unavailable, "the control breaks off: %s", errs.Cause(err))
+	}
+	return answer, nil
+}
+
+// send sends one request. The body of the response, which is no problem, is the caller's to close.
+func (c *Client) send(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
 	base, err := c.o.Where(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	req, err := http.NewRequestWithContext(ctx, method, base+path, bytes.NewReader(body))
 	if err != nil {
-		return errs.E("client.ask", errs.Invalid, base, err)
+		return nil, errs.E("client.ask", errs.Invalid, base, err)
 	}
 	if c.o.Token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.o.Token)
@@ -167,24 +170,18 @@ func (c *Client) once(ctx context.Context, method, path string, body []byte, int
 	}
 	resp, err := c.o.HTTP.Do(req)
 	if err != nil {
-		return say.Errorf(errs.Unavailable, "the control at %s does not answer: %s", base, errs.Cause(err))
+		return nil, say.Errorf(errs.Unavailable, "the control at %s does not answer: %s", base, errs.Cause(err))
 	}
-	defer resp.Body.Close() // read to its end, or given up
-	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	if err != nil {
-		return say.Errorf(errs.Unavailable, "the control at %s breaks off: %s", base, errs.Cause(err))
+	if resp.StatusCode < 400 {
+		return resp, nil
 	}
-	if resp.StatusCode >= 400 {
-		return problem(resp.StatusCode, answer)
-	}
-	if into == nil {
-		return nil
-	}
-	if err := json.Unmarshal(answer, into); err != nil {
-		return errs.E("client.ask", errs.Corrupt, path, err)
-	}
-	return nil
+	defer resp.Body.Close() // read, as far as it is worth it
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxProblem))
+	return nil, problem(resp.StatusCode, text)
 }
+
+// maxProblem bounds the description of a problem, in bytes.
+const maxProblem = 1 << 20
 
 // problem is the error that an answer tells of.
 func problem(status int, answer []byte) error {
@@ -200,5 +197,5 @@ func problem(status int, answer []byte) error {
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout, http.StatusTooManyRequests:
 		kind = errs.Unavailable
 	}
-	return errs.E("", kind, nil, errors.New(p.Detail))
+	return errs.E("", kind, nil, errors.New(strings.TrimSpace(p.Detail)))
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/scheduler"
 	"github.com/seed3322913c/runner/scheduler/queue"
 )
@@ -51,6 +52,9 @@ type NodeList struct {
 	Nodes []Node `json:"nodes"`
 }
 
+// Ready is the state of a machine that takes work.
+const Ready = "ready"
+
 // Node is a machine.
 type Node struct {
 	ID        string          `json:"id"`
@@ -86,4 +90,22 @@ type Token struct {
 	Role    string    `json:"role"` // read, submit or admin
 	Created time.Time `json:"created,omitzero"`
 	Text    string    `json:"text,omitempty"` // what is shown; told once, when it is made
+}
+
+// JobList is a page of jobs, the newest first.
+type JobList struct {
+	Jobs []embedded.Status `json:"jobs"`
+	Next string            `json:"next,omitempty"` // what to say as after for the next page
+}
+
+// LogList is what has been written about a job.
+type LogList struct {
+	Logs []LogFile `json:"logs"`
+}
+
+// LogFile is a log of a process (am-0, executor-3) or of an attempt (map-3.0); on a fleet with the machine's address
+// behind it, as in map-3.0@10.0.0.7.
+type LogFile struct {
+	Name  string `json:"name"`
+	Bytes int64  `json:"bytes"`
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/seed3322913c/runner/runner/client"
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/say"
+	"github.com/seed3322913c/runner/runner/spec"
 	"github.com/seed3322913c/runner/scheduler"
 	"github.com/seed3322913c/runner/scheduler/am"
 	"github.com/seed3322913c/runner/scheduler/queue"
@@ -90,6 +91,14 @@ func (s *Server) compile(ctx context.Context, sub client.Submission) (job schedu
 func keyed(key, name string) scheduler.JobID {
 	sum := sha256.Sum256([]byte(name + "\x00" + key))
 	return scheduler.JobID(strings.ToLower(base32.StdEncoding.EncodeToString(sum[:5])) + "-" + name)
+}
+
+// NewID draws an id for a job, or a chain, of a name; no other begins like it.
+func (s *Server) NewID(ctx context.Context, name string) (scheduler.JobID, error) {
+	if _, err := s.leading(); err != nil {
+		return "", err
+	}
+	return s.cfg.Jobs.NewID(ctx, spec.CleanName(name))
 }
 
 // Resume lets a job wait for its turn that is recorded, and on which nobody works: a new one, or one that was cut off.
@@ -205,42 +214,4 @@ func (s *Server) Kill(ctx context.Context, job scheduler.Job, reason string) (em
 		_ = pause(limited, 20*time.Millisecond) // its end is that of the loop
 	}
 	return s.Status(ctx, job)
-}
-
-// Status says how a job stands.
-func (s *Server) Status(ctx context.Context, job scheduler.Job) (embedded.Status, error) {
-	l, err := s.leading()
-	if err != nil {
-		return embedded.Status{}, err
-	}
-	var status embedded.Status
-	if t, ok := s.cfg.Fleet.(Teller); ok {
-		status, err = t.Standing(ctx, job)
-	} else {
-		status.Output = job.Output
-		status.Report, err = am.Load(ctx, s.cfg.Store, job)
-	}
-	e, there := l.entry(job.ID)
-	if err != nil || status.State.Final() || !there {
-		return status, err
-	}
-	l.mu.Lock()
-	status.Waits = l.mu.waits[job.ID]
-	h := l.mu.herd[job.ID]
-	l.mu.Unlock()
-	status.Queue, status.Interrupted = e.Queue, false
-	if !e.Running() || h == nil || !h.begun() {
-		status.State = scheduler.JobQueued
-	}
-	return status, nil
-}
-
-// begun reports whether the job's application master was started.
-func (h *herded) begun() bool {
-	select {
-	case <-h.launched:
-		return true
-	default:
-		return false
-	}
 }

@@ -42,7 +42,7 @@ func (l logFiles) ReadDir(name string) ([]fs.DirEntry, error) {
 	}
 	var entries []fs.DirEntry
 	for _, file := range files {
-		entries = append(entries, fs.FileInfoToDirEntry(remoteLog{name: flat(file.machine, file.Name), size: file.Size}))
+		entries = append(entries, fs.FileInfoToDirEntry(&remoteLog{name: flat(file.machine, file.Name), size: file.Size}))
 	}
 	return entries, nil
 }
@@ -71,28 +71,47 @@ func (l logFiles) Open(name string) (fs.File, error) {
 		}
 		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
 	}
-	return remoteLog{body, name, 0, cancel}, nil
+	again := func(from int64) (io.ReadCloser, error) { return logs.Open(ctx, machine+"/"+before+logSuffix, from) }
+	return &remoteLog{ReadCloser: body, name: name, again: again, end: cancel}, nil
 }
 
-// remoteLog is a file on another machine, which is read once.
+// remoteLog is a file on another machine, which is read once, from its beginning or from where it was sought.
 type remoteLog struct {
 	io.ReadCloser
-	name string
-	size int64
-	end  func()
+	name  string
+	size  int64
+	again func(from int64) (io.ReadCloser, error)
+	end   func()
+}
+
+// Seek implements io.Seeker as far as readers need it: from the beginning of the file.
+func (r *remoteLog) Seek(offset int64, whence int) (int64, error) {
+	if whence != io.SeekStart {
+		return 0, errs.Errorf("fleet.Seek", errs.Unsupported, r.name, "only from the beginning")
+	}
+	if offset == 0 {
+		return 0, nil
+	}
+	body, err := r.again(offset)
+	if err != nil {
+		return 0, err
+	}
+	_ = r.ReadCloser.Close() // only read
+	r.ReadCloser = body
+	return offset, nil
 }
 
 // Close implements fs.File.
-func (r remoteLog) Close() error {
+func (r *remoteLog) Close() error {
 	defer r.end()
 	return r.ReadCloser.Close()
 }
 
 // Stat implements fs.File; the rest is fs.FileInfo.
-func (r remoteLog) Stat() (fs.FileInfo, error) { return r, nil }
-func (r remoteLog) Name() string               { return r.name }
-func (r remoteLog) Size() int64                { return r.size }
-func (r remoteLog) Mode() fs.FileMode          { return 0o400 }
-func (r remoteLog) ModTime() time.Time         { return time.Time{} }
-func (r remoteLog) IsDir() bool                { return false }
-func (r remoteLog) Sys() any                   { return nil }
+func (r *remoteLog) Stat() (fs.FileInfo, error) { return r, nil }
+func (r *remoteLog) Name() string               { return r.name }
+func (r *remoteLog) Size() int64                { return r.size }
+func (r *remoteLog) Mode() fs.FileMode          { return 0o400 }
+func (r *remoteLog) ModTime() time.Time         { return time.Time{} }
+func (r *remoteLog) IsDir() bool                { return false }
+func (r *remoteLog) Sys() any                   { return nil }

@@ -16,7 +16,7 @@ import (
 	"github.com/seed3322913c/runner/scheduler"
 )
 
-// Logs are the logs of a job, on all machines that have some. Names are MACHINE/FILE.
+// Logs are the logs of a job, on all machines that have some. They are for control; others ask it for Lines.
 type Logs struct {
 	fleet  *Fleet
 	job    scheduler.JobID
@@ -24,7 +24,7 @@ type Logs struct {
 	client *http.Client
 }
 
-// Logs returns the logs of a job, also of one that is over.
+// Logs returns the logs of a job, also of one that is over. Names are MACHINE/FILE.
 func (f *Fleet) Logs(ctx context.Context, id scheduler.JobID) (*Logs, error) {
 	v, err := f.coord.Get(ctx, grantKey(id))
 	if err != nil {
@@ -35,16 +35,6 @@ func (f *Fleet) Logs(ctx context.Context, id scheduler.JobID) (*Logs, error) {
 		return nil, err
 	}
 	return &Logs{f, id, g.Secret, &http.Client{Timeout: time.Minute}}, nil
-}
-
-// List returns the names that there are at the moment. A machine that does not answer has none.
-func (l *Logs) List(ctx context.Context) ([]string, error) {
-	files, err := l.list(ctx)
-	var names []string
-	for _, file := range files {
-		names = append(names, file.machine+"/"+file.Name)
-	}
-	return names, err
 }
 
 // list returns the logs of all machines, in the order of their names.

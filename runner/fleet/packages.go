@@ -26,6 +26,9 @@ import (
 //	package://<sha256>/<name>.tar   a folder      packages/<sha256>     <home>/packages/<sha256>/<name>.tar/...
 const packageScheme = "package://"
 
+// Shipped reports whether a job's package is in its fleet's store.
+func Shipped(job scheduler.Job) bool { return strings.HasPrefix(job.Package, packageScheme) }
+
 // maxPackage bounds a folder that goes with a job, in bytes.
 const maxPackage = 512 << 20
 

@@ -72,14 +72,20 @@ func Objects(job scheduler.JobID) store.Name {
 }
 
 // Stage notes size and sum of each of the job's files, and copies those of this machine to the job's objects in st. It
-// returns the job with them.
+// returns the job with them. Files that were staged for the job already, perhaps on another machine, stay as they are.
 func Stage(
 	ctx context.Context, resolve store.Resolve, st store.Store, job scheduler.Job,
 ) (scheduler.Job, error) {
 	staged := make([]scheduler.File, len(job.Files))
 	for i, f := range job.Files {
+		own := string(Objects(job.ID).Join(fmt.Sprint(i)))
+		if f.SHA256 != "" && (f.Object == own || f.Object == "" && !strings.HasPrefix(f.URI, "file://")) {
+			staged[i] = f
+			continue
+		}
+		f.Object = ""
 		if strings.HasPrefix(f.URI, "file://") {
-			f.Object = string(Objects(job.ID).Join(fmt.Sprint(i)))
+			f.Object = own
 		}
 		if err := stage(ctx, resolve, st, &f); err != nil {
 			return job, errs.E("cache.Stage", errs.Other, f.URI, err)
