@@ -27,6 +27,7 @@ import (
 	"github.com/seed3322913c/runner/runner/fleet"
 	"github.com/seed3322913c/runner/runner/fnhost"
 	"github.com/seed3322913c/runner/runner/say"
+	"github.com/seed3322913c/runner/runner/scaling"
 	"github.com/seed3322913c/runner/runner/schedules"
 	"github.com/seed3322913c/runner/runner/spec"
 	"github.com/seed3322913c/runner/runner/ui"
@@ -85,7 +86,11 @@ func (p *program) control(ctx context.Context, o controlOptions) error {
 	}
 	defer f.Close()
 	log := slog.New(slog.NewTextHandler(p.err, nil))
-	s, handler, err := newControlServer(f, around, log)
+	machines, err := scaledMachines(ctx, f, log)
+	if err != nil {
+		return err
+	}
+	s, handler, err := newControlServer(f, around, machines, log)
 	if err != nil {
 		return err
 	}
@@ -94,7 +99,13 @@ func (p *program) control(ctx context.Context, o controlOptions) error {
 		return err
 	}
 	log.Info("started", "process", os.Getpid(), "build", buildInfo().Revision, "address", listener.Addr())
-	run := func(ctx context.Context) error { return s.Run(ctx, fleetDuties(f, s, log)...) }
+	duties := fleetDuties(f, s, log)
+	if machines != nil {
+		duties = append(duties, control.Duty{Name: "scaling", Do: func(ctx context.Context) error {
+			return machines.Run(ctx, s.Standing)
+		}})
+	}
+	run := func(ctx context.Context) error { return s.Run(ctx, duties...) }
 	return serveControl(ctx, run, handler, listener)
 }
 
@@ -104,7 +115,7 @@ func (p *program) control(ctx context.Context, o controlOptions) error {
 //	           ├─ /metrics /debug/ ── this process, whether it leads or not
 //	           └─ pages
 func newControlServer(
-	f *fleet.Fleet, around fleet.Surroundings, log *slog.Logger,
+	f *fleet.Fleet, around fleet.Surroundings, machines *scaling.Machines, log *slog.Logger,
 ) (*control.Server, http.Handler, error) {
 	others, err := around.Cluster.Anywhere()
 	if err != nil {
@@ -112,9 +123,13 @@ func newControlServer(
 	}
 	jobs := f.Jobs()
 	jobs.Resolve = newResolver("")
+	var most func() int
+	if machines != nil {
+		most = machines.Most
+	}
 	s := control.New(control.Config{
 		Store: jobs.Store, Coord: f.Coord(), Fleet: f, Jobs: jobs,
-		Compile: compileForFleet, Check: checkForFleet, Size: demandOf,
+		Compile: compileForFleet, Check: checkForFleet, Size: demandOf, Most: most,
 		Address: around.URL(), HandOn: others,
 		Options: control.Options{Name: around.Cluster.Name, Version: buildInfo().Version, Log: log},
 	})

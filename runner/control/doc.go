@@ -72,6 +72,8 @@ type Config struct {
 	// Size says how many executors a job wants that leaves it open, where there are so many cores, and without how many
 	// it cannot work.
 	Size func(job scheduler.Job, cores int) (want, gang int)
+	// Most says how many machines there may be, where a fleet grows with its jobs; nil: as many as there are.
+	Most func() int
 	// Address is the URL under which the others reach this control.
 	Address string
 	HandOn  http.RoundTripper // reaches the others

@@ -11,6 +11,7 @@ import (
 	"github.com/seed3322913c/runner/runner/say"
 	"github.com/seed3322913c/runner/scheduler"
 	"github.com/seed3322913c/runner/scheduler/am"
+	"github.com/seed3322913c/runner/scheduler/queue"
 	"github.com/seed3322913c/runner/scheduler/roster"
 )
 
@@ -92,6 +93,14 @@ func (l *leader) run(ctx context.Context) error {
 	}
 }
 
+// most is how many machines there may be.
+func (l *leader) most() int {
+	if l.cfg.Most == nil {
+		return 0
+	}
+	return l.cfg.Most()
+}
+
 // entries returns the jobs that are not over.
 func (l *leader) entries() (all []roster.Entry) {
 	l.book.read(func(r *roster.Roster) { all = r.Jobs() })
@@ -118,6 +127,9 @@ func (l *leader) round(ctx context.Context, herds *sync.WaitGroup) error {
 		Now: l.cfg.Options.Now().UTC(), Total: view.Total, Largest: view.Largest, Alive: view.Alive, Hungry: l.mu.hungry,
 	}
 	l.mu.Unlock()
+	if l.most() > view.Ready() {
+		seen.Largest = queue.Resources{} // nobody is refused for what is too small yet
+	}
 	var decided roster.Round
 	l.book.read(func(r *roster.Roster) { decided = r.Decide(seen, l.cfg.Options.Queue) })
 	if len(decided.Records) > 0 {

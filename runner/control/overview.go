@@ -6,6 +6,7 @@ import (
 
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/runner/client"
+	"github.com/seed3322913c/runner/runner/fleet"
 	"github.com/seed3322913c/runner/runner/say"
 	"github.com/seed3322913c/runner/scheduler/queue"
 	"github.com/seed3322913c/runner/scheduler/roster"
@@ -35,6 +36,22 @@ func (l *leader) queues() client.QueueList {
 		}
 	})
 	return list
+}
+
+// Standing returns the jobs that are not over, and the machines as the last round of decisions saw them. It fails with
+// errs.Unavailable as long as there was none.
+func (s *Server) Standing() ([]roster.Entry, fleet.View, error) {
+	l, err := s.leading()
+	if err != nil {
+		return nil, fleet.View{}, err
+	}
+	l.mu.Lock()
+	view := l.mu.view
+	l.mu.Unlock()
+	if view.Alive == nil {
+		return nil, view, errs.Errorf("control.Standing", errs.Unavailable, nil, "no round of decisions yet")
+	}
+	return l.entries(), view, nil
 }
 
 // SetQueues replaces the queues. A queue in which jobs wait cannot go.

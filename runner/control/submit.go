@@ -147,7 +147,7 @@ func (l *leader) entry(id scheduler.JobID) (e roster.Entry, ok bool) {
 // newEntry says what a job asks for.
 func (l *leader) newEntry(job scheduler.Job) (roster.Entry, error) {
 	l.mu.Lock()
-	machines := l.mu.view.Ready()
+	machines := max(l.mu.view.Ready(), l.most())
 	l.mu.Unlock()
 	want, gang := l.cfg.Size(job, max(1, machines)*max(1, job.Resources.CPU)) // an executor on each machine, or more
 	e := roster.Entry{

@@ -23,7 +23,13 @@ type View struct {
 	Largest queue.Resources // of the largest of them
 	Alive   map[scheduler.JobID]int
 	Wants   map[scheduler.JobID]int // executors that jobs say they could use
+	// Traces says of each machine by its id whose containers run there, or have: others may still read what they left. What
+	// runs there for no job is one of "".
+	Traces map[string]map[scheduler.JobID]bool
 }
+
+// Master is what the application master of a job takes.
+func Master() queue.Resources { return queue.Resources{Cores: 1, Memory: masterMemory} }
 
 // Ready is how many machines take work.
 func (v View) Ready() (n int) {
@@ -38,7 +44,9 @@ func (v View) Ready() (n int) {
 // Look returns how things stand. Of the jobs it also tells what they say they want.
 func (f *Fleet) Look(ctx context.Context, jobs []scheduler.JobID) (View, error) {
 	const op = "fleet.Look"
-	v := View{Alive: map[scheduler.JobID]int{}, Wants: map[scheduler.JobID]int{}}
+	v := View{
+		Alive: map[scheduler.JobID]int{}, Wants: map[scheduler.JobID]int{}, Traces: map[string]map[scheduler.JobID]bool{},
+	}
 	q := new(nomadapi.QueryOptions).WithContext(ctx)
 	q.Params = map[string]string{"resources": "true"}
 	nodes, _, err := f.nomad.Nodes().List(q)
@@ -82,12 +90,13 @@ func (v *View) count(
 	used, others := map[string]queue.Resources{}, map[string]queue.Resources{} // by machine; others are not executors
 	executors := map[string]int{}
 	for _, a := range allocs {
+		v.trace(a)
 		if !nomad.Alive(a) {
 			continue
 		}
 		held := heldBy(a, max(1, mhz[a.NodeID]))
 		add(used, a.NodeID, held)
-		id, ok := executorOf(a)
+		id, ok := jobOf(a, executorRole)
 		if !ok {
 			add(others, a.NodeID, held)
 			continue
@@ -116,14 +125,31 @@ func (v *View) count(
 	}
 }
 
+// trace writes down where a container runs, or has run.
+func (v *View) trace(a *nomadapi.AllocationListStub) {
+	id, ok := jobOf(a, executorRole)
+	if !ok {
+		id, ok = jobOf(a, masterRole)
+	}
+	if !ok {
+		if id = ""; !nomad.Alive(a) || strings.HasPrefix(a.JobID, string(nodeGroup.Job)+"-") {
+			return // nobody's any more, or the fleet's own
+		}
+	}
+	if v.Traces[a.NodeID] == nil {
+		v.Traces[a.NodeID] = map[scheduler.JobID]bool{}
+	}
+	v.Traces[a.NodeID][id] = true
+}
+
 func add(to map[string]queue.Resources, node string, r queue.Resources) {
 	sum := to[node]
 	to[node] = queue.Resources{Cores: sum.Cores + r.Cores, Memory: sum.Memory + r.Memory, GPUs: sum.GPUs + r.GPUs}
 }
 
-// executorOf returns the job whose executor an allocation is.
-func executorOf(a *nomadapi.AllocationListStub) (scheduler.JobID, bool) {
-	name, ok := strings.CutSuffix(a.JobID, "-"+executorRole)
+// jobOf returns the job for which an allocation has a role.
+func jobOf(a *nomadapi.AllocationListStub, role string) (scheduler.JobID, bool) {
+	name, ok := strings.CutSuffix(a.JobID, "-"+role)
 	id, err := scheduler.ParseJobID(strings.ReplaceAll(name, "~", "."))
 	return id, ok && err == nil
 }
@@ -174,6 +200,11 @@ func stateOf(n *nomadapi.NodeListStub) string {
 		return "full"
 	}
 	return n.Status
+}
+
+// Eligible says whether a machine, by its id, takes new work.
+func (f *Fleet) Eligible(ctx context.Context, machine string, yes bool) error {
+	return f.launcher.Eligible(ctx, machine, yes)
 }
 
 // The two keys by which control and an application master negotiate. Both are below those that the job may write.

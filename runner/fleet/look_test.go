@@ -38,7 +38,8 @@ func TestLook(t *testing.T) {
 		allocOf("7k2f-words-executor", "a", "running", 2000), allocOf("7k2f-words-executor", "b", "pending", 2000),
 		allocOf("7k2f-words-executor", "b", "complete", 2000), allocOf("7c2d-v1~2-executor", "b", "running", 1000),
 	}
-	v := View{Alive: map[scheduler.JobID]int{}}
+	allocs = append(allocs, allocOf("functions", "full", "running", 1000), allocOf("functions", "a", "failed", 1000))
+	v := View{Alive: map[scheduler.JobID]int{}, Traces: map[string]map[scheduler.JobID]bool{}}
 	v.count(nodes, allocs, func(*nomadapi.NodeListStub) int64 { return 1000 })
 	if diff := cmp.Diff(map[scheduler.JobID]int{"7k2f-words": 2, "7c2d-v1.2": 1}, v.Alive); diff != "" {
 		t.Error(diff)
@@ -55,6 +56,12 @@ func TestLook(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"ready", "ready", "down", "full"}, states); diff != "" || v.Ready() != 2 {
 		t.Errorf("%d are ready: %s", v.Ready(), diff)
+	}
+	traces := map[string]map[scheduler.JobID]bool{
+		"a": {"7k2f-words": true}, "b": {"7k2f-words": true, "7c2d-v1.2": true}, "full": {"": true},
+	}
+	if diff := cmp.Diff(traces, v.Traces); diff != "" {
+		t.Error(diff)
 	}
 	if a := v.Nodes[0]; a.Executors != 1 || a.Used.Cores != 4 {
 		t.Errorf("machine a is %+v", a)

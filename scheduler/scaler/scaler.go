@@ -14,6 +14,8 @@
 package scaler
 
 import (
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/seed3322913c/runner/infra/errs"
@@ -127,4 +129,21 @@ type Decision struct {
 // Empty reports whether there is nothing to do.
 func (d Decision) Empty() bool {
 	return d.Resize == nil && len(d.Stop)+len(d.Accept)+len(d.End) == 0
+}
+
+// String says what is done, in one line.
+func (d Decision) String() string {
+	var parts []string
+	if d.Resize != nil {
+		parts = append(parts, fmt.Sprintf("%d machines", d.Resize.Machines))
+	}
+	for _, list := range []struct {
+		verb     string
+		machines []string
+	}{{"no new work for", d.Stop}, {"work again for", d.Accept}, {"ends", d.End}} {
+		if len(list.machines) > 0 {
+			parts = append(parts, list.verb+" "+strings.Join(list.machines, ", "))
+		}
+	}
+	return strings.Join(parts, "; ") + ": " + d.Why
 }
