@@ -74,7 +74,7 @@ func TestScripts(t *testing.T) {
 			"awaitfiring": awaitFiring, "gone": gone, "quiet": quiet,
 			"setfrom": setFrom, "awaitsuccess": awaitSuccess,
 		},
-		Deadline:            time.Now().Add(3 * time.Minute),
+		Deadline:            time.Now().Add(8 * time.Minute),
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 	})
@@ -108,12 +108,16 @@ func startGateway(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// exits CODE COMMAND... runs a command that must end with this exit code.
+// exits CODE COMMAND... runs a command that must end with this exit code, and say why if it is not 0.
 func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: exits CODE COMMAND...")
 	}
-	checkExit(ts, args, ts.Exec(args[1], args[2:]...))
+	err := ts.Exec(args[1], args[2:]...)
+	checkExit(ts, args, err)
+	if said := ts.ReadFile("stderr") + ts.ReadFile("stdout"); err != nil && strings.TrimSpace(said) == "" {
+		ts.Fatalf("%q does not say why it fails", strings.Join(args[1:], " "))
+	}
 }
 
 // checkExit fails unless err is that of a command that ended with the exit code args[0].

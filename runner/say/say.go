@@ -7,6 +7,7 @@
 package say
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -78,8 +79,14 @@ func Usage(err error) error {
 var absolute = regexp.MustCompile(`(^|[\s"'(])((?:file://)?/[^\s:;,"]*)`)
 
 // Sentence returns what to tell a person, without a full stop if the error's own text has none. Names of files are
-// those that a person in the working directory would type.
-func Sentence(err error) string { return Shorten(sentence(err)) }
+// those that a person in the working directory would type. It is never empty: of an error without words it is the kind.
+func Sentence(err error) string {
+	text := Shorten(sentence(err))
+	if strings.TrimSpace(text) == "" {
+		return errs.KindOf(err).String()
+	}
+	return text
+}
 
 // Shorten writes the names of files in a text as Path does.
 func Shorten(text string) string {
@@ -97,7 +104,7 @@ func sentence(err error) string {
 			continue
 		}
 		if one.Op == "" && one.Subject == "" && one.Err != nil {
-			return one.Err.Error()
+			return Text(one.Err)
 		}
 		if one.Subject != "" {
 			subject = one.Subject // the innermost says best what it was about
@@ -134,6 +141,9 @@ func Text(err error) string {
 	}
 	if inner, ok := errors.AsType[*errs.Error](err); ok { // wrapped: its text is a part of this one
 		return strings.Replace(err.Error(), inner.Error(), Text(inner), 1)
+	}
+	if err == context.Canceled {
+		return "interrupted" // by whom else?
 	}
 	return err.Error()
 }
