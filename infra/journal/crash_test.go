@@ -11,6 +11,7 @@ import (
 
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/journal"
+	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/infra/store/around"
 	"github.com/seed3322913c/runner/infra/store/mem"
 )
@@ -62,27 +63,71 @@ func (s *stop) wait(ctx context.Context) error {
 	}
 }
 
+// stopped is a way to a store that a stop may end.
+type stopped struct {
+	store.Store
+	stop *stop
+	logs store.Logs
+}
+
+func newStopped(st *mem.Store, s *stop) store.Store { return stopped{around.New(st, s.hook), s, st} }
+
+// CreateLog implements store.Logs.
+func (s stopped) CreateLog(ctx context.Context, name store.Name) (store.Log, error) {
+	return s.open(ctx, name, s.logs.CreateLog)
+}
+
+// OpenLog implements store.Logs.
+func (s stopped) OpenLog(ctx context.Context, name store.Name) (store.Log, error) {
+	return s.open(ctx, name, s.logs.OpenLog)
+}
+
+func (s stopped) open(ctx context.Context, name store.Name,
+	open func(context.Context, store.Name) (store.Log, error)) (store.Log, error) {
+	var l stoppedLog
+	_, err := s.stop.hook(ctx, around.Call{Op: around.Open, Name: name}, func([]byte) (_ int, err error) {
+		l.Log, err = open(ctx, name)
+		return 0, err
+	})
+	l.append = func(p []byte) (at int64, err error) {
+		_, err = s.stop.hook(ctx, around.Call{Op: around.Commit, Name: name}, func([]byte) (_ int, err error) {
+			at, err = l.Log.Append(p)
+			return 0, err
+		})
+		return at, err
+	}
+	return &l, err
+}
+
+type stoppedLog struct {
+	store.Log
+	append func([]byte) (int64, error)
+}
+
+// Append implements store.Log.
+func (l *stoppedLog) Append(p []byte) (int64, error) { return l.append(p) }
+
 // TestStoppedAtEveryCall stops a leader before and after each of its calls to the store, lets another one take over,
 // and in half of the cases lets the first go on as if nothing had happened.
 func TestStoppedAtEveryCall(t *testing.T) {
-	for _, comesBack := range []bool{false, true} {
-		for _, after := range []bool{false, true} {
-			t.Run(fmt.Sprintf("comes back %v, after the call %v", comesBack, after), func(t *testing.T) {
-				n := 1
-				for reached := true; reached && !t.Failed(); n++ {
-					synctest.Test(t, func(t *testing.T) {
-						reached = stopAt(t, &stop{n: n, after: after, resumed: make(chan struct{})}, comesBack)
-					})
-				}
-				if n < 30 {
-					t.Errorf("only %d calls were made", n)
-				}
-			})
-		}
+	for i := range 8 {
+		comesBack, after, segments := i&1 != 0, i&2 != 0, i&4 != 0
+		t.Run(fmt.Sprintf("comes back %v, after the call %v, segments %v", comesBack, after, segments), func(t *testing.T) {
+			n := 1
+			for reached := true; reached && !t.Failed(); n++ {
+				synctest.Test(t, func(t *testing.T) {
+					s := &stop{n: n, after: after, resumed: make(chan struct{})}
+					reached = stopAt(t, s, comesBack, journal.Options{CheckpointEntries: -1, Segments: segments})
+				})
+			}
+			if n < 30 {
+				t.Errorf("only %d calls were made", n)
+			}
+		})
 	}
 }
 
-func stopAt(t *testing.T, s *stop, comesBack bool) (reached bool) {
+func stopAt(t *testing.T, s *stop, comesBack bool, o journal.Options) (reached bool) {
 	truth, h := mem.New(), newHistory()
 	appendTo := func(l *journal.Leader, state *values, record string) {
 		if err := l.Append(t.Context(), []byte(record)); err == nil {
@@ -92,7 +137,7 @@ func stopAt(t *testing.T, s *stop, comesBack bool) (reached bool) {
 		}
 	}
 	before := &values{}
-	l := lead(t, truth, before, journal.Options{})
+	l := lead(t, truth, before, journal.Options{Segments: o.Segments})
 	appendTo(l, before, "p0") // is left for the process under test to replay, and to truncate
 	appendTo(l, before, "p1")
 
@@ -100,7 +145,7 @@ func stopAt(t *testing.T, s *stop, comesBack bool) (reached bool) {
 	var first sync.WaitGroup
 	first.Go(func() {
 		state := &values{}
-		l, err := journal.Lead(ctx, around.New(truth, s.hook), "j", state, journal.Options{CheckpointEntries: -1})
+		l, err := journal.Lead(ctx, newStopped(truth, s), "j", state, o)
 		if err != nil {
 			return
 		}
@@ -115,7 +160,7 @@ func stopAt(t *testing.T, s *stop, comesBack bool) (reached bool) {
 	synctest.Wait() // it has come to its end, or to the stop
 
 	state := &values{}
-	second := lead(t, truth, state, journal.Options{CheckpointEntries: -1})
+	second := lead(t, truth, state, o)
 	h.lead(second.Epoch())
 	appendTo(second, state, "b0")
 	if err := second.Checkpoint(t.Context()); err != nil {

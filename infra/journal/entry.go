@@ -11,7 +11,8 @@ import (
 )
 
 const (
-	version   = 1 // of both formats; a higher one is from a newer program
+	version   = 1 // of both formats
+	rolling   = 2 // the version of what speaks of segments, which older programs can't follow; a higher one is from a newer program
 	nonceSize = 16
 )
 
@@ -21,6 +22,7 @@ type kind byte
 const (
 	data kind = 1 // records of a leader
 	seal kind = 2 // the beginning of a leadership; has no records
+	roll kind = 3 // the entries after it are in a segment; its record is the segment's mark
 )
 
 // entry is one object of the log.
@@ -36,7 +38,11 @@ type entry struct {
 // encode returns the entry's bytes in the store.
 func (e *entry) encode(enc *record.Encoder) []byte {
 	p := make([]byte, 0, 2+3*binary.MaxVarintLen64+len(e.writer)+nonceSize+len(e.records))
-	p = append(p, version, byte(e.kind))
+	v := byte(version)
+	if e.kind == roll {
+		v = rolling
+	}
+	p = append(p, v, byte(e.kind))
 	p = binary.AppendUvarint(p, e.seq)
 	p = binary.AppendUvarint(p, e.epoch)
 	p = record.AppendBytes(p, []byte(e.writer))
@@ -45,8 +51,8 @@ func (e *entry) encode(enc *record.Encoder) []byte {
 	return enc.Append(nil, p)
 }
 
-// decodeEntry takes the bytes of the entry with number seq apart, and checks all of it.
-func decodeEntry(stored []byte, seq uint64) (entry, error) {
+// decodeEntry takes the bytes of an entry apart, and checks all of it.
+func decodeEntry(stored []byte) (entry, error) {
 	blocks := record.NewBytesReader(stored)
 	p, err := blocks.Next()
 	if errors.Is(err, io.EOF) {
@@ -66,11 +72,10 @@ func decodeEntry(stored []byte, seq uint64) (entry, error) {
 	switch {
 	case f.err != nil:
 		return entry{}, f.err
-	case e.seq != seq:
-		return entry{}, damaged("holds entry %d", e.seq)
-	case e.kind == seal && (e.epoch != seq || len(e.records) > 0), e.kind == data && (e.epoch >= seq || e.epoch == 0):
+	case e.kind == seal && (e.epoch != e.seq || len(e.records) > 0), e.kind != seal && (e.epoch >= e.seq || e.epoch == 0),
+		e.kind == roll && (len(e.records) != 1+markSize || e.records[0] != markSize):
 		return entry{}, damaged("kind %d with epoch %d and %d bytes of records", e.kind, e.epoch, len(e.records))
-	case e.kind != seal && e.kind != data:
+	case e.kind != seal && e.kind != data && e.kind != roll:
 		return entry{}, damaged("kind %d", e.kind)
 	}
 	return e, eachRecord(e.records, func([]byte) error { return nil })
@@ -96,19 +101,30 @@ type head struct {
 	seq    uint64
 	epoch  uint64 // of the leader that made it
 	writer string
+	next   segment // where the entries after it are
 }
 
 func (h head) encode() []byte {
 	p := []byte{version}
+	if !h.next.none() {
+		p[0] = rolling
+	}
 	p = binary.AppendUvarint(p, h.seq)
 	p = binary.AppendUvarint(p, h.epoch)
-	return record.AppendBytes(p, []byte(h.writer))
+	p = record.AppendBytes(p, []byte(h.writer))
+	if !h.next.none() {
+		p = h.next.encode(p)
+	}
+	return p
 }
 
 func decodeHead(p []byte) (head, error) {
 	f := fields{rest: p}
-	f.version()
+	v := f.version()
 	h := head{seq: f.number(), epoch: f.number(), writer: string(f.bytes(MaxWriter))}
+	if v == rolling {
+		h.next = f.segment()
+	}
 	if f.err == nil && len(f.rest) > 0 {
 		f.err = damaged("%d bytes after the head", len(f.rest))
 	}
@@ -145,10 +161,12 @@ func (f *fields) byte() byte {
 	return 0
 }
 
-func (f *fields) version() {
-	if v := f.byte(); f.err == nil && v != version {
-		f.fail(errs.Errorf("", errs.Unsupported, nil, "written in format %d, this program knows %d", v, version))
+func (f *fields) version() byte {
+	v := f.byte()
+	if f.err == nil && v != version && v != rolling {
+		f.fail(errs.Errorf("", errs.Unsupported, nil, "written in format %d, this program knows %d and %d", v, version, rolling))
 	}
+	return v
 }
 
 func (f *fields) number() uint64 {

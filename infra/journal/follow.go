@@ -20,10 +20,11 @@ type Follower struct {
 	objects
 	state State
 
-	loaded bool   // the state is that of entry seq
-	base   uint64 // the newest checkpoint when we last looked; what it covers we have read in time, or from it
-	seq    uint64 // the state is the log up to and including this entry
-	from   uint64 // entries above this one were read one by one, up to seq
+	loaded bool    // the state is that of entry seq
+	base   uint64  // the newest checkpoint when we last looked; what it covers we have read in time, or from it
+	seq    uint64  // the state is the log up to and including this entry
+	from   uint64  // entries above this one were read one by one, up to seq
+	next   segment // where the entry after seq is
 
 	seals   map[uint64]bool // the seals among them
 	entries int             // how many of them are above base
@@ -116,7 +117,7 @@ func (f *Follower) load(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		err = f.restore(ctx, c, f.state)
+		next, err := f.restore(ctx, c, f.state)
 		if errors.Is(err, errs.NotFound) {
 			newer, lookErr := f.newest(ctx)
 			if lookErr != nil {
@@ -129,17 +130,29 @@ func (f *Follower) load(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		f.loaded, f.base, f.seq, f.from = true, c, c, c
+		f.loaded, f.base, f.seq, f.from, f.next = true, c, c, c, next
 		f.seals, f.entries, f.bytes = map[uint64]bool{}, 0, 0
 		return nil
 	}
 }
 
-// advance applies entries up to the first absent one. It returns false if it met a seal that may not be part of the
-// log, so that the journal must be loaded again.
+// advance applies entries up to the first absent one. It returns false if it met what may not be part of the log, so
+// that the journal must be loaded again.
 func (f *Follower) advance(ctx context.Context) (atEnd bool, err error) {
 	for window := 1; ; window = min(2*window, readAhead) {
-		batch, err := f.fetch(ctx, window)
+		var batch []entry
+		var ended bool
+		if f.next.none() {
+			batch, err = f.fetch(ctx, window)
+			ended = len(batch) < window && !leadsOn(batch)
+		} else {
+			from := f.next.at
+			batch, err = f.scan(ctx, &f.next, f.seq)
+			ended = f.next.at == from
+		}
+		if errors.Is(err, errs.NotFound) {
+			return false, f.truncated(ctx, err)
+		}
 		if err != nil {
 			return false, err
 		}
@@ -148,13 +161,26 @@ func (f *Follower) advance(ctx context.Context) (atEnd bool, err error) {
 				return false, err
 			}
 		}
-		if len(batch) < window {
+		if ended {
 			return true, nil
 		}
 	}
 }
 
-// fetch reads up to n entries after seq at once, and returns those before the first absent one.
+// leadsOn reports whether what follows some entries is elsewhere.
+func leadsOn(batch []entry) bool { return len(batch) > 0 && batch[len(batch)-1].kind == roll }
+
+// truncated returns nil if a checkpoint explains why a segment is not there any more.
+func (f *Follower) truncated(ctx context.Context, gone error) error {
+	newest, err := f.newest(ctx)
+	if err == nil && newest <= f.seq {
+		err = errs.Errorf("journal.read", errs.Corrupt, f.segmentName(f.next), "the entries after %d have gone: %v", f.seq, gone)
+	}
+	return err
+}
+
+// fetch reads up to n entries after seq at once, and returns those before the first absent one, or up to the one after
+// which they are in a segment.
 func (f *Follower) fetch(ctx context.Context, n int) ([]entry, error) {
 	batch := make([]entry, n)
 	absent := make([]bool, n)
@@ -175,22 +201,27 @@ func (f *Follower) fetch(ctx context.Context, n int) ([]entry, error) {
 		if absent[i] {
 			return batch[:i], nil
 		}
+		if batch[i].kind == roll {
+			return batch[:i+1], nil
+		}
 	}
 	return batch, nil
 }
 
 // accept applies the entry after seq. Records there are always those of the log: whoever wrote them had the numbers
-// before for itself. A seal may come from a candidate that took a truncated number for the end of the log; it counts if
-// no checkpoint that could have truncated the number existed after we had read it.
+// before for itself. A seal that is an object may come from a candidate that took a truncated number for the end of the
+// log; it counts if no checkpoint that could have truncated the number existed after we had read it.
 func (f *Follower) accept(ctx context.Context, e entry) (bool, error) {
-	if e.kind == seal {
+	if e.kind == seal && f.next.none() {
 		newest, err := f.newest(ctx)
 		if err != nil || newest >= e.seq {
 			return false, err
 		}
 		f.seals[e.seq] = true
 	}
-	if err := eachRecord(e.records, f.state.Apply); err != nil {
+	if e.kind == roll {
+		f.next = e.rolled()
+	} else if err := eachRecord(e.records, f.state.Apply); err != nil {
 		f.loaded = false // some records of the entry may have been applied
 		return false, errs.E("journal.apply", errs.Other, f.entryName(e.seq), err)
 	}

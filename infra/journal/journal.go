@@ -8,11 +8,20 @@
 //	<prefix>/log/00000000000000000042          one entry: the records of a group commit, or a seal
 //	<prefix>/checkpoint/00000000000000000040   the whole State up to and including entry 40
 //
+// With Options.Segments, entries that follow a roll lie behind each other in a log of the store (store.Logs) instead,
+//
+//	<prefix>/segment/00000000000000000041-MARK    the entries after number 41, which is the roll that says so
+//
+// each of them in a frame, whose mark is random and the segment's own (16 bytes, in its name in hex):
+//
+//	| mark 16B | length 4B BE | crc32c of both 4B BE | entry |
+//
 // An entry is one block of package record, whose payload is
 //
 //	| version 1B | kind 1B | seq uvarint | epoch uvarint | writer bytes | nonce 16B | record bytes | ...
 //
-// (bytes: a uvarint length and the bytes). A checkpoint is a stream of such blocks: a head (version, seq, epoch,
+// (bytes: a uvarint length and the bytes; the version is 2 of a roll, and of a checkpoint after which the log goes on in a
+// segment, which the head then names). A checkpoint is a stream of such blocks: a head (version, seq, epoch,
 // writer), what State.Snapshot wrote, and an empty block as the end mark.
 //
 // # Why it holds
@@ -30,6 +39,11 @@
 //
 // An append whose reply is lost is sent again, byte for byte; if the number is taken by an entry with our own nonce, it
 // had landed. There is exactly one entry in flight, and the next one gathers records meanwhile.
+//
+// In a segment all of this holds by the order of appends: of the entries with number n the first counts. A writer whose
+// bytes are not where it expected looks at what is between. A segment is made by the leader that leads to it and by nobody
+// else, so when it has been deleted, nobody can take another one for it; seals there need not stay. A frame that another
+// one begins inside of was never finished, so nobody was told that it is durable.
 package journal
 
 import (
@@ -77,8 +91,12 @@ type Options struct {
 	// Writer says in each entry who wrote it, for people who look: "gateway 10.0.0.7:8020". At most MaxWriter bytes.
 	Writer string
 
+	// Segments puts entries behind each other into logs of the store (store.Logs), if it keeps such: an append then takes
+	// one synced write instead of a new file. A journal that has begun with it can only be led over such a store.
+	Segments bool
+
 	// CheckpointEntries and CheckpointBytes are how many entries, or bytes of entries, may follow a checkpoint before
-	// the leader makes the next one by itself. 0 means 4096 entries and 64 MiB; below 0 means never.
+	// the leader makes the next one by itself. 0 means 4096 entries, 131,072 in segments, and 64 MiB; below 0 means never.
 	CheckpointEntries int
 	CheckpointBytes   int64
 
@@ -107,7 +125,6 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Try < 0 || o.GiveUp < 0 || o.Poll < 0 {
 		return o, errs.Errorf(op, errs.Invalid, nil, "a duration below 0")
 	}
-	setDefault(&o.CheckpointEntries, 4096)
 	setDefault(&o.CheckpointBytes, 64<<20)
 	setDefault(&o.Try, 15*time.Second)
 	setDefault(&o.GiveUp, 2*time.Minute)
@@ -132,6 +149,7 @@ func setDefault[T comparable](field *T, value T) {
 const (
 	logPart        = "log/"
 	checkpointPart = "checkpoint/"
+	segmentPart    = "segment/"
 )
 
 func numbered(part string, seq uint64) string { return fmt.Sprintf("%s%020d", part, seq) }

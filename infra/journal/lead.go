@@ -36,31 +36,54 @@ func (f *Follower) Lead(ctx context.Context) (*Leader, error) {
 		if _, err := io.ReadFull(f.o.Rand, s.nonce[:]); err != nil {
 			return nil, errs.E("journal.Lead", errs.Internal, "nonce", err)
 		}
-		stored := s.encode(enc)
-		landed, err := f.create(ctx, s.seq, stored)
+		put := f.sealObject
+		if !f.next.none() {
+			put = f.sealSegment
+		}
+		log, landed, err := put(ctx, &s, s.encode(enc))
 		if err != nil {
 			return nil, err
 		}
-		if !landed {
-			continue // somebody wrote there first: read it, and go on
+		if landed {
+			f.seq = s.seq
+			return newLeader(ctx, f, enc, log), nil
 		}
-		// If a checkpoint appeared since we looked, the seal may stand at a number that was truncated, and an older
-		// leader may have acknowledged what we have not read.
-		newest, err := f.newest(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if newest != f.base {
-			f.loaded = false
-			continue
-		}
-		if err := f.probe(ctx, s.seq, stored); err != nil {
-			return nil, err
-		}
-		f.seq = s.seq
-		f.seals[s.seq] = true
-		return newLeader(ctx, f, enc), nil
 	}
+}
+
+// sealObject writes a seal as an object, after entries that are so.
+func (f *Follower) sealObject(ctx context.Context, s *entry, stored []byte) (_ store.Log, landed bool, err error) {
+	if landed, err = f.create(ctx, s.seq, stored); !landed || err != nil {
+		return nil, false, err // somebody wrote there first: read it, and go on
+	}
+	// If a checkpoint appeared since we looked, the seal may stand at a number that was truncated, and an older
+	// leader may have acknowledged what we have not read.
+	newest, err := f.newest(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	if newest != f.base {
+		f.loaded = false
+		return nil, false, nil
+	}
+	f.seals[s.seq] = true
+	return nil, true, f.probe(ctx, s.seq, stored)
+}
+
+// sealSegment writes a seal behind the entries of a segment, which it returns open.
+func (f *Follower) sealSegment(ctx context.Context, s *entry, stored []byte) (_ store.Log, landed bool, err error) {
+	log, err := f.openSegment(ctx, f.next)
+	if errors.Is(err, errs.NotFound) {
+		return nil, false, nil // CatchUp finds out why
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	landed, err = f.append(ctx, log, &f.next, s, f.next.appendFrame(nil, stored))
+	if !landed || err != nil {
+		return nil, false, errors.Join(err, log.Close())
+	}
+	return log, true, nil
 }
 
 // probe writes the seal once more. A store that lets it knows nothing of if-absent, and would let two leaders write.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/record"
+	"github.com/seed3322913c/runner/infra/store"
 )
 
 // Leader appends to a journal. Its methods may be called by many goroutines at once.
@@ -31,8 +32,11 @@ type Leader struct {
 
 	// Owned by run.
 	enc     *record.Encoder
-	seq     uint64 // the last entry
-	entries int    // since the last checkpoint was begun
+	buf     []byte    // of a frame
+	seq     uint64    // the last entry
+	next    segment   // where the entry after it is to be
+	log     store.Log // next, open; nil if entries are objects
+	entries int       // since the last checkpoint was begun
 	bytes   int64
 
 	// Owned by whoever set checkpointing.
@@ -56,11 +60,11 @@ const (
 	withdrawn              // its caller has gone before it was sent
 )
 
-func newLeader(ctx context.Context, f *Follower, enc *record.Encoder) *Leader {
+func newLeader(ctx context.Context, f *Follower, enc *record.Encoder, log store.Log) *Leader {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	l := &Leader{
 		objects: f.objects, state: f.state, epoch: f.seq, enc: enc, seq: f.seq,
-		entries: f.entries, bytes: f.bytes, seals: f.seals, from: f.from,
+		next: f.next, log: log, entries: f.entries, bytes: f.bytes, seals: f.seals, from: f.from,
 		wake: make(chan struct{}, 1), done: make(chan struct{}), cancel: cancel,
 	}
 	l.running.Go(func() { l.run(ctx) })
@@ -179,6 +183,17 @@ func (l *Leader) nudge() {
 
 // run is the one goroutine that writes entries and calls the State.
 func (l *Leader) run(ctx context.Context) {
+	defer func() {
+		if l.log != nil {
+			l.log.Close() // what was acknowledged is durable
+		}
+	}()
+	if l.o.Segments && l.next.none() {
+		if err := l.roll(ctx); err != nil {
+			l.end(nil, err)
+			return
+		}
+	}
 	for {
 		batch, records := l.take()
 		if len(batch) == 0 {
@@ -195,7 +210,10 @@ func (l *Leader) run(ctx context.Context) {
 		for _, r := range batch {
 			r.done <- nil
 		}
-		l.beginCheckpoint(ctx)
+		if err := l.beginCheckpoint(ctx); err != nil {
+			l.end(nil, err)
+			return
+		}
 	}
 }
 
@@ -223,25 +241,74 @@ func (l *Leader) take() (batch []*request, records []byte) {
 
 // write makes one entry durable and applies it. After an error the leadership is over.
 func (l *Leader) write(ctx context.Context, records []byte) error {
-	e := entry{kind: data, seq: l.seq + 1, epoch: l.epoch, writer: l.o.Writer, records: records}
-	name := l.entryName(e.seq)
-	if _, err := io.ReadFull(l.o.Rand, e.nonce[:]); err != nil {
-		return errs.E("journal.write", errs.Internal, name, err)
+	if err := l.put(ctx, data, records); err != nil {
+		return err
 	}
-	landed, err := l.create(ctx, e.seq, e.encode(l.enc))
+	if err := eachRecord(records, l.state.Apply); err != nil {
+		return errs.E("journal.apply", errs.Other, l.place(l.seq), err)
+	}
+	return nil
+}
+
+// put makes one entry durable. After an error the leadership is over.
+func (l *Leader) put(ctx context.Context, k kind, records []byte) (err error) {
+	const op = "journal.write"
+	e := entry{kind: k, seq: l.seq + 1, epoch: l.epoch, writer: l.o.Writer, records: records}
+	if _, err := io.ReadFull(l.o.Rand, e.nonce[:]); err != nil {
+		return errs.E(op, errs.Internal, l.place(e.seq), err)
+	}
+	var landed bool
+	if stored := e.encode(l.enc); l.log == nil {
+		landed, err = l.create(ctx, e.seq, stored)
+	} else {
+		l.buf = l.next.appendFrame(l.buf[:0], stored)
+		landed, err = l.append(ctx, l.log, &l.next, &e, l.buf)
+	}
 	if err != nil {
-		return errs.E("journal.write", errs.Other, name, err)
+		return errs.E(op, errs.Other, l.place(e.seq), err)
 	}
 	if !landed {
-		return errs.Errorf("journal.write", errs.Fenced, name, "another process leads since then")
+		return errs.Errorf(op, errs.Fenced, l.place(e.seq), "another process leads since then")
 	}
 	l.seq = e.seq
 	l.entries++
 	l.bytes += int64(len(records))
-	if err := eachRecord(records, l.state.Apply); err != nil {
-		return errs.E("journal.apply", errs.Other, name, err)
-	}
 	return nil
+}
+
+// place names where an entry is.
+func (l *Leader) place(seq uint64) store.Name {
+	if l.log != nil {
+		return l.segmentName(l.next)
+	}
+	return l.entryName(seq)
+}
+
+// roll lets the next entries be in a new segment, if the store keeps such. After an error the leadership is over.
+func (l *Leader) roll(ctx context.Context) error {
+	logs, ok := store.LogsOf(l.st)
+	if !ok {
+		return nil
+	}
+	next, err := newSegment(l.seq+1, l.o.Rand)
+	if err != nil {
+		return errs.E("journal.roll", errs.Internal, l.prefix, err)
+	}
+	log, err := logs.CreateLog(ctx, l.segmentName(next))
+	if err != nil {
+		if !errors.Is(err, errs.Unsupported) && ctx.Err() == nil {
+			l.o.OnError(err)
+		}
+		return nil // it stays as it is
+	}
+	if err := l.put(ctx, roll, record.AppendBytes(nil, next.mark[:])); err != nil {
+		return errors.Join(err, log.Close())
+	}
+	if l.log != nil {
+		err = l.log.Close()
+	}
+	l.next, l.log = next, log
+	return err
 }
 
 // end is the last thing that happens to the log: it answers everybody, the batch under way first.

@@ -76,7 +76,10 @@ func (j *objects) entry(ctx context.Context, seq uint64) (entry, error) {
 	if err != nil {
 		return entry{}, err
 	}
-	e, err := decodeEntry(stored, seq)
+	e, err := decodeEntry(stored)
+	if err == nil && e.seq != seq {
+		err = damaged("holds entry %d", e.seq)
+	}
 	if err != nil {
 		return entry{}, errs.E("journal.read", errs.Other, j.entryName(seq), err)
 	}
@@ -128,25 +131,26 @@ func (j *objects) newest(ctx context.Context) (uint64, error) {
 	return seqs[len(seqs)-1], nil
 }
 
-// restore loads the checkpoint with number seq into s, the empty state for 0.
-func (j *objects) restore(ctx context.Context, seq uint64, s State) error {
+// restore loads the checkpoint with number seq into s, the empty state for 0, and returns where the next entry is.
+func (j *objects) restore(ctx context.Context, seq uint64, s State) (next segment, err error) {
 	if seq == 0 {
-		return s.Restore(nil)
+		return segment{}, s.Restore(nil)
 	}
 	name := j.checkpointName(seq)
-	err := j.retryEach(ctx, patience*j.o.Try, func(ctx context.Context) error {
+	err = j.retryEach(ctx, patience*j.o.Try, func(ctx context.Context) error {
 		r, err := j.st.Open(ctx, name, store.Range{})
 		if err != nil {
 			return err
 		}
 		defer r.Close()
-		_, err = readCheckpoint(r, seq, s)
+		h, err := readCheckpoint(r, seq, s)
+		next = h.next
 		return err
 	})
 	if err != nil {
-		return errs.E("journal.restore", errs.Other, name, err)
+		return segment{}, errs.E("journal.restore", errs.Other, name, err)
 	}
-	return nil
+	return next, nil
 }
 
 // save writes a checkpoint. Another process may have written the same one: both hold the state at the same entry.

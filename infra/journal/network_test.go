@@ -123,10 +123,14 @@ func (w *netWriter) Commit(ctx context.Context) error {
 func (w *netWriter) Abort(context.Context) error { return nil }
 
 // Open answers from what was there when the request arrived; a duplicate of the request changes nothing.
-func (n *network) Open(ctx context.Context, name store.Name, _ store.Range) (io.ReadCloser, error) {
+func (n *network) Open(ctx context.Context, name store.Name, r store.Range) (io.ReadCloser, error) {
 	got := make(chan []byte, 2)
 	err := n.send(ctx, "get", name, func() error {
-		data, err := store.Get(context.Background(), n.to, name, 1<<30)
+		rd, err := n.to.Open(context.Background(), name, r)
+		if err != nil {
+			return err
+		}
+		data, err := io.ReadAll(rd)
 		got <- data
 		return err
 	})
@@ -168,4 +172,53 @@ func (n *network) List(ctx context.Context, prefix string) iter.Seq2[store.Info,
 
 func (n *network) Delete(ctx context.Context, name store.Name) error {
 	return n.send(ctx, "delete", name, func() error { return n.to.Delete(context.Background(), name) })
+}
+
+// CreateLog and OpenLog are calls of this machine's kernel, which no network delays; but a process may stand still.
+func (n *network) CreateLog(ctx context.Context, name store.Name) (store.Log, error) {
+	n.standStill(n.chance("make log", name))
+	logs, _ := store.LogsOf(n.to)
+	l, err := logs.CreateLog(ctx, name)
+	return &netLog{n, name, l}, err
+}
+
+func (n *network) OpenLog(ctx context.Context, name store.Name) (store.Log, error) {
+	n.standStill(n.chance("open log", name))
+	logs, _ := store.LogsOf(n.to)
+	l, err := logs.OpenLog(ctx, name)
+	return &netLog{n, name, l}, err
+}
+
+func (n *network) standStill(r *rand.Rand) {
+	if r.Float64() < n.weather.pause {
+		time.Sleep(upTo(r, 5*time.Minute))
+	}
+}
+
+type netLog struct {
+	n    *network
+	name store.Name
+	store.Log
+}
+
+// Append may be the last thing that a process does, in which case all of it, or a beginning, is there; or fail likewise,
+// as when a disk is full.
+func (l *netLog) Append(p []byte) (int64, error) {
+	r := l.n.chance("append", l.name)
+	l.n.standStill(r)
+	broken := errs.E("network.append", errs.Exhausted, l.name, nil)
+	dead := r.Float64() < l.n.weather.lost/20
+	select {
+	case <-l.n.dead:
+		dead = true
+	default:
+	}
+	if dead {
+		_, err := l.Log.Append(p[:r.IntN(len(p)+1)])
+		return 0, errors.Join(broken, err)
+	}
+	at, err := l.Log.Append(p)
+	time.Sleep(upTo(r, 20*time.Millisecond))
+	l.n.standStill(r)
+	return at, err
 }

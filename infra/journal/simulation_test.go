@@ -82,6 +82,7 @@ type process struct {
 func (p *process) options() journal.Options {
 	return journal.Options{
 		Writer: p.name, Try: time.Second, GiveUp: time.Minute, CheckpointEntries: []int{1, 2, 5, -1}[p.r.IntN(4)],
+		Segments: p.r.IntN(3) > 0,
 	}
 }
 

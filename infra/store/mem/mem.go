@@ -21,7 +21,7 @@ import (
 	"github.com/seed3322913c/runner/infra/store"
 )
 
-// Store is a store.Store and a store.Multipart in memory.
+// Store is a store.Store, a store.Multipart and a store.Logs in memory.
 type Store struct {
 	mu struct {
 		sync.RWMutex
@@ -32,11 +32,12 @@ type Store struct {
 	}
 }
 
-// object is committed and never changes.
+// object is committed and never changes, unless it is a log.
 type object struct {
 	data  []byte
 	info  store.Info
 	token string // of the upload that made it, if one did
+	log   *grown // that it is, if it is one
 }
 
 // New returns an empty store.

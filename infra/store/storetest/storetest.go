@@ -21,7 +21,7 @@ import (
 )
 
 // Run tests the stores that open makes. Each subtest opens one of its own, empty and not shared with anybody; open
-// cleans up through t. Stores that take uploads are tested for that too.
+// cleans up through t. Stores that take uploads or keep logs are tested for that too.
 func Run(t *testing.T, open func(t *testing.T) store.Store) {
 	t.Helper()
 	for _, c := range []struct {
@@ -58,6 +58,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		t.Run(c.name, func(t *testing.T) { c.test(t, open(t)) })
 	}
 	t.Run("Multipart", func(t *testing.T) { runMultipart(t, open) })
+	t.Run("Logs", func(t *testing.T) { runLogs(t, open) })
 }
 
 // put commits an object and fails the test if it can't.
