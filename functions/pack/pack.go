@@ -8,16 +8,12 @@
 // Where a function runs, Fetch unpacks the archive once for all who need it there:
 //
 //	<folder>/<sha256>/          the files
-//	<folder>/.part-XXXX/        not finished
 package pack
 
 import (
 	"archive/tar"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"maps"
@@ -29,6 +25,7 @@ import (
 	"strings"
 
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/parcel"
 	"github.com/seed3322913c/runner/infra/store"
 )
 
@@ -93,8 +90,7 @@ func Archive(to io.Writer, folder string, m Manifest) error {
 			return errs.Errorf("", errs.Invalid, nil, "the package of %s has more than %d MiB; say in files what it needs",
 				m.Name, MaxPackage>>20)
 		}
-		h := &tar.Header{Name: filepath.ToSlash(name), Size: info.Size(), Mode: int64(info.Mode().Perm() &^ 0o022)}
-		return errors.Join(out.WriteHeader(h), copyFile(out, file))
+		return parcel.Add(out, file, filepath.ToSlash(name), info)
 	})
 	if err != nil {
 		return errs.E("pack.Archive", errs.Other, folder, err)
@@ -123,134 +119,24 @@ func (m Manifest) wants(name string, used map[string]bool) bool {
 	return wanted
 }
 
-func copyFile(to io.Writer, file string) error {
-	f, err := os.Open(file)
-	if err != nil {
-		return err
-	}
-	defer f.Close() // only read
-	_, err = io.Copy(to, f)
-	return err
-}
-
-// objectName is where a package lies in the store.
-func objectName(sum string) store.Name { return store.Name("function-packages").Join(sum) }
+// prefix is where packages lie in the store.
+const prefix store.Name = "function-packages"
 
 // upload archives a folder into the store, and returns the archive's sum.
 func upload(ctx context.Context, st store.Store, folder string, m Manifest) (string, error) {
-	const op = "pack.Push"
-	f, err := os.CreateTemp("", "runner-package-")
-	if err != nil {
-		return "", errs.E(op, errs.Other, m.Name, err)
-	}
-	defer f.Close()                             // it is gone, and so is what was written
-	if err := os.Remove(f.Name()); err != nil { // no name, no rest if we are killed
-		return "", errs.E(op, errs.Other, m.Name, err)
-	}
-	hash := sha256.New()
-	if err := Archive(io.MultiWriter(f, hash), folder, m); err != nil {
-		return "", err
-	}
-	sum := hex.EncodeToString(hash.Sum(nil))
-	if _, err := st.Stat(ctx, objectName(sum)); errs.KindOf(err) != errs.NotFound {
-		return sum, err
-	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return "", errs.E(op, errs.Other, m.Name, err)
-	}
-	w, err := st.Create(ctx, objectName(sum))
+	f, err := parcel.Spool(func(w io.Writer) error { return Archive(w, folder, m) })
 	if err != nil {
 		return "", err
 	}
-	defer w.Abort(context.WithoutCancel(ctx)) // no effect once committed
-	if _, err := io.Copy(w, f); err != nil {
-		return "", errs.E(op, errs.Other, m.Name, err)
-	}
-	return sum, w.Commit(ctx)
+	defer f.Close() // only read
+	return parcel.Send(ctx, st, prefix, f)
 }
 
 // Fetch returns the folder of a package on this machine, below into, after unpacking it there if nobody has.
 func Fetch(ctx context.Context, st store.Store, sum, into string) (string, error) {
-	const op = "pack.Fetch"
-	if len(sum) != 2*sha256.Size || strings.Trim(sum, "0123456789abcdef") != "" {
-		return "", errs.Errorf(op, errs.Invalid, sum, "not the sum of a package")
-	}
-	folder := filepath.Join(into, sum)
-	if _, err := os.Stat(folder); err == nil {
-		return folder, nil
-	}
-	if err := os.MkdirAll(into, 0o700); err != nil {
-		return "", errs.E(op, errs.Other, sum, err)
-	}
-	part, err := os.MkdirTemp(into, ".part-")
-	if err != nil {
-		return "", errs.E(op, errs.Other, sum, err)
-	}
-	defer os.RemoveAll(part) // nothing, once it was renamed
-	if err := download(ctx, st, sum, part); err != nil {
-		return "", err
-	}
-	if err := os.Rename(part, folder); err != nil {
-		if _, there := os.Stat(folder); there != nil { // nobody else was quicker
-			return "", errs.E(op, errs.Other, sum, err)
-		}
-	}
-	return folder, nil
-}
-
-// download unpacks an archive, and checks that it is what was pushed.
-func download(ctx context.Context, st store.Store, sum, folder string) error {
-	const op = "pack.Fetch"
-	r, err := st.Open(ctx, objectName(sum), store.Range{})
-	if err != nil {
-		return err
-	}
-	defer r.Close() // only read
-	hash := sha256.New()
-	in := io.TeeReader(r, hash)
-	err = unpack(in, folder)
-	if err == nil {
-		_, err = io.Copy(io.Discard, in) // an archive has an end that is not read
-	}
-	if err != nil {
-		return errs.E(op, errs.Other, sum, err)
-	}
-	if got := hex.EncodeToString(hash.Sum(nil)); got != sum {
-		return errs.Errorf(op, errs.Corrupt, sum, "the checksum is %s", got)
-	}
-	return nil
-}
-
-func unpack(from io.Reader, folder string) error {
-	left := int64(MaxPackage)
-	for in := tar.NewReader(from); ; {
-		h, err := in.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if left -= h.Size; left < 0 || !filepath.IsLocal(h.Name) || h.Typeflag != tar.TypeReg {
-			return fmt.Errorf("%q has no place in a package", h.Name)
-		}
-		file := filepath.Join(folder, h.Name)
-		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
-			return err
-		}
-		if err := create(in, file, fs.FileMode(h.Mode).Perm()); err != nil {
-			return err
-		}
-	}
-}
-
-func create(from io.Reader, file string, mode fs.FileMode) error {
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(f, from)
-	return errors.Join(err, f.Close())
+	return parcel.Fetch(ctx, st, parcel.Source{Prefix: prefix, Sum: sum}, into, func(in io.Reader, folder string) error {
+		return parcel.Unpack(in, folder, MaxPackage)
+	})
 }
 
 // ResolveSecrets looks up what the manifest's references mean on this machine.

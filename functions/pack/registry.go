@@ -112,7 +112,7 @@ func (r Registry) Push(ctx context.Context, folder, alias, by string) (v Version
 		pushed = err == nil
 	}
 	// Whoever removed the last function with this package may have removed it after it was found.
-	if _, err := r.Store.Stat(ctx, objectName(sum)); errs.KindOf(err) == errs.NotFound {
+	if _, err := r.Store.Stat(ctx, prefix.Join(sum)); errs.KindOf(err) == errs.NotFound {
 		_, err = upload(ctx, r.Store, folder, m)
 		if err != nil {
 			return v, pushed, err
@@ -319,7 +319,7 @@ func (r Registry) Remove(ctx context.Context, name string) error {
 	}
 	for _, v := range f.Versions {
 		if !used[v.Package] {
-			if err := r.Store.Delete(ctx, objectName(v.Package)); err != nil {
+			if err := r.Store.Delete(ctx, prefix.Join(v.Package)); err != nil {
 				return err
 			}
 		}

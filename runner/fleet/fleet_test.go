@@ -1,8 +1,6 @@
 package fleet
 
 import (
-	"archive/tar"
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -90,6 +88,14 @@ func TestPackages(t *testing.T) {
 			}
 		}
 	}
+	write("tally", "#!/bin/sh", 0o755) // the same bytes under another name
+	job, err := f.Ship(t.Context(), scheduler.Job{Package: filepath.Join(dir, "tally")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := m.Fetch(t.Context(), job.Package, home); err != nil || filepath.Base(got) != "tally" || !exists(got) {
+		t.Errorf("under another name: %s, %v", got, err)
+	}
 	if left, _ := filepath.Glob(filepath.Join(home, "packages/.part-*")); len(left) > 0 {
 		t.Errorf("left: %v", left)
 	}
@@ -103,7 +109,7 @@ func TestBadPackages(t *testing.T) {
 	st, home := mem.New(), t.TempDir()
 	m := &Member{Store: st}
 	sum := strings.Repeat("a", 64)
-	if err := store.Put(t.Context(), st, packageName(sum), []byte("something else")); err != nil {
+	if err := store.Put(t.Context(), st, packages.Join(sum), []byte("something else")); err != nil {
 		t.Fatal(err)
 	}
 	for uri, kind := range map[string]errs.Kind{
@@ -118,14 +124,6 @@ func TestBadPackages(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(home, "packages/*")); len(left) > 0 {
 		t.Errorf("left: %v", left)
-	}
-	var archive bytes.Buffer
-	w := tar.NewWriter(&archive)
-	if err := errors.Join(w.WriteHeader(&tar.Header{Name: "../evil"}), w.Flush()); err != nil {
-		t.Fatal(err)
-	}
-	if err := unpack(&archive, filepath.Join(home, "new")); err == nil || !strings.Contains(err.Error(), "leads out") {
-		t.Errorf("an archive that leads out: %v", err)
 	}
 }
 

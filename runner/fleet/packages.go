@@ -3,10 +3,6 @@ package fleet
 import (
 	"archive/tar"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -15,6 +11,7 @@ import (
 	"time"
 
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/parcel"
 	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/runner/say"
 	"github.com/seed3322913c/runner/scheduler"
@@ -32,7 +29,8 @@ func Shipped(job scheduler.Job) bool { return strings.HasPrefix(job.Package, pac
 // maxPackage bounds a folder that goes with a job, in bytes.
 const maxPackage = 512 << 20
 
-func packageName(sum string) store.Name { return store.Name("packages").Join(sum) }
+// packages is where they lie in the store.
+const packages store.Name = "packages"
 
 // Ship puts a job's package where the fleet's machines find it.
 func (f *Fleet) Ship(ctx context.Context, job scheduler.Job) (scheduler.Job, error) {
@@ -45,32 +43,9 @@ func (f *Fleet) Ship(ctx context.Context, job scheduler.Job) (scheduler.Job, err
 		return job, err
 	}
 	defer file.Close() // only read
-	sum := sha256.New()
-	if _, err := io.Copy(sum, file); err != nil {
-		return job, errs.E("fleet.Ship", errs.Other, path, err)
-	}
-	if _, err := file.Seek(0, io.SeekStart); err != nil {
-		return job, errs.E("fleet.Ship", errs.Other, path, err)
-	}
-	digest := hex.EncodeToString(sum.Sum(nil))
-	job.Package = packageScheme + digest + "/" + name
-	return job, f.upload(ctx, packageName(digest), file)
-}
-
-// upload writes an object that is named by its content, unless it is there.
-func (f *Fleet) upload(ctx context.Context, name store.Name, from io.Reader) error {
-	if _, err := f.store.Stat(ctx, name); errs.KindOf(err) != errs.NotFound {
-		return err
-	}
-	w, err := f.store.Create(ctx, name)
-	if err != nil {
-		return err
-	}
-	defer w.Abort(context.WithoutCancel(ctx)) // no effect once committed
-	if _, err := io.Copy(w, from); err != nil {
-		return errs.E("fleet.Ship", errs.Other, name, err)
-	}
-	return w.Commit(ctx)
+	sum, err := parcel.Send(ctx, f.store, packages, file)
+	job.Package = packageScheme + sum + "/" + name
+	return job, err
 }
 
 // pack opens a program, or an archive of a folder, which is gone when it is closed.
@@ -87,15 +62,7 @@ func pack(path string) (*os.File, string, error) {
 		}
 		return f, filepath.Base(path), nil
 	}
-	f, err := os.CreateTemp("", "runner-package-")
-	if err != nil {
-		return nil, "", errs.E(op, errs.Other, path, err)
-	}
-	if err := errors.Join(os.Remove(f.Name()), archive(f, path)); err != nil {
-		f.Close()
-		return nil, "", err
-	}
-	_, err = f.Seek(0, io.SeekStart)
+	f, err := parcel.Spool(func(w io.Writer) error { return archive(w, path) })
 	return f, filepath.Base(path) + ".tar", err
 }
 
@@ -120,8 +87,7 @@ func archive(to io.Writer, folder string) error {
 		if err != nil {
 			return err
 		}
-		h := &tar.Header{Name: filepath.ToSlash(name), Size: info.Size(), Mode: int64(info.Mode().Perm())}
-		return errors.Join(out.WriteHeader(h), copyFile(out, path))
+		return parcel.Add(out, path, filepath.ToSlash(name), info)
 	})
 	if err != nil {
 		return errs.E(op, errs.Other, folder, err)
@@ -129,108 +95,46 @@ func archive(to io.Writer, folder string) error {
 	return out.Close()
 }
 
-func copyFile(to io.Writer, path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close() // only read
-	_, err = io.Copy(to, f)
-	return err
-}
-
 // Fetch returns the path of a job's package on this machine, below home, after fetching it if nobody has.
 func (m *Member) Fetch(ctx context.Context, uri, home string) (string, error) {
-	const op = "fleet.Fetch"
 	rest, ok := strings.CutPrefix(uri, packageScheme)
 	if !ok {
 		return uri, nil
 	}
 	sum, name, _ := strings.Cut(rest, "/")
-	if len(sum) != 2*sha256.Size || !filepath.IsLocal(name) || strings.Contains(name, "/") {
-		return "", errs.Errorf(op, errs.Invalid, uri, "not a package")
+	if !filepath.IsLocal(name) || strings.Contains(name, "/") {
+		return "", errs.Errorf("fleet.Fetch", errs.Invalid, uri, "not a package")
 	}
-	folder := filepath.Join(home, "packages", sum)
-	path := filepath.Join(folder, name)
-	if exists(path) {
-		now := time.Now()
-		_ = os.Chtimes(folder, now, now) // in use; should it fail, it is fetched once more some day
-		return path, nil
+	take := func(in io.Reader, folder string) error {
+		path := filepath.Join(folder, name)
+		if strings.HasSuffix(name, ".tar") {
+			return parcel.Unpack(in, path, maxPackage)
+		}
+		return parcel.Create(in, path, 0o700)
 	}
-	if err := os.MkdirAll(filepath.Dir(folder), 0o700); err != nil {
-		return "", errs.E(op, errs.Other, uri, err)
-	}
-	part, err := os.MkdirTemp(filepath.Dir(folder), ".part-")
+	from := parcel.Source{Prefix: packages, Sum: sum}
+	folder, err := parcel.Fetch(ctx, m.Store, from, filepath.Join(home, "packages"), take)
 	if err != nil {
-		return "", errs.E(op, errs.Other, uri, err)
-	}
-	defer os.RemoveAll(part) // nothing, when it was renamed
-	if err := m.download(ctx, sum, filepath.Join(part, name)); err != nil {
 		return "", err
 	}
-	if err := os.Rename(part, folder); err != nil && !exists(path) { // another container was quicker
-		return "", errs.E(op, errs.Other, uri, err)
+	now := time.Now()
+	_ = os.Chtimes(folder, now, now) // in use; should it fail, it is fetched once more some day
+	return under(folder, name)
+}
+
+// under returns the path of what a folder holds, by the name that is asked for: the same bytes may go with two jobs under
+// two names.
+func under(folder, name string) (string, error) {
+	path := filepath.Join(folder, name)
+	if exists(path) {
+		return path, nil
+	}
+	held, err := os.ReadDir(folder)
+	if err == nil && len(held) > 0 {
+		err = os.Symlink(held[0].Name(), path)
+	}
+	if !exists(path) { // nobody else has done it
+		return "", errs.E("fleet.Fetch", errs.Other, path, err)
 	}
 	return path, nil
-}
-
-// download writes a program, or the files of an archive, and checks that they are what was shipped.
-func (m *Member) download(ctx context.Context, sum, path string) error {
-	const op = "fleet.Fetch"
-	r, err := m.Store.Open(ctx, packageName(sum), store.Range{})
-	if err != nil {
-		return err
-	}
-	defer r.Close() // only read
-	hash := sha256.New()
-	in := io.TeeReader(r, hash)
-	if strings.HasSuffix(path, ".tar") {
-		err = unpack(in, path)
-	} else {
-		err = create(in, path, 0o700)
-	}
-	if err == nil {
-		_, err = io.Copy(io.Discard, in) // an archive has an end that is not read
-	}
-	if err != nil {
-		return errs.E(op, errs.Other, sum, err)
-	}
-	if got := hex.EncodeToString(hash.Sum(nil)); got != sum {
-		return errs.Errorf(op, errs.Corrupt, sum, "the checksum is %s", got)
-	}
-	return nil
-}
-
-func create(from io.Reader, path string, mode fs.FileMode) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(f, from)
-	return errors.Join(err, f.Close())
-}
-
-func unpack(from io.Reader, folder string) error {
-	if err := os.Mkdir(folder, 0o700); err != nil {
-		return err
-	}
-	for in := tar.NewReader(from); ; {
-		h, err := in.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if !filepath.IsLocal(h.Name) {
-			return fmt.Errorf("%s leads out of the archive", h.Name)
-		}
-		path := filepath.Join(folder, h.Name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			return err
-		}
-		if err := create(in, path, fs.FileMode(h.Mode).Perm()); err != nil {
-			return err
-		}
-	}
 }
