@@ -36,6 +36,8 @@ const (
 	UnsupportedOperation
 	Security
 	InvalidToken
+	UnsupportedAction
+	NoECPolicySet
 	numClasses
 )
 
@@ -72,7 +74,10 @@ var classes = [numClasses]struct {
 	UnsupportedOperation:  {"java.lang.UnsupportedOperationException", http.StatusBadRequest, errs.Unsupported},
 	InvalidToken: {"org.apache.hadoop.security.token.SecretManager$InvalidToken", http.StatusForbidden,
 		errs.Permission},
-	Security: {"java.lang.SecurityException", http.StatusForbidden, errs.Permission},
+	UnsupportedAction: {"org.apache.hadoop.hdfs.server.namenode.UnsupportedActionException", http.StatusForbidden,
+		errs.Unsupported},
+	NoECPolicySet: {"org.apache.hadoop.hdfs.protocol.NoECPolicySetException", http.StatusForbidden, errs.NotFound},
+	Security:      {"java.lang.SecurityException", http.StatusForbidden, errs.Permission},
 }
 
 // JavaName returns the fully qualified name, from which clients rebuild the exception.
@@ -118,6 +123,12 @@ func (e *Error) As(target any) bool {
 // Refuse makes an Error.
 func Refuse(c Class, format string, args ...any) error {
 	return &Error{Class: c, Message: fmt.Sprintf(format, args...)}
+}
+
+// isOf reports whether an error is a refusal of a class.
+func isOf(err error, c Class) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.Class == c
 }
 
 // AsError words any error for an HDFS client.

@@ -217,6 +217,9 @@ func (t *Tree) Diff(who Caller, path, from, to string) ([]Change, error) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	dir, hidden, err := t.snapshotRoot(&Request{Caller: who, Path: path}, true)
+	if isOf(err, Snapshot) || isOf(err, FileNotFound) {
+		err = Refuse(Snapshot, "The path %s is neither snapshottable nor under a snapshot root!", path)
+	}
 	if err != nil {
 		return nil, err
 	}

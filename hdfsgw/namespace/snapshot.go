@@ -186,11 +186,29 @@ type Change struct {
 	Kind   string // CREATE, DELETE, MODIFY or RENAME
 	Source string // relative to the directory; "" is itself
 	Target string // of a RENAME
+
+	ID  uint64    // of the inode
+	In  [2]uint64 // ids of the directories that have it, before and after; 0 for none, or if the first has gone
+	Dir bool
 }
 
 // diff finds what changed from one copy of a directory to another. What lies below something new or gone is not told.
 func (t *Tree) diff(from, to uint32) (changes []Change) {
 	before, after := map[uint64]entry{}, map[uint64]entry{}
+	add := func(kind, source, target string, id uint64) {
+		c := Change{Kind: kind, Source: source, Target: target, ID: id}
+		for i, side := range []map[uint64]entry{before, after} {
+			if e, there := side[id]; there {
+				n := t.inodes.get(e.slot)
+				c.Dir = n.is(isDir)
+				in := t.inodes.get(n.parent).id
+				if _, stays := after[in]; stays {
+					c.In[i] = in
+				}
+			}
+		}
+		changes = append(changes, c)
+	}
 	t.walk(from, "", func(slot uint32, path string) { before[t.inodes.get(slot).id] = entry{slot, path} })
 	t.walk(to, "", func(slot uint32, path string) { after[t.inodes.get(slot).id] = entry{slot, path} })
 	for id, now := range after {
@@ -198,18 +216,18 @@ func (t *Tree) diff(from, to uint32) (changes []Change) {
 		old, known := before[id]
 		if !known {
 			if _, in := before[t.inodes.get(n.parent).id]; in {
-				changes = append(changes, Change{"CREATE", now.path, ""})
+				add("CREATE", now.path, "", id)
 			}
 			continue
 		}
 		was := t.inodes.get(old.slot)
 		if now.path != "" && (t.inodes.get(was.parent).id != t.inodes.get(n.parent).id && parentOf(old.path) != "" ||
 			baseOf(old.path) != baseOf(now.path) || (parentOf(old.path) == "") != (parentOf(now.path) == "")) {
-			changes = append(changes, Change{"RENAME", old.path, now.path})
+			add("RENAME", old.path, now.path, id)
 		}
 		if was.modified != n.modified || was.size != n.size || was.perm != n.perm || was.owner != n.owner ||
 			was.group != n.group {
-			changes = append(changes, Change{"MODIFY", old.path, ""})
+			add("MODIFY", old.path, "", id)
 		}
 	}
 	for id, old := range before {
@@ -217,7 +235,7 @@ func (t *Tree) diff(from, to uint32) (changes []Change) {
 			continue
 		}
 		if _, in := after[t.inodes.get(t.inodes.get(old.slot).parent).id]; in || parentOf(old.path) == "" {
-			changes = append(changes, Change{"DELETE", old.path, ""})
+			add("DELETE", old.path, "", id)
 		}
 	}
 	slices.SortFunc(changes, func(a, b Change) int {

@@ -59,7 +59,7 @@ func (c *call) setReplication(q *hadoop.SetReplicationRequest) (proto.Message, e
 
 func (c *call) setQuota(q *hadoop.SetQuotaRequest) (proto.Message, error) {
 	if q.StorageType != nil {
-		return nil, namespace.Refuse(namespace.UnsupportedOperation, "There are no quotas by storage type here")
+		return nil, namespace.SetTypeQuota()
 	}
 	return c.done(namespace.Request{Op: namespace.OpSetQuota, Path: q.GetPath(),
 		NameQuota: int64(q.GetNamespaceQuota()), SpaceQuota: int64(q.GetStorageSpaceQuota())})

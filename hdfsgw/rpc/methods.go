@@ -8,7 +8,7 @@ import (
 )
 
 // methods by name: what Hadoop's own client and those in other languages call. Whatever else there is in the protocol
-// (caching, erasure coding, encryption, upgrades of a cluster) is answered as an unknown method.
+// (changes to caches, reencryption, the work of a cluster's administrators) is answered as an unknown method.
 func methods() map[string]method {
 	return map[string]method{
 		"getFileInfo": quick(on((*call).fileInfo)), "getFileLinkInfo": quick(on((*call).fileInfo)),
@@ -22,11 +22,15 @@ func methods() map[string]method {
 		"getStoragePolicies": quick(on((*call).storagePolicies)), "getServerDefaults": quick(on((*call).serverDefaults)),
 		"getFsStats": on((*call).fsStats), "getDatanodeReport": quick(on((*call).datanodeReport)),
 		"getSnapshottableDirListing": on((*call).snapshotDirs), "getSnapshotDiffReport": on((*call).snapshotDiff),
+		"getSnapshotDiffReportListing": on((*call).snapshotDiffList), "getSnapshotListing": on((*call).snapshotList),
+		"getBatchedListing": on((*call).batchedListing), "getEnclosingRoot": quick(on((*call).enclosingRoot)),
+		"getDatanodeStorageReport": quick(on((*call).storageReport)),
 
 		"create": on((*call).create), "append": on((*call).append), "addBlock": on((*call).addBlock),
 		"complete": on((*call).complete), "fsync": on((*call).fsync), "abandonBlock": on((*call).abandonBlock),
 		"updateBlockForPipeline": on((*call).blockForPipeline), "updatePipeline": nothing(),
 		"renewLease": on((*call).renewLease), "recoverLease": on((*call).recoverLease),
+		"getAdditionalDatanode": on((*call).additionalNode),
 
 		"mkdirs": on((*call).mkdirs), "rename": on((*call).rename), "rename2": on((*call).rename2),
 		"delete": on((*call).delete), "concat": on((*call).concat), "truncate": on((*call).truncate),
@@ -40,11 +44,21 @@ func methods() map[string]method {
 		"allowSnapshot":    plain(namespace.OpAllowSnapshot), "disallowSnapshot": plain(namespace.OpDisallowSnapshot),
 		"createSnapshot": on((*call).createSnapshot), "renameSnapshot": on((*call).renameSnapshot),
 		"deleteSnapshot": on((*call).deleteSnapshot), "createSymlink": unsupported("Symlinks not supported"),
+		"satisfyStoragePolicy":   on((*call).satisfyPolicy),
+		"setErasureCodingPolicy": on((*call).setECPolicy), "unsetErasureCodingPolicy": on((*call).unsetECPolicy),
+		"enableErasureCodingPolicy": on((*call).turnECPolicy), "disableErasureCodingPolicy": on((*call).turnECPolicy),
+		"removeErasureCodingPolicy": on((*call).turnECPolicy), "createEncryptionZone": on((*call).createZone),
 
 		// What a namespace without encryption, erasure coding, caches, safe mode or security has to say.
 		"getEZForPath": nothing(), "getErasureCodingPolicy": nothing(),
-		"getErasureCodingPolicies": nothing(), "getDataEncryptionKey": nothing(),
-		"getDelegationToken": nothing(), "msync": nothing(),
+		"getErasureCodingPolicies": nothing(), "getErasureCodingCodecs": nothing(), "getDataEncryptionKey": nothing(),
+		"getSlowDatanodeReport": nothing(), "finalizeUpgrade": nothing(), "rollingUpgrade": nothing(),
+		"upgradeStatus": quick(on(func(*call, *hadoop.Empty) (proto.Message, error) {
+			return &hadoop.BoolResponse{Result: proto.Bool(true)}, nil
+		})),
+		"getFsReplicatedBlockStats": noBlocks(), "getFsECBlockGroupStats": noBlocks(),
+		"listCorruptFileBlocks": quick(on((*call).corruptFiles)),
+		"getDelegationToken":    nothing(), "msync": nothing(),
 		"reportBadBlocks": nothing(), "listEncryptionZones": emptyList(),
 		"listOpenFiles": emptyList(), "listCachePools": emptyList(),
 		"listCacheDirectives": emptyList(), "setSafeMode": quick(on((*call).safeMode)),
@@ -68,6 +82,15 @@ func nothing() method {
 func emptyList() method {
 	return quick(on(func(*call, *hadoop.Empty) (proto.Message, error) {
 		return &hadoop.ListResponse{HasMore: proto.Bool(false)}, nil
+	}))
+}
+
+// noBlocks counts blocks that want something of the cluster. What is wrong with blocks `runner fs fsck` tells.
+func noBlocks() method {
+	return quick(on(func(*call, *hadoop.Empty) (proto.Message, error) {
+		none := proto.Uint64(0)
+		return &hadoop.BlockStats{LowRedundancy: none, Corrupt: none, Missing: none, Fourth: none, Fifth: none,
+			Sixth: none}, nil
 	}))
 }
 

@@ -1,7 +1,10 @@
 package rpc
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -89,16 +92,23 @@ func (c *call) isFileClosed(q *hadoop.PathRequest) (proto.Message, error) {
 }
 
 func (c *call) listing(q *hadoop.GetListingRequest) (proto.Message, error) {
-	p, err := path(q.GetSrc())
-	if err != nil {
-		return nil, err
-	}
-	list, more, err := c.names.List(c.who, p, string(q.GetStartAfter()), c.o.ListLimit)
+	all, more, err := c.list(q, c.o.ListLimit)
 	if missing(err) {
 		return &hadoop.GetListingResponse{}, nil
 	}
+	return &hadoop.GetListingResponse{DirList: &hadoop.DirectoryListing{PartialListing: all,
+		RemainingEntries: proto.Uint32(uint32(more))}}, err
+}
+
+// list returns at most limit entries of a directory, and says whether there are more.
+func (c *call) list(q *hadoop.GetListingRequest, limit int) ([]*hadoop.FileStatus, int64, error) {
+	p, err := path(q.GetSrc())
 	if err != nil {
-		return nil, err
+		return nil, 0, err
+	}
+	list, more, err := c.names.List(c.who, p, string(q.GetStartAfter()), limit)
+	if err != nil {
+		return nil, 0, err
 	}
 	all := make([]*hadoop.FileStatus, len(list))
 	for i, s := range list {
@@ -113,11 +123,50 @@ func (c *call) listing(q *hadoop.GetListingRequest) (proto.Message, error) {
 		}
 		all[i].Locations, err = c.locate(namespace.Caller{Super: true}, file, 0, everything, false)
 		if err != nil && !missing(err) { // else it went away meanwhile
-			return nil, err
+			return nil, 0, err
 		}
 	}
-	return &hadoop.GetListingResponse{DirList: &hadoop.DirectoryListing{PartialListing: all,
-		RemainingEntries: proto.Uint32(uint32(more))}}, nil
+	return all, more, nil
+}
+
+// maxBatch is of how many paths listings are told at once, as at a NameNode.
+const maxBatch = 100
+
+// batchedListing lists several paths. Where the next request goes on is the index of a path, and the name that was told
+// last: "17/part-00003".
+func (c *call) batchedListing(q *hadoop.GetBatchedListingRequest) (proto.Message, error) {
+	if len(q.GetPaths()) > maxBatch {
+		return nil, namespace.Refuse(namespace.IllegalArgument, "Too many source paths (%d > %d)", len(q.GetPaths()), maxBatch)
+	}
+	index, after, _ := strings.Cut(string(q.GetStartAfter()), "/")
+	first, err := strconv.Atoi(cmp.Or(index, "0"))
+	if err != nil || first < 0 || first > len(q.GetPaths()) {
+		return nil, namespace.Refuse(namespace.IllegalArgument, "Not where a listing goes on: %q", q.GetStartAfter())
+	}
+	r := &hadoop.GetBatchedListingResponse{HasMore: proto.Bool(false), StartAfter: []byte{}}
+	room := c.o.ListLimit
+	for i, p := range q.GetPaths()[first:] {
+		if room <= 0 {
+			r.HasMore, r.StartAfter = proto.Bool(true), fmt.Appendf(nil, "%d/", first+i)
+			return r, nil
+		}
+		one := &hadoop.BatchedDirectoryListing{ParentIndex: proto.Uint32(uint32(first + i))}
+		r.Listings = append(r.Listings, one)
+		request := &hadoop.GetListingRequest{Src: &p, StartAfter: []byte(after), NeedLocation: q.NeedLocation}
+		var more int64
+		if one.PartialListing, more, err = c.list(request, room); err != nil {
+			e := namespace.AsError(err)
+			one.Exception = &hadoop.RemoteException{ClassName: proto.String(e.Class.JavaName()), Message: &e.Message}
+		}
+		if more > 0 {
+			last := one.PartialListing[len(one.PartialListing)-1].GetPath()
+			r.HasMore, r.StartAfter = proto.Bool(true), fmt.Appendf(nil, "%d/%s", first+i, last)
+			return r, nil
+		}
+		after = ""
+		room -= len(one.PartialListing)
+	}
+	return r, nil
 }
 
 // everything is the length of a range that no file fills.
@@ -316,12 +365,16 @@ func (c *call) fsStats(*hadoop.Empty) (proto.Message, error) {
 }
 
 func (c *call) datanodeReport(q *hadoop.GetDatanodeReportRequest) (proto.Message, error) {
+	return &hadoop.GetDatanodeReportResponse{Nodes: c.nodes(q)}, nil
+}
+
+// nodes are the data nodes that a report is about: this one, which lives.
+func (c *call) nodes(q *hadoop.GetDatanodeReportRequest) []*hadoop.DatanodeInfo {
 	const all, live = 1, 2
-	r := &hadoop.GetDatanodeReportResponse{}
-	if t := q.GetType(); t == all || t == live {
-		r.Nodes = append(r.Nodes, c.node)
+	if t := q.GetType(); t != all && t != live {
+		return nil
 	}
-	return r, nil
+	return []*hadoop.DatanodeInfo{c.node}
 }
 
 func policyMessage(p namespace.Policy) *hadoop.BlockStoragePolicy {
@@ -352,42 +405,4 @@ func (c *call) storagePolicies(*hadoop.Empty) (proto.Message, error) {
 		r.Policies = append(r.Policies, policyMessage(p))
 	}
 	return r, nil
-}
-
-// maxSnapshots is what a NameNode allows for a directory.
-const maxSnapshots = 65536
-
-func (c *call) snapshotDirs(*hadoop.Empty) (proto.Message, error) {
-	dirs := c.names.SnapshotDirs(c.who)
-	if len(dirs) == 0 {
-		return &hadoop.GetSnapshottableDirListingResponse{}, nil
-	}
-	list := &hadoop.SnapshottableDirectoryListing{}
-	for _, d := range dirs {
-		list.Listing = append(list.Listing, &hadoop.SnapshottableDirectoryStatus{DirStatus: fileStatus(d.Status),
-			SnapshotQuota: proto.Uint32(maxSnapshots), SnapshotNumber: proto.Uint32(uint32(d.Snapshots)),
-			ParentFullPath: []byte(d.Parent)})
-	}
-	return &hadoop.GetSnapshottableDirListingResponse{List: list}, nil
-}
-
-func (c *call) snapshotDiff(q *hadoop.GetSnapshotDiffReportRequest) (proto.Message, error) {
-	p, err := path(q.GetSnapshotRoot())
-	if err != nil {
-		return nil, err
-	}
-	changes, err := c.names.Diff(c.who, p, q.GetFromSnapshot(), q.GetToSnapshot())
-	if err != nil {
-		return nil, err
-	}
-	labels := map[string]string{"CREATE": "+", "DELETE": "-", "MODIFY": "M", "RENAME": "R"}
-	report := &hadoop.SnapshotDiffReport{SnapshotRoot: &p, FromSnapshot: q.FromSnapshot, ToSnapshot: q.ToSnapshot}
-	for _, ch := range changes {
-		e := &hadoop.SnapshotDiffReportEntry{FullPath: []byte(ch.Source), ModificationLabel: proto.String(labels[ch.Kind])}
-		if ch.Target != "" {
-			e.TargetPath = []byte(ch.Target)
-		}
-		report.Entries = append(report.Entries, e)
-	}
-	return &hadoop.GetSnapshotDiffReportResponse{DiffReport: report}, nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 
@@ -183,6 +184,28 @@ func TestRefusalsAreJavas(t *testing.T) {
 			"/ (inode 16385) Holder me does not have any open files.", hadoop.RpcResponseHeader_APPLICATION},
 		{"refreshNodes", &hadoop.Empty{}, "org.apache.hadoop.ipc.RpcNoSuchMethodException",
 			"Unknown method refreshNodes called on " + clientProtocol + " protocol.", hadoop.RpcResponseHeader_NO_SUCH_METHOD},
+		{"setErasureCodingPolicy", &hadoop.SetErasureCodingPolicyRequest{Src: proto.String("/"), Policy: proto.String("XOR")},
+			"org.apache.hadoop.HadoopIllegalArgumentException", "Policy 'XOR' does not match any enabled",
+			hadoop.RpcResponseHeader_APPLICATION},
+		{"unsetErasureCodingPolicy", &hadoop.PathRequest{Path: proto.String("/")},
+			"org.apache.hadoop.hdfs.protocol.NoECPolicySetException", "No erasure coding policy explicitly set on /",
+			hadoop.RpcResponseHeader_APPLICATION},
+		{"unsetErasureCodingPolicy", &hadoop.PathRequest{Path: proto.String("/no")}, "java.io.FileNotFoundException",
+			"Path not found: /no", hadoop.RpcResponseHeader_APPLICATION},
+		{"enableErasureCodingPolicy", &hadoop.PathRequest{Path: proto.String("XOR")},
+			"org.apache.hadoop.HadoopIllegalArgumentException", "The policy name XOR does not exist",
+			hadoop.RpcResponseHeader_APPLICATION},
+		{"satisfyStoragePolicy", &hadoop.PathRequest{Path: proto.String("/")},
+			"org.apache.hadoop.hdfs.server.namenode.UnsupportedActionException", "Cannot request to satisfy",
+			hadoop.RpcResponseHeader_APPLICATION},
+		{"setQuota", &hadoop.SetQuotaRequest{Path: proto.String("/"), NamespaceQuota: proto.Uint64(1),
+			StorageSpaceQuota: proto.Uint64(1), StorageType: hadoop.StorageType_SSD.Enum()},
+			"org.apache.hadoop.hdfs.server.namenode.UnsupportedActionException", "Failed to set quota by storage type",
+			hadoop.RpcResponseHeader_APPLICATION},
+		{"createEncryptionZone", &hadoop.PathRequest{Path: proto.String("/")}, "java.io.IOException",
+			"Can't create an encryption zone for / since no key provider is available.", hadoop.RpcResponseHeader_APPLICATION},
+		{"getBatchedListing", &hadoop.GetBatchedListingRequest{StartAfter: []byte("2/x"), NeedLocation: proto.Bool(false)},
+			"java.lang.IllegalArgumentException", "Not where a listing goes on", hadoop.RpcResponseHeader_APPLICATION},
 		{"mkdirs", &hadoop.Empty{}, "java.io.IOException", "", hadoop.RpcResponseHeader_APPLICATION}, // fields lack
 	} {
 		w.ask(int32(i), test.method, test.request)
@@ -191,6 +214,87 @@ func TestRefusalsAreJavas(t *testing.T) {
 			!strings.HasPrefix(h.GetErrorMessage(), test.message) {
 			t.Errorf("%s: %v", test.method, h)
 		}
+	}
+}
+
+// TestAdministratorsAreAnswered calls what `hdfs dfsadmin -report` and the like do.
+func TestAdministratorsAreAnswered(t *testing.T) {
+	c := newCluster(t, Options{})
+	w := c.dial(t, helloSimple)
+	w.meet("root", "")
+	live := &hadoop.GetDatanodeReportRequest{Type: proto.Uint32(2)}
+	for i, test := range []struct {
+		method          string
+		request, answer proto.Message
+		holds           func(proto.Message) bool
+	}{
+		{"getFsReplicatedBlockStats", &hadoop.Empty{}, &hadoop.BlockStats{}, nil},
+		{"getFsECBlockGroupStats", &hadoop.Empty{}, &hadoop.BlockStats{}, nil},
+		{"getSlowDatanodeReport", &hadoop.Empty{}, &hadoop.Empty{}, nil},
+		{"upgradeStatus", &hadoop.Empty{}, &hadoop.BoolResponse{}, nil},
+		{"listCorruptFileBlocks", &hadoop.PathRequest{Path: proto.String("/")}, &hadoop.ListCorruptFileBlocksResponse{}, nil},
+		{"getEnclosingRoot", &hadoop.PathRequest{Path: proto.String("/")}, &hadoop.GetEnclosingRootResponse{},
+			func(m proto.Message) bool { return m.(*hadoop.GetEnclosingRootResponse).GetPath() == "/" }},
+		{"getDatanodeReport", live, &hadoop.GetDatanodeReportResponse{},
+			func(m proto.Message) bool { return len(m.(*hadoop.GetDatanodeReportResponse).GetNodes()) == 1 }},
+		{"getDatanodeStorageReport", live, &hadoop.GetDatanodeStorageReportResponse{},
+			func(m proto.Message) bool { return len(m.(*hadoop.GetDatanodeStorageReportResponse).GetNodes()) == 1 }},
+		{"getAdditionalDatanode", &hadoop.GetAdditionalDatanodeRequest{Src: proto.String("/f"), Block: &hadoop.ExtendedBlock{
+			PoolId: proto.String(""), BlockId: proto.Uint64(1), GenerationStamp: proto.Uint64(1)}},
+			&hadoop.LocatedBlockResponse{},
+			func(m proto.Message) bool {
+				return len(m.(*hadoop.LocatedBlockResponse).GetBlock().GetLocations()) == 0
+			}},
+	} {
+		w.ask(int32(i), test.method, test.request)
+		h := w.answer(test.answer)
+		if h.GetStatus() != hadoop.RpcResponseHeader_SUCCESS || test.holds != nil && !test.holds(test.answer) {
+			t.Errorf("%s: %v, %v", test.method, h, test.answer)
+		}
+	}
+}
+
+// TestBatchedListings lists several paths, page by page.
+func TestBatchedListings(t *testing.T) {
+	c := newCluster(t, Options{ListLimit: 2})
+	cl := c.client(t, "root")
+	for _, path := range []string{"/a/1", "/a/2", "/a/3", "/b/4"} {
+		if err := cl.MkdirAll(path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w := c.dial(t, helloSimple)
+	w.meet("root", "")
+	var got []string
+	request := &hadoop.GetBatchedListingRequest{Paths: []string{"/a", "/none", "/b", "/a/1"}, StartAfter: []byte{},
+		NeedLocation: proto.Bool(false)}
+	for page := int32(0); ; page++ {
+		var r hadoop.GetBatchedListingResponse
+		w.ask(page, "getBatchedListing", request)
+		if h := w.answer(&r); h.GetStatus() != hadoop.RpcResponseHeader_SUCCESS || page > 9 {
+			t.Fatal(page, h)
+		}
+		n := 0
+		for _, l := range r.GetListings() {
+			parent := request.Paths[l.GetParentIndex()]
+			if class := l.GetException().GetClassName(); class != "" {
+				got = append(got, parent+" "+class)
+			}
+			for _, s := range l.GetPartialListing() {
+				n++
+				got = append(got, parent+"/"+string(s.GetPath()))
+			}
+		}
+		if n > 2 {
+			t.Errorf("a page of %d", n)
+		}
+		if request.StartAfter = r.GetStartAfter(); !r.GetHasMore() {
+			break
+		}
+	}
+	want := []string{"/a/1", "/a/2", "/a/3", "/none java.io.FileNotFoundException", "/b/4"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q", got)
 	}
 }
 

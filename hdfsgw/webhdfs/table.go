@@ -20,6 +20,7 @@ func operations() map[string]operation {
 		"GET GETECPOLICY": (*call).ecPolicy, "GET GETLINKTARGET": (*call).linkTarget,
 		"GET GETDELEGATIONTOKEN": (*call).getDelegationToken,
 		"GET GETSNAPSHOTDIFF":    (*call).snapshotDiff, "GET GETSNAPSHOTLIST": (*call).snapshotList,
+		"GET GETSNAPSHOTDIFFLISTING":        (*call).snapshotDiffList,
 		"GET GETSNAPSHOTTABLEDIRECTORYLIST": (*call).snapshotDirs,
 		"GET OPEN":                          (*call).open, "GET GETFILECHECKSUM": (*call).checksum,
 
@@ -43,16 +44,25 @@ func operations() map[string]operation {
 		"PUT CREATESNAPSHOT":      (*call).createSnapshot, "PUT RENAMESNAPSHOT": (*call).renameSnapshot,
 		"DELETE DELETESNAPSHOT": (*call).deleteSnapshot,
 		"PUT CREATESYMLINK":     unsupported("Symlinks not supported"),
-		"PUT SETECPOLICY":       unsupported(noErasureCoding), "POST UNSETECPOLICY": unsupported(noErasureCoding),
-		"PUT ENABLEECPOLICY": unsupported(noErasureCoding), "PUT DISABLEECPOLICY": unsupported(noErasureCoding),
-		"PUT SETQUOTABYSTORAGETYPE": unsupported(noStorageTypes), "PUT SATISFYSTORAGEPOLICY": unsupported(noStorageTypes),
+		"PUT SETECPOLICY":       lacking("ecpolicy", namespace.SetECPolicy),
+		"POST UNSETECPOLICY":    func(c *call) error { return c.tree.UnsetECPolicy(c.who, c.path) },
+		"PUT ENABLEECPOLICY":    lacking("ecpolicy", namespace.TurnECPolicy),
+		"PUT DISABLEECPOLICY":   lacking("ecpolicy", namespace.TurnECPolicy),
+		"PUT SETQUOTABYSTORAGETYPE": lacking("storagetype",
+			func(string) error { return namespace.SetTypeQuota() }),
+		"PUT SATISFYSTORAGEPOLICY": func(*call) error { return namespace.SatisfyPolicy() },
 	}
 }
 
-const (
-	noErasureCoding = "Erasure coding is not supported: a block is one object of the store"
-	noStorageTypes  = "The store has no storage types: policies are kept as names only"
-)
+// lacking is an operation that needs a parameter, and is refused.
+func lacking(param string, refusal func(string) error) operation {
+	return func(c *call) error {
+		if !c.p.has(param) {
+			return missing(param, c.op)
+		}
+		return refusal(c.p.get(param))
+	}
+}
 
 // plain is an operation without parameters and without an answer.
 func plain(op namespace.Op) operation {

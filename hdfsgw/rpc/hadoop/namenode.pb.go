@@ -1283,6 +1283,66 @@ func (x *LocatedBlockResponse) GetBlock() *LocatedBlock {
 	return nil
 }
 
+type GetAdditionalDatanodeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Src           *string                `protobuf:"bytes,1,req,name=src" json:"src,omitempty"`
+	Block         *ExtendedBlock         `protobuf:"bytes,2,req,name=block" json:"block,omitempty"`
+	Existing      []*DatanodeInfo        `protobuf:"bytes,3,rep,name=existing" json:"existing,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetAdditionalDatanodeRequest) Reset() {
+	*x = GetAdditionalDatanodeRequest{}
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetAdditionalDatanodeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetAdditionalDatanodeRequest) ProtoMessage() {}
+
+func (x *GetAdditionalDatanodeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetAdditionalDatanodeRequest.ProtoReflect.Descriptor instead.
+func (*GetAdditionalDatanodeRequest) Descriptor() ([]byte, []int) {
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *GetAdditionalDatanodeRequest) GetSrc() string {
+	if x != nil && x.Src != nil {
+		return *x.Src
+	}
+	return ""
+}
+
+func (x *GetAdditionalDatanodeRequest) GetBlock() *ExtendedBlock {
+	if x != nil {
+		return x.Block
+	}
+	return nil
+}
+
+func (x *GetAdditionalDatanodeRequest) GetExisting() []*DatanodeInfo {
+	if x != nil {
+		return x.Existing
+	}
+	return nil
+}
+
 type CompleteRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Src           *string                `protobuf:"bytes,1,req,name=src" json:"src,omitempty"`
@@ -1300,7 +1360,7 @@ const (
 
 func (x *CompleteRequest) Reset() {
 	*x = CompleteRequest{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[22]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1312,7 +1372,7 @@ func (x *CompleteRequest) String() string {
 func (*CompleteRequest) ProtoMessage() {}
 
 func (x *CompleteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[22]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1325,7 +1385,7 @@ func (x *CompleteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteRequest.ProtoReflect.Descriptor instead.
 func (*CompleteRequest) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{22}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CompleteRequest) GetSrc() string {
@@ -1366,7 +1426,7 @@ type ConcatRequest struct {
 
 func (x *ConcatRequest) Reset() {
 	*x = ConcatRequest{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[23]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1378,7 +1438,7 @@ func (x *ConcatRequest) String() string {
 func (*ConcatRequest) ProtoMessage() {}
 
 func (x *ConcatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[23]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1391,7 +1451,7 @@ func (x *ConcatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConcatRequest.ProtoReflect.Descriptor instead.
 func (*ConcatRequest) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{23}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ConcatRequest) GetTrg() string {
@@ -1419,7 +1479,7 @@ type TruncateRequest struct {
 
 func (x *TruncateRequest) Reset() {
 	*x = TruncateRequest{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[24]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1431,7 +1491,7 @@ func (x *TruncateRequest) String() string {
 func (*TruncateRequest) ProtoMessage() {}
 
 func (x *TruncateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[24]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1444,7 +1504,7 @@ func (x *TruncateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TruncateRequest.ProtoReflect.Descriptor instead.
 func (*TruncateRequest) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{24}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *TruncateRequest) GetSrc() string {
@@ -1479,7 +1539,7 @@ type RenameRequest struct {
 
 func (x *RenameRequest) Reset() {
 	*x = RenameRequest{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[25]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1491,7 +1551,7 @@ func (x *RenameRequest) String() string {
 func (*RenameRequest) ProtoMessage() {}
 
 func (x *RenameRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[25]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1504,7 +1564,7 @@ func (x *RenameRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenameRequest.ProtoReflect.Descriptor instead.
 func (*RenameRequest) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{25}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RenameRequest) GetSrc() string {
@@ -1538,7 +1598,7 @@ type DeleteRequest struct {
 
 func (x *DeleteRequest) Reset() {
 	*x = DeleteRequest{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[26]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1550,7 +1610,7 @@ func (x *DeleteRequest) String() string {
 func (*DeleteRequest) ProtoMessage() {}
 
 func (x *DeleteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[26]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1563,7 +1623,7 @@ func (x *DeleteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRequest.ProtoReflect.Descriptor instead.
 func (*DeleteRequest) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{26}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *DeleteRequest) GetSrc() string {
@@ -1592,7 +1652,7 @@ type MkdirsRequest struct {
 
 func (x *MkdirsRequest) Reset() {
 	*x = MkdirsRequest{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[27]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1604,7 +1664,7 @@ func (x *MkdirsRequest) String() string {
 func (*MkdirsRequest) ProtoMessage() {}
 
 func (x *MkdirsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[27]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1617,7 +1677,7 @@ func (x *MkdirsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MkdirsRequest.ProtoReflect.Descriptor instead.
 func (*MkdirsRequest) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{27}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *MkdirsRequest) GetSrc() string {
@@ -1659,7 +1719,7 @@ type GetListingRequest struct {
 
 func (x *GetListingRequest) Reset() {
 	*x = GetListingRequest{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[28]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1671,7 +1731,7 @@ func (x *GetListingRequest) String() string {
 func (*GetListingRequest) ProtoMessage() {}
 
 func (x *GetListingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[28]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1684,7 +1744,7 @@ func (x *GetListingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetListingRequest.ProtoReflect.Descriptor instead.
 func (*GetListingRequest) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{28}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *GetListingRequest) GetSrc() string {
@@ -1718,7 +1778,7 @@ type DirectoryListing struct {
 
 func (x *DirectoryListing) Reset() {
 	*x = DirectoryListing{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[29]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1730,7 +1790,7 @@ func (x *DirectoryListing) String() string {
 func (*DirectoryListing) ProtoMessage() {}
 
 func (x *DirectoryListing) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[29]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1743,7 +1803,7 @@ func (x *DirectoryListing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirectoryListing.ProtoReflect.Descriptor instead.
 func (*DirectoryListing) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{29}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *DirectoryListing) GetPartialListing() []*FileStatus {
@@ -1769,7 +1829,7 @@ type GetListingResponse struct {
 
 func (x *GetListingResponse) Reset() {
 	*x = GetListingResponse{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[30]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1781,7 +1841,7 @@ func (x *GetListingResponse) String() string {
 func (*GetListingResponse) ProtoMessage() {}
 
 func (x *GetListingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[30]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1794,12 +1854,244 @@ func (x *GetListingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetListingResponse.ProtoReflect.Descriptor instead.
 func (*GetListingResponse) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{30}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *GetListingResponse) GetDirList() *DirectoryListing {
 	if x != nil {
 		return x.DirList
+	}
+	return nil
+}
+
+type GetBatchedListingRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Paths         []string               `protobuf:"bytes,1,rep,name=paths" json:"paths,omitempty"`
+	StartAfter    []byte                 `protobuf:"bytes,2,req,name=start_after,json=startAfter" json:"start_after,omitempty"`
+	NeedLocation  *bool                  `protobuf:"varint,3,req,name=need_location,json=needLocation" json:"need_location,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetBatchedListingRequest) Reset() {
+	*x = GetBatchedListingRequest{}
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetBatchedListingRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetBatchedListingRequest) ProtoMessage() {}
+
+func (x *GetBatchedListingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetBatchedListingRequest.ProtoReflect.Descriptor instead.
+func (*GetBatchedListingRequest) Descriptor() ([]byte, []int) {
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *GetBatchedListingRequest) GetPaths() []string {
+	if x != nil {
+		return x.Paths
+	}
+	return nil
+}
+
+func (x *GetBatchedListingRequest) GetStartAfter() []byte {
+	if x != nil {
+		return x.StartAfter
+	}
+	return nil
+}
+
+func (x *GetBatchedListingRequest) GetNeedLocation() bool {
+	if x != nil && x.NeedLocation != nil {
+		return *x.NeedLocation
+	}
+	return false
+}
+
+type RemoteException struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ClassName     *string                `protobuf:"bytes,1,req,name=class_name,json=className" json:"class_name,omitempty"`
+	Message       *string                `protobuf:"bytes,2,opt,name=message" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoteException) Reset() {
+	*x = RemoteException{}
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoteException) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoteException) ProtoMessage() {}
+
+func (x *RemoteException) ProtoReflect() protoreflect.Message {
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoteException.ProtoReflect.Descriptor instead.
+func (*RemoteException) Descriptor() ([]byte, []int) {
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *RemoteException) GetClassName() string {
+	if x != nil && x.ClassName != nil {
+		return *x.ClassName
+	}
+	return ""
+}
+
+func (x *RemoteException) GetMessage() string {
+	if x != nil && x.Message != nil {
+		return *x.Message
+	}
+	return ""
+}
+
+type BatchedDirectoryListing struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	PartialListing []*FileStatus          `protobuf:"bytes,1,rep,name=partial_listing,json=partialListing" json:"partial_listing,omitempty"`
+	ParentIndex    *uint32                `protobuf:"varint,2,req,name=parent_index,json=parentIndex" json:"parent_index,omitempty"` // in paths
+	Exception      *RemoteException       `protobuf:"bytes,3,opt,name=exception" json:"exception,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *BatchedDirectoryListing) Reset() {
+	*x = BatchedDirectoryListing{}
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchedDirectoryListing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchedDirectoryListing) ProtoMessage() {}
+
+func (x *BatchedDirectoryListing) ProtoReflect() protoreflect.Message {
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchedDirectoryListing.ProtoReflect.Descriptor instead.
+func (*BatchedDirectoryListing) Descriptor() ([]byte, []int) {
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *BatchedDirectoryListing) GetPartialListing() []*FileStatus {
+	if x != nil {
+		return x.PartialListing
+	}
+	return nil
+}
+
+func (x *BatchedDirectoryListing) GetParentIndex() uint32 {
+	if x != nil && x.ParentIndex != nil {
+		return *x.ParentIndex
+	}
+	return 0
+}
+
+func (x *BatchedDirectoryListing) GetException() *RemoteException {
+	if x != nil {
+		return x.Exception
+	}
+	return nil
+}
+
+type GetBatchedListingResponse struct {
+	state         protoimpl.MessageState     `protogen:"open.v1"`
+	Listings      []*BatchedDirectoryListing `protobuf:"bytes,1,rep,name=listings" json:"listings,omitempty"`
+	HasMore       *bool                      `protobuf:"varint,2,req,name=has_more,json=hasMore" json:"has_more,omitempty"`
+	StartAfter    []byte                     `protobuf:"bytes,3,req,name=start_after,json=startAfter" json:"start_after,omitempty"` // of the next request; only the server understands it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetBatchedListingResponse) Reset() {
+	*x = GetBatchedListingResponse{}
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetBatchedListingResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetBatchedListingResponse) ProtoMessage() {}
+
+func (x *GetBatchedListingResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetBatchedListingResponse.ProtoReflect.Descriptor instead.
+func (*GetBatchedListingResponse) Descriptor() ([]byte, []int) {
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *GetBatchedListingResponse) GetListings() []*BatchedDirectoryListing {
+	if x != nil {
+		return x.Listings
+	}
+	return nil
+}
+
+func (x *GetBatchedListingResponse) GetHasMore() bool {
+	if x != nil && x.HasMore != nil {
+		return *x.HasMore
+	}
+	return false
+}
+
+func (x *GetBatchedListingResponse) GetStartAfter() []byte {
+	if x != nil {
+		return x.StartAfter
 	}
 	return nil
 }
@@ -1816,7 +2108,7 @@ type SnapshottableDirectoryStatus struct {
 
 func (x *SnapshottableDirectoryStatus) Reset() {
 	*x = SnapshottableDirectoryStatus{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[31]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1828,7 +2120,7 @@ func (x *SnapshottableDirectoryStatus) String() string {
 func (*SnapshottableDirectoryStatus) ProtoMessage() {}
 
 func (x *SnapshottableDirectoryStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[31]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1841,7 +2133,7 @@ func (x *SnapshottableDirectoryStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshottableDirectoryStatus.ProtoReflect.Descriptor instead.
 func (*SnapshottableDirectoryStatus) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{31}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *SnapshottableDirectoryStatus) GetDirStatus() *FileStatus {
@@ -1881,7 +2173,7 @@ type SnapshottableDirectoryListing struct {
 
 func (x *SnapshottableDirectoryListing) Reset() {
 	*x = SnapshottableDirectoryListing{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[32]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1893,7 +2185,7 @@ func (x *SnapshottableDirectoryListing) String() string {
 func (*SnapshottableDirectoryListing) ProtoMessage() {}
 
 func (x *SnapshottableDirectoryListing) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[32]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1906,7 +2198,7 @@ func (x *SnapshottableDirectoryListing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshottableDirectoryListing.ProtoReflect.Descriptor instead.
 func (*SnapshottableDirectoryListing) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{32}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *SnapshottableDirectoryListing) GetListing() []*SnapshottableDirectoryStatus {
@@ -1925,7 +2217,7 @@ type GetSnapshottableDirListingResponse struct {
 
 func (x *GetSnapshottableDirListingResponse) Reset() {
 	*x = GetSnapshottableDirListingResponse{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[33]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1937,7 +2229,7 @@ func (x *GetSnapshottableDirListingResponse) String() string {
 func (*GetSnapshottableDirListingResponse) ProtoMessage() {}
 
 func (x *GetSnapshottableDirListingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[33]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1950,7 +2242,7 @@ func (x *GetSnapshottableDirListingResponse) ProtoReflect() protoreflect.Message
 
 // Deprecated: Use GetSnapshottableDirListingResponse.ProtoReflect.Descriptor instead.
 func (*GetSnapshottableDirListingResponse) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{33}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *GetSnapshottableDirListingResponse) GetList() *SnapshottableDirectoryListing {
@@ -1971,7 +2263,7 @@ type GetSnapshotDiffReportRequest struct {
 
 func (x *GetSnapshotDiffReportRequest) Reset() {
 	*x = GetSnapshotDiffReportRequest{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[34]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1983,7 +2275,7 @@ func (x *GetSnapshotDiffReportRequest) String() string {
 func (*GetSnapshotDiffReportRequest) ProtoMessage() {}
 
 func (x *GetSnapshotDiffReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[34]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1996,7 +2288,7 @@ func (x *GetSnapshotDiffReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSnapshotDiffReportRequest.ProtoReflect.Descriptor instead.
 func (*GetSnapshotDiffReportRequest) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{34}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *GetSnapshotDiffReportRequest) GetSnapshotRoot() string {
@@ -2031,7 +2323,7 @@ type SnapshotDiffReportEntry struct {
 
 func (x *SnapshotDiffReportEntry) Reset() {
 	*x = SnapshotDiffReportEntry{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[35]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2043,7 +2335,7 @@ func (x *SnapshotDiffReportEntry) String() string {
 func (*SnapshotDiffReportEntry) ProtoMessage() {}
 
 func (x *SnapshotDiffReportEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[35]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2056,7 +2348,7 @@ func (x *SnapshotDiffReportEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotDiffReportEntry.ProtoReflect.Descriptor instead.
 func (*SnapshotDiffReportEntry) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{35}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *SnapshotDiffReportEntry) GetFullPath() []byte {
@@ -2092,7 +2384,7 @@ type SnapshotDiffReport struct {
 
 func (x *SnapshotDiffReport) Reset() {
 	*x = SnapshotDiffReport{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[36]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2104,7 +2396,7 @@ func (x *SnapshotDiffReport) String() string {
 func (*SnapshotDiffReport) ProtoMessage() {}
 
 func (x *SnapshotDiffReport) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[36]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2117,7 +2409,7 @@ func (x *SnapshotDiffReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotDiffReport.ProtoReflect.Descriptor instead.
 func (*SnapshotDiffReport) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{36}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *SnapshotDiffReport) GetSnapshotRoot() string {
@@ -2157,7 +2449,7 @@ type GetSnapshotDiffReportResponse struct {
 
 func (x *GetSnapshotDiffReportResponse) Reset() {
 	*x = GetSnapshotDiffReportResponse{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[37]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2169,7 +2461,7 @@ func (x *GetSnapshotDiffReportResponse) String() string {
 func (*GetSnapshotDiffReportResponse) ProtoMessage() {}
 
 func (x *GetSnapshotDiffReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[37]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2182,12 +2474,489 @@ func (x *GetSnapshotDiffReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSnapshotDiffReportResponse.ProtoReflect.Descriptor instead.
 func (*GetSnapshotDiffReportResponse) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{37}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *GetSnapshotDiffReportResponse) GetDiffReport() *SnapshotDiffReport {
 	if x != nil {
 		return x.DiffReport
+	}
+	return nil
+}
+
+type SnapshotDiffCursor struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	StartPath     []byte                 `protobuf:"bytes,1,req,name=start_path,json=startPath" json:"start_path,omitempty"`
+	Index         *int32                 `protobuf:"varint,2,req,name=index,def=-1" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+// Default values for SnapshotDiffCursor fields.
+const (
+	Default_SnapshotDiffCursor_Index = int32(-1)
+)
+
+func (x *SnapshotDiffCursor) Reset() {
+	*x = SnapshotDiffCursor{}
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SnapshotDiffCursor) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SnapshotDiffCursor) ProtoMessage() {}
+
+func (x *SnapshotDiffCursor) ProtoReflect() protoreflect.Message {
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SnapshotDiffCursor.ProtoReflect.Descriptor instead.
+func (*SnapshotDiffCursor) Descriptor() ([]byte, []int) {
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *SnapshotDiffCursor) GetStartPath() []byte {
+	if x != nil {
+		return x.StartPath
+	}
+	return nil
+}
+
+func (x *SnapshotDiffCursor) GetIndex() int32 {
+	if x != nil && x.Index != nil {
+		return *x.Index
+	}
+	return Default_SnapshotDiffCursor_Index
+}
+
+type GetSnapshotDiffListingRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	SnapshotRoot  *string                `protobuf:"bytes,1,req,name=snapshot_root,json=snapshotRoot" json:"snapshot_root,omitempty"`
+	FromSnapshot  *string                `protobuf:"bytes,2,req,name=from_snapshot,json=fromSnapshot" json:"from_snapshot,omitempty"`
+	ToSnapshot    *string                `protobuf:"bytes,3,req,name=to_snapshot,json=toSnapshot" json:"to_snapshot,omitempty"`
+	Cursor        *SnapshotDiffCursor    `protobuf:"bytes,4,opt,name=cursor" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetSnapshotDiffListingRequest) Reset() {
+	*x = GetSnapshotDiffListingRequest{}
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetSnapshotDiffListingRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetSnapshotDiffListingRequest) ProtoMessage() {}
+
+func (x *GetSnapshotDiffListingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetSnapshotDiffListingRequest.ProtoReflect.Descriptor instead.
+func (*GetSnapshotDiffListingRequest) Descriptor() ([]byte, []int) {
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *GetSnapshotDiffListingRequest) GetSnapshotRoot() string {
+	if x != nil && x.SnapshotRoot != nil {
+		return *x.SnapshotRoot
+	}
+	return ""
+}
+
+func (x *GetSnapshotDiffListingRequest) GetFromSnapshot() string {
+	if x != nil && x.FromSnapshot != nil {
+		return *x.FromSnapshot
+	}
+	return ""
+}
+
+func (x *GetSnapshotDiffListingRequest) GetToSnapshot() string {
+	if x != nil && x.ToSnapshot != nil {
+		return *x.ToSnapshot
+	}
+	return ""
+}
+
+func (x *GetSnapshotDiffListingRequest) GetCursor() *SnapshotDiffCursor {
+	if x != nil {
+		return x.Cursor
+	}
+	return nil
+}
+
+type SnapshotDiffListingEntry struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	FullPath      []byte                 `protobuf:"bytes,1,req,name=full_path,json=fullPath" json:"full_path,omitempty"`
+	DirId         *uint64                `protobuf:"varint,2,req,name=dir_id,json=dirId" json:"dir_id,omitempty"`
+	IsReference   *bool                  `protobuf:"varint,3,req,name=is_reference,json=isReference" json:"is_reference,omitempty"`
+	TargetPath    []byte                 `protobuf:"bytes,4,opt,name=target_path,json=targetPath" json:"target_path,omitempty"`
+	FileId        *uint64                `protobuf:"varint,5,opt,name=file_id,json=fileId" json:"file_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SnapshotDiffListingEntry) Reset() {
+	*x = SnapshotDiffListingEntry{}
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SnapshotDiffListingEntry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SnapshotDiffListingEntry) ProtoMessage() {}
+
+func (x *SnapshotDiffListingEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SnapshotDiffListingEntry.ProtoReflect.Descriptor instead.
+func (*SnapshotDiffListingEntry) Descriptor() ([]byte, []int) {
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *SnapshotDiffListingEntry) GetFullPath() []byte {
+	if x != nil {
+		return x.FullPath
+	}
+	return nil
+}
+
+func (x *SnapshotDiffListingEntry) GetDirId() uint64 {
+	if x != nil && x.DirId != nil {
+		return *x.DirId
+	}
+	return 0
+}
+
+func (x *SnapshotDiffListingEntry) GetIsReference() bool {
+	if x != nil && x.IsReference != nil {
+		return *x.IsReference
+	}
+	return false
+}
+
+func (x *SnapshotDiffListingEntry) GetTargetPath() []byte {
+	if x != nil {
+		return x.TargetPath
+	}
+	return nil
+}
+
+func (x *SnapshotDiffListingEntry) GetFileId() uint64 {
+	if x != nil && x.FileId != nil {
+		return *x.FileId
+	}
+	return 0
+}
+
+type SnapshotDiffListing struct {
+	state         protoimpl.MessageState      `protogen:"open.v1"`
+	Modified      []*SnapshotDiffListingEntry `protobuf:"bytes,1,rep,name=modified" json:"modified,omitempty"`
+	Created       []*SnapshotDiffListingEntry `protobuf:"bytes,2,rep,name=created" json:"created,omitempty"`
+	Deleted       []*SnapshotDiffListingEntry `protobuf:"bytes,3,rep,name=deleted" json:"deleted,omitempty"`
+	IsFromEarlier *bool                       `protobuf:"varint,4,req,name=is_from_earlier,json=isFromEarlier" json:"is_from_earlier,omitempty"`
+	Cursor        *SnapshotDiffCursor         `protobuf:"bytes,5,opt,name=cursor" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SnapshotDiffListing) Reset() {
+	*x = SnapshotDiffListing{}
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SnapshotDiffListing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SnapshotDiffListing) ProtoMessage() {}
+
+func (x *SnapshotDiffListing) ProtoReflect() protoreflect.Message {
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SnapshotDiffListing.ProtoReflect.Descriptor instead.
+func (*SnapshotDiffListing) Descriptor() ([]byte, []int) {
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *SnapshotDiffListing) GetModified() []*SnapshotDiffListingEntry {
+	if x != nil {
+		return x.Modified
+	}
+	return nil
+}
+
+func (x *SnapshotDiffListing) GetCreated() []*SnapshotDiffListingEntry {
+	if x != nil {
+		return x.Created
+	}
+	return nil
+}
+
+func (x *SnapshotDiffListing) GetDeleted() []*SnapshotDiffListingEntry {
+	if x != nil {
+		return x.Deleted
+	}
+	return nil
+}
+
+func (x *SnapshotDiffListing) GetIsFromEarlier() bool {
+	if x != nil && x.IsFromEarlier != nil {
+		return *x.IsFromEarlier
+	}
+	return false
+}
+
+func (x *SnapshotDiffListing) GetCursor() *SnapshotDiffCursor {
+	if x != nil {
+		return x.Cursor
+	}
+	return nil
+}
+
+type GetSnapshotDiffListingResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Report        *SnapshotDiffListing   `protobuf:"bytes,1,req,name=report" json:"report,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetSnapshotDiffListingResponse) Reset() {
+	*x = GetSnapshotDiffListingResponse{}
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetSnapshotDiffListingResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetSnapshotDiffListingResponse) ProtoMessage() {}
+
+func (x *GetSnapshotDiffListingResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetSnapshotDiffListingResponse.ProtoReflect.Descriptor instead.
+func (*GetSnapshotDiffListingResponse) Descriptor() ([]byte, []int) {
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *GetSnapshotDiffListingResponse) GetReport() *SnapshotDiffListing {
+	if x != nil {
+		return x.Report
+	}
+	return nil
+}
+
+type SnapshotStatus struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	DirStatus      *FileStatus            `protobuf:"bytes,1,req,name=dir_status,json=dirStatus" json:"dir_status,omitempty"`
+	SnapshotId     *uint32                `protobuf:"varint,2,req,name=snapshot_id,json=snapshotId" json:"snapshot_id,omitempty"`
+	ParentFullPath []byte                 `protobuf:"bytes,3,req,name=parent_full_path,json=parentFullPath" json:"parent_full_path,omitempty"`
+	IsDeleted      *bool                  `protobuf:"varint,4,req,name=is_deleted,json=isDeleted" json:"is_deleted,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *SnapshotStatus) Reset() {
+	*x = SnapshotStatus{}
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SnapshotStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SnapshotStatus) ProtoMessage() {}
+
+func (x *SnapshotStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SnapshotStatus.ProtoReflect.Descriptor instead.
+func (*SnapshotStatus) Descriptor() ([]byte, []int) {
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *SnapshotStatus) GetDirStatus() *FileStatus {
+	if x != nil {
+		return x.DirStatus
+	}
+	return nil
+}
+
+func (x *SnapshotStatus) GetSnapshotId() uint32 {
+	if x != nil && x.SnapshotId != nil {
+		return *x.SnapshotId
+	}
+	return 0
+}
+
+func (x *SnapshotStatus) GetParentFullPath() []byte {
+	if x != nil {
+		return x.ParentFullPath
+	}
+	return nil
+}
+
+func (x *SnapshotStatus) GetIsDeleted() bool {
+	if x != nil && x.IsDeleted != nil {
+		return *x.IsDeleted
+	}
+	return false
+}
+
+type SnapshotListing struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Listing       []*SnapshotStatus      `protobuf:"bytes,1,rep,name=listing" json:"listing,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SnapshotListing) Reset() {
+	*x = SnapshotListing{}
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SnapshotListing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SnapshotListing) ProtoMessage() {}
+
+func (x *SnapshotListing) ProtoReflect() protoreflect.Message {
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SnapshotListing.ProtoReflect.Descriptor instead.
+func (*SnapshotListing) Descriptor() ([]byte, []int) {
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *SnapshotListing) GetListing() []*SnapshotStatus {
+	if x != nil {
+		return x.Listing
+	}
+	return nil
+}
+
+type GetSnapshotListingResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	List          *SnapshotListing       `protobuf:"bytes,1,opt,name=list" json:"list,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetSnapshotListingResponse) Reset() {
+	*x = GetSnapshotListingResponse{}
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetSnapshotListingResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetSnapshotListingResponse) ProtoMessage() {}
+
+func (x *GetSnapshotListingResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetSnapshotListingResponse.ProtoReflect.Descriptor instead.
+func (*GetSnapshotListingResponse) Descriptor() ([]byte, []int) {
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *GetSnapshotListingResponse) GetList() *SnapshotListing {
+	if x != nil {
+		return x.List
 	}
 	return nil
 }
@@ -2201,7 +2970,7 @@ type RenewLeaseRequest struct {
 
 func (x *RenewLeaseRequest) Reset() {
 	*x = RenewLeaseRequest{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[38]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2213,7 +2982,7 @@ func (x *RenewLeaseRequest) String() string {
 func (*RenewLeaseRequest) ProtoMessage() {}
 
 func (x *RenewLeaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[38]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2226,7 +2995,7 @@ func (x *RenewLeaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewLeaseRequest.ProtoReflect.Descriptor instead.
 func (*RenewLeaseRequest) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{38}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *RenewLeaseRequest) GetClientName() string {
@@ -2246,7 +3015,7 @@ type RecoverLeaseRequest struct {
 
 func (x *RecoverLeaseRequest) Reset() {
 	*x = RecoverLeaseRequest{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[39]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2258,7 +3027,7 @@ func (x *RecoverLeaseRequest) String() string {
 func (*RecoverLeaseRequest) ProtoMessage() {}
 
 func (x *RecoverLeaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[39]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2271,7 +3040,7 @@ func (x *RecoverLeaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecoverLeaseRequest.ProtoReflect.Descriptor instead.
 func (*RecoverLeaseRequest) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{39}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *RecoverLeaseRequest) GetSrc() string {
@@ -2302,7 +3071,7 @@ type GetFsStatsResponse struct {
 
 func (x *GetFsStatsResponse) Reset() {
 	*x = GetFsStatsResponse{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[40]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2314,7 +3083,7 @@ func (x *GetFsStatsResponse) String() string {
 func (*GetFsStatsResponse) ProtoMessage() {}
 
 func (x *GetFsStatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[40]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2327,7 +3096,7 @@ func (x *GetFsStatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFsStatsResponse.ProtoReflect.Descriptor instead.
 func (*GetFsStatsResponse) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{40}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *GetFsStatsResponse) GetCapacity() uint64 {
@@ -2381,7 +3150,7 @@ type GetDatanodeReportRequest struct {
 
 func (x *GetDatanodeReportRequest) Reset() {
 	*x = GetDatanodeReportRequest{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[41]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2393,7 +3162,7 @@ func (x *GetDatanodeReportRequest) String() string {
 func (*GetDatanodeReportRequest) ProtoMessage() {}
 
 func (x *GetDatanodeReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[41]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2406,7 +3175,7 @@ func (x *GetDatanodeReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDatanodeReportRequest.ProtoReflect.Descriptor instead.
 func (*GetDatanodeReportRequest) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{41}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *GetDatanodeReportRequest) GetType() uint32 {
@@ -2425,7 +3194,7 @@ type GetDatanodeReportResponse struct {
 
 func (x *GetDatanodeReportResponse) Reset() {
 	*x = GetDatanodeReportResponse{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[42]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2437,7 +3206,7 @@ func (x *GetDatanodeReportResponse) String() string {
 func (*GetDatanodeReportResponse) ProtoMessage() {}
 
 func (x *GetDatanodeReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[42]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2450,7 +3219,7 @@ func (x *GetDatanodeReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDatanodeReportResponse.ProtoReflect.Descriptor instead.
 func (*GetDatanodeReportResponse) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{42}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *GetDatanodeReportResponse) GetNodes() []*DatanodeInfo {
@@ -2458,6 +3227,454 @@ func (x *GetDatanodeReportResponse) GetNodes() []*DatanodeInfo {
 		return x.Nodes
 	}
 	return nil
+}
+
+type DatanodeStorage struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	StorageUuid   *string                `protobuf:"bytes,1,req,name=storage_uuid,json=storageUuid" json:"storage_uuid,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DatanodeStorage) Reset() {
+	*x = DatanodeStorage{}
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DatanodeStorage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DatanodeStorage) ProtoMessage() {}
+
+func (x *DatanodeStorage) ProtoReflect() protoreflect.Message {
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DatanodeStorage.ProtoReflect.Descriptor instead.
+func (*DatanodeStorage) Descriptor() ([]byte, []int) {
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *DatanodeStorage) GetStorageUuid() string {
+	if x != nil && x.StorageUuid != nil {
+		return *x.StorageUuid
+	}
+	return ""
+}
+
+type StorageReport struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	StorageUuid   *string                `protobuf:"bytes,1,req,name=storage_uuid,json=storageUuid" json:"storage_uuid,omitempty"`
+	Capacity      *uint64                `protobuf:"varint,3,opt,name=capacity,def=0" json:"capacity,omitempty"`
+	DfsUsed       *uint64                `protobuf:"varint,4,opt,name=dfs_used,json=dfsUsed,def=0" json:"dfs_used,omitempty"`
+	Remaining     *uint64                `protobuf:"varint,5,opt,name=remaining,def=0" json:"remaining,omitempty"`
+	Storage       *DatanodeStorage       `protobuf:"bytes,7,opt,name=storage" json:"storage,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+// Default values for StorageReport fields.
+const (
+	Default_StorageReport_Capacity  = uint64(0)
+	Default_StorageReport_DfsUsed   = uint64(0)
+	Default_StorageReport_Remaining = uint64(0)
+)
+
+func (x *StorageReport) Reset() {
+	*x = StorageReport{}
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StorageReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StorageReport) ProtoMessage() {}
+
+func (x *StorageReport) ProtoReflect() protoreflect.Message {
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StorageReport.ProtoReflect.Descriptor instead.
+func (*StorageReport) Descriptor() ([]byte, []int) {
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *StorageReport) GetStorageUuid() string {
+	if x != nil && x.StorageUuid != nil {
+		return *x.StorageUuid
+	}
+	return ""
+}
+
+func (x *StorageReport) GetCapacity() uint64 {
+	if x != nil && x.Capacity != nil {
+		return *x.Capacity
+	}
+	return Default_StorageReport_Capacity
+}
+
+func (x *StorageReport) GetDfsUsed() uint64 {
+	if x != nil && x.DfsUsed != nil {
+		return *x.DfsUsed
+	}
+	return Default_StorageReport_DfsUsed
+}
+
+func (x *StorageReport) GetRemaining() uint64 {
+	if x != nil && x.Remaining != nil {
+		return *x.Remaining
+	}
+	return Default_StorageReport_Remaining
+}
+
+func (x *StorageReport) GetStorage() *DatanodeStorage {
+	if x != nil {
+		return x.Storage
+	}
+	return nil
+}
+
+type DatanodeStorageReport struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          *DatanodeInfo          `protobuf:"bytes,1,req,name=node" json:"node,omitempty"`
+	Reports       []*StorageReport       `protobuf:"bytes,2,rep,name=reports" json:"reports,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DatanodeStorageReport) Reset() {
+	*x = DatanodeStorageReport{}
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DatanodeStorageReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DatanodeStorageReport) ProtoMessage() {}
+
+func (x *DatanodeStorageReport) ProtoReflect() protoreflect.Message {
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DatanodeStorageReport.ProtoReflect.Descriptor instead.
+func (*DatanodeStorageReport) Descriptor() ([]byte, []int) {
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *DatanodeStorageReport) GetNode() *DatanodeInfo {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+func (x *DatanodeStorageReport) GetReports() []*StorageReport {
+	if x != nil {
+		return x.Reports
+	}
+	return nil
+}
+
+type GetDatanodeStorageReportResponse struct {
+	state         protoimpl.MessageState   `protogen:"open.v1"`
+	Nodes         []*DatanodeStorageReport `protobuf:"bytes,1,rep,name=nodes" json:"nodes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetDatanodeStorageReportResponse) Reset() {
+	*x = GetDatanodeStorageReportResponse{}
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetDatanodeStorageReportResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetDatanodeStorageReportResponse) ProtoMessage() {}
+
+func (x *GetDatanodeStorageReportResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetDatanodeStorageReportResponse.ProtoReflect.Descriptor instead.
+func (*GetDatanodeStorageReportResponse) Descriptor() ([]byte, []int) {
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{59}
+}
+
+func (x *GetDatanodeStorageReportResponse) GetNodes() []*DatanodeStorageReport {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
+// BlockStats are counts of blocks: of those with too few copies, corrupt, missing, and others that never are here.
+type BlockStats struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	LowRedundancy *uint64                `protobuf:"varint,1,req,name=low_redundancy,json=lowRedundancy" json:"low_redundancy,omitempty"`
+	Corrupt       *uint64                `protobuf:"varint,2,req,name=corrupt" json:"corrupt,omitempty"`
+	Missing       *uint64                `protobuf:"varint,3,req,name=missing" json:"missing,omitempty"`
+	Fourth        *uint64                `protobuf:"varint,4,req,name=fourth" json:"fourth,omitempty"`
+	Fifth         *uint64                `protobuf:"varint,5,req,name=fifth" json:"fifth,omitempty"`
+	Sixth         *uint64                `protobuf:"varint,6,opt,name=sixth" json:"sixth,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BlockStats) Reset() {
+	*x = BlockStats{}
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[60]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BlockStats) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BlockStats) ProtoMessage() {}
+
+func (x *BlockStats) ProtoReflect() protoreflect.Message {
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[60]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BlockStats.ProtoReflect.Descriptor instead.
+func (*BlockStats) Descriptor() ([]byte, []int) {
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{60}
+}
+
+func (x *BlockStats) GetLowRedundancy() uint64 {
+	if x != nil && x.LowRedundancy != nil {
+		return *x.LowRedundancy
+	}
+	return 0
+}
+
+func (x *BlockStats) GetCorrupt() uint64 {
+	if x != nil && x.Corrupt != nil {
+		return *x.Corrupt
+	}
+	return 0
+}
+
+func (x *BlockStats) GetMissing() uint64 {
+	if x != nil && x.Missing != nil {
+		return *x.Missing
+	}
+	return 0
+}
+
+func (x *BlockStats) GetFourth() uint64 {
+	if x != nil && x.Fourth != nil {
+		return *x.Fourth
+	}
+	return 0
+}
+
+func (x *BlockStats) GetFifth() uint64 {
+	if x != nil && x.Fifth != nil {
+		return *x.Fifth
+	}
+	return 0
+}
+
+func (x *BlockStats) GetSixth() uint64 {
+	if x != nil && x.Sixth != nil {
+		return *x.Sixth
+	}
+	return 0
+}
+
+type ListCorruptFileBlocksResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Corrupt       *CorruptFileBlocks     `protobuf:"bytes,1,req,name=corrupt" json:"corrupt,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCorruptFileBlocksResponse) Reset() {
+	*x = ListCorruptFileBlocksResponse{}
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[61]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCorruptFileBlocksResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCorruptFileBlocksResponse) ProtoMessage() {}
+
+func (x *ListCorruptFileBlocksResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[61]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCorruptFileBlocksResponse.ProtoReflect.Descriptor instead.
+func (*ListCorruptFileBlocksResponse) Descriptor() ([]byte, []int) {
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{61}
+}
+
+func (x *ListCorruptFileBlocksResponse) GetCorrupt() *CorruptFileBlocks {
+	if x != nil {
+		return x.Corrupt
+	}
+	return nil
+}
+
+type CorruptFileBlocks struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Files         []string               `protobuf:"bytes,1,rep,name=files" json:"files,omitempty"`
+	Cookie        *string                `protobuf:"bytes,2,req,name=cookie" json:"cookie,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CorruptFileBlocks) Reset() {
+	*x = CorruptFileBlocks{}
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[62]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CorruptFileBlocks) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CorruptFileBlocks) ProtoMessage() {}
+
+func (x *CorruptFileBlocks) ProtoReflect() protoreflect.Message {
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[62]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CorruptFileBlocks.ProtoReflect.Descriptor instead.
+func (*CorruptFileBlocks) Descriptor() ([]byte, []int) {
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{62}
+}
+
+func (x *CorruptFileBlocks) GetFiles() []string {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
+func (x *CorruptFileBlocks) GetCookie() string {
+	if x != nil && x.Cookie != nil {
+		return *x.Cookie
+	}
+	return ""
+}
+
+type GetEnclosingRootResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Path          *string                `protobuf:"bytes,1,opt,name=path" json:"path,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetEnclosingRootResponse) Reset() {
+	*x = GetEnclosingRootResponse{}
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetEnclosingRootResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetEnclosingRootResponse) ProtoMessage() {}
+
+func (x *GetEnclosingRootResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetEnclosingRootResponse.ProtoReflect.Descriptor instead.
+func (*GetEnclosingRootResponse) Descriptor() ([]byte, []int) {
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{63}
+}
+
+func (x *GetEnclosingRootResponse) GetPath() string {
+	if x != nil && x.Path != nil {
+		return *x.Path
+	}
+	return ""
 }
 
 type GetPreferredBlockSizeResponse struct {
@@ -2469,7 +3686,7 @@ type GetPreferredBlockSizeResponse struct {
 
 func (x *GetPreferredBlockSizeResponse) Reset() {
 	*x = GetPreferredBlockSizeResponse{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[43]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2481,7 +3698,7 @@ func (x *GetPreferredBlockSizeResponse) String() string {
 func (*GetPreferredBlockSizeResponse) ProtoMessage() {}
 
 func (x *GetPreferredBlockSizeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[43]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2494,7 +3711,7 @@ func (x *GetPreferredBlockSizeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPreferredBlockSizeResponse.ProtoReflect.Descriptor instead.
 func (*GetPreferredBlockSizeResponse) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{43}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *GetPreferredBlockSizeResponse) GetBlockSize() uint64 {
@@ -2513,7 +3730,7 @@ type SetSafeModeRequest struct {
 
 func (x *SetSafeModeRequest) Reset() {
 	*x = SetSafeModeRequest{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[44]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2525,7 +3742,7 @@ func (x *SetSafeModeRequest) String() string {
 func (*SetSafeModeRequest) ProtoMessage() {}
 
 func (x *SetSafeModeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[44]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2538,7 +3755,7 @@ func (x *SetSafeModeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetSafeModeRequest.ProtoReflect.Descriptor instead.
 func (*SetSafeModeRequest) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{44}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *SetSafeModeRequest) GetAction() uint32 {
@@ -2563,7 +3780,7 @@ const (
 
 func (x *GetLocatedFileInfoRequest) Reset() {
 	*x = GetLocatedFileInfoRequest{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[45]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2575,7 +3792,7 @@ func (x *GetLocatedFileInfoRequest) String() string {
 func (*GetLocatedFileInfoRequest) ProtoMessage() {}
 
 func (x *GetLocatedFileInfoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[45]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2588,7 +3805,7 @@ func (x *GetLocatedFileInfoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLocatedFileInfoRequest.ProtoReflect.Descriptor instead.
 func (*GetLocatedFileInfoRequest) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{45}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *GetLocatedFileInfoRequest) GetSrc() string {
@@ -2614,7 +3831,7 @@ type GetLinkTargetResponse struct {
 
 func (x *GetLinkTargetResponse) Reset() {
 	*x = GetLinkTargetResponse{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[46]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2626,7 +3843,7 @@ func (x *GetLinkTargetResponse) String() string {
 func (*GetLinkTargetResponse) ProtoMessage() {}
 
 func (x *GetLinkTargetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[46]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2639,7 +3856,7 @@ func (x *GetLinkTargetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLinkTargetResponse.ProtoReflect.Descriptor instead.
 func (*GetLinkTargetResponse) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{46}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *GetLinkTargetResponse) GetTargetPath() string {
@@ -2668,7 +3885,7 @@ type ContentSummary struct {
 
 func (x *ContentSummary) Reset() {
 	*x = ContentSummary{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[47]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2680,7 +3897,7 @@ func (x *ContentSummary) String() string {
 func (*ContentSummary) ProtoMessage() {}
 
 func (x *ContentSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[47]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2693,7 +3910,7 @@ func (x *ContentSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContentSummary.ProtoReflect.Descriptor instead.
 func (*ContentSummary) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{47}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ContentSummary) GetLength() uint64 {
@@ -2782,7 +3999,7 @@ type GetContentSummaryResponse struct {
 
 func (x *GetContentSummaryResponse) Reset() {
 	*x = GetContentSummaryResponse{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[48]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2794,7 +4011,7 @@ func (x *GetContentSummaryResponse) String() string {
 func (*GetContentSummaryResponse) ProtoMessage() {}
 
 func (x *GetContentSummaryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[48]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2807,7 +4024,7 @@ func (x *GetContentSummaryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetContentSummaryResponse.ProtoReflect.Descriptor instead.
 func (*GetContentSummaryResponse) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{48}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *GetContentSummaryResponse) GetSummary() *ContentSummary {
@@ -2829,7 +4046,7 @@ type QuotaUsage struct {
 
 func (x *QuotaUsage) Reset() {
 	*x = QuotaUsage{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[49]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2841,7 +4058,7 @@ func (x *QuotaUsage) String() string {
 func (*QuotaUsage) ProtoMessage() {}
 
 func (x *QuotaUsage) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[49]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2854,7 +4071,7 @@ func (x *QuotaUsage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuotaUsage.ProtoReflect.Descriptor instead.
 func (*QuotaUsage) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{49}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *QuotaUsage) GetFileAndDirectoryCount() uint64 {
@@ -2894,7 +4111,7 @@ type GetQuotaUsageResponse struct {
 
 func (x *GetQuotaUsageResponse) Reset() {
 	*x = GetQuotaUsageResponse{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[50]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2906,7 +4123,7 @@ func (x *GetQuotaUsageResponse) String() string {
 func (*GetQuotaUsageResponse) ProtoMessage() {}
 
 func (x *GetQuotaUsageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[50]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2919,7 +4136,7 @@ func (x *GetQuotaUsageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetQuotaUsageResponse.ProtoReflect.Descriptor instead.
 func (*GetQuotaUsageResponse) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{50}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *GetQuotaUsageResponse) GetUsage() *QuotaUsage {
@@ -2941,7 +4158,7 @@ type SetQuotaRequest struct {
 
 func (x *SetQuotaRequest) Reset() {
 	*x = SetQuotaRequest{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[51]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2953,7 +4170,7 @@ func (x *SetQuotaRequest) String() string {
 func (*SetQuotaRequest) ProtoMessage() {}
 
 func (x *SetQuotaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[51]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2966,7 +4183,7 @@ func (x *SetQuotaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetQuotaRequest.ProtoReflect.Descriptor instead.
 func (*SetQuotaRequest) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{51}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *SetQuotaRequest) GetPath() string {
@@ -3013,7 +4230,7 @@ const (
 
 func (x *FsyncRequest) Reset() {
 	*x = FsyncRequest{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[52]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3025,7 +4242,7 @@ func (x *FsyncRequest) String() string {
 func (*FsyncRequest) ProtoMessage() {}
 
 func (x *FsyncRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[52]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3038,7 +4255,7 @@ func (x *FsyncRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FsyncRequest.ProtoReflect.Descriptor instead.
 func (*FsyncRequest) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{52}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *FsyncRequest) GetSrc() string {
@@ -3073,7 +4290,7 @@ type SetTimesRequest struct {
 
 func (x *SetTimesRequest) Reset() {
 	*x = SetTimesRequest{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[53]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3085,7 +4302,7 @@ func (x *SetTimesRequest) String() string {
 func (*SetTimesRequest) ProtoMessage() {}
 
 func (x *SetTimesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[53]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3098,7 +4315,7 @@ func (x *SetTimesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetTimesRequest.ProtoReflect.Descriptor instead.
 func (*SetTimesRequest) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{53}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *SetTimesRequest) GetSrc() string {
@@ -3132,7 +4349,7 @@ type BlockForPipelineRequest struct {
 
 func (x *BlockForPipelineRequest) Reset() {
 	*x = BlockForPipelineRequest{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[54]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3144,7 +4361,7 @@ func (x *BlockForPipelineRequest) String() string {
 func (*BlockForPipelineRequest) ProtoMessage() {}
 
 func (x *BlockForPipelineRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[54]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3157,7 +4374,7 @@ func (x *BlockForPipelineRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockForPipelineRequest.ProtoReflect.Descriptor instead.
 func (*BlockForPipelineRequest) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{54}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *BlockForPipelineRequest) GetBlock() *ExtendedBlock {
@@ -3184,7 +4401,7 @@ type CreateSnapshotRequest struct {
 
 func (x *CreateSnapshotRequest) Reset() {
 	*x = CreateSnapshotRequest{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[55]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3196,7 +4413,7 @@ func (x *CreateSnapshotRequest) String() string {
 func (*CreateSnapshotRequest) ProtoMessage() {}
 
 func (x *CreateSnapshotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[55]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3209,7 +4426,7 @@ func (x *CreateSnapshotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSnapshotRequest.ProtoReflect.Descriptor instead.
 func (*CreateSnapshotRequest) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{55}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *CreateSnapshotRequest) GetSnapshotRoot() string {
@@ -3235,7 +4452,7 @@ type CreateSnapshotResponse struct {
 
 func (x *CreateSnapshotResponse) Reset() {
 	*x = CreateSnapshotResponse{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[56]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3247,7 +4464,7 @@ func (x *CreateSnapshotResponse) String() string {
 func (*CreateSnapshotResponse) ProtoMessage() {}
 
 func (x *CreateSnapshotResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[56]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3260,7 +4477,7 @@ func (x *CreateSnapshotResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSnapshotResponse.ProtoReflect.Descriptor instead.
 func (*CreateSnapshotResponse) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{56}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *CreateSnapshotResponse) GetSnapshotPath() string {
@@ -3281,7 +4498,7 @@ type RenameSnapshotRequest struct {
 
 func (x *RenameSnapshotRequest) Reset() {
 	*x = RenameSnapshotRequest{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[57]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3293,7 +4510,7 @@ func (x *RenameSnapshotRequest) String() string {
 func (*RenameSnapshotRequest) ProtoMessage() {}
 
 func (x *RenameSnapshotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[57]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3306,7 +4523,7 @@ func (x *RenameSnapshotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenameSnapshotRequest.ProtoReflect.Descriptor instead.
 func (*RenameSnapshotRequest) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{57}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *RenameSnapshotRequest) GetSnapshotRoot() string {
@@ -3340,7 +4557,7 @@ type DeleteSnapshotRequest struct {
 
 func (x *DeleteSnapshotRequest) Reset() {
 	*x = DeleteSnapshotRequest{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[58]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3352,7 +4569,7 @@ func (x *DeleteSnapshotRequest) String() string {
 func (*DeleteSnapshotRequest) ProtoMessage() {}
 
 func (x *DeleteSnapshotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[58]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3365,7 +4582,7 @@ func (x *DeleteSnapshotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteSnapshotRequest.ProtoReflect.Descriptor instead.
 func (*DeleteSnapshotRequest) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{58}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *DeleteSnapshotRequest) GetSnapshotRoot() string {
@@ -3394,7 +4611,7 @@ type AclEntry struct {
 
 func (x *AclEntry) Reset() {
 	*x = AclEntry{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[59]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3406,7 +4623,7 @@ func (x *AclEntry) String() string {
 func (*AclEntry) ProtoMessage() {}
 
 func (x *AclEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[59]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3419,7 +4636,7 @@ func (x *AclEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AclEntry.ProtoReflect.Descriptor instead.
 func (*AclEntry) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{59}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *AclEntry) GetType() uint32 {
@@ -3463,7 +4680,7 @@ type AclStatus struct {
 
 func (x *AclStatus) Reset() {
 	*x = AclStatus{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[60]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3475,7 +4692,7 @@ func (x *AclStatus) String() string {
 func (*AclStatus) ProtoMessage() {}
 
 func (x *AclStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[60]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3488,7 +4705,7 @@ func (x *AclStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AclStatus.ProtoReflect.Descriptor instead.
 func (*AclStatus) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{60}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *AclStatus) GetOwner() string {
@@ -3536,7 +4753,7 @@ type AclRequest struct {
 
 func (x *AclRequest) Reset() {
 	*x = AclRequest{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[61]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3548,7 +4765,7 @@ func (x *AclRequest) String() string {
 func (*AclRequest) ProtoMessage() {}
 
 func (x *AclRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[61]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3561,7 +4778,7 @@ func (x *AclRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AclRequest.ProtoReflect.Descriptor instead.
 func (*AclRequest) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{61}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *AclRequest) GetSrc() string {
@@ -3587,7 +4804,7 @@ type GetAclStatusResponse struct {
 
 func (x *GetAclStatusResponse) Reset() {
 	*x = GetAclStatusResponse{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[62]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3599,7 +4816,7 @@ func (x *GetAclStatusResponse) String() string {
 func (*GetAclStatusResponse) ProtoMessage() {}
 
 func (x *GetAclStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[62]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3612,7 +4829,7 @@ func (x *GetAclStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAclStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetAclStatusResponse) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{62}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *GetAclStatusResponse) GetResult() *AclStatus {
@@ -3633,7 +4850,7 @@ type XAttr struct {
 
 func (x *XAttr) Reset() {
 	*x = XAttr{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[63]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3645,7 +4862,7 @@ func (x *XAttr) String() string {
 func (*XAttr) ProtoMessage() {}
 
 func (x *XAttr) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[63]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3658,7 +4875,7 @@ func (x *XAttr) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use XAttr.ProtoReflect.Descriptor instead.
 func (*XAttr) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{63}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *XAttr) GetNamespace() uint32 {
@@ -3682,6 +4899,59 @@ func (x *XAttr) GetValue() []byte {
 	return nil
 }
 
+// SetErasureCodingPolicyRequest is of policies for a path. Other requests have the name of one alone, as a PathRequest.
+type SetErasureCodingPolicyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Src           *string                `protobuf:"bytes,1,req,name=src" json:"src,omitempty"`
+	Policy        *string                `protobuf:"bytes,2,opt,name=policy" json:"policy,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetErasureCodingPolicyRequest) Reset() {
+	*x = SetErasureCodingPolicyRequest{}
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[85]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetErasureCodingPolicyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetErasureCodingPolicyRequest) ProtoMessage() {}
+
+func (x *SetErasureCodingPolicyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[85]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetErasureCodingPolicyRequest.ProtoReflect.Descriptor instead.
+func (*SetErasureCodingPolicyRequest) Descriptor() ([]byte, []int) {
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{85}
+}
+
+func (x *SetErasureCodingPolicyRequest) GetSrc() string {
+	if x != nil && x.Src != nil {
+		return *x.Src
+	}
+	return ""
+}
+
+func (x *SetErasureCodingPolicyRequest) GetPolicy() string {
+	if x != nil && x.Policy != nil {
+		return *x.Policy
+	}
+	return ""
+}
+
 type SetXAttrRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Src           *string                `protobuf:"bytes,1,req,name=src" json:"src,omitempty"`
@@ -3693,7 +4963,7 @@ type SetXAttrRequest struct {
 
 func (x *SetXAttrRequest) Reset() {
 	*x = SetXAttrRequest{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[64]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3705,7 +4975,7 @@ func (x *SetXAttrRequest) String() string {
 func (*SetXAttrRequest) ProtoMessage() {}
 
 func (x *SetXAttrRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[64]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3718,7 +4988,7 @@ func (x *SetXAttrRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetXAttrRequest.ProtoReflect.Descriptor instead.
 func (*SetXAttrRequest) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{64}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *SetXAttrRequest) GetSrc() string {
@@ -3752,7 +5022,7 @@ type XAttrsRequest struct {
 
 func (x *XAttrsRequest) Reset() {
 	*x = XAttrsRequest{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[65]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3764,7 +5034,7 @@ func (x *XAttrsRequest) String() string {
 func (*XAttrsRequest) ProtoMessage() {}
 
 func (x *XAttrsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[65]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3777,7 +5047,7 @@ func (x *XAttrsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use XAttrsRequest.ProtoReflect.Descriptor instead.
 func (*XAttrsRequest) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{65}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *XAttrsRequest) GetSrc() string {
@@ -3803,7 +5073,7 @@ type XAttrsResponse struct {
 
 func (x *XAttrsResponse) Reset() {
 	*x = XAttrsResponse{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[66]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3815,7 +5085,7 @@ func (x *XAttrsResponse) String() string {
 func (*XAttrsResponse) ProtoMessage() {}
 
 func (x *XAttrsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[66]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3828,7 +5098,7 @@ func (x *XAttrsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use XAttrsResponse.ProtoReflect.Descriptor instead.
 func (*XAttrsResponse) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{66}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *XAttrsResponse) GetXAttrs() []*XAttr {
@@ -3848,7 +5118,7 @@ type CheckAccessRequest struct {
 
 func (x *CheckAccessRequest) Reset() {
 	*x = CheckAccessRequest{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[67]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3860,7 +5130,7 @@ func (x *CheckAccessRequest) String() string {
 func (*CheckAccessRequest) ProtoMessage() {}
 
 func (x *CheckAccessRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[67]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3873,7 +5143,7 @@ func (x *CheckAccessRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckAccessRequest.ProtoReflect.Descriptor instead.
 func (*CheckAccessRequest) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{67}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *CheckAccessRequest) GetPath() string {
@@ -3901,7 +5171,7 @@ type ListResponse struct {
 
 func (x *ListResponse) Reset() {
 	*x = ListResponse{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[68]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3913,7 +5183,7 @@ func (x *ListResponse) String() string {
 func (*ListResponse) ProtoMessage() {}
 
 func (x *ListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[68]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3926,7 +5196,7 @@ func (x *ListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResponse.ProtoReflect.Descriptor instead.
 func (*ListResponse) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{68}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *ListResponse) GetHasMore() bool {
@@ -3945,7 +5215,7 @@ type HAServiceStateResponse struct {
 
 func (x *HAServiceStateResponse) Reset() {
 	*x = HAServiceStateResponse{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[69]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3957,7 +5227,7 @@ func (x *HAServiceStateResponse) String() string {
 func (*HAServiceStateResponse) ProtoMessage() {}
 
 func (x *HAServiceStateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[69]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3970,7 +5240,7 @@ func (x *HAServiceStateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HAServiceStateResponse.ProtoReflect.Descriptor instead.
 func (*HAServiceStateResponse) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{69}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *HAServiceStateResponse) GetState() uint32 {
@@ -4073,7 +5343,11 @@ const file_hdfsgw_rpc_hadoop_namenode_proto_rawDesc = "" +
 	"\bprevious\x18\x03 \x01(\v2\x1c.runner.hadoop.ExtendedBlockR\bprevious\x12\x1a\n" +
 	"\afile_id\x18\x05 \x01(\x04:\x010R\x06fileId\"I\n" +
 	"\x14LocatedBlockResponse\x121\n" +
-	"\x05block\x18\x01 \x02(\v2\x1b.runner.hadoop.LocatedBlockR\x05block\"\x92\x01\n" +
+	"\x05block\x18\x01 \x02(\v2\x1b.runner.hadoop.LocatedBlockR\x05block\"\x9d\x01\n" +
+	"\x1cGetAdditionalDatanodeRequest\x12\x10\n" +
+	"\x03src\x18\x01 \x02(\tR\x03src\x122\n" +
+	"\x05block\x18\x02 \x02(\v2\x1c.runner.hadoop.ExtendedBlockR\x05block\x127\n" +
+	"\bexisting\x18\x03 \x03(\v2\x1b.runner.hadoop.DatanodeInfoR\bexisting\"\x92\x01\n" +
 	"\x0fCompleteRequest\x12\x10\n" +
 	"\x03src\x18\x01 \x02(\tR\x03src\x12\x1f\n" +
 	"\vclient_name\x18\x02 \x02(\tR\n" +
@@ -4110,7 +5384,25 @@ const file_hdfsgw_rpc_hadoop_namenode_proto_rawDesc = "" +
 	"\x0fpartial_listing\x18\x01 \x03(\v2\x19.runner.hadoop.FileStatusR\x0epartialListing\x12+\n" +
 	"\x11remaining_entries\x18\x02 \x02(\rR\x10remainingEntries\"P\n" +
 	"\x12GetListingResponse\x12:\n" +
-	"\bdir_list\x18\x01 \x01(\v2\x1f.runner.hadoop.DirectoryListingR\adirList\"\xd2\x01\n" +
+	"\bdir_list\x18\x01 \x01(\v2\x1f.runner.hadoop.DirectoryListingR\adirList\"v\n" +
+	"\x18GetBatchedListingRequest\x12\x14\n" +
+	"\x05paths\x18\x01 \x03(\tR\x05paths\x12\x1f\n" +
+	"\vstart_after\x18\x02 \x02(\fR\n" +
+	"startAfter\x12#\n" +
+	"\rneed_location\x18\x03 \x02(\bR\fneedLocation\"J\n" +
+	"\x0fRemoteException\x12\x1d\n" +
+	"\n" +
+	"class_name\x18\x01 \x02(\tR\tclassName\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\"\xbe\x01\n" +
+	"\x17BatchedDirectoryListing\x12B\n" +
+	"\x0fpartial_listing\x18\x01 \x03(\v2\x19.runner.hadoop.FileStatusR\x0epartialListing\x12!\n" +
+	"\fparent_index\x18\x02 \x02(\rR\vparentIndex\x12<\n" +
+	"\texception\x18\x03 \x01(\v2\x1e.runner.hadoop.RemoteExceptionR\texception\"\x9b\x01\n" +
+	"\x19GetBatchedListingResponse\x12B\n" +
+	"\blistings\x18\x01 \x03(\v2&.runner.hadoop.BatchedDirectoryListingR\blistings\x12\x19\n" +
+	"\bhas_more\x18\x02 \x02(\bR\ahasMore\x12\x1f\n" +
+	"\vstart_after\x18\x03 \x02(\fR\n" +
+	"startAfter\"\xd2\x01\n" +
 	"\x1cSnapshottableDirectoryStatus\x128\n" +
 	"\n" +
 	"dir_status\x18\x01 \x02(\v2\x19.runner.hadoop.FileStatusR\tdirStatus\x12%\n" +
@@ -4139,7 +5431,44 @@ const file_hdfsgw_rpc_hadoop_namenode_proto_rawDesc = "" +
 	"\aentries\x18\x04 \x03(\v2&.runner.hadoop.SnapshotDiffReportEntryR\aentries\"c\n" +
 	"\x1dGetSnapshotDiffReportResponse\x12B\n" +
 	"\vdiff_report\x18\x01 \x02(\v2!.runner.hadoop.SnapshotDiffReportR\n" +
-	"diffReport\"4\n" +
+	"diffReport\"M\n" +
+	"\x12SnapshotDiffCursor\x12\x1d\n" +
+	"\n" +
+	"start_path\x18\x01 \x02(\fR\tstartPath\x12\x18\n" +
+	"\x05index\x18\x02 \x02(\x05:\x02-1R\x05index\"\xc5\x01\n" +
+	"\x1dGetSnapshotDiffListingRequest\x12#\n" +
+	"\rsnapshot_root\x18\x01 \x02(\tR\fsnapshotRoot\x12#\n" +
+	"\rfrom_snapshot\x18\x02 \x02(\tR\ffromSnapshot\x12\x1f\n" +
+	"\vto_snapshot\x18\x03 \x02(\tR\n" +
+	"toSnapshot\x129\n" +
+	"\x06cursor\x18\x04 \x01(\v2!.runner.hadoop.SnapshotDiffCursorR\x06cursor\"\xab\x01\n" +
+	"\x18SnapshotDiffListingEntry\x12\x1b\n" +
+	"\tfull_path\x18\x01 \x02(\fR\bfullPath\x12\x15\n" +
+	"\x06dir_id\x18\x02 \x02(\x04R\x05dirId\x12!\n" +
+	"\fis_reference\x18\x03 \x02(\bR\visReference\x12\x1f\n" +
+	"\vtarget_path\x18\x04 \x01(\fR\n" +
+	"targetPath\x12\x17\n" +
+	"\afile_id\x18\x05 \x01(\x04R\x06fileId\"\xc3\x02\n" +
+	"\x13SnapshotDiffListing\x12C\n" +
+	"\bmodified\x18\x01 \x03(\v2'.runner.hadoop.SnapshotDiffListingEntryR\bmodified\x12A\n" +
+	"\acreated\x18\x02 \x03(\v2'.runner.hadoop.SnapshotDiffListingEntryR\acreated\x12A\n" +
+	"\adeleted\x18\x03 \x03(\v2'.runner.hadoop.SnapshotDiffListingEntryR\adeleted\x12&\n" +
+	"\x0fis_from_earlier\x18\x04 \x02(\bR\risFromEarlier\x129\n" +
+	"\x06cursor\x18\x05 \x01(\v2!.runner.hadoop.SnapshotDiffCursorR\x06cursor\"\\\n" +
+	"\x1eGetSnapshotDiffListingResponse\x12:\n" +
+	"\x06report\x18\x01 \x02(\v2\".runner.hadoop.SnapshotDiffListingR\x06report\"\xb4\x01\n" +
+	"\x0eSnapshotStatus\x128\n" +
+	"\n" +
+	"dir_status\x18\x01 \x02(\v2\x19.runner.hadoop.FileStatusR\tdirStatus\x12\x1f\n" +
+	"\vsnapshot_id\x18\x02 \x02(\rR\n" +
+	"snapshotId\x12(\n" +
+	"\x10parent_full_path\x18\x03 \x02(\fR\x0eparentFullPath\x12\x1d\n" +
+	"\n" +
+	"is_deleted\x18\x04 \x02(\bR\tisDeleted\"J\n" +
+	"\x0fSnapshotListing\x127\n" +
+	"\alisting\x18\x01 \x03(\v2\x1d.runner.hadoop.SnapshotStatusR\alisting\"P\n" +
+	"\x1aGetSnapshotListingResponse\x122\n" +
+	"\x04list\x18\x01 \x01(\v2\x1e.runner.hadoop.SnapshotListingR\x04list\"4\n" +
 	"\x11RenewLeaseRequest\x12\x1f\n" +
 	"\vclient_name\x18\x01 \x02(\tR\n" +
 	"clientName\"H\n" +
@@ -4157,7 +5486,35 @@ const file_hdfsgw_rpc_hadoop_namenode_proto_rawDesc = "" +
 	"\x18GetDatanodeReportRequest\x12\x12\n" +
 	"\x04type\x18\x01 \x02(\rR\x04type\"N\n" +
 	"\x19GetDatanodeReportResponse\x121\n" +
-	"\x05nodes\x18\x01 \x03(\v2\x1b.runner.hadoop.DatanodeInfoR\x05nodes\">\n" +
+	"\x05nodes\x18\x01 \x03(\v2\x1b.runner.hadoop.DatanodeInfoR\x05nodes\"4\n" +
+	"\x0fDatanodeStorage\x12!\n" +
+	"\fstorage_uuid\x18\x01 \x02(\tR\vstorageUuid\"\xca\x01\n" +
+	"\rStorageReport\x12!\n" +
+	"\fstorage_uuid\x18\x01 \x02(\tR\vstorageUuid\x12\x1d\n" +
+	"\bcapacity\x18\x03 \x01(\x04:\x010R\bcapacity\x12\x1c\n" +
+	"\bdfs_used\x18\x04 \x01(\x04:\x010R\adfsUsed\x12\x1f\n" +
+	"\tremaining\x18\x05 \x01(\x04:\x010R\tremaining\x128\n" +
+	"\astorage\x18\a \x01(\v2\x1e.runner.hadoop.DatanodeStorageR\astorage\"\x80\x01\n" +
+	"\x15DatanodeStorageReport\x12/\n" +
+	"\x04node\x18\x01 \x02(\v2\x1b.runner.hadoop.DatanodeInfoR\x04node\x126\n" +
+	"\areports\x18\x02 \x03(\v2\x1c.runner.hadoop.StorageReportR\areports\"^\n" +
+	" GetDatanodeStorageReportResponse\x12:\n" +
+	"\x05nodes\x18\x01 \x03(\v2$.runner.hadoop.DatanodeStorageReportR\x05nodes\"\xab\x01\n" +
+	"\n" +
+	"BlockStats\x12%\n" +
+	"\x0elow_redundancy\x18\x01 \x02(\x04R\rlowRedundancy\x12\x18\n" +
+	"\acorrupt\x18\x02 \x02(\x04R\acorrupt\x12\x18\n" +
+	"\amissing\x18\x03 \x02(\x04R\amissing\x12\x16\n" +
+	"\x06fourth\x18\x04 \x02(\x04R\x06fourth\x12\x14\n" +
+	"\x05fifth\x18\x05 \x02(\x04R\x05fifth\x12\x14\n" +
+	"\x05sixth\x18\x06 \x01(\x04R\x05sixth\"[\n" +
+	"\x1dListCorruptFileBlocksResponse\x12:\n" +
+	"\acorrupt\x18\x01 \x02(\v2 .runner.hadoop.CorruptFileBlocksR\acorrupt\"A\n" +
+	"\x11CorruptFileBlocks\x12\x14\n" +
+	"\x05files\x18\x01 \x03(\tR\x05files\x12\x16\n" +
+	"\x06cookie\x18\x02 \x02(\tR\x06cookie\".\n" +
+	"\x18GetEnclosingRootResponse\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\">\n" +
 	"\x1dGetPreferredBlockSizeResponse\x12\x1d\n" +
 	"\n" +
 	"block_size\x18\x01 \x02(\x04R\tblockSize\",\n" +
@@ -4246,7 +5603,10 @@ const file_hdfsgw_rpc_hadoop_namenode_proto_rawDesc = "" +
 	"\x05XAttr\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x02(\rR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x02(\tR\x04name\x12\x14\n" +
-	"\x05value\x18\x03 \x01(\fR\x05value\"d\n" +
+	"\x05value\x18\x03 \x01(\fR\x05value\"I\n" +
+	"\x1dSetErasureCodingPolicyRequest\x12\x10\n" +
+	"\x03src\x18\x01 \x02(\tR\x03src\x12\x16\n" +
+	"\x06policy\x18\x02 \x01(\tR\x06policy\"d\n" +
 	"\x0fSetXAttrRequest\x12\x10\n" +
 	"\x03src\x18\x01 \x02(\tR\x03src\x12+\n" +
 	"\x06x_attr\x18\x02 \x01(\v2\x14.runner.hadoop.XAttrR\x05xAttr\x12\x12\n" +
@@ -4276,7 +5636,7 @@ func file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP() []byte {
 	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescData
 }
 
-var file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes = make([]protoimpl.MessageInfo, 70)
+var file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes = make([]protoimpl.MessageInfo, 92)
 var file_hdfsgw_rpc_hadoop_namenode_proto_goTypes = []any{
 	(*Empty)(nil),                              // 0: runner.hadoop.Empty
 	(*PathRequest)(nil),                        // 1: runner.hadoop.PathRequest
@@ -4300,109 +5660,150 @@ var file_hdfsgw_rpc_hadoop_namenode_proto_goTypes = []any{
 	(*AbandonBlockRequest)(nil),                // 19: runner.hadoop.AbandonBlockRequest
 	(*AddBlockRequest)(nil),                    // 20: runner.hadoop.AddBlockRequest
 	(*LocatedBlockResponse)(nil),               // 21: runner.hadoop.LocatedBlockResponse
-	(*CompleteRequest)(nil),                    // 22: runner.hadoop.CompleteRequest
-	(*ConcatRequest)(nil),                      // 23: runner.hadoop.ConcatRequest
-	(*TruncateRequest)(nil),                    // 24: runner.hadoop.TruncateRequest
-	(*RenameRequest)(nil),                      // 25: runner.hadoop.RenameRequest
-	(*DeleteRequest)(nil),                      // 26: runner.hadoop.DeleteRequest
-	(*MkdirsRequest)(nil),                      // 27: runner.hadoop.MkdirsRequest
-	(*GetListingRequest)(nil),                  // 28: runner.hadoop.GetListingRequest
-	(*DirectoryListing)(nil),                   // 29: runner.hadoop.DirectoryListing
-	(*GetListingResponse)(nil),                 // 30: runner.hadoop.GetListingResponse
-	(*SnapshottableDirectoryStatus)(nil),       // 31: runner.hadoop.SnapshottableDirectoryStatus
-	(*SnapshottableDirectoryListing)(nil),      // 32: runner.hadoop.SnapshottableDirectoryListing
-	(*GetSnapshottableDirListingResponse)(nil), // 33: runner.hadoop.GetSnapshottableDirListingResponse
-	(*GetSnapshotDiffReportRequest)(nil),       // 34: runner.hadoop.GetSnapshotDiffReportRequest
-	(*SnapshotDiffReportEntry)(nil),            // 35: runner.hadoop.SnapshotDiffReportEntry
-	(*SnapshotDiffReport)(nil),                 // 36: runner.hadoop.SnapshotDiffReport
-	(*GetSnapshotDiffReportResponse)(nil),      // 37: runner.hadoop.GetSnapshotDiffReportResponse
-	(*RenewLeaseRequest)(nil),                  // 38: runner.hadoop.RenewLeaseRequest
-	(*RecoverLeaseRequest)(nil),                // 39: runner.hadoop.RecoverLeaseRequest
-	(*GetFsStatsResponse)(nil),                 // 40: runner.hadoop.GetFsStatsResponse
-	(*GetDatanodeReportRequest)(nil),           // 41: runner.hadoop.GetDatanodeReportRequest
-	(*GetDatanodeReportResponse)(nil),          // 42: runner.hadoop.GetDatanodeReportResponse
-	(*GetPreferredBlockSizeResponse)(nil),      // 43: runner.hadoop.GetPreferredBlockSizeResponse
-	(*SetSafeModeRequest)(nil),                 // 44: runner.hadoop.SetSafeModeRequest
-	(*GetLocatedFileInfoRequest)(nil),          // 45: runner.hadoop.GetLocatedFileInfoRequest
-	(*GetLinkTargetResponse)(nil),              // 46: runner.hadoop.GetLinkTargetResponse
-	(*ContentSummary)(nil),                     // 47: runner.hadoop.ContentSummary
-	(*GetContentSummaryResponse)(nil),          // 48: runner.hadoop.GetContentSummaryResponse
-	(*QuotaUsage)(nil),                         // 49: runner.hadoop.QuotaUsage
-	(*GetQuotaUsageResponse)(nil),              // 50: runner.hadoop.GetQuotaUsageResponse
-	(*SetQuotaRequest)(nil),                    // 51: runner.hadoop.SetQuotaRequest
-	(*FsyncRequest)(nil),                       // 52: runner.hadoop.FsyncRequest
-	(*SetTimesRequest)(nil),                    // 53: runner.hadoop.SetTimesRequest
-	(*BlockForPipelineRequest)(nil),            // 54: runner.hadoop.BlockForPipelineRequest
-	(*CreateSnapshotRequest)(nil),              // 55: runner.hadoop.CreateSnapshotRequest
-	(*CreateSnapshotResponse)(nil),             // 56: runner.hadoop.CreateSnapshotResponse
-	(*RenameSnapshotRequest)(nil),              // 57: runner.hadoop.RenameSnapshotRequest
-	(*DeleteSnapshotRequest)(nil),              // 58: runner.hadoop.DeleteSnapshotRequest
-	(*AclEntry)(nil),                           // 59: runner.hadoop.AclEntry
-	(*AclStatus)(nil),                          // 60: runner.hadoop.AclStatus
-	(*AclRequest)(nil),                         // 61: runner.hadoop.AclRequest
-	(*GetAclStatusResponse)(nil),               // 62: runner.hadoop.GetAclStatusResponse
-	(*XAttr)(nil),                              // 63: runner.hadoop.XAttr
-	(*SetXAttrRequest)(nil),                    // 64: runner.hadoop.SetXAttrRequest
-	(*XAttrsRequest)(nil),                      // 65: runner.hadoop.XAttrsRequest
-	(*XAttrsResponse)(nil),                     // 66: runner.hadoop.XAttrsResponse
-	(*CheckAccessRequest)(nil),                 // 67: runner.hadoop.CheckAccessRequest
-	(*ListResponse)(nil),                       // 68: runner.hadoop.ListResponse
-	(*HAServiceStateResponse)(nil),             // 69: runner.hadoop.HAServiceStateResponse
-	(*LocatedBlocks)(nil),                      // 70: runner.hadoop.LocatedBlocks
-	(ChecksumType)(0),                          // 71: runner.hadoop.ChecksumType
-	(*FsPermission)(nil),                       // 72: runner.hadoop.FsPermission
-	(*FileStatus)(nil),                         // 73: runner.hadoop.FileStatus
-	(*LocatedBlock)(nil),                       // 74: runner.hadoop.LocatedBlock
-	(StorageType)(0),                           // 75: runner.hadoop.StorageType
-	(*ExtendedBlock)(nil),                      // 76: runner.hadoop.ExtendedBlock
-	(*DatanodeInfo)(nil),                       // 77: runner.hadoop.DatanodeInfo
+	(*GetAdditionalDatanodeRequest)(nil),       // 22: runner.hadoop.GetAdditionalDatanodeRequest
+	(*CompleteRequest)(nil),                    // 23: runner.hadoop.CompleteRequest
+	(*ConcatRequest)(nil),                      // 24: runner.hadoop.ConcatRequest
+	(*TruncateRequest)(nil),                    // 25: runner.hadoop.TruncateRequest
+	(*RenameRequest)(nil),                      // 26: runner.hadoop.RenameRequest
+	(*DeleteRequest)(nil),                      // 27: runner.hadoop.DeleteRequest
+	(*MkdirsRequest)(nil),                      // 28: runner.hadoop.MkdirsRequest
+	(*GetListingRequest)(nil),                  // 29: runner.hadoop.GetListingRequest
+	(*DirectoryListing)(nil),                   // 30: runner.hadoop.DirectoryListing
+	(*GetListingResponse)(nil),                 // 31: runner.hadoop.GetListingResponse
+	(*GetBatchedListingRequest)(nil),           // 32: runner.hadoop.GetBatchedListingRequest
+	(*RemoteException)(nil),                    // 33: runner.hadoop.RemoteException
+	(*BatchedDirectoryListing)(nil),            // 34: runner.hadoop.BatchedDirectoryListing
+	(*GetBatchedListingResponse)(nil),          // 35: runner.hadoop.GetBatchedListingResponse
+	(*SnapshottableDirectoryStatus)(nil),       // 36: runner.hadoop.SnapshottableDirectoryStatus
+	(*SnapshottableDirectoryListing)(nil),      // 37: runner.hadoop.SnapshottableDirectoryListing
+	(*GetSnapshottableDirListingResponse)(nil), // 38: runner.hadoop.GetSnapshottableDirListingResponse
+	(*GetSnapshotDiffReportRequest)(nil),       // 39: runner.hadoop.GetSnapshotDiffReportRequest
+	(*SnapshotDiffReportEntry)(nil),            // 40: runner.hadoop.SnapshotDiffReportEntry
+	(*SnapshotDiffReport)(nil),                 // 41: runner.hadoop.SnapshotDiffReport
+	(*GetSnapshotDiffReportResponse)(nil),      // 42: runner.hadoop.GetSnapshotDiffReportResponse
+	(*SnapshotDiffCursor)(nil),                 // 43: runner.hadoop.SnapshotDiffCursor
+	(*GetSnapshotDiffListingRequest)(nil),      // 44: runner.hadoop.GetSnapshotDiffListingRequest
+	(*SnapshotDiffListingEntry)(nil),           // 45: runner.hadoop.SnapshotDiffListingEntry
+	(*SnapshotDiffListing)(nil),                // 46: runner.hadoop.SnapshotDiffListing
+	(*GetSnapshotDiffListingResponse)(nil),     // 47: runner.hadoop.GetSnapshotDiffListingResponse
+	(*SnapshotStatus)(nil),                     // 48: runner.hadoop.SnapshotStatus
+	(*SnapshotListing)(nil),                    // 49: runner.hadoop.SnapshotListing
+	(*GetSnapshotListingResponse)(nil),         // 50: runner.hadoop.GetSnapshotListingResponse
+	(*RenewLeaseRequest)(nil),                  // 51: runner.hadoop.RenewLeaseRequest
+	(*RecoverLeaseRequest)(nil),                // 52: runner.hadoop.RecoverLeaseRequest
+	(*GetFsStatsResponse)(nil),                 // 53: runner.hadoop.GetFsStatsResponse
+	(*GetDatanodeReportRequest)(nil),           // 54: runner.hadoop.GetDatanodeReportRequest
+	(*GetDatanodeReportResponse)(nil),          // 55: runner.hadoop.GetDatanodeReportResponse
+	(*DatanodeStorage)(nil),                    // 56: runner.hadoop.DatanodeStorage
+	(*StorageReport)(nil),                      // 57: runner.hadoop.StorageReport
+	(*DatanodeStorageReport)(nil),              // 58: runner.hadoop.DatanodeStorageReport
+	(*GetDatanodeStorageReportResponse)(nil),   // 59: runner.hadoop.GetDatanodeStorageReportResponse
+	(*BlockStats)(nil),                         // 60: runner.hadoop.BlockStats
+	(*ListCorruptFileBlocksResponse)(nil),      // 61: runner.hadoop.ListCorruptFileBlocksResponse
+	(*CorruptFileBlocks)(nil),                  // 62: runner.hadoop.CorruptFileBlocks
+	(*GetEnclosingRootResponse)(nil),           // 63: runner.hadoop.GetEnclosingRootResponse
+	(*GetPreferredBlockSizeResponse)(nil),      // 64: runner.hadoop.GetPreferredBlockSizeResponse
+	(*SetSafeModeRequest)(nil),                 // 65: runner.hadoop.SetSafeModeRequest
+	(*GetLocatedFileInfoRequest)(nil),          // 66: runner.hadoop.GetLocatedFileInfoRequest
+	(*GetLinkTargetResponse)(nil),              // 67: runner.hadoop.GetLinkTargetResponse
+	(*ContentSummary)(nil),                     // 68: runner.hadoop.ContentSummary
+	(*GetContentSummaryResponse)(nil),          // 69: runner.hadoop.GetContentSummaryResponse
+	(*QuotaUsage)(nil),                         // 70: runner.hadoop.QuotaUsage
+	(*GetQuotaUsageResponse)(nil),              // 71: runner.hadoop.GetQuotaUsageResponse
+	(*SetQuotaRequest)(nil),                    // 72: runner.hadoop.SetQuotaRequest
+	(*FsyncRequest)(nil),                       // 73: runner.hadoop.FsyncRequest
+	(*SetTimesRequest)(nil),                    // 74: runner.hadoop.SetTimesRequest
+	(*BlockForPipelineRequest)(nil),            // 75: runner.hadoop.BlockForPipelineRequest
+	(*CreateSnapshotRequest)(nil),              // 76: runner.hadoop.CreateSnapshotRequest
+	(*CreateSnapshotResponse)(nil),             // 77: runner.hadoop.CreateSnapshotResponse
+	(*RenameSnapshotRequest)(nil),              // 78: runner.hadoop.RenameSnapshotRequest
+	(*DeleteSnapshotRequest)(nil),              // 79: runner.hadoop.DeleteSnapshotRequest
+	(*AclEntry)(nil),                           // 80: runner.hadoop.AclEntry
+	(*AclStatus)(nil),                          // 81: runner.hadoop.AclStatus
+	(*AclRequest)(nil),                         // 82: runner.hadoop.AclRequest
+	(*GetAclStatusResponse)(nil),               // 83: runner.hadoop.GetAclStatusResponse
+	(*XAttr)(nil),                              // 84: runner.hadoop.XAttr
+	(*SetErasureCodingPolicyRequest)(nil),      // 85: runner.hadoop.SetErasureCodingPolicyRequest
+	(*SetXAttrRequest)(nil),                    // 86: runner.hadoop.SetXAttrRequest
+	(*XAttrsRequest)(nil),                      // 87: runner.hadoop.XAttrsRequest
+	(*XAttrsResponse)(nil),                     // 88: runner.hadoop.XAttrsResponse
+	(*CheckAccessRequest)(nil),                 // 89: runner.hadoop.CheckAccessRequest
+	(*ListResponse)(nil),                       // 90: runner.hadoop.ListResponse
+	(*HAServiceStateResponse)(nil),             // 91: runner.hadoop.HAServiceStateResponse
+	(*LocatedBlocks)(nil),                      // 92: runner.hadoop.LocatedBlocks
+	(ChecksumType)(0),                          // 93: runner.hadoop.ChecksumType
+	(*FsPermission)(nil),                       // 94: runner.hadoop.FsPermission
+	(*FileStatus)(nil),                         // 95: runner.hadoop.FileStatus
+	(*LocatedBlock)(nil),                       // 96: runner.hadoop.LocatedBlock
+	(StorageType)(0),                           // 97: runner.hadoop.StorageType
+	(*ExtendedBlock)(nil),                      // 98: runner.hadoop.ExtendedBlock
+	(*DatanodeInfo)(nil),                       // 99: runner.hadoop.DatanodeInfo
 }
 var file_hdfsgw_rpc_hadoop_namenode_proto_depIdxs = []int32{
-	70, // 0: runner.hadoop.GetBlockLocationsResponse.locations:type_name -> runner.hadoop.LocatedBlocks
-	71, // 1: runner.hadoop.FsServerDefaults.checksum_type:type_name -> runner.hadoop.ChecksumType
+	92, // 0: runner.hadoop.GetBlockLocationsResponse.locations:type_name -> runner.hadoop.LocatedBlocks
+	93, // 1: runner.hadoop.FsServerDefaults.checksum_type:type_name -> runner.hadoop.ChecksumType
 	5,  // 2: runner.hadoop.GetServerDefaultsResponse.server_defaults:type_name -> runner.hadoop.FsServerDefaults
-	72, // 3: runner.hadoop.CreateRequest.masked:type_name -> runner.hadoop.FsPermission
-	72, // 4: runner.hadoop.CreateRequest.unmasked:type_name -> runner.hadoop.FsPermission
-	73, // 5: runner.hadoop.StatusResponse.fs:type_name -> runner.hadoop.FileStatus
-	74, // 6: runner.hadoop.AppendResponse.block:type_name -> runner.hadoop.LocatedBlock
-	73, // 7: runner.hadoop.AppendResponse.stat:type_name -> runner.hadoop.FileStatus
-	75, // 8: runner.hadoop.StorageTypes.types:type_name -> runner.hadoop.StorageType
+	94, // 3: runner.hadoop.CreateRequest.masked:type_name -> runner.hadoop.FsPermission
+	94, // 4: runner.hadoop.CreateRequest.unmasked:type_name -> runner.hadoop.FsPermission
+	95, // 5: runner.hadoop.StatusResponse.fs:type_name -> runner.hadoop.FileStatus
+	96, // 6: runner.hadoop.AppendResponse.block:type_name -> runner.hadoop.LocatedBlock
+	95, // 7: runner.hadoop.AppendResponse.stat:type_name -> runner.hadoop.FileStatus
+	97, // 8: runner.hadoop.StorageTypes.types:type_name -> runner.hadoop.StorageType
 	13, // 9: runner.hadoop.BlockStoragePolicy.creation_policy:type_name -> runner.hadoop.StorageTypes
 	13, // 10: runner.hadoop.BlockStoragePolicy.creation_fallback:type_name -> runner.hadoop.StorageTypes
 	13, // 11: runner.hadoop.BlockStoragePolicy.replication_fallback:type_name -> runner.hadoop.StorageTypes
 	14, // 12: runner.hadoop.GetStoragePolicyResponse.policy:type_name -> runner.hadoop.BlockStoragePolicy
 	14, // 13: runner.hadoop.GetStoragePoliciesResponse.policies:type_name -> runner.hadoop.BlockStoragePolicy
-	72, // 14: runner.hadoop.SetPermissionRequest.permission:type_name -> runner.hadoop.FsPermission
-	76, // 15: runner.hadoop.AbandonBlockRequest.block:type_name -> runner.hadoop.ExtendedBlock
-	76, // 16: runner.hadoop.AddBlockRequest.previous:type_name -> runner.hadoop.ExtendedBlock
-	74, // 17: runner.hadoop.LocatedBlockResponse.block:type_name -> runner.hadoop.LocatedBlock
-	76, // 18: runner.hadoop.CompleteRequest.last:type_name -> runner.hadoop.ExtendedBlock
-	72, // 19: runner.hadoop.MkdirsRequest.masked:type_name -> runner.hadoop.FsPermission
-	72, // 20: runner.hadoop.MkdirsRequest.unmasked:type_name -> runner.hadoop.FsPermission
-	73, // 21: runner.hadoop.DirectoryListing.partial_listing:type_name -> runner.hadoop.FileStatus
-	29, // 22: runner.hadoop.GetListingResponse.dir_list:type_name -> runner.hadoop.DirectoryListing
-	73, // 23: runner.hadoop.SnapshottableDirectoryStatus.dir_status:type_name -> runner.hadoop.FileStatus
-	31, // 24: runner.hadoop.SnapshottableDirectoryListing.listing:type_name -> runner.hadoop.SnapshottableDirectoryStatus
-	32, // 25: runner.hadoop.GetSnapshottableDirListingResponse.list:type_name -> runner.hadoop.SnapshottableDirectoryListing
-	35, // 26: runner.hadoop.SnapshotDiffReport.entries:type_name -> runner.hadoop.SnapshotDiffReportEntry
-	36, // 27: runner.hadoop.GetSnapshotDiffReportResponse.diff_report:type_name -> runner.hadoop.SnapshotDiffReport
-	77, // 28: runner.hadoop.GetDatanodeReportResponse.nodes:type_name -> runner.hadoop.DatanodeInfo
-	47, // 29: runner.hadoop.GetContentSummaryResponse.summary:type_name -> runner.hadoop.ContentSummary
-	49, // 30: runner.hadoop.GetQuotaUsageResponse.usage:type_name -> runner.hadoop.QuotaUsage
-	75, // 31: runner.hadoop.SetQuotaRequest.storage_type:type_name -> runner.hadoop.StorageType
-	76, // 32: runner.hadoop.BlockForPipelineRequest.block:type_name -> runner.hadoop.ExtendedBlock
-	59, // 33: runner.hadoop.AclStatus.entries:type_name -> runner.hadoop.AclEntry
-	72, // 34: runner.hadoop.AclStatus.permission:type_name -> runner.hadoop.FsPermission
-	59, // 35: runner.hadoop.AclRequest.acl_spec:type_name -> runner.hadoop.AclEntry
-	60, // 36: runner.hadoop.GetAclStatusResponse.result:type_name -> runner.hadoop.AclStatus
-	63, // 37: runner.hadoop.SetXAttrRequest.x_attr:type_name -> runner.hadoop.XAttr
-	63, // 38: runner.hadoop.XAttrsRequest.x_attrs:type_name -> runner.hadoop.XAttr
-	63, // 39: runner.hadoop.XAttrsResponse.x_attrs:type_name -> runner.hadoop.XAttr
-	40, // [40:40] is the sub-list for method output_type
-	40, // [40:40] is the sub-list for method input_type
-	40, // [40:40] is the sub-list for extension type_name
-	40, // [40:40] is the sub-list for extension extendee
-	0,  // [0:40] is the sub-list for field type_name
+	94, // 14: runner.hadoop.SetPermissionRequest.permission:type_name -> runner.hadoop.FsPermission
+	98, // 15: runner.hadoop.AbandonBlockRequest.block:type_name -> runner.hadoop.ExtendedBlock
+	98, // 16: runner.hadoop.AddBlockRequest.previous:type_name -> runner.hadoop.ExtendedBlock
+	96, // 17: runner.hadoop.LocatedBlockResponse.block:type_name -> runner.hadoop.LocatedBlock
+	98, // 18: runner.hadoop.GetAdditionalDatanodeRequest.block:type_name -> runner.hadoop.ExtendedBlock
+	99, // 19: runner.hadoop.GetAdditionalDatanodeRequest.existing:type_name -> runner.hadoop.DatanodeInfo
+	98, // 20: runner.hadoop.CompleteRequest.last:type_name -> runner.hadoop.ExtendedBlock
+	94, // 21: runner.hadoop.MkdirsRequest.masked:type_name -> runner.hadoop.FsPermission
+	94, // 22: runner.hadoop.MkdirsRequest.unmasked:type_name -> runner.hadoop.FsPermission
+	95, // 23: runner.hadoop.DirectoryListing.partial_listing:type_name -> runner.hadoop.FileStatus
+	30, // 24: runner.hadoop.GetListingResponse.dir_list:type_name -> runner.hadoop.DirectoryListing
+	95, // 25: runner.hadoop.BatchedDirectoryListing.partial_listing:type_name -> runner.hadoop.FileStatus
+	33, // 26: runner.hadoop.BatchedDirectoryListing.exception:type_name -> runner.hadoop.RemoteException
+	34, // 27: runner.hadoop.GetBatchedListingResponse.listings:type_name -> runner.hadoop.BatchedDirectoryListing
+	95, // 28: runner.hadoop.SnapshottableDirectoryStatus.dir_status:type_name -> runner.hadoop.FileStatus
+	36, // 29: runner.hadoop.SnapshottableDirectoryListing.listing:type_name -> runner.hadoop.SnapshottableDirectoryStatus
+	37, // 30: runner.hadoop.GetSnapshottableDirListingResponse.list:type_name -> runner.hadoop.SnapshottableDirectoryListing
+	40, // 31: runner.hadoop.SnapshotDiffReport.entries:type_name -> runner.hadoop.SnapshotDiffReportEntry
+	41, // 32: runner.hadoop.GetSnapshotDiffReportResponse.diff_report:type_name -> runner.hadoop.SnapshotDiffReport
+	43, // 33: runner.hadoop.GetSnapshotDiffListingRequest.cursor:type_name -> runner.hadoop.SnapshotDiffCursor
+	45, // 34: runner.hadoop.SnapshotDiffListing.modified:type_name -> runner.hadoop.SnapshotDiffListingEntry
+	45, // 35: runner.hadoop.SnapshotDiffListing.created:type_name -> runner.hadoop.SnapshotDiffListingEntry
+	45, // 36: runner.hadoop.SnapshotDiffListing.deleted:type_name -> runner.hadoop.SnapshotDiffListingEntry
+	43, // 37: runner.hadoop.SnapshotDiffListing.cursor:type_name -> runner.hadoop.SnapshotDiffCursor
+	46, // 38: runner.hadoop.GetSnapshotDiffListingResponse.report:type_name -> runner.hadoop.SnapshotDiffListing
+	95, // 39: runner.hadoop.SnapshotStatus.dir_status:type_name -> runner.hadoop.FileStatus
+	48, // 40: runner.hadoop.SnapshotListing.listing:type_name -> runner.hadoop.SnapshotStatus
+	49, // 41: runner.hadoop.GetSnapshotListingResponse.list:type_name -> runner.hadoop.SnapshotListing
+	99, // 42: runner.hadoop.GetDatanodeReportResponse.nodes:type_name -> runner.hadoop.DatanodeInfo
+	56, // 43: runner.hadoop.StorageReport.storage:type_name -> runner.hadoop.DatanodeStorage
+	99, // 44: runner.hadoop.DatanodeStorageReport.node:type_name -> runner.hadoop.DatanodeInfo
+	57, // 45: runner.hadoop.DatanodeStorageReport.reports:type_name -> runner.hadoop.StorageReport
+	58, // 46: runner.hadoop.GetDatanodeStorageReportResponse.nodes:type_name -> runner.hadoop.DatanodeStorageReport
+	62, // 47: runner.hadoop.ListCorruptFileBlocksResponse.corrupt:type_name -> runner.hadoop.CorruptFileBlocks
+	68, // 48: runner.hadoop.GetContentSummaryResponse.summary:type_name -> runner.hadoop.ContentSummary
+	70, // 49: runner.hadoop.GetQuotaUsageResponse.usage:type_name -> runner.hadoop.QuotaUsage
+	97, // 50: runner.hadoop.SetQuotaRequest.storage_type:type_name -> runner.hadoop.StorageType
+	98, // 51: runner.hadoop.BlockForPipelineRequest.block:type_name -> runner.hadoop.ExtendedBlock
+	80, // 52: runner.hadoop.AclStatus.entries:type_name -> runner.hadoop.AclEntry
+	94, // 53: runner.hadoop.AclStatus.permission:type_name -> runner.hadoop.FsPermission
+	80, // 54: runner.hadoop.AclRequest.acl_spec:type_name -> runner.hadoop.AclEntry
+	81, // 55: runner.hadoop.GetAclStatusResponse.result:type_name -> runner.hadoop.AclStatus
+	84, // 56: runner.hadoop.SetXAttrRequest.x_attr:type_name -> runner.hadoop.XAttr
+	84, // 57: runner.hadoop.XAttrsRequest.x_attrs:type_name -> runner.hadoop.XAttr
+	84, // 58: runner.hadoop.XAttrsResponse.x_attrs:type_name -> runner.hadoop.XAttr
+	59, // [59:59] is the sub-list for method output_type
+	59, // [59:59] is the sub-list for method input_type
+	59, // [59:59] is the sub-list for extension type_name
+	59, // [59:59] is the sub-list for extension extendee
+	0,  // [0:59] is the sub-list for field type_name
 }
 
 func init() { file_hdfsgw_rpc_hadoop_namenode_proto_init() }
@@ -4417,7 +5818,7 @@ func file_hdfsgw_rpc_hadoop_namenode_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hdfsgw_rpc_hadoop_namenode_proto_rawDesc), len(file_hdfsgw_rpc_hadoop_namenode_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   70,
+			NumMessages:   92,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,4 +1,5 @@
-"""Writes, flushes, loses and recovers files with Hadoop's Java client, which finds out which of two gateways leads.
+"""Writes, flushes, loses and recovers files with Hadoop's Java client, which finds out which of two gateways leads, and asks
+for what its shell does not.
 
 usage: streams.py STANDBY-ADDRESS LEADER-ADDRESS
 """
@@ -11,7 +12,7 @@ import jvm
 jvm.start()
 
 from java.net import URI  # noqa: E402
-from java.util import EnumSet  # noqa: E402
+from java.util import Arrays, EnumSet  # noqa: E402
 from org.apache.hadoop.conf import Configuration  # noqa: E402
 from org.apache.hadoop.fs import FileSystem, Path  # noqa: E402
 from org.apache.hadoop.hdfs.client import HdfsDataOutputStream  # noqa: E402
@@ -97,7 +98,47 @@ assert bytes(f.readNBytes(20)) == data[1_048_570:1_048_590]
 f.close()
 assert other.truncate(path, 1_500_000) and read(path) == data[:1_500_000]
 other.rename(path, Path("/streams/g"))
-assert not fs.exists(path) and fs.delete(Path("/streams"), True)
+assert not fs.exists(path)
+
+# The checksum that does not depend on blocks is that of the bytes, however they are cut.
+conf.set("dfs.checksum.combine.mode", "COMPOSITE_CRC")
+composite = connect()
+conf.set("dfs.blocksize", str(1 << 22))
+one_block = connect()
+out = one_block.create(Path("/streams/h"))
+out.write(data[:1_500_000])
+out.close()
+sums = {str(composite.getFileChecksum(Path(p))) for p in ("/streams/g", "/streams/h")}
+assert len(sums) == 1 and "COMPOSITE-CRC32C" in str(sums), sums
+assert str(fs.getFileChecksum(Path("/streams/g"))) != str(fs.getFileChecksum(Path("/streams/h")))
+
+# Listings of several directories at once, and of the difference between snapshots.
+for name in ("d/one", "d/two", "e/three"):
+    fs.mkdirs(Path("/streams/" + name))
+found, batch = [], fs.batchedListStatusIterator(Arrays.asList(Path("/streams/d"), Path("/streams/e")))
+while batch.hasNext():
+    found += [str(status.getPath().getName()) for status in batch.next().get()]
+assert found == ["one", "two", "three"], found
+d = Path("/streams/d")
+fs.allowSnapshot(d)
+fs.createSnapshot(d, "s")
+fs.rename(Path("/streams/d/one"), Path("/streams/d/1"))
+fs.mkdirs(Path("/streams/d/new"))
+fs.delete(Path("/streams/d/two"), False)
+report = str(fs.getSnapshotDiffReport(d, "s", ""))
+for line in ("M\t.", "R\t./one -> ./1", "+\t./new", "-\t./two"):
+    assert line in report, report
+assert [str(s.getDirStatus().getLocalName()) for s in fs.getSnapshotListing(d)] == ["s"]
+fs.deleteSnapshot(d, "s")
+fs.disallowSnapshot(d)
+
+# What is not there is refused as by a NameNode that does not have it.
+raises("HadoopIllegalArgumentException", lambda: fs.setErasureCodingPolicy(d, "RS-6-3-1024k"))
+raises("NoECPolicySetException", lambda: fs.unsetErasureCodingPolicy(d))
+raises("UnsupportedActionException", lambda: fs.satisfyStoragePolicy(d))
+assert fs.getErasureCodingPolicy(d) is None and len(fs.getAllErasureCodingPolicies()) == 0
+assert fs.getDataNodeStats().length == 1 and not fs.listCorruptFileBlocks(d).hasNext()
+assert fs.delete(Path("/streams"), True)
 print("ok")
 sys.stdout.flush()
 os._exit(0)
