@@ -179,7 +179,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 // round is one time on standby, and one as the leader.
 func (g *Gateway) round(ctx context.Context) error {
 	tree := namespace.New(g.o.Tree)
-	follower, err := journal.Follow(g.store, Journal, tree, g.o.Journal)
+	kept := g.o.Journal
+	kept.Segments = true
+	follower, err := journal.Follow(g.store, Journal, tree, kept)
 	if err != nil {
 		return err
 	}
