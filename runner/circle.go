@@ -34,8 +34,8 @@ func (o *circleOptions) AddFlags(flags *pflag.FlagSet) {
 	grouped(flags, "A fleet for it", func(f *pflag.FlagSet) {
 		f.BoolVar(&o.deploy, "deploy", false, "make the fleet first; --cluster is its name. Files of this machine go along")
 		f.BoolVar(&o.teardown, "teardown", false, "remove the fleet afterwards, whatever has happened")
-		f.StringVar(&o.fleet.provider, "provider", "", "`WHOSE` machines: "+strings.Join(deploy.Providers(), ", "))
-		f.StringVar(&r.Region, "region", "", "`REGION` of the provider")
+		f.StringVar(&o.fleet.at.provider, "provider", "", "`WHOSE` machines: "+strings.Join(deploy.Providers(), ", "))
+		f.StringVar(&o.fleet.at.region, "region", "", "`REGION` of the provider")
 		f.IntVar(&r.Workers, "workers", 3, "`N` machines that run the job")
 		f.StringSliceVar(&r.WorkerTypes, "instance-type", nil, "`TYPE` of workers; several are tried in turn")
 		f.Float64Var(&r.Spot, "spot", 0, "`SHARE` of workers that may be spot machines, 0 to 1")
@@ -119,11 +119,15 @@ func (p *program) runAway(ctx context.Context, o runOptions, what string) (fetch
 	if err != nil {
 		return true, err
 	}
-	s, err := p.site(p.cluster, "", changeOptions{})
+	s, err := p.site(ctx, p.cluster, siteOptions{}, changeOptions{})
 	if err != nil {
 		return true, err
 	}
-	staged := newStage(s.Bucket(), strings.ToLower(rand.Text()[:8]))
+	bucket, err := s.Bucket()
+	if err != nil {
+		return true, err
+	}
+	staged := newStage(bucket, strings.ToLower(rand.Text()[:8]))
 	output := job.Output
 	if job, err = staged.out(ctx, job); err != nil {
 		return true, err

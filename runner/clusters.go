@@ -175,7 +175,7 @@ func newExtend(p *program) *cobra.Command {
 		if o.ttl <= 0 {
 			return say.Errorf(errs.Invalid, "extend needs --ttl TIME, as in --ttl 2h")
 		}
-		s, err := p.known(cmd.Context(), name, changeOptions{})
+		s, err := p.known(cmd.Context(), name, siteOptions{}, changeOptions{})
 		if err != nil {
 			return err
 		}
@@ -237,24 +237,16 @@ func newScale(p *program) *cobra.Command {
 }
 
 func (p *program) scale(ctx context.Context, o scaleOptions, name string) error {
-	s, err := p.known(ctx, name, changeOptions{})
+	s, err := p.known(ctx, name, siteOptions{}, changeOptions{})
 	if err != nil {
 		return err
 	}
 	if err := s.Scale(ctx, o.workers, o.limits); err != nil {
 		return err
 	}
-	home, err := embedded.HomeDir()
-	if err != nil {
-		return err
-	}
-	c, err := fleet.Load(home, name)
-	if err != nil {
-		return err
-	}
 	tell := p.teller(changeOptions{json: o.json})
 	if !o.noWait {
-		if err := s.Await(ctx, c, fleetStore, tell.health); err != nil {
+		if _, _, err := s.Await(ctx, tell.health); err != nil {
 			return err
 		}
 	}
@@ -316,6 +308,7 @@ func (p *program) cost(home string, o costOptions, args []string) error {
 }
 
 type gcOptions struct {
+	at     siteOptions
 	dryRun bool
 	change changeOptions
 }
@@ -326,8 +319,11 @@ func newGC(p *program) *cobra.Command {
 		use:  "gc [flags]",
 		does: "Finds and removes what fleets have left behind of which nobody knows.",
 		more: "It asks the providers for all that carries the mark of a fleet, whatever is known here. What belongs to a fleet\n" +
-			"that is known and runs is no leftover, and buckets with data stay.",
-		examples: []string{"runner gc --dry-run", "runner gc --yes", "runner gc --dry-run --json"},
+			"that is known and runs is no leftover, and buckets with data stay. It looks at this host, and at every region in which\n" +
+			"there ever was a fleet of yours; --provider and --region add another one.",
+		examples: []string{
+			"runner gc --dry-run", "runner gc --yes", "runner gc --provider aws --region eu-west-1 --dry-run --json",
+		},
 	}.command(func(cmd *cobra.Command, args []string) error {
 		if err := wantArgs(cmd, args, 0, "no argument"); err != nil {
 			return err
@@ -337,6 +333,7 @@ func newGC(p *program) *cobra.Command {
 	grouped(cmd.Flags(), "What goes", func(f *pflag.FlagSet) {
 		f.BoolVar(&o.dryRun, "dry-run", false, "list it, and remove nothing")
 	})
+	o.at.AddFlags(cmd.Flags())
 	o.change.AddFlags(cmd.Flags())
 	return cmd
 }
@@ -346,12 +343,12 @@ func (p *program) gc(ctx context.Context, o gcOptions) error {
 	if err != nil {
 		return err
 	}
-	left, err := deploy.Leftovers(ctx, home)
+	left, err := deploy.Leftovers(ctx, home, deployOf(o.at, o.change))
 	if err != nil {
 		return err
 	}
 	if o.dryRun && o.change.json {
-		return writeJSON(p.out, append([]machines.Resource{}, left...))
+		return writeJSON(p.out, append([]deploy.Leftover{}, left...))
 	}
 	for _, r := range left {
 		fmt.Fprintf(p.err, "  %s of %s\n", r, r.Cluster)
@@ -362,10 +359,8 @@ func (p *program) gc(ctx context.Context, o gcOptions) error {
 	if err := confirm(ctx, p.err, o.change); err != nil {
 		return err
 	}
-	for _, r := range left {
-		if err := deploy.Remove(ctx, home, r); err != nil {
-			return err
-		}
+	if err := deploy.Remove(ctx, left, p.teller(o.change).event); err != nil {
+		return err
 	}
 	return p.gcDone(len(left), o)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -28,13 +29,13 @@ import (
 const defaultCluster = "demo"
 
 type deployOptions struct {
-	name     string
-	provider string
-	request  machines.Request
-	limits   machines.Limits
-	plan     bool
-	noWait   bool
-	change   changeOptions
+	name    string
+	at      siteOptions
+	request machines.Request
+	limits  machines.Limits
+	plan    bool
+	noWait  bool
+	change  changeOptions
 }
 
 // changeOptions are those of all verbs that make or remove machines.
@@ -42,6 +43,23 @@ type changeOptions struct {
 	yes       bool
 	breakLock bool
 	json      bool
+}
+
+// siteOptions say where a fleet is of which nothing is known here.
+type siteOptions struct {
+	provider string
+	region   string
+	programs string
+	anew     bool
+}
+
+// AddFlags adds the flags of all verbs that may be about a fleet of which nothing is known here.
+func (o *siteOptions) AddFlags(flags *pflag.FlagSet) {
+	grouped(flags, placeGroup, func(f *pflag.FlagSet) {
+		f.StringVar(&o.provider, "provider", "", "`WHOSE` machines: "+strings.Join(deploy.Providers(), ", ")+
+			"; local by default, which are processes on this host")
+		f.StringVar(&o.region, "region", "", "`REGION` of the provider, as in us-east-1; $AWS_REGION by default")
+	})
 }
 
 func (o *changeOptions) AddFlags(flags *pflag.FlagSet) {
@@ -56,11 +74,10 @@ func (o *deployOptions) AddFlags(flags *pflag.FlagSet) {
 	r := &o.request
 	grouped(flags, placeGroup, func(f *pflag.FlagSet) {
 		f.StringVar(&o.name, "name", defaultCluster, "`NAME` of the fleet")
-		f.StringVar(&o.provider, "provider", "", "`WHOSE` machines: "+strings.Join(deploy.Providers(), ", ")+
-			"; local by default, which are processes on this host")
-		f.StringVar(&r.Region, "region", "", "`REGION` of the provider, as in us-east-1")
+		f.StringVar(&o.at.programs, "programs", "", "`FOLDER` with runner, consul and nomad for the machines; found by default")
 		f.StringArrayVar(&r.AllowFrom, "allow-from", nil, "`NETWORK` from which servers are reached, as in 203.0.113.7/32")
 	})
+	o.at.AddFlags(flags)
 	grouped(flags, "How large it is", func(f *pflag.FlagSet) {
 		f.IntVar(&r.Workers, "workers", 3, "`N` machines that run jobs; 0 is possible")
 		f.IntVar(&r.Servers, "servers", 0, "`N` machines that keep the fleet together: 1, 3 or 5; 3 by default, 1 of local")
@@ -93,8 +110,8 @@ func newDeploy(p *program) *cobra.Command {
 			"are processes on this host, so that a fleet can be tried before it is paid for (Linux, root).\n" +
 			"Doing it again goes on with what was cut off, replaces what is broken, and changes nothing that is well.",
 		examples: []string{
-			"runner deploy --provider local --workers 3", "runner deploy --name night --workers 8 --ttl 2h --yes",
-			"runner deploy --plan --json",
+			"runner deploy --provider local --workers 3", "runner deploy --plan --json",
+			"runner deploy --provider aws --region eu-west-1 --workers 8 --spot 0.7 --ttl 2h --allow-from 203.0.113.7/32",
 		},
 	}.command(func(cmd *cobra.Command, args []string) error {
 		if err := wantArgs(cmd, args, 0, "no argument"); err != nil {
@@ -107,14 +124,19 @@ func newDeploy(p *program) *cobra.Command {
 }
 
 // site opens a fleet by its name.
-func (p *program) site(name, provider string, o changeOptions) (*deploy.Site, error) {
+func (p *program) site(ctx context.Context, name string, at siteOptions, o changeOptions) (*deploy.Site, error) {
 	home, err := embedded.HomeDir()
 	if err != nil {
 		return nil, err
 	}
-	return deploy.Open(home, name, deploy.Options{
-		Provider: provider, Terraform: machines.Options{BreakLock: o.breakLock},
-	})
+	return deploy.Open(ctx, home, name, deployOf(at, o))
+}
+
+func deployOf(at siteOptions, o changeOptions) deploy.Options {
+	return deploy.Options{
+		Provider: at.provider, Region: at.region, Programs: at.programs, Anew: at.anew, Open: fleetStore,
+		Terraform: machines.Options{BreakLock: o.breakLock},
+	}
 }
 
 func (p *program) deploy(ctx context.Context, o deployOptions) error {
@@ -137,12 +159,13 @@ type agreement struct {
 func (p *program) agree(ctx context.Context, o deployOptions) (agreement, error) {
 	a := agreement{options: o, tell: p.teller(o.change)}
 	var err error
-	if a.site, err = p.site(o.name, o.provider, o.change); err != nil {
+	o.at.anew = true
+	if a.site, err = p.site(ctx, o.name, o.at, o.change); err != nil {
 		return a, err
 	}
 	r := o.request
-	r.Provider, r.Owner = a.site.Provider(), owner()
-	if r.Servers == 0 && r.Provider == local.Name {
+	r.Owner = owner()
+	if r.Servers == 0 && a.site.Provider() == local.Name {
 		r.Servers = 1
 	}
 	if a.plan, err = a.site.Plan(ctx, r, o.limits, a.tell.note); err != nil {
@@ -158,46 +181,67 @@ func (p *program) agree(ctx context.Context, o deployOptions) (agreement, error)
 	return a, confirm(ctx, a.tell.story, o.change)
 }
 
+// times are how long the phases of a deploy have taken.
+type times struct {
+	terraform, boot, health time.Duration
+}
+
+func (t times) String() string {
+	return fmt.Sprintf("Terraform %s, boot %s, health %s", format.Duration(t.terraform), format.Duration(t.boot),
+		format.Duration(t.health))
+}
+
+// MarshalJSON says it in seconds.
+func (t times) MarshalJSON() ([]byte, error) {
+	return json.Marshal(map[string]float64{
+		"terraform": t.terraform.Seconds(), "boot": t.boot.Seconds(), "health": t.health.Seconds(),
+	})
+}
+
 // build makes what was agreed on, and waits until it works.
 func (p *program) build(ctx context.Context, a agreement) error {
+	var took times
+	began := time.Now()
 	if !a.plan.Empty() {
 		if err := a.site.Apply(ctx, a.plan, a.tell.event); err != nil {
 			return err
 		}
 	}
-	return p.arrive(ctx, a.site, a.options, a.tell)
-}
-
-// arrive waits for the machines of a fleet, saves how it is reached, and says what can be done with it.
-func (p *program) arrive(ctx context.Context, s *deploy.Site, o deployOptions, tell *teller) error {
-	began := time.Now()
-	cluster, err := s.Connect(ctx)
+	took.terraform = time.Since(began)
+	var err error
+	if a.options.noWait {
+		_, err = a.site.Connect(ctx)
+	} else {
+		took.boot, took.health, err = a.site.Await(ctx, a.tell.health)
+	}
 	if err != nil {
 		return err
 	}
-	if !o.noWait {
-		if err := s.Await(ctx, cluster, fleetStore, tell.health); err != nil {
-			return err
-		}
-	}
+	return p.arrived(a, took)
+}
+
+// arrived says what can be done with a fleet.
+func (p *program) arrived(a agreement, took times) error {
+	s := a.site
 	rec, err := s.Record()
 	if err != nil {
 		return err
 	}
-	if o.change.json {
+	data := "s3://" + rec.Bucket
+	if a.options.change.json {
 		return writeJSON(p.out, map[string]any{
-			"event": "result", "time": time.Now().UTC(), "cluster": s.Name, "expires_at": rec.ExpiresAt, "data": s.Bucket(),
-			"ready": !o.noWait, "seconds_to_boot": time.Since(began).Seconds(),
+			"event": "result", "time": time.Now().UTC(), "cluster": s.Name, "expires_at": rec.ExpiresAt, "data": data,
+			"ready": !a.options.noWait, "seconds": took,
 		})
 	}
-	state := fmt.Sprintf("Ready in %s.", format.Duration(time.Since(tell.began)))
-	if o.noWait {
+	state := fmt.Sprintf("Ready in %s (%s).", format.Duration(time.Since(a.tell.began)), took)
+	if a.options.noWait {
 		state = fmt.Sprintf("The machines boot; `runner status --cluster %s` says how far they are.", s.Name)
 	}
 	_, err = fmt.Fprintf(p.out, "%s It removes itself at %s.\n"+
 		"  runner run wordcount --cluster %s --input %s/in --output %[4]s/out\n"+
 		"  runner status --cluster %[3]s   runner extend %[3]s --ttl 2h   runner scale %[3]s --workers 0   runner teardown %[3]s\n",
-		state, clock(rec.ExpiresAt), s.Name, s.Bucket())
+		state, clock(rec.ExpiresAt), s.Name, data)
 	return err
 }
 
@@ -222,7 +266,7 @@ func planWords(p machines.Plan) string {
 	var b strings.Builder
 	where := "on this host"
 	if p.Region != "" {
-		where = "in " + p.Region
+		where = "in " + p.Region + " (account " + p.Account + ")"
 	}
 	if p.Empty() {
 		fmt.Fprintf(&b, "%s is there as it was asked for; nothing has to be done.\n", p.Cluster)

@@ -44,7 +44,7 @@ func (p *program) fleetStatus(ctx context.Context, o statusOptions) error {
 		}
 		name = names[0]
 	}
-	s, err := p.known(ctx, name, changeOptions{})
+	s, err := p.known(ctx, name, siteOptions{}, changeOptions{})
 	if err != nil {
 		return err
 	}
@@ -71,7 +71,8 @@ func (p *program) lookAt(ctx context.Context, s *deploy.Site) (fleetStatus, erro
 	if status.Machines, err = s.Machines(ctx); err != nil {
 		return status, err
 	}
-	if status.Jobs, err = s.Running(ctx, fleetStore); err != nil {
+	_, _ = s.Connect(ctx) // servers may have been replaced; that there are none yet, the health has said
+	if status.Jobs, err = s.Running(ctx); err != nil {
 		status.Trouble = say.Sentence(err)
 	}
 	return status, nil

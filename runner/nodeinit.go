@@ -7,11 +7,13 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/runner/deploy"
 	"github.com/seed3322913c/runner/runner/local"
 	"github.com/seed3322913c/runner/runner/nodeinit"
 	"github.com/seed3322913c/runner/runner/say"
@@ -27,6 +29,11 @@ type nodeInitOptions struct {
 	machine string
 	secrets string
 	notices string
+	// Of an instance of a cloud. Its user-data says them.
+	provider string
+	duty     nodeinit.Duty
+	idle     time.Duration
+
 	host    string
 	make    bool
 	unmake  bool
@@ -38,6 +45,15 @@ func (o *nodeInitOptions) AddFlags(flags *pflag.FlagSet) {
 		f.StringVar(&o.machine, "machine", "", "`FILE` that describes the machine")
 		f.StringVar(&o.secrets, "secrets", "", "`FOLDER` of the cluster's secrets")
 		f.StringVar(&o.notices, "notices", "", "`URL` of the metadata service that says when the machine must end")
+	})
+	grouped(flags, "A machine of a cloud", func(f *pflag.FlagSet) {
+		f.StringVar(&o.provider, "provider", "", "`WHOSE` machine it is: aws")
+		f.StringVar(&o.duty.Cluster, "cluster", "", "`NAME` of the fleet")
+		f.StringVar((*string)(&o.duty.Role), "role", "", "`ROLE` of the machine: server or worker")
+		f.StringVar(&o.duty.Bucket, "bucket", "", "`BUCKET` with the programs, for reports and jobs")
+		f.IntVar(&o.duty.Servers, "servers", 1, "`N` servers that there are to be")
+		f.DurationVar(&o.idle, "idle", 0, "`TIME` without a job after which servers end the fleet; 0: never")
+		f.StringToStringVar(&o.duty.Programs, "program", nil, "`NAME=SHA256` of a program to fetch; repeat it")
 	})
 	grouped(flags, "A cluster on this host", func(f *pflag.FlagSet) {
 		f.StringVar(&o.host, "host", "", "`FOLDER` of the cluster")
@@ -61,6 +77,8 @@ func newNodeInit(p *program) *cobra.Command {
 func (p *program) nodeInit(ctx context.Context, o nodeInitOptions, args []string) error {
 	host := local.Host{Dir: o.host}
 	switch {
+	case o.provider != "":
+		return p.bootInstance(ctx, o)
 	case o.host == "":
 		return p.bootMachine(ctx, o)
 	case o.deadman:
@@ -85,6 +103,22 @@ func (p *program) bootMachine(ctx context.Context, o nodeInitOptions) error {
 		options.Notices = nodeinit.NewMetadata(o.notices, nodeinit.MetadataOptions{})
 	}
 	return nodeinit.Run(ctx, nodeinit.Files{Description: o.machine, Secrets: o.secrets}, options)
+}
+
+// bootInstance is the life of a machine of a cloud.
+func (p *program) bootInstance(ctx context.Context, o nodeInitOptions) error {
+	if o.provider != deploy.AWS {
+		return say.Errorf(errs.Invalid, "there are no machines of %q; say --provider %s", o.provider, deploy.AWS)
+	}
+	if err := o.duty.Check(); err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(p.err, nil))
+	i, err := nodeinit.NewInstance(ctx, o.duty, log)
+	if err != nil {
+		return err
+	}
+	return nodeinit.Run(ctx, i, nodeinit.Options{Resolve: newResolver(""), Notices: i, Idle: o.idle, Log: log})
 }
 
 func makePart(ctx context.Context, host local.Host, text string) error {

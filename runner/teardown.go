@@ -22,6 +22,7 @@ import (
 
 type teardownOptions struct {
 	purge  bool
+	at     siteOptions
 	change changeOptions
 }
 
@@ -29,6 +30,7 @@ func (o *teardownOptions) AddFlags(flags *pflag.FlagSet) {
 	grouped(flags, "What goes", func(f *pflag.FlagSet) {
 		f.BoolVar(&o.purge, "purge-data", false, "remove the bucket and all data in it, too")
 	})
+	o.at.AddFlags(flags)
 	o.change.AddFlags(flags)
 }
 
@@ -38,8 +40,10 @@ func newTeardown(p *program) *cobra.Command {
 		use:  "teardown [NAME] [flags]",
 		does: "Removes a fleet, and proves that nothing of it is left but its data.",
 		more: "Jobs that run are named, and killed after it has asked. It works as well when the machines are dead, when it was\n" +
-			"cut off before, and when what was known of the fleet is lost. Without a NAME it is the only fleet that there is.",
-		examples: []string{"runner teardown demo", "runner teardown demo --yes --purge-data", "runner teardown --json --yes"},
+			"cut off before, and when what was known of the fleet is lost: then say --provider\n" +
+			"and --region. Without a NAME it is the only fleet.",
+		examples: []string{"runner teardown demo", "runner teardown demo --yes --purge-data",
+			"runner teardown demo --provider aws --region eu-west-1 --json --yes"},
 	}.command(func(cmd *cobra.Command, args []string) error {
 		name, err := onlyFleet(cmd, args)
 		if err != nil {
@@ -85,8 +89,8 @@ func fleetNames(home string) ([]string, error) {
 }
 
 // known opens a fleet of which something is known, or there.
-func (p *program) known(ctx context.Context, name string, o changeOptions) (*deploy.Site, error) {
-	s, err := p.site(name, "", o)
+func (p *program) known(ctx context.Context, name string, at siteOptions, o changeOptions) (*deploy.Site, error) {
+	s, err := p.site(ctx, name, at, o)
 	if err != nil {
 		return nil, err
 	}
@@ -117,12 +121,12 @@ func (p *program) known(ctx context.Context, name string, o changeOptions) (*dep
 }
 
 func (p *program) teardown(ctx context.Context, o teardownOptions, name string) error {
-	s, err := p.known(ctx, name, o.change)
+	s, err := p.known(ctx, name, o.at, o.change)
 	if err != nil {
 		return err
 	}
 	tell := p.teller(o.change)
-	running, err := s.Running(ctx, fleetStore)
+	running, err := s.Running(ctx)
 	if err != nil {
 		tell.note("its jobs are not known: " + say.Sentence(err))
 	}
@@ -135,7 +139,7 @@ func (p *program) teardown(ctx context.Context, o teardownOptions, name string) 
 		return err
 	}
 	if len(running) > 0 {
-		if err := s.KillAll(ctx, fleetStore, "its fleet was torn down"); err != nil {
+		if err := s.KillAll(ctx, "its fleet was torn down"); err != nil {
 			tell.note("not all jobs could be killed: " + say.Sentence(err)) // they end with their machines
 		}
 	}

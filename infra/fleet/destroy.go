@@ -41,6 +41,16 @@ func (f *Fleet) Leftovers(ctx context.Context) ([]Resource, error) {
 	return p.Leftovers, err
 }
 
+// Clear removes leftovers, and repeats what something else is in the way of.
+func (f *Fleet) Clear(ctx context.Context, left []Resource, tell func(Event)) error {
+	op, err := f.begin("a removal")
+	if err != nil {
+		return err
+	}
+	defer op.end()
+	return f.clear(ctx, func() ([]Resource, error) { return f.still(ctx, left) }, tell)
+}
+
 func (f *Fleet) destroy(ctx context.Context, w *workspace, saved pending, tell func(Event)) error {
 	if err := f.update(func(r *Record) { r.Phase = Ending }); err != nil {
 		return err

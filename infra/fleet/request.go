@@ -33,6 +33,8 @@ type Request struct {
 	Arch Arch              `json:"arch"`         // what Binaries and so all machines are made for
 	CA   string            `json:"ca,omitempty"` // certificate of who vouches for the servers, PEM
 
+	// RunID tells the fleet from those that had its name before; it is on everything. Plan sets it.
+	RunID string `json:"run_id,omitempty"`
 	// ExpiresAt is when the dead-man switch fires. Plan sets it, from TTL and the deadline that the fleet has.
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
 }

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/terraform-exec/tfexec"
@@ -36,7 +38,7 @@ func (f *Fleet) Plan(ctx context.Context, r Request, l Limits) (Plan, error) {
 	if err != nil && errs.KindOf(err) != errs.NotFound {
 		return Plan{}, err
 	}
-	r.ExpiresAt = f.deadline(rec, r)
+	r.ExpiresAt, r.RunID = f.deadline(rec, r), runID(rec)
 	if r.Sums, err = sums(r.Binaries); err != nil {
 		return Plan{}, err
 	}
@@ -134,6 +136,14 @@ func (f *Fleet) deadline(rec Record, r Request) time.Time {
 		return rec.ExpiresAt
 	}
 	return f.options.Now().UTC().Add(r.TTL + time.Minute - 1).Truncate(time.Minute)
+}
+
+// runID is that of the fleet of which rec is known, or a new one.
+func runID(rec Record) string {
+	if rec.Phase != Gone && rec.Request.RunID != "" {
+		return rec.Request.RunID
+	}
+	return strings.ToLower(rand.Text()[:10])
 }
 
 // describe is the part of a plan that needs no Terraform.

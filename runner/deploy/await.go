@@ -9,6 +9,9 @@ import (
 	"strings"
 	"time"
 
+	machines "github.com/seed3322913c/runner/infra/fleet"
+
+	"github.com/seed3322913c/runner/hdfsgw/client"
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/runner/fleet"
 	"github.com/seed3322913c/runner/runner/nodeinit"
@@ -17,9 +20,6 @@ import (
 
 // bootTime is how long machines may take to boot before it is said that they don't.
 const bootTime = 10 * time.Minute
-
-// lookEvery is the time between two looks at machines that boot.
-const lookEvery = 200 * time.Millisecond
 
 // Health is how much of a fleet works.
 type Health struct {
@@ -31,23 +31,29 @@ type Health struct {
 	Answers   bool              `json:"answers"` // jobs could be run
 }
 
+// Booted reports whether all machines are ready.
+func (h Health) Booted() bool { return h.Servers == h.OfServers && h.Workers == h.OfWorkers }
+
 // troubles are the reports of machines where something does not work.
 func (h Health) troubles() []nodeinit.Report {
 	return slices.DeleteFunc(slices.Clone(h.Reports), func(r nodeinit.Report) bool { return r.State != nodeinit.Failed })
 }
 
-// Await waits until every machine works and jobs can be run; tell hears whenever more does.
-func (s *Site) Await(ctx context.Context, c fleet.Cluster, open fleet.OpenStore, tell func(Health)) error {
+// Await waits until every machine works and jobs can be run, and returns how long machines took to boot and all of it to
+// answer after that; tell hears whenever more does. Then it is saved how jobs reach the fleet.
+func (s *Site) Await(ctx context.Context, tell func(Health)) (boot, health time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, bootTime)
 	defer cancel()
-	tick := time.NewTicker(lookEvery)
+	tick := time.NewTicker(s.place.pause())
 	defer tick.Stop()
+	began := time.Now()
 	var last string
 	for {
 		h, err := s.Health(ctx)
 		var why error
-		if err == nil && h.Servers == h.OfServers && h.Workers == h.OfWorkers {
-			why = answers(ctx, c, open, h.OfWorkers)
+		if err == nil && h.Booted() {
+			boot = cmp.Or(boot, time.Since(began))
+			why = s.answers(ctx, h.OfWorkers)
 			h.Answers = why == nil
 		}
 		if now := fmt.Sprint(h); err == nil && now != last {
@@ -55,12 +61,12 @@ func (s *Site) Await(ctx context.Context, c fleet.Cluster, open fleet.OpenStore,
 			last = now
 		}
 		if h.Answers {
-			return nil
+			return boot, time.Since(began) - boot, nil
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return s.late(ctx, h, errors.Join(err, why))
+			return 0, 0, s.late(ctx, h, errors.Join(err, why))
 		}
 	}
 }
@@ -91,13 +97,21 @@ func (s *Site) Health(ctx context.Context) (Health, error) {
 		return h, err
 	}
 	h.OfServers, h.OfWorkers = rec.Request.Servers, rec.Request.Workers
-	depot, err := s.provider.Host(s.Name).Depot()
+	depot, err := s.place.depot(ctx, rec, s.options.Open)
+	if err != nil {
+		return h, err
+	}
+	there, err := s.Machines(ctx)
 	if err != nil {
 		return h, err
 	}
 	for r, err := range depot.Reports(ctx) {
 		if err != nil {
 			return h, err
+		}
+		is := func(m machines.Machine) bool { return m.ID == r.Machine }
+		if r.Role != nodeinit.Store && !slices.ContainsFunc(there, is) {
+			continue // of a machine that is no more
 		}
 		h.Reports = append(h.Reports, r)
 		if r.State != nodeinit.Ready {
@@ -113,10 +127,15 @@ func (s *Site) Health(ctx context.Context) (Health, error) {
 	return h, nil
 }
 
-// answers returns nil if a job could be run: Consul, Nomad, the store and control answer, and all workers take work.
-func answers(ctx context.Context, c fleet.Cluster, open fleet.OpenStore, workers int) error {
+// answers returns nil if a job could be run: Consul, Nomad, the store, control and a gateway answer, and all workers take
+// work.
+func (s *Site) answers(ctx context.Context, workers int) error {
 	const op = "deploy.answers"
-	f, err := fleet.Open(ctx, c, open)
+	c, err := s.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	f, err := fleet.Open(ctx, c, s.options.Open)
 	if err != nil {
 		return err
 	}
@@ -131,6 +150,9 @@ func answers(ctx context.Context, c fleet.Cluster, open fleet.OpenStore, workers
 	if _, err = f.Jobs().All(ctx); err != nil {
 		return err
 	}
+	if err := s.gateway(ctx, c); err != nil || workers == 0 { // control runs on workers
+		return err
+	}
 	control, err := f.Control()
 	if err != nil {
 		return err
@@ -138,5 +160,21 @@ func answers(ctx context.Context, c fleet.Cluster, open fleet.OpenStore, workers
 	if _, err = control.Queues(ctx); errs.KindOf(err) == errs.Permission {
 		return nil // nobody has a token yet, and it has said so
 	}
+	return err
+}
+
+// gatewayTime bounds a question to gateways, whose clients are patient.
+const gatewayTime = 3 * time.Second
+
+// gateway returns nil if one of the fleet's gateways leads.
+func (s *Site) gateway(ctx context.Context, c fleet.Cluster) error {
+	ctx, cancel := context.WithTimeout(ctx, gatewayTime)
+	defer cancel()
+	_, addresses, _ := strings.Cut(c.Env[gatewaysEnv], "=")
+	g, err := client.New(strings.Split(addresses, ","), client.Options{Token: c.Env[gatewayTokenEnv]})
+	if err != nil {
+		return err
+	}
+	_, err = g.Status(ctx, "/")
 	return err
 }

@@ -3,7 +3,9 @@ package deploy
 import (
 	"cmp"
 	"context"
+	"debug/elf"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/seed3322913c/runner/infra/errs"
+	machines "github.com/seed3322913c/runner/infra/fleet"
 )
 
 // The servers that machines run beside the program itself.
@@ -21,6 +24,65 @@ var (
 
 // enginesEnv is the folder where scripts/engines keeps what it builds.
 const enginesEnv = "RUNNER_ENGINES"
+
+// programs returns the paths of all that machines run, by name.
+func (s *Site) programs(ctx context.Context, story func(string)) (map[string]string, error) {
+	names := s.place.programs()
+	if dir := s.options.Programs; dir != "" {
+		all := map[string]string{}
+		for _, name := range append([]string{self}, names...) {
+			all[name] = filepath.Join(dir, name)
+		}
+		return all, nil
+	}
+	all, err := Engines(ctx, names, story)
+	if err != nil {
+		return nil, err
+	}
+	all[self], err = s.program()
+	return all, err
+}
+
+// self is the name of the program itself.
+const self = "runner"
+
+// program is the path of the program itself, as machines are to run it.
+func (s *Site) program() (string, error) {
+	if s.options.Programs != "" {
+		return filepath.Join(s.options.Programs, self), nil
+	}
+	path, err := os.Executable()
+	if err != nil {
+		return "", errs.E("deploy.program", errs.Internal, nil, err)
+	}
+	return path, nil
+}
+
+// processors are those of machines, by how programs for them are marked.
+var processors = map[elf.Machine]machines.Arch{elf.EM_X86_64: machines.AMD, elf.EM_AARCH64: machines.ARM}
+
+// arch is what the program was made for, and so all machines have to be. One that is not for Linux runs nowhere.
+func (s *Site) arch() (machines.Arch, error) {
+	path, err := s.program()
+	if err != nil {
+		return "", err
+	}
+	file, err := elf.Open(path)
+	if err != nil {
+		return "", notForMachines(path, err)
+	}
+	defer file.Close() // only read
+	arch, ok := processors[file.Machine]
+	if !ok {
+		return "", notForMachines(path, fmt.Errorf("it is for %s", file.Machine))
+	}
+	return arch, nil
+}
+
+func notForMachines(path string, why error) error {
+	return errs.E("", errs.Unsupported, nil, fmt.Errorf("%s can't be run by machines, which have Linux on amd64 or arm64 (%w): say "+
+		"--programs FOLDER with runner, consul and nomad built for them", path, why))
+}
 
 // Engines returns the paths of servers' programs by name: those that scripts/engines has built, or else those on PATH,
 // or else it builds them, if it is called in a clone of the project.

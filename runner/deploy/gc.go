@@ -3,33 +3,35 @@ package deploy
 import (
 	"context"
 	"errors"
+	"slices"
 
 	machines "github.com/seed3322913c/runner/infra/fleet"
+
+	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/runner/local"
 )
 
-// Leftovers returns what fleets have left behind: what carries the mark of one and belongs to none that is there. Fleets
-// that somebody is working on at the moment are left out.
-func Leftovers(ctx context.Context, home string) ([]machines.Resource, error) {
-	found, err := local.New(home).Scan(ctx, "")
+// Leftover is something that a fleet has left behind.
+type Leftover struct {
+	machines.Resource
+	site *Site
+}
+
+// Leftovers returns what fleets have left behind: what carries the mark of one and belongs to none that is there. It
+// looks at this host, and at all regions in which there ever was a fleet of this home, and that o names. Fleets that
+// somebody is working on at the moment are left out.
+func Leftovers(ctx context.Context, home string, o Options) ([]Leftover, error) {
+	places, err := places(home, o)
 	if err != nil {
 		return nil, err
 	}
-	seen := map[string]bool{}
-	var all []machines.Resource
-	for _, r := range found {
-		if seen[r.Cluster] {
-			continue
-		}
-		seen[r.Cluster] = true
-		s, err := Open(home, r.Cluster, Options{})
-		if err != nil {
+	var all []Leftover
+	for _, o := range places {
+		s := Site{home: home, options: o}
+		if err := s.settle(ctx, o.Provider, o.Region); err != nil {
 			return nil, err
 		}
-		left, err := s.machines.Leftovers(ctx)
-		if refusal, ok := errors.AsType[*machines.Refusal](err); ok && refusal.Rule == machines.RuleLocked {
-			continue
-		}
+		left, err := s.leftovers(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -38,7 +40,74 @@ func Leftovers(ctx context.Context, home string) ([]machines.Resource, error) {
 	return all, nil
 }
 
-// Remove removes something that was left behind.
-func Remove(ctx context.Context, home string, r machines.Resource) error {
-	return local.New(home).Remove(ctx, r)
+// places are all that there may be something left at.
+func places(home string, o Options) ([]Options, error) {
+	records, err := machines.List(home)
+	if err != nil {
+		return nil, err
+	}
+	here, there := o, o
+	here.Provider, here.Region, there.Provider = local.Name, "", AWS
+	all := []Options{here}
+	if o.Provider == AWS {
+		all = append(all, there)
+	}
+	for _, r := range records {
+		there.Region = r.Request.Region
+		known := func(o Options) bool { return o.Region == there.Region && o.Provider == AWS }
+		if r.Request.Provider == AWS && !slices.ContainsFunc(all, known) {
+			all = append(all, there)
+		}
+	}
+	return all, nil
+}
+
+// leftovers looks at the place of a site without a name.
+func (s *Site) leftovers(ctx context.Context) ([]Leftover, error) {
+	found, err := s.provider.Scan(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	seen := map[string]bool{}
+	var all []Leftover
+	for _, r := range found {
+		if seen[r.Cluster] {
+			continue
+		}
+		seen[r.Cluster] = true
+		o := s.options
+		o.Anew = true
+		one, err := Open(ctx, s.home, r.Cluster, o)
+		if errs.KindOf(err) == errs.Exist {
+			continue // a fleet of this name is elsewhere; of this one a state knows
+		}
+		if err != nil {
+			return nil, err
+		}
+		left, err := one.machines.Leftovers(ctx)
+		if refusal, ok := errors.AsType[*machines.Refusal](err); ok && refusal.Rule == machines.RuleLocked {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range left {
+			all = append(all, Leftover{r, one})
+		}
+	}
+	return all, nil
+}
+
+// Remove removes what was left behind, in an order that works.
+func Remove(ctx context.Context, left []Leftover, tell func(machines.Event)) error {
+	bySite := map[*Site][]machines.Resource{}
+	for _, l := range left {
+		bySite[l.site] = append(bySite[l.site], l.Resource)
+	}
+	for s, resources := range bySite {
+		if err := s.machines.Clear(ctx, resources, tell); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/seed3322913c/runner/runner/client"
 	"github.com/seed3322913c/runner/runner/fleet"
 	"github.com/seed3322913c/runner/scheduler"
 )
@@ -12,48 +13,47 @@ import (
 const jobsTime = 15 * time.Second
 
 // Running returns the jobs that a fleet runs. A fleet that does not answer fails with errs.Unavailable.
-func (s *Site) Running(ctx context.Context, open fleet.OpenStore) ([]scheduler.JobID, error) {
+func (s *Site) Running(ctx context.Context) ([]scheduler.JobID, error) {
 	var running []scheduler.JobID
-	err := s.eachRunning(ctx, open, func(_ *fleet.Fleet, job scheduler.Job) error {
-		running = append(running, job.ID)
+	err := s.eachRunning(ctx, func(_ *client.Client, job scheduler.JobID) error {
+		running = append(running, job)
 		return nil
 	})
 	return running, err
 }
 
 // KillAll ends the jobs that a fleet runs.
-func (s *Site) KillAll(ctx context.Context, open fleet.OpenStore, reason string) error {
-	return s.eachRunning(ctx, open, func(f *fleet.Fleet, job scheduler.Job) error {
-		_, err := f.Kill(ctx, job, reason)
+func (s *Site) KillAll(ctx context.Context, reason string) error {
+	return s.eachRunning(ctx, func(c *client.Client, job scheduler.JobID) error {
+		_, err := c.Kill(ctx, job, reason)
 		return err
 	})
 }
 
-func (s *Site) eachRunning(ctx context.Context, open fleet.OpenStore, do func(*fleet.Fleet, scheduler.Job) error) error {
+func (s *Site) eachRunning(ctx context.Context, do func(*client.Client, scheduler.JobID) error) error {
 	c, err := fleet.Load(s.home, s.Name)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, jobsTime)
 	defer cancel()
-	f, err := fleet.Open(ctx, c, open)
+	f, err := fleet.Open(ctx, c, s.options.Open)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	all, err := f.Jobs().All(ctx)
+	control, err := f.Control()
 	if err != nil {
 		return err
 	}
-	for _, job := range all {
-		status, err := f.Status(ctx, job)
+	for status, err := range control.Jobs(ctx) {
 		if err != nil {
 			return err
 		}
 		if status.State.Final() || status.Interrupted {
 			continue
 		}
-		if err := do(f, job); err != nil {
+		if err := do(control, status.Job); err != nil {
 			return err
 		}
 	}

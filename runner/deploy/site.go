@@ -3,13 +3,15 @@ package deploy
 import (
 	"cmp"
 	"context"
+	"maps"
 	"net"
-	"os"
+	"strings"
 	"time"
 
 	machines "github.com/seed3322913c/runner/infra/fleet"
 
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/fleet/aws"
 	"github.com/seed3322913c/runner/runner/fleet"
 	"github.com/seed3322913c/runner/runner/local"
 	"github.com/seed3322913c/runner/runner/nodeinit"
@@ -17,45 +19,66 @@ import (
 	"github.com/seed3322913c/runner/terraform"
 )
 
-// Providers are the names of all providers.
-func Providers() []string { return []string{local.Name} }
-
 // Site is one fleet with all that is known about it.
 type Site struct {
 	Name     string
 	home     string
+	options  Options
 	machines *machines.Fleet
-	provider local.Provider
+	provider machines.Provider
+	place    place
 }
 
 // Options change how a site is worked on.
 type Options struct {
-	Provider  string // of a fleet that is not known yet
+	Provider  string // of a fleet that is not known yet; else it is known
+	Region    string // of such a fleet; "" is the one that the environment names
+	Anew      bool   // of a fleet that is gone nothing is known but its name
+	Programs  string // folder with the programs that machines run; "": they are searched, see Engines
+	Open      fleet.OpenStore
 	Terraform machines.Options
 }
 
 // Open returns the fleet of a name, which need not exist. The provider of one that is known is taken from its record.
-func Open(home, name string, o Options) (*Site, error) {
+func Open(ctx context.Context, home, name string, o Options) (*Site, error) {
 	rec, err := machines.Load(home, name)
 	if err != nil && errs.KindOf(err) != errs.NotFound {
 		return nil, err
 	}
-	known := rec.Request.Provider
-	if rec.Phase == machines.Gone {
-		known = ""
+	known := rec.Request
+	if rec.Phase == machines.Gone && o.Anew {
+		known = machines.Request{}
 	}
-	provider := cmp.Or(o.Provider, known, local.Name)
-	if provider != local.Name {
-		return nil, say.Errorf(errs.Invalid, "there is no provider %q.%s Known are: %v", provider,
-			say.DidYouMean(provider, Providers()), Providers())
-	}
-	if known != "" && known != provider {
+	provider, region := cmp.Or(o.Provider, known.Provider, local.Name), cmp.Or(o.Region, known.Region)
+	if known.Provider != "" && (known.Provider != provider || known.Region != "" && known.Region != region) {
 		return nil, say.Errorf(errs.Exist, "there is a cluster %s already, of provider %s; take another --name, or "+
-			"`runner teardown %[1]s` first", name, known)
+			"`runner teardown %[1]s` first", name, strings.TrimSpace(known.Provider+" "+known.Region))
 	}
-	s := &Site{Name: name, home: home, provider: local.New(home)}
+	s := &Site{Name: name, home: home, options: o}
+	if err := s.settle(ctx, provider, region); err != nil {
+		return nil, err
+	}
 	s.machines, err = machines.Open(home, name, terraform.Files, s.provider, o.Terraform)
 	return s, err
+}
+
+// settle finds the place of a site.
+func (s *Site) settle(ctx context.Context, provider, region string) error {
+	switch provider {
+	case local.Name:
+		here := local.New(s.home)
+		s.provider, s.place = here, onHost{here}
+	case AWS:
+		there, err := aws.New(ctx, region)
+		if err != nil {
+			return err
+		}
+		s.provider, s.place = there, atAmazon{there}
+	default:
+		return say.Errorf(errs.Invalid, "there is no provider %q.%s Known are: %s", provider,
+			say.DidYouMean(provider, Providers()), strings.Join(Providers(), ", "))
+	}
+	return nil
 }
 
 // Plan works out what has to be done for a fleet to be as it is asked for. story is told what takes long.
@@ -64,18 +87,16 @@ func (s *Site) Plan(ctx context.Context, r machines.Request, l machines.Limits, 
 	if err != nil {
 		return machines.Plan{}, err
 	}
-	r.Name, r.CA = s.Name, secrets[nodeinit.SecretCA]
+	r.Name, r.Provider, r.Region, r.CA = s.Name, s.Provider(), s.Region(), secrets[nodeinit.SecretCA]
+	if r.Arch, err = s.arch(); err != nil {
+		return machines.Plan{}, err
+	}
 	if err := r.Defaults().Validate(); err != nil {
 		return machines.Plan{}, err // before anything is built
 	}
-	if r.Binaries, err = Engines(ctx, append(agents, localStore), story); err != nil {
+	if r.Binaries, err = s.programs(ctx, story); err != nil {
 		return machines.Plan{}, err
 	}
-	program, err := os.Executable()
-	if err != nil {
-		return machines.Plan{}, errs.E("deploy.Plan", errs.Internal, nil, err)
-	}
-	r.Binaries["runner"] = program
 	return s.machines.Plan(ctx, r, l)
 }
 
@@ -112,9 +133,14 @@ func (s *Site) Machines(ctx context.Context) ([]machines.Machine, error) {
 	return s.machines.Machines(ctx)
 }
 
-// Connect saves how jobs reach the fleet, for `--cluster NAME`, and returns it.
+// Connect saves how jobs reach the fleet, for `--cluster NAME`, and returns it. Servers that are replaced get other
+// addresses, so it is to be called again now and then.
 func (s *Site) Connect(ctx context.Context) (fleet.Cluster, error) {
 	out, err := s.machines.Outputs(ctx)
+	if err != nil {
+		return fleet.Cluster{}, err
+	}
+	rec, err := s.machines.Record()
 	if err != nil {
 		return fleet.Cluster{}, err
 	}
@@ -122,18 +148,31 @@ func (s *Site) Connect(ctx context.Context) (fleet.Cluster, error) {
 	if err != nil {
 		return fleet.Cluster{}, err
 	}
+	servers, env, err := s.place.reach(ctx, rec, secrets)
+	if err != nil {
+		return fleet.Cluster{}, err
+	}
 	token := secrets[nodeinit.SecretToken]
 	c := fleet.Cluster{
-		Name: s.Name, Store: local.Jobs(s.Name), CA: out.CA, Env: out.Env,
-		Consul: fleet.Service{Addresses: at(out.Servers, nodeinit.ConsulPort), Token: token},
-		Nomad:  fleet.Service{Addresses: at(out.Servers, nodeinit.NomadPort), Token: token},
+		Name: s.Name, Store: nodeinit.JobsURI(rec.Bucket), CA: out.CA, Env: maps.Clone(env),
+		Consul: fleet.Service{Addresses: at(servers, nodeinit.ConsulPort), Token: token},
+		Nomad:  fleet.Service{Addresses: at(servers, nodeinit.NomadPort), Token: token},
 	}
-	c.Env["AWS_ACCESS_KEY_ID"], c.Env["AWS_SECRET_ACCESS_KEY"] = nodeinit.S3User, secrets[nodeinit.SecretS3]
+	if len(servers) > 0 {
+		c.Env[gatewaysEnv] = s.Name + "=" + strings.Join(at(servers, nodeinit.GatewayPort), ",")
+		c.Env[gatewayTokenEnv] = secrets[nodeinit.SecretGateway]
+	}
 	if known, err := fleet.Load(s.home, s.Name); err == nil && known.CA == c.CA {
 		c.Control = known.Control // what it was given meanwhile
 	}
 	return c, c.Save(s.home)
 }
+
+// What the program's own verbs look for to reach gateways.
+const (
+	gatewaysEnv     = "RUNNER_GATEWAYS"
+	gatewayTokenEnv = "RUNNER_GATEWAY_TOKEN"
+)
 
 // at returns addresses with a port.
 func at(hosts []string, port string) []string {
@@ -148,7 +187,23 @@ func at(hosts []string, port string) []string {
 func (s *Site) Record() (machines.Record, error) { return s.machines.Record() }
 
 // Provider is the name of the fleet's provider.
-func (s *Site) Provider() string { return local.Name }
+func (s *Site) Provider() string {
+	if _, ok := s.place.(atAmazon); ok {
+		return AWS
+	}
+	return local.Name
+}
+
+// Region is where the fleet is; "" on this host.
+func (s *Site) Region() string {
+	if a, ok := s.place.(atAmazon); ok {
+		return a.Region()
+	}
+	return ""
+}
 
 // Bucket is where people's data is, as a URI.
-func (s *Site) Bucket() string { return "s3://" + local.BucketOf(s.Name) }
+func (s *Site) Bucket() (string, error) {
+	rec, err := s.Record()
+	return "s3://" + rec.Bucket, err
+}

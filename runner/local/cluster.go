@@ -296,7 +296,8 @@ func (h Host) machine(c Cluster, g Part, i int) nodeinit.Machine {
 	address := func(n int) string { return fmt.Sprintf("%s.%d", c.Network, n) }
 	m := nodeinit.Machine{
 		Cluster: c.Name, Name: machineName(g.Name, i), Role: kind.role, Address: address(kind.first + i),
-		Expect: c.Servers, Store: address(kinds[storePart].first), Jobs: c.Jobs, Data: c.Data, Bin: h.file(binDir),
+		Expect: c.Servers, Store: address(kinds[storePart].first), Jobs: c.Jobs, Data: c.Data,
+		Files: nodeinit.FilesURI(c.Bucket), Bin: h.file(binDir),
 		Depot: "file://" + h.file(depotDir), Deadline: h.file(deadlineFile), Incarnation: g.ID,
 		Binaries: map[string]string{},
 	}

@@ -74,15 +74,19 @@ func get(ctx context.Context, client *http.Client, url, want string) error {
 
 // asFleet is how this machine reaches the fleet: by its own agents.
 func (n *node) asFleet() fleet.Cluster {
-	var env map[string]string
-	if n.Store != "" {
-		env = StoreEnv(n.Store, n.secrets.S3)
-	}
 	return fleet.Cluster{
-		Name: n.Cluster, Store: n.Jobs, CA: n.secrets.CA, Env: env,
+		Name: n.Cluster, Store: n.Jobs, CA: n.secrets.CA, Env: n.storeEnv(),
 		Consul: fleet.Service{Addresses: []string{net.JoinHostPort(n.Address, ConsulPort)}, Token: n.secrets.Token},
 		Nomad:  fleet.Service{Addresses: []string{net.JoinHostPort(n.Address, NomadPort)}, Token: n.secrets.Token},
 	}
+}
+
+// storeEnv is what the tools of the cluster's store need.
+func (n *node) storeEnv() map[string]string {
+	if n.Store == "" {
+		return n.Env
+	}
+	return StoreEnv(n.Store, n.secrets.S3)
 }
 
 // The lease and the value that say who installs, and that it was done.

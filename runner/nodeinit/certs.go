@@ -33,6 +33,7 @@ func NewSecrets() (map[string]string, error) {
 	secrets := map[string]string{
 		SecretCA: string(ca.pem), secretGossip: base64.StdEncoding.EncodeToString(gossip), secretAgent: uuid(),
 		SecretToken: uuid(), SecretS3: rand.Text(),
+		SecretGateway: rand.Text(),
 	}
 	for role, folder := range certificates {
 		cert, key, err := ca.issue(role)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/store"
+	"github.com/seed3322913c/runner/runner/fleet"
 )
 
 const (
@@ -33,6 +34,7 @@ const (
 type Options struct {
 	Resolve store.Resolve // opens the depot
 	Notices Notices       // nil: nobody gives notice
+	Idle    time.Duration // without a job for so long servers end the fleet, where their Source is a Stopper; 0 never
 	Log     *slog.Logger
 }
 
@@ -54,6 +56,9 @@ func Run(ctx context.Context, source Source, o Options) error {
 		return err
 	}
 	n := &node{Machine: m, options: o}
+	if err := (fleet.Cluster{Env: m.Env}).Surround(); err != nil {
+		return err
+	}
 	if n.depot.Store, n.depot.Base, err = o.Resolve(ctx, m.Depot); err != nil {
 		return err
 	}
@@ -62,7 +67,13 @@ func Run(ctx context.Context, source Source, o Options) error {
 		n.say(ctx, Failed, err)
 		return err
 	}
-	return n.live(ctx)
+	n.live(ctx, source)
+	if leaver, ok := source.(Leaver); ok {
+		if err := leaver.Left(context.WithoutCancel(ctx)); err != nil {
+			o.Log.Warn("nobody has waited for it to leave", "error", err)
+		}
+	}
+	return nil
 }
 
 // say reports how far the machine is. That the report is lost does not keep the machine from working.
@@ -85,6 +96,11 @@ func (n *node) say(ctx context.Context, s State, cause error) {
 // prepare fetches and writes all that the children need.
 func (n *node) prepare(ctx context.Context, source Source) error {
 	var err error
+	if finder, ok := source.(Finder); ok {
+		if n.Servers, err = finder.Servers(ctx); err != nil {
+			return err
+		}
+	}
 	if n.secrets, err = SecretsFor(ctx, n.Role, source.Secret); err != nil {
 		return err
 	}
@@ -109,6 +125,9 @@ func (n *node) prepare(ctx context.Context, source Source) error {
 	n.add("nomad", n.NomadCommand(), nil, DrainTime+leaveTime)
 	if n.Role == Server { // which outlive all workers, so that somebody can ask for some
 		n.add("control", n.ControlCommand(), n.controlEnv(), leaveTime)
+		if err := n.addGateway(); err != nil {
+			return err
+		}
 	}
 	// Nomad waits in vain for containers whose job is removed at the same time, up to the end of its own deadline.
 	n.children[1].busy = n.hasContainers
@@ -139,13 +158,16 @@ func (n *node) add(name string, args, env []string, grace time.Duration) {
 }
 
 // live runs the children, and ends them when the machine must end.
-func (n *node) live(ctx context.Context) error {
+func (n *node) live(ctx context.Context, source Source) {
 	end, ended := context.WithCancelCause(ctx)
 	defer ended(nil)
 	var watchers sync.WaitGroup
 	watchers.Go(func() { n.look(end) })
 	watchers.Go(func() { n.expire(end, ended) })
 	watchers.Go(func() { n.heed(end, ended) })
+	if stopper, ok := source.(Stopper); ok && n.Role == Server && n.options.Idle > 0 {
+		watchers.Go(func() { n.idle(end, stopper) })
+	}
 
 	var stops []func()
 	for _, c := range n.children {
@@ -158,7 +180,6 @@ func (n *node) live(ctx context.Context) error {
 	}
 	watchers.Wait()
 	n.say(ctx, Gone, context.Cause(end))
-	return nil
 }
 
 // start runs a child beside; the returned function ends it and waits until it has ended.

@@ -58,7 +58,7 @@ func TestSecretsFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	for role, wanted := range map[Role][]string{
-		Server: {"node/agent", "node/ca", "node/gossip", "server/cert", "server/key", "server/s3", "server/token"},
+		Server: {"node/agent", "node/ca", "node/gossip", "server/cert", "server/gateway", "server/key", "server/s3", "server/token"},
 		Worker: {"node/agent", "node/ca", "node/cert", "node/gossip", "node/key"},
 		Store:  {"server/s3"},
 	} {

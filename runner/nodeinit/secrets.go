@@ -6,9 +6,10 @@ import (
 
 // The names of a cluster's secrets.
 const (
-	SecretCA    = "node/ca"      // who vouches for all agents, PEM
-	SecretToken = "server/token" // may do everything, in Consul and in Nomad
-	SecretS3    = "server/s3"    // key of the one account of a machine that is a store
+	SecretCA      = "node/ca"        // who vouches for all agents, PEM
+	SecretToken   = "server/token"   // may do everything, in Consul and in Nomad
+	SecretS3      = "server/s3"      // key of the one account of a machine that is a store
+	SecretGateway = "server/gateway" // token with which gateways are asked
 
 	secretGossip = "node/gossip" // 32 bytes, base64
 	secretAgent  = "node/agent"  // token with which a worker's Consul agent says what it is
@@ -29,6 +30,7 @@ type Secrets struct {
 	Agent         string // token of the workers' Consul agents
 	Token         string // of a server
 	S3            string // of a server or store
+	Gateway       string // of a server
 }
 
 // GetSecret returns a secret by its name.
@@ -47,6 +49,7 @@ func SecretsFor(ctx context.Context, role Role, get GetSecret) (Secrets, error) 
 	switch role {
 	case Server:
 		wanted[SecretToken], wanted[SecretS3] = &s.Token, &s.S3
+		wanted[SecretGateway] = &s.Gateway
 	case Store:
 		wanted[SecretS3] = &s.S3
 	}

@@ -47,6 +47,9 @@ func New(ctx context.Context, region string) (*Provider, error) {
 	return &Provider{call: newCaller(c), region: c.Region}, nil
 }
 
+// Region is where the provider's fleets are.
+func (p *Provider) Region() string { return p.region }
+
 // clusterTag is on everything, and names the cluster that it belongs to.
 const clusterTag = "runner:cluster"
 
@@ -96,7 +99,7 @@ func vars(r fleet.Request, account, region, bucket string, adopt bool) map[strin
 		architecture = "arm64"
 	}
 	return map[string]any{
-		"cluster": r.Name, "owner": r.Owner, "region": region, "account": account,
+		"cluster": r.Name, "owner": r.Owner, "run_id": r.RunID, "region": region, "account": account,
 		"ttl_minutes": int(r.TTL / time.Minute), "expires_at": r.ExpiresAt.UTC().Format(time.RFC3339),
 		"servers": r.Servers, "server_type": r.ServerType, "workers": r.Workers, "worker_types": r.WorkerTypes,
 		"on_demand": fleet.OnDemand(r.Workers, r.Spot), "architecture": architecture, "disk_gib": r.DiskGiB,

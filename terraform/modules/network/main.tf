@@ -5,9 +5,9 @@ variable "region" { type = string }
 variable "allow_from" { type = list(string) }
 
 variable "ports" {
-  description = "Of servers, for who is outside: Nomad, Consul, control, gateway. All speak TLS and ask who it is."
+  description = "Of servers, for who is outside: Nomad, control, Consul. All speak TLS and ask who it is."
   type        = set(number)
-  default     = [4646, 8501, 7340, 9871]
+  default     = [4646, 7338, 8501]
   validation {
     condition     = !contains(var.ports, 22)
     error_message = "Nobody logs in by SSH; `aws ssm start-session` asks IAM instead."

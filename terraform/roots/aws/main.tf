@@ -2,6 +2,7 @@ locals {
   tags = {
     "runner:cluster" = var.cluster
     "runner:owner"   = var.owner
+    "runner:run-id"  = var.run_id
   }
   prefix = "runner-${var.cluster}"
   groups = { server = "${local.prefix}-servers", worker = "${local.prefix}-workers" }
@@ -13,7 +14,8 @@ locals {
     bucket     = var.bucket
     runner_key = aws_s3_object.binary["runner"].key
     runner_sum = var.binaries["runner"].sha256
-    boot_flags = "--servers ${var.servers} --idle ${var.idle_minutes}m"
+    boot_flags = join(" ", concat(["--servers ${var.servers} --idle ${var.idle_minutes}m"],
+    [for name, b in var.binaries : "--program ${name}=${b.sha256}"]))
   }
 }
 
@@ -53,7 +55,7 @@ module "storage" {
 resource "aws_s3_object" "binary" {
   for_each    = var.binaries
   bucket      = module.storage.bucket
-  key         = "_runner/bin/${each.value.sha256}/${each.key}"
+  key         = "_runner/bin/${each.key}-${each.value.sha256}"
   source      = each.value.path
   source_hash = each.value.sha256
 }

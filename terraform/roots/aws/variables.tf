@@ -16,6 +16,12 @@ variable "owner" {
   }
 }
 
+variable "run_id" {
+  description = "Which deploy from nothing this is: tells one fleet of a name from the next."
+  type        = string
+  default     = "unknown"
+}
+
 variable "region" {
   type = string
   validation {

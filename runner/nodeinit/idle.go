@@ -1,0 +1,66 @@
+package nodeinit
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	nomadapi "github.com/hashicorp/nomad/api"
+
+	"github.com/seed3322913c/runner/infra/errs"
+)
+
+// lookForJobs is the time between two looks whether the fleet works on something.
+const lookForJobs = 10 * time.Second
+
+// idle ends the fleet when nobody has wanted anything of it for the time that was agreed. A server that can't tell
+// counts the fleet as busy: the dead-man switch remains.
+func (n *node) idle(ctx context.Context, s Stopper) {
+	every := min(lookForJobs, n.options.Idle)
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for since := time.Now(); ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if busy, err := n.hasJobs(ctx); err != nil || busy {
+			since = time.Now()
+		}
+		if time.Since(since) < n.options.Idle {
+			continue
+		}
+		n.options.Log.Info("no job has run; the fleet ends", "for", n.options.Idle)
+		if err := s.Stop(ctx); err != nil {
+			n.options.Log.Warn("ending the idle fleet", "error", err) // it is tried again
+		}
+	}
+}
+
+// hasJobs reports whether Nomad has anything to run but what belongs to the fleet itself.
+func (n *node) hasJobs(ctx context.Context) (bool, error) {
+	const op = "nodeinit.hasJobs"
+	c := n.asFleet()
+	client, err := c.Client(c.Nomad)
+	if err != nil {
+		return false, err
+	}
+	defer client.CloseIdleConnections()
+	api, err := nomadapi.NewClient(&nomadapi.Config{
+		Address: "https://" + c.Nomad.Addresses[0], SecretID: c.Nomad.Token, HttpClient: client,
+	})
+	if err != nil {
+		return false, errs.E(op, errs.Internal, n.Cluster, err)
+	}
+	jobs, _, err := api.Jobs().List(new(nomadapi.QueryOptions).WithContext(ctx))
+	if err != nil {
+		return false, errs.E(op, errs.Unavailable, n.Cluster, err)
+	}
+	for _, job := range jobs {
+		if !strings.HasPrefix(job.ID, systemJobs) && job.Status != "dead" {
+			return true, nil
+		}
+	}
+	return false, nil
+}
