@@ -6,9 +6,9 @@
 // knew them is gone, and a machine that joins or leaves moves no other's splits.
 //
 //	plan     Near ────▶ Task.Hosts ────▶ the application master waits a little for an executor there
-//	map      Keep ────▶ infra/store/cache, below <home>/blocks: checksums, a limit, the oldest go first
+//	map      Keep ────▶ infra/store/cache in <home>/blocks: checksums, a limit, the oldest go first
 //
-// An object is kept under its name and version, for which the store is asked each time: what has changed is never served.
+// All executors of a machine, of whichever job, share the one folder. An object is kept under its name and version, for which the store is asked each time: what has changed is never served.
 package blocks
 
 import (
@@ -18,9 +18,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -71,10 +69,6 @@ const (
 	FromStore    = "BYTES_FROM_STORE"
 )
 
-// processes is how many processes of a machine may keep blocks at the same time, each in a folder of its own; others
-// read without.
-const processes = 64
-
 // Keeper is a Body whose input is kept.
 type Keeper struct {
 	scheduler.Body
@@ -90,11 +84,11 @@ type attempt struct{}
 
 // Options may be left zero.
 type Options struct {
-	Limit int64 // bytes on disk for each process; 4 GiB
+	Limit int64 // bytes on the machine's disk; 4 GiB
 }
 
-// Keep returns resolve with what is read of buckets kept below a folder of this machine. What it returns second gives the
-// folders back when nothing is read any more.
+// Keep returns resolve with what is read of buckets kept in a folder of this machine, which its executors share: what one
+// has read the others need not fetch. What it returns second ends that, when nothing is read any more.
 func Keep(resolve store.Resolve, folder string, o Options) (store.Resolve, func()) {
 	k := &keep{folder: folder, limit: cmp.Or(o.Limit, 4<<30), open: map[store.Store]*bucket{}}
 	return func(ctx context.Context, uri string) (store.Store, store.Name, error) {
@@ -118,34 +112,27 @@ type keep struct {
 	open map[store.Store]*bucket
 }
 
-// of returns a bucket with its blocks, or as it is when too many processes have theirs.
+// of returns a bucket with the machine's blocks.
 func (k *keep) of(st store.Store, name string) (store.Store, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if b, ok := k.open[st]; ok {
 		return b, nil
 	}
-	for i := range processes {
-		dir := filepath.Join(k.folder, name, strconv.Itoa(i))
-		kept, err := cache.New(versions{st}, dir, cache.Options{Limit: k.limit})
-		if errs.KindOf(err) == errs.Exist {
-			continue // another process has it
-		}
-		if err != nil {
-			return nil, errs.E("blocks.Keep", errs.Other, dir, err)
-		}
-		uploads, _ := store.MultipartOf(st)
-		k.open[st] = &bucket{st, uploads, kept}
-		return k.open[st], nil
+	kept, err := cache.New(versions{st}, k.folder, cache.Options{Limit: k.limit, Shared: true})
+	if err != nil {
+		return nil, errs.E("blocks.Keep", errs.Other, k.folder, err)
 	}
-	return st, nil
+	uploads, _ := store.MultipartOf(st)
+	k.open[st] = &bucket{st, uploads, name, kept}
+	return k.open[st], nil
 }
 
 func (k *keep) close() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, b := range k.open {
-		_ = b.kept.Close() // whose lock the kernel takes back in any case
+		_ = b.kept.Close() // what is not written is fetched again
 	}
 }
 
@@ -153,6 +140,7 @@ func (k *keep) close() {
 type bucket struct {
 	store.Store
 	store.Multipart // of the same; nil if it takes no uploads
+	name            string
 	kept            *cache.Store
 }
 
@@ -171,7 +159,7 @@ func (b *bucket) Open(ctx context.Context, name store.Name, r store.Range) (io.R
 		body.ReadCloser, err = b.Store.Open(ctx, name, r)
 		return body, err
 	}
-	versioned := store.Name(fmt.Sprintf("%x", info.Version)).Join(string(name))
+	versioned := store.Name(fmt.Sprintf("%x/%s/%s", info.Version, b.name, name))
 	body.ReadCloser, err = b.kept.Open(context.WithValue(ctx, fetched{}, &body.fetched), versioned, r)
 	return body, err
 }
@@ -208,20 +196,27 @@ func (k *known) Close() error {
 	return k.ReadCloser.Close()
 }
 
-// versions is a store whose names begin with the version that is meant.
+// versions is a bucket whose names begin with the version that is meant, and with the bucket's own name.
 type versions struct{ store.Store }
+
+// plain takes a name apart.
+func plain(name store.Name) (version string, rest store.Name) {
+	version, text, _ := strings.Cut(string(name), "/")
+	_, text, _ = strings.Cut(text, "/")
+	return version, store.Name(text)
+}
 
 // Open implements store.Store. What is no longer the version that is meant is not read.
 func (v versions) Open(ctx context.Context, name store.Name, r store.Range) (io.ReadCloser, error) {
-	version, plain, _ := strings.Cut(string(name), "/")
-	body, err := v.Store.Open(ctx, store.Name(plain), r)
+	version, name := plain(name)
+	body, err := v.Store.Open(ctx, name, r)
 	if err != nil {
 		return nil, err
 	}
 	if k, ok := body.(store.Reader); ok {
 		info, err := k.Info()
 		if err == nil && fmt.Sprintf("%x", info.Version) != version {
-			err = errs.Errorf("blocks.Open", errs.Unavailable, plain, "it was replaced while it was read")
+			err = errs.Errorf("blocks.Open", errs.Unavailable, name, "it was replaced while it was read")
 		}
 		if err != nil {
 			return nil, errors.Join(err, body.Close())
@@ -233,8 +228,8 @@ func (v versions) Open(ctx context.Context, name store.Name, r store.Range) (io.
 
 // Stat implements store.Store.
 func (v versions) Stat(ctx context.Context, name store.Name) (store.Info, error) {
-	_, plain, _ := strings.Cut(string(name), "/")
-	return v.Store.Stat(ctx, store.Name(plain))
+	_, name = plain(name)
+	return v.Store.Stat(ctx, name)
 }
 
 // counted counts what is read of it.

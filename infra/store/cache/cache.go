@@ -22,6 +22,8 @@ import (
 	"io"
 	"iter"
 	"math"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -34,18 +36,31 @@ import (
 type Options struct {
 	Prefix string // of the names whose objects never change; "" for all
 	Limit  int64  // bytes on disk at most; 0 means 1 GiB
+	// Shared lets other processes of the same user, and other Stores, use the directory at the same time, if they are
+	// Shared, too, and have the same limit. A name must mean the same to all of them.
+	Shared bool
 }
 
 // Store is a store.Store that keeps what is read from another one.
 type Store struct {
 	inner  store.Store
 	prefix string
-	pieces *pieces
+	pieces shelf
+	lock   *os.File
 	pages  sync.Pool // of *page
 
 	queue   chan job // pieces to be written
 	writing sync.WaitGroup
 	closing sync.Once
+}
+
+// shelf is where pieces are kept.
+type shelf interface {
+	has(k key) bool                   // as far as is known
+	find(k key) (found kept, ok bool) // and notes that it is of use; whoever gets it closes it
+	keep(k key, data []byte)          // called by one goroutine alone
+	drop(k key)                       // that there is none is success
+	forget(o object)                  // drops all pieces of an object
 }
 
 // page is a buffer for a piece. Its reader and the writer share it, and the last of them gives it back.
@@ -65,17 +80,29 @@ type job struct {
 // queued is how many pieces wait to be written at most. More are not kept.
 const queued = 16
 
-// New returns st with a cache in a directory, which must be for it alone and be gone or emptied when st is another store:
-// names mean what they meant. If another process uses the directory it fails with errs.Exist.
+// New returns st with a cache in a directory, which must be gone or emptied when st is another store: names mean what they
+// meant. Unless it is Shared the directory must be for it alone: if another process uses it, New fails with errs.Exist.
 func New(st store.Store, dir string, o Options) (*Store, error) {
+	const op = "cache.New"
 	if o.Limit < 0 {
-		return nil, errs.Errorf("cache.New", errs.Invalid, dir, "a limit of %d bytes", o.Limit)
+		return nil, errs.Errorf(op, errs.Invalid, dir, "a limit of %d bytes", o.Limit)
 	}
-	p, err := openPieces(dir, cmp.Or(o.Limit, 1<<30))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, errs.E(op, errs.Other, dir, err)
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return nil, err
+		return nil, errs.E(op, errs.Other, dir, err)
 	}
-	s := &Store{inner: st, prefix: o.Prefix, pieces: p, queue: make(chan job, queued)}
+	limit := cmp.Or(o.Limit, 1<<30)
+	var kept shelf = &shared{dir: dir, limit: limit, lock: lock}
+	if !o.Shared {
+		if kept, err = openPieces(dir, limit, lock); err != nil {
+			lock.Close() // nothing was written
+			return nil, err
+		}
+	}
+	s := &Store{inner: st, prefix: o.Prefix, pieces: kept, lock: lock, queue: make(chan job, queued)}
 	s.pages.New = func() any { return new(page) }
 	s.writing.Go(func() {
 		for j := range s.queue {
@@ -102,7 +129,7 @@ func (s *Store) Close() (err error) {
 	s.closing.Do(func() {
 		close(s.queue)
 		s.writing.Wait()
-		err = s.pieces.lock.Close()
+		err = s.lock.Close()
 	})
 	return err
 }

@@ -230,6 +230,86 @@ func TestOneProcessPerDirectory(t *testing.T) {
 	open(t, mem.New(), dir, cache.Options{})
 }
 
+// TestShared: what one of several caches of a directory has read the others need not fetch, whatever comes and goes.
+func TestShared(t *testing.T) {
+	st, data, opened := source(t, 3<<20+5)
+	dir := t.TempDir()
+	a, b := open(t, st, dir, cache.Options{Shared: true}), open(t, st, dir, cache.Options{Shared: true})
+	for _, c := range []*cache.Store{a, b, a} {
+		if got := read(t, c, store.Range{}, false); !bytes.Equal(got, data) {
+			t.Fatal("other bytes")
+		}
+		c.Flush()
+	}
+	if n := opened.Load(); n != 1 {
+		t.Errorf("fetched %d times", n)
+	}
+	damaged := files(t, dir)[1]
+	if err := os.WriteFile(damaged, []byte("not what it was"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, b, store.Range{}, true); !bytes.Equal(got, data) {
+		t.Error("damage is served")
+	}
+	b.Flush()
+	a.Forget("a")
+	if left := files(t, dir); len(left) != 0 {
+		t.Errorf("%q are not forgotten", left)
+	}
+	if got := read(t, b, store.Range{}, false); !bytes.Equal(got, data) {
+		t.Error("other bytes, now that they were forgotten elsewhere")
+	}
+}
+
+// TestSharedLimit: writers that do not know of each other keep the one limit, and nobody is served what is not there.
+func TestSharedLimit(t *testing.T) {
+	st := mem.New()
+	const limit, objects = 64 << 20 / 10, 100
+	for i := range objects + 1 {
+		if err := store.Put(t.Context(), st, store.Name(fmt.Sprint(i)), bytes.Repeat([]byte{byte(i)}, 300<<10)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir := t.TempDir()
+	unfinished := filepath.Join(dir, "00", ".new-of-another")
+	if err := errors.Join(os.Mkdir(filepath.Dir(unfinished), 0o700), os.WriteFile(unfinished, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for range 4 {
+		c := open(t, st, dir, cache.Options{Limit: limit, Shared: true})
+		all.Go(func() {
+			for i := range objects {
+				got, err := store.Get(t.Context(), c, store.Name(fmt.Sprint(i)), 1<<20)
+				if err != nil || !bytes.Equal(got, bytes.Repeat([]byte{byte(i)}, 300<<10)) {
+					t.Errorf("object %d: %d bytes, %v", i, len(got), err)
+				}
+			}
+			c.Flush()
+		})
+	}
+	all.Wait()
+	if _, err := os.Stat(unfinished); err != nil {
+		t.Error("what another process is writing was removed:", err)
+	}
+	last := open(t, st, dir, cache.Options{Limit: limit, Shared: true}) // which looks at its first piece
+	if _, err := store.Get(t.Context(), last, store.Name(fmt.Sprint(objects)), 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	last.Flush()
+	var sum int64
+	for _, path := range files(t, dir) {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum += info.Size()
+	}
+	if sum > limit || sum < limit/2 {
+		t.Errorf("%d bytes are kept of %d", sum, limit)
+	}
+}
+
 func TestAFullDiskDoesNoHarm(t *testing.T) {
 	st, data, _ := source(t, 100)
 	dir := filepath.Join(t.TempDir(), "gone")

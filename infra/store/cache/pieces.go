@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io/fs"
@@ -63,11 +64,10 @@ func parseKey(file string) (k key, ok bool) {
 	return k, k.file() == file
 }
 
-// pieces are the files of a cache.
+// pieces are the files of a cache that has its directory for itself, and so knows what is there without looking.
 type pieces struct {
 	dir   string
 	limit int64
-	lock  *os.File
 
 	mu struct {
 		sync.Mutex
@@ -83,65 +83,64 @@ type entry struct {
 	bytes int64
 }
 
-// openPieces takes over a directory, with what is in it.
-func openPieces(dir string, limit int64) (*pieces, error) {
+// openPieces takes over a directory, with what is in it, until lock is closed.
+func openPieces(dir string, limit int64, lock *os.File) (*pieces, error) {
 	const op = "cache.New"
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, errs.E(op, errs.Other, dir, err)
-	}
-	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, errs.E(op, errs.Other, dir, err)
-	}
-	p := &pieces{dir: dir, limit: limit, lock: lock}
+	p := &pieces{dir: dir, limit: limit}
 	p.mu.known = map[object]map[uint64]*list.Element{}
-	if err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		err = errs.Errorf(op, errs.Exist, dir, "another process uses it: %w", err)
-	} else {
-		err = p.scan()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, errs.Errorf(op, errs.Exist, dir, "another process uses it: %w", err)
 	}
+	all, err := scan(dir, time.Now())
 	if err != nil {
-		lock.Close() // nothing was written
-		return nil, err
+		return nil, errs.E(op, errs.Other, dir, err)
+	}
+	for _, f := range all {
+		p.remember(f.entry)
 	}
 	return p, nil
 }
 
-// scan finds the pieces that an earlier process has left, in the order in which they were made.
-func (p *pieces) scan() error {
-	type found struct {
-		entry
-		made time.Time
-	}
-	var all []found
-	err := filepath.WalkDir(p.dir, func(path string, d fs.DirEntry, err error) error {
+// found is a piece that is on disk.
+type found struct {
+	entry
+	used time.Time // or made
+}
+
+// scan finds the pieces below a directory, in the order in which they were used. Of unfinished files it removes those
+// that were begun before a time. What goes away meanwhile is not there.
+func scan(dir string, begun time.Time) (all []found, err error) {
+	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
-			return err
+			return present(err)
 		}
-		file, err := filepath.Rel(p.dir, path)
+		file, err := filepath.Rel(dir, path)
 		if err != nil {
 			return err
 		}
 		info, err := d.Info()
+		if err != nil {
+			return present(err)
+		}
 		k, ok := parseKey(filepath.ToSlash(file))
 		switch {
-		case err != nil:
-			return err
 		case ok:
 			all = append(all, found{entry{k, info.Size()}, info.ModTime()})
-		case strings.HasPrefix(d.Name(), tempName):
-			return os.Remove(path)
+		case strings.HasPrefix(d.Name(), tempName) && info.ModTime().Before(begun):
+			return present(os.Remove(path))
 		}
 		return nil
 	})
-	if err != nil {
-		return errs.E("cache.New", errs.Other, p.dir, err)
+	slices.SortFunc(all, func(a, b found) int { return a.used.Compare(b.used) })
+	return all, err
+}
+
+// present is err, unless it says that something is not there.
+func present(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	slices.SortFunc(all, func(a, b found) int { return a.made.Compare(b.made) })
-	for _, f := range all {
-		p.remember(f.entry)
-	}
-	return nil
+	return err
 }
 
 // has reports whether a piece is there, as far as is known without looking.
@@ -226,21 +225,27 @@ func sealOf(k key, sums []byte) uint32 {
 
 // keep stores a piece. That it can't is harmless: it will be fetched again.
 func (p *pieces) keep(k key, data []byte) {
-	path := filepath.Join(p.dir, k.file())
+	if n, ok := put(p.dir, k, data); ok {
+		p.remember(entry{k, n})
+	}
+}
+
+// put makes the file of a piece below a directory, and returns its size.
+func put(dir string, k key, data []byte) (size int64, ok bool) {
+	path := filepath.Join(dir, k.file())
 	temp := filepath.Join(filepath.Dir(path), tempName+rand.Text())
 	tail := sums(k, data)
-	err := p.write(temp, data, tail)
+	err := write(temp, data, tail)
 	if err == nil {
 		err = os.Rename(temp, path)
 	}
 	if err != nil {
 		_ = os.Remove(temp) // or it was never there
-		return
 	}
-	p.remember(entry{k, int64(len(data) + len(tail))})
+	return int64(len(data) + len(tail)), err == nil
 }
 
-func (p *pieces) write(temp string, data, tail []byte) error {
+func write(temp string, data, tail []byte) error {
 	f, err := os.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if os.IsNotExist(err) {
 		if err = os.MkdirAll(filepath.Dir(temp), 0o700); err == nil {
@@ -271,14 +276,20 @@ func (p *pieces) find(k key) (found kept, ok bool) {
 	if !p.used(k) {
 		return kept{}, false
 	}
-	f, err := os.Open(filepath.Join(p.dir, k.file()))
-	if err != nil {
+	if found, ok = look(p.dir, k); !ok {
 		p.drop(k)
+	}
+	return found, ok
+}
+
+// look opens the file of a piece below a directory. ok is false if there is none that is whole.
+func look(dir string, k key) (found kept, ok bool) {
+	f, err := os.Open(filepath.Join(dir, k.file()))
+	if err != nil {
 		return kept{}, false
 	}
 	if found, ok = readSums(f, k); !ok {
 		f.Close() // nothing was written
-		p.drop(k)
 	}
 	return found, ok
 }
