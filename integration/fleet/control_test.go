@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -98,16 +99,8 @@ func TestControlKilled(t *testing.T) {
 	if before.Running != 1 || before.Waiting != 2 {
 		t.Errorf("%d jobs run and %d wait", before.Running, before.Waiting)
 	}
-	begun := time.Now()
-	tr.killControl(before.Leader)
-	tr.must(tr.cluster.Eventually(t.Context(), func() error {
-		after, err := c.Cluster(t.Context())
-		if err == nil && after.Epoch <= before.Epoch {
-			err = fmt.Errorf("epoch %d still leads", after.Epoch)
-		}
-		return err
-	}))
-	t.Logf("another control led after %v", time.Since(begun))
+	tr.end(tr.controlAt(before.Leader))
+	tr.ledAfter(c, before.Epoch)
 	spec, err := c.Job(t.Context(), waiting[1])
 	tr.must(err)
 	if spec.State != scheduler.JobQueued && spec.State != scheduler.JobRunning && spec.State != scheduler.JobSucceeded {
@@ -192,19 +185,92 @@ func TestSubmittedByProgram(t *testing.T) {
 	}
 }
 
-// killControl ends (SIGKILL) the control that is reached under a URL.
-func (tr *trial) killControl(at string) {
+// controlAt returns the control that is reached under a URL.
+func (tr *trial) controlAt(at string) cluster.Process {
 	tr.t.Helper()
 	u, err := url.Parse(at)
 	tr.must(err)
 	for _, m := range tr.cluster.State.Machines {
-		for _, p := range tr.cluster.Program() {
-			if m.Address == u.Hostname() && p.Machine == m.Name && p.Verb == "control" {
-				tr.t.Logf("kill %+v", p)
-				tr.must(syscall.Kill(p.PID, syscall.SIGKILL))
-				return
+		for _, p := range tr.all("control") {
+			if m.Address == u.Hostname() && p.Machine == m.Name {
+				return p
 			}
 		}
 	}
 	tr.t.Fatalf("there is no control at %s", at)
+	return cluster.Process{}
+}
+
+// ledAfter waits until a control leads that was elected after an epoch.
+func (tr *trial) ledAfter(c *client.Client, epoch uint64) {
+	tr.t.Helper()
+	begun := time.Now()
+	tr.must(tr.cluster.Eventually(tr.t.Context(), func() error {
+		soon, cancel := context.WithTimeout(tr.t.Context(), 2*time.Second) // who hangs does not answer
+		defer cancel()
+		after, err := c.Cluster(soon)
+		if err == nil && after.Epoch <= epoch {
+			err = fmt.Errorf("epoch %d still leads", after.Epoch)
+		}
+		return err
+	}))
+	tr.t.Logf("another control led after %v", time.Since(begun))
+}
+
+// TestControlLeaderKilled ends the control that leads in the middle of jobs, which do not need it.
+func TestControlLeaderKilled(t *testing.T) {
+	survive(t, func(tr *trial) {
+		c := tr.control()
+		before, err := c.Cluster(t.Context())
+		tr.must(err)
+		tr.end(tr.controlAt(before.Leader))
+		tr.ledAfter(c, before.Epoch)
+	}, nothing)
+}
+
+// TestControlHangs stops the control that leads, and lets it go on when another one does, with a request before it that
+// it believes to be for the leader: its journal tells it that it is not, and nothing is decided twice.
+func TestControlHangs(t *testing.T) {
+	survive(t, func(tr *trial) {
+		c := tr.control()
+		before, err := c.Cluster(t.Context())
+		tr.must(err)
+		hung := tr.controlAt(before.Leader)
+		tr.must(syscall.Kill(hung.PID, syscall.SIGSTOP))
+		woken := func() error { return syscall.Kill(hung.PID, syscall.SIGCONT) }
+		t.Cleanup(func() { _ = woken() }) // if the test fails before it is
+		out := tr.uri("late")
+		late := client.Submission{Key: tr.folder, Spec: json.RawMessage(`{"kind": "task", "name": "late", "output": "` + out +
+			`", "task": {"tasks": 1, "command": "echo one > $RUNNER_OUTPUT/x"}}`)}
+		asked := make(chan error, 1)
+		conn := tr.dial(before.Leader)
+		go func() {
+			_, err := conn.Submit(t.Context(), late)
+			asked <- err
+		}()
+		tr.ledAfter(c, before.Epoch)
+		now, err := c.Cluster(t.Context())
+		tr.must(err)
+		tr.must(woken())
+		// It may say that it leads no more, or hand the request on: that is the leader's answer.
+		t.Logf("who has slept answers: %v", <-asked)
+		id, err := c.Submit(t.Context(), late)
+		tr.must(err)
+		tr.succeeded(id, "others run, too")
+		after, err := c.Cluster(t.Context())
+		tr.must(err)
+		if after.Epoch != now.Epoch || after.Leader == before.Leader {
+			t.Errorf("%s led at epoch %d before the other woke, now %s at %d", now.Leader, now.Epoch, after.Leader, after.Epoch)
+		}
+	}, nothing)
+}
+
+// dial returns a client of one control alone, whether it leads or not.
+func (tr *trial) dial(url string) *client.Client {
+	tr.t.Helper()
+	f, err := fleet.Load(site.home, tr.cluster.State.Fleet.Name)
+	tr.must(err)
+	anywhere, err := f.Anywhere()
+	tr.must(err)
+	return client.New(client.Options{URL: url, Token: f.Control.Token, HTTP: &http.Client{Transport: anywhere}})
 }

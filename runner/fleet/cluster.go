@@ -119,6 +119,18 @@ func (c Cluster) Anywhere() (*http.Transport, error) {
 	}, nil
 }
 
+// answerTime is how long a control may take to begin its answer: longer than a kill, for which it waits.
+const answerTime = 20 * time.Second
+
+// Controls is Anywhere for the API of the controls: one that hangs is not waited for, since another one leads soon.
+func (c Cluster) Controls() (*http.Transport, error) {
+	t, err := c.Anywhere()
+	if err == nil {
+		t.ResponseHeaderTimeout = answerTime
+	}
+	return t, err
+}
+
 // dialer gives up soon, since there are others.
 var dialer = net.Dialer{Timeout: 2 * time.Second, KeepAlive: 30 * time.Second}
 

@@ -20,11 +20,11 @@ const ControlKey = "control"
 
 // Control returns a client of the fleet's control.
 func (f *Fleet) Control() (*client.Client, error) {
-	where, token, by, err := f.API()
+	by, err := f.cluster.Controls()
 	if err != nil {
 		return nil, err
 	}
-	return client.New(client.Options{Where: where, Token: token, HTTP: &http.Client{Transport: by}}), nil
+	return client.New(client.Options{Where: f.leader, Token: f.cluster.Control.Token, HTTP: &http.Client{Transport: by}}), nil
 }
 
 // Coord is where the processes of the fleet agree.
