@@ -142,7 +142,7 @@ func forFleet(ctx context.Context, f *fleet.Fleet, job scheduler.Job) (scheduler
 	if err != nil || job.Resources.Executors > 0 {
 		return job, err
 	}
-	machines, err := f.Machines(ctx)
+	machines, err := f.Ready(ctx)
 	job.Resources.Executors = executorsFor(job, machines*job.Resources.CPU) // one on each, or more
 	return job, err
 }

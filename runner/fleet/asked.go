@@ -41,8 +41,8 @@ func (f *Fleet) All(ctx context.Context) ([]embedded.Status, error) {
 	return all, nil
 }
 
-// Machines is how many machines take work at the moment.
-func (f *Fleet) Machines(ctx context.Context) (int, error) {
+// Ready is how many machines take work, as control sees it.
+func (f *Fleet) Ready(ctx context.Context) (int, error) {
 	c, err := f.Control()
 	if err != nil {
 		return 0, err

@@ -131,6 +131,12 @@ func (f *Fleet) Chains() embedded.Chains {
 	}
 }
 
+// Machines is how many machines run containers at the moment, also while no control leads.
+func (f *Fleet) Machines(ctx context.Context) (int, error) {
+	nodes, err := f.nodes(ctx)
+	return len(nodes), err
+}
+
 // nodes are the machines that Nomad believes alive.
 func (f *Fleet) nodes(ctx context.Context) ([]*nomadapi.NodeListStub, error) {
 	all, _, err := f.nomad.Nodes().List(new(nomadapi.QueryOptions).WithContext(ctx))
