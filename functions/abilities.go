@@ -86,6 +86,7 @@ func File(env Env, name string) (string, error) {
 			return path, nil
 		}
 	}
-	return "", errs.Errorf("functions.File", errs.Invalid, nil, "the job has no file %s; name it, as in files: [PATH#%[1]s]",
+	return "", errs.Errorf("functions.File", errs.Invalid, nil,
+		"the job has no file %s; name it, as in files: [PATH#%[1]s]",
 		name)
 }

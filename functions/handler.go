@@ -13,8 +13,8 @@ import (
 	"github.com/seed3322913c/runner/infra/errs"
 )
 
-// Handler answers events: `runner invoke` hands it one at a time, in a process that lives on between them. ctx ends when
-// the function's timeout has passed, shortly before the process is killed. An error of kind errs.Invalid says that
+// Handler answers events: `runner invoke` hands it one at a time, in a process that lives on between them. ctx ends
+// when the function's timeout has passed, shortly before the process is killed. An error of kind errs.Invalid says that
 // another attempt would change nothing; after any other the event is tried again, as the function's manifest says.
 type Handler interface {
 	Handle(ctx context.Context, event []byte) (result []byte, err error)

@@ -76,11 +76,14 @@ func ask(t *testing.T, calls ...string) string {
 func TestHandler(t *testing.T) {
 	for _, test := range []struct{ call, want string }{
 		{`cook {"Item":"egg"}`, "S cooking egg, attempt 2\nV \"fried egg\"\n"},
-		{`cook {"Item":"stone"}`, "S cooking stone, attempt 2\nX {\"message\":\"stones are not cooked\",\"kind\":\"invalid\"}\n"},
+		{`cook {"Item":"stone"}`,
+			"S cooking stone, attempt 2\nX {\"message\":\"stones are not cooked\",\"kind\":\"invalid\"}\n"},
 		{`cook {"Item":"soup"}`, "S cooking soup, attempt 2\nX {\"message\":\"the stove is off\",\"kind\":\"error\"}\n"},
-		{`cook {"Item":"slow"}`, "S cooking slow, attempt 2\nX {\"message\":\"context deadline exceeded\",\"kind\":\"canceled\"}\n"},
-		{`cook nonsense`, "X {\"message\":\"the event is not as the function wants it: invalid character 'o' in literal null " +
-			"(expecting 'u')\",\"kind\":\"invalid\"}\n"},
+		{`cook {"Item":"slow"}`,
+			"S cooking slow, attempt 2\nX {\"message\":\"context deadline exceeded\",\"kind\":\"canceled\"}\n"},
+		{`cook nonsense`,
+			"X {\"message\":\"the event is not as the function wants it: invalid character 'o' in literal null " +
+				"(expecting 'u')\",\"kind\":\"invalid\"}\n"},
 		{`cook `, "X {\"message\":\"the event is not as the function wants it: unexpected end of JSON input\"," +
 			"\"kind\":\"invalid\"}\n"},
 		{`cock {}`, "X {\"message\":\"there is no function \\\"cock\\\"; did you mean \\\"cook\\\"?\"," +

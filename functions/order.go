@@ -56,8 +56,8 @@ func (o KeyOrder) groupLen(key []byte) int {
 	return end
 }
 
-// Compare returns the comparison of keys, or nil if it is that of their bytes. Only equal keys compare as equal. Keys of
-// a group are neighbours in it.
+// Compare returns the comparison of keys, or nil if it is that of their bytes. Only equal keys compare as equal. Keys
+// of a group are neighbours in it.
 func (o KeyOrder) Compare() func(a, b []byte) int {
 	if !o.Numeric && !o.Reverse {
 		return nil // keys of a group begin alike, so byte order keeps them together

@@ -40,8 +40,9 @@ func TestKeyOrder(t *testing.T) {
 func TestKeyOrderIsAnOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		o := functions.KeyOrder{
-			Group: rapid.IntRange(0, 2).Draw(t, "group"), Separator: rapid.SampledFrom([]string{"", ",", "::"}).Draw(t, "separator"),
-			Numeric: rapid.Bool().Draw(t, "numeric"), Reverse: rapid.Bool().Draw(t, "reverse"),
+			Group:     rapid.IntRange(0, 2).Draw(t, "group"),
+			Separator: rapid.SampledFrom([]string{"", ",", "::"}).Draw(t, "separator"),
+			Numeric:   rapid.Bool().Draw(t, "numeric"), Reverse: rapid.Bool().Draw(t, "reverse"),
 		}
 		compare := o.Compare()
 		if compare == nil {

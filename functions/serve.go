@@ -172,7 +172,8 @@ func find(fns []Raw, name string) (Raw, error) {
 
 func (s *server) newBody(raw Raw, o wire.Open) (body, error) {
 	if raw.Handler != nil {
-		return nil, errs.Errorf("functions.Main", errs.Invalid, nil, "function %q handles events; it cannot %s", raw.name(), o.Role)
+		return nil, errs.Errorf("functions.Main", errs.Invalid, nil, "function %q handles events; it cannot %s", raw.name(),
+			o.Role)
 	}
 	reducer := raw.Reducer
 	switch o.Role {

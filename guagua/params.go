@@ -18,7 +18,8 @@ type Params map[string]string
 // EngineParams are the names in a job's parameters that mean something to the engine, and never reach the program.
 func EngineParams() []string {
 	return []string{
-		"workers", "iterations", "adapter", "checkpoint", "coordinator", "min-workers-ratio", "min-workers-timeout", "staleness",
+		"workers", "iterations", "adapter", "checkpoint", "coordinator", "min-workers-ratio", "min-workers-timeout",
+		"staleness",
 		"group", "stragglers", "straggler-factor", "straggler-seconds", "straggler-strikes", "register-timeout", "threads",
 		"trace",
 	}

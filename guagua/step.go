@@ -22,7 +22,8 @@ type Env struct {
 	Create Output                           // writes files of the output
 	Logf   func(format string, args ...any) // a line for the attempt's log; never nil
 
-	// Count adds to a counter that people see with the job; never nil. Of each worker the attempt counts that has succeeded.
+	// Count adds to a counter that people see with the job; never nil. Of each worker the attempt counts that has
+	// succeeded.
 	Count func(group, name string, delta int64)
 }
 

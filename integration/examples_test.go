@@ -26,7 +26,8 @@ func TestExamples(t *testing.T) {
 				t.Fatal(err)
 			}
 			if exists(filepath.Join(source, "main.go")) { // else it is no program in Go
-				if out, err := exec.Command("go", "build", "-o", filepath.Join(dir, name), "./"+source).CombinedOutput(); err != nil {
+				if out, err := exec.Command("go", "build", "-o", filepath.Join(dir, name),
+					"./"+source).CombinedOutput(); err != nil {
 					t.Fatalf("go build: %v\n%s", err, out)
 				}
 			}
@@ -66,7 +67,8 @@ func TestNightlyExample(t *testing.T) {
 		before = loss
 	}
 	for _, verb := range [][]string{
-		{"schedule", "add", "nightly", "--cron", "0 2 * * *", "--", "run", "fashion.yaml", "--output", "models/{{.FireDate}}"},
+		{"schedule", "add", "nightly", "--cron", "0 2 * * *", "--", "run", "fashion.yaml", "--output",
+			"models/{{.FireDate}}"},
 		{"schedule", "trigger", "nightly"},
 	} {
 		if out, err := tr.command(verb...).CombinedOutput(); err != nil {

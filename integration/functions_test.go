@@ -40,7 +40,8 @@ def handle(event, invocation):
 
 runner.serve(handle)
 `
-	manifest := "kind: handler\nname: note\ncommand: python3 handler.py\nretries: {attempts: 100, first: 10ms, most: 100ms}\n"
+	manifest := "kind: handler\nname: note\ncommand: python3 handler.py\nretries: {attempts: 100, first: 10ms, most: " +
+		"100ms}\n"
 	for name, text := range map[string]string{"handler.py": handler, "function.yaml": manifest} {
 		if err := os.WriteFile(filepath.Join(tr.dir, "note", name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -131,7 +132,8 @@ func (tr *trial) awaitEnd(verb string) {
 	tr.t.Helper()
 	end := time.After(time.Minute)
 	for look := time.NewTicker(10 * time.Millisecond); ; {
-		if !slices.ContainsFunc(embeddedtest.Processes(tr.home), func(p embeddedtest.Process) bool { return p.Verb == verb }) {
+		if !slices.ContainsFunc(embeddedtest.Processes(tr.home),
+			func(p embeddedtest.Process) bool { return p.Verb == verb }) {
 			look.Stop()
 			return
 		}
@@ -204,7 +206,8 @@ func TestUIOfFunctions(t *testing.T) {
 	}
 	b := openBrowser(t, chromium, tr.serveUI())
 	b.do("functions", chromedp.Click("nav a[href='/functions']"), chromedp.WaitVisible("table.functions tbody tr"))
-	if shown := get(b, chromedp.Text("table.functions tbody tr")); !strings.Contains(shown, "version 2") || !strings.Contains(shown, " ms") {
+	if shown := get(b, chromedp.Text("table.functions tbody tr")); !strings.Contains(shown, "version 2") ||
+		!strings.Contains(shown, " ms") {
 		t.Errorf("the function is shown as %q", shown)
 	}
 	b.do("one function", chromedp.Click("table.functions a"), chromedp.WaitVisible("table.invocations .dead"))
@@ -252,7 +255,8 @@ func TestFunctionsOverHTTP(t *testing.T) {
 	if got := post("note", fmt.Sprintf(`{"n":1,"file":%q}`, filepath.Join(tr.dir, "notes"))); got != `{"noted": 1}` {
 		t.Errorf("the answer is %s", got)
 	}
-	if got := post("count", `{"input":"text","output":"out","pattern":"to"}`); !strings.Contains(got, "there is no input text") {
+	if got := post("count", `{"input":"text","output":"out","pattern":"to"}`); !strings.Contains(got,
+		"there is no input text") {
 		t.Errorf("a path that is not absolute: %s", got)
 	}
 	out := filepath.Join(tr.dir, "out")

@@ -123,9 +123,9 @@ func (a asked) do(ctx context.Context, c *client.Client) (out answered) {
 	return out
 }
 
-// TestGatewayKilled kills the leader of two gateways at random moments while clients change the same names, and files of
-// their own that take long to write. What clients were told must be explained by one order of all operations; what was
-// acknowledged is there; and the standby serves soon.
+// TestGatewayKilled kills the leader of two gateways at random moments while clients change the same names, and files
+// of their own that take long to write. What clients were told must be explained by one order of all operations; what
+// was acknowledged is there; and the standby serves soon.
 func TestGatewayKilled(t *testing.T) {
 	const clients, groups, opsBetween = 4, 4, 150
 	chance := seedtest.New(t)

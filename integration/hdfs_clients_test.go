@@ -118,8 +118,8 @@ func outcomes(t *testing.T, text string) (all []outcome) {
 	return all
 }
 
-// TestJavaStreams flushes, loses and recovers files with Hadoop's Java client, which is told of a gateway that stands by,
-// too.
+// TestJavaStreams flushes, loses and recovers files with Hadoop's Java client, which is told of a gateway that stands
+// by, too.
 func TestJavaStreams(t *testing.T) {
 	p := &pair{t: t, args: []string{"--store", "file://" + t.TempDir(), "--coord", t.TempDir()}, up: make([]*gateway, 2)}
 	p.ports = []string{"127.0.0.1:0", "127.0.0.1:0"}

@@ -113,7 +113,8 @@ func TestKerberos(t *testing.T) {
 		t.Errorf("without proof: %d", code)
 	}
 	var place struct{ Location string }
-	if code := do(true, http.MethodPut, base+"/f?op=CREATE&noredirect=true&user.name=bob", "", &place); code != http.StatusOK {
+	if code := do(true, http.MethodPut, base+"/f?op=CREATE&noredirect=true&user.name=bob", "",
+		&place); code != http.StatusOK {
 		t.Fatal(code)
 	}
 	if code := do(false, http.MethodPut, place.Location, "hello", nil); code != http.StatusCreated {

@@ -66,7 +66,8 @@ func (p *pair) write(writer int, chance *rand.Rand, stop <-chan struct{}) (all [
 			return all, nil
 		default:
 		}
-		a := attempted{path: fmt.Sprintf("/%d-%d", writer, i), data: bytes.Repeat([]byte{byte('a' + i%26)}, chance.IntN(3<<20))}
+		a := attempted{path: fmt.Sprintf("/%d-%d", writer, i),
+			data: bytes.Repeat([]byte{byte('a' + i%26)}, chance.IntN(3<<20))}
 		f, e := c.CreateFile(a.path, 1, 1<<20, 0o644)
 		if e == nil {
 			_, e = f.Write(a.data)

@@ -11,8 +11,8 @@ import (
 	"github.com/seed3322913c/runner/infra/seedtest"
 )
 
-// TestRandomKills draws options that must make no difference to a word count, and kills executors and application masters
-// of it at moments that are drawn too: the output is the oracle's, byte for byte.
+// TestRandomKills draws options that must make no difference to a word count, and kills executors and application
+// masters of it at moments that are drawn too: the output is the oracle's, byte for byte.
 func TestRandomKills(t *testing.T) {
 	chance := seedtest.New(t)
 	for range rounds() {

@@ -49,8 +49,8 @@ func TestTrainingAsMaps(t *testing.T) {
 	}
 }
 
-// TestTrainingSideBySide runs several trainings at once, with both adapters: each has its own outcome and exit code, and
-// one that is wrong takes nobody with it.
+// TestTrainingSideBySide runs several trainings at once, with both adapters: each has its own outcome and exit code,
+// and one that is wrong takes nobody with it.
 func TestTrainingSideBySide(t *testing.T) {
 	tr := newTraining(t, seedtest.New(t))
 	if err := os.WriteFile(filepath.Join(tr.dir, "bad.csv"), []byte("1,2\n0,x\n"), 0o600); err != nil {
@@ -61,7 +61,8 @@ func TestTrainingSideBySide(t *testing.T) {
 	maps := tr.start("run", "train.yaml", "--output", "maps", "--set", "adapter=mapreduce")
 	for _, ok := bad.next(); ok; _, ok = bad.next() {
 	}
-	if err := bad.cmd.Wait(); bad.cmd.ProcessState.ExitCode() != 1 || !strings.Contains(bad.last.Message, `"x" is not a number`) {
+	if err := bad.cmd.Wait(); bad.cmd.ProcessState.ExitCode() != 1 ||
+		!strings.Contains(bad.last.Message, `"x" is not a number`) {
 		t.Errorf("rows that are none: %v, %q", err, bad.last.Message)
 	}
 	own.end()

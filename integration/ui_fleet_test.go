@@ -82,7 +82,8 @@ func TestUIOfFleet(t *testing.T) {
 	}
 
 	b := openBrowser(t, chromium, server.URL+"/queues")
-	b.do("the way in", chromedp.WaitVisible("#token"), chromedp.SendKeys("#token", "rt_wrong"), chromedp.Click("form button"),
+	b.do("the way in", chromedp.WaitVisible("#token"), chromedp.SendKeys("#token", "rt_wrong"),
+		chromedp.Click("form button"),
 		chromedp.WaitVisible("[role=alert]:not(:empty)"))
 	text, err := json.Marshal(token)
 	if err != nil {
@@ -100,7 +101,8 @@ func TestUIOfFleet(t *testing.T) {
 		t.Errorf("the title is %q", title)
 	}
 	b.do("machines", chromedp.Click("nav a[href='/nodes']"), chromedp.WaitVisible("table.nodes meter"))
-	if shown := get(b, chromedp.Text("table.nodes")); !strings.Contains(shown, "3 of 4") || !strings.Contains(shown, "ready") {
+	if shown := get(b, chromedp.Text("table.nodes")); !strings.Contains(shown, "3 of 4") ||
+		!strings.Contains(shown, "ready") {
 		t.Errorf("the machine is shown as %q", shown)
 	}
 	b.complained("401")

@@ -27,7 +27,8 @@ func TestUI(t *testing.T) {
 	tr.home = filepath.Join(tr.dir, "home")
 	const hostile = `<img src=x onerror="document.title='taken'">`
 	script := "import sys\nfor line in sys.stdin: sys.exit('''" + hostile + "''')\n"
-	spec := "kind: mapreduce\nname: hostile\ninput: [text]\noutput: out/bad\nmapreduce:\n  mapper: {exec: python3 map.py}\n"
+	spec := "kind: mapreduce\nname: hostile\ninput: [text]\noutput: out/bad\nmapreduce:\n  mapper: {exec: python3 " +
+		"map.py}\n"
 	for name, text := range map[string]string{"map.py": script, "bad.yaml": spec, "text": "to be or not to be\n"} {
 		if err := os.WriteFile(filepath.Join(tr.dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -50,7 +51,8 @@ func TestUI(t *testing.T) {
 	if !strings.Contains(failed, hostile) || strings.Contains(title, "taken") {
 		t.Errorf("what the script said is shown as %q under the title %q", failed, title)
 	}
-	b.do("its log", chromedp.Click(".logs summary"), chromedp.Click(".logs button:first-child"), chromedp.WaitVisible(".logs pre"))
+	b.do("its log", chromedp.Click(".logs summary"), chromedp.Click(".logs button:first-child"),
+		chromedp.WaitVisible(".logs pre"))
 	b.do("a job that went well", chromedp.NavigateBack(), chromedp.Click("tbody tr:last-child a"),
 		chromedp.WaitVisible(".block.succeeded"))
 	if blocks := get(b, chromedp.Evaluate[int]("document.querySelectorAll('.block').length")); blocks != 2 {
@@ -88,7 +90,8 @@ func TestUIOfTraining(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	b := openBrowser(t, chromium, tr.serveUI())
-	b.do("a training", chromedp.Click("tbody a"), chromedp.WaitVisible(".curve"), chromedp.WaitVisible(".strip li:nth-child(2)"))
+	b.do("a training", chromedp.Click("tbody a"), chromedp.WaitVisible(".curve"),
+		chromedp.WaitVisible(".strip li:nth-child(2)"))
 	line := "document.querySelector('.curve').getAttribute('d')"
 	plain := get(b, chromedp.Evaluate[string](line))
 	if points := strings.Count(plain, "L") + 1; points != 20 {

@@ -175,7 +175,8 @@ func TestSkipBadCap(t *testing.T) {
 		o     Options
 		want  string
 	}{
-		"one map": {map[string]string{"a": "error 1\nerror 2\nx\n"}, Options{SkipBad: 1}, "a, record at byte 8 (split 0 to 18): "},
+		"one map": {map[string]string{"a": "error 1\nerror 2\nx\n"}, Options{SkipBad: 1},
+			"a, record at byte 8 (split 0 to 18): "},
 		"all maps": {
 			map[string]string{"a": "error\n", "b": "error\n"}, Options{SkipBad: 1, SplitSize: 1}, "failed at 2 records",
 		},

@@ -61,8 +61,8 @@ func (s shape) partitions(bytes int64) int {
 	return max(n, min(n*perReducer, maxPartitions))
 }
 
-// Sizes that decide whether nodes merge what maps have left. To fetch a segment by a request of its own takes as long as
-// 100 KB take to be copied (docs/performance.md).
+// Sizes that decide whether nodes merge what maps have left. To fetch a segment by a request of its own takes as long
+// as 100 KB take to be copied (docs/performance.md).
 const (
 	smallSegment = 64 << 10  // mean bytes that one reducer gets of one map, above which merging does not pay
 	fewSegments  = 1000      // up to which it saves less than a tenth of a second
@@ -71,9 +71,9 @@ const (
 	maxParts     = 1 << 16   // partitions in it, so that servers need little memory for its index
 )
 
-// mergedMaps returns how many neighbouring maps form a block whose outputs each node merges for the reducers, among those
-// of them that ran on it; 0: none. A block depends on nothing that changes when a map is run again, so that then only
-// one is merged anew.
+// mergedMaps returns how many neighbouring maps form a block whose outputs each node merges for the reducers, among
+// those of them that ran on it; 0: none. A block depends on nothing that changes when a map is run again, so that then
+// only one is merged anew.
 func mergedMaps(maps []scheduler.Output, reducers, partitions int, stored int64) int {
 	segments := int64(len(maps)) * int64(reducers)
 	if segments <= fewSegments || stored/segments >= smallSegment {

@@ -279,7 +279,8 @@ func TestBadRecord(t *testing.T) {
 		}
 		var from, to int
 		_, text, _ := strings.Cut(fmt.Sprint(err), want)
-		if _, err := fmt.Sscanf(text, " (split %d to %d):", &from, &to); err != nil || from > at || to <= at || to-from > 6000 {
+		if _, err := fmt.Sscanf(text, " (split %d to %d):", &from, &to); err != nil || from > at || to <= at ||
+			to-from > 6000 {
 			t.Errorf("%v: split %d to %d of %q, %v", mapper, from, to, text, err)
 		}
 		nothing(t, job)

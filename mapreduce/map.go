@@ -206,7 +206,8 @@ func (t *task) collector(
 	case order.Group > 0:
 		partition = func(key []byte) int { return segment.Partition(segment.Hash(order.GroupOf(key)), c.Partitions) }
 	}
-	if f := folderOf(combiner); f != nil && !t.opts.partitions() && order == (functions.KeyOrder{}) && values != functions.ValueBytes {
+	if f := folderOf(combiner); f != nil && !t.opts.partitions() && order == (functions.KeyOrder{}) &&
+		values != functions.ValueBytes {
 		return collect.NewFolder(f, collect.FoldOptions{Options: opts, Values: values, Partition: partition})
 	}
 	o := collect.SortOptions{Options: opts, Combiner: combiner, Values: values, Compare: order.Compare()}

@@ -41,8 +41,8 @@ func TestMergedSegments(t *testing.T) {
 	}
 }
 
-// TestMergedLost spoils a map's output, or what was merged of it, before the first reducer merges and after that: exactly
-// that map runs again, or none if its own output is good.
+// TestMergedLost spoils a map's output, or what was merged of it, before the first reducer merges and after that:
+// exactly that map runs again, or none if its own output is good.
 func TestMergedLost(t *testing.T) {
 	flip := func(name string) error {
 		b, err := os.ReadFile(name)

@@ -165,8 +165,8 @@ func nthKept(left []int64, n int64) int64 {
 	return at
 }
 
-// suspects returns which may be to blame for an error of function f that was handed those before at, and has handled all
-// before sure. Number tells the number of the n-th that it got, from 1.
+// suspects returns which may be to blame for an error of function f that was handed those before at, and has handled
+// all before sure. Number tells the number of the n-th that it got, from 1.
 func suspects(f any, err error, number func(n int64) int64, sure, at int64) (from, to int64) {
 	var failure *wire.Failure
 	var one *recordError
@@ -200,7 +200,8 @@ func (e *recordError) Unwrap() error { return e.error }
 type combineError struct{ error }
 
 func (e *combineError) Error() string {
-	return e.error.Error() + "; skip-bad leaves out what mappers and reducers fail at, not what a combiner does, which may " +
+	return e.error.Error() +
+		"; skip-bad leaves out what mappers and reducers fail at, not what a combiner does, which may " +
 		"have met the values of many records"
 }
 

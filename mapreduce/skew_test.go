@@ -29,7 +29,8 @@ func TestSkewIsReported(t *testing.T) {
 		t.Fatalf("skew %+v", sum.Skew)
 	}
 	hot, worst := sum.Skew.Hot[0], sum.Skew.Largest[0]
-	if hot.Key != "hot" || hot.Records != 108_000 || hot.Task != worst.Task || worst.Records < 108_000 || worst.Bytes == 0 ||
+	if hot.Key != "hot" || hot.Records != 108_000 || hot.Task != worst.Task || worst.Records < 108_000 ||
+		worst.Bytes == 0 ||
 		sum.Skew.Mean != 30_000 || sum.Skew.Hot[1].Records != 1 {
 		t.Errorf("skew %+v", sum.Skew)
 	}

@@ -10,9 +10,9 @@ import (
 	"github.com/seed3322913c/runner/scheduler"
 )
 
-// BenchmarkSmallSegments is the reduces of a job with many small maps and many reducers, attempt after attempt: 763 maps
-// leave 38,150 segments of 5 KB, on the disk of the reducers or on another node's, read one by one or merged; and the
-// same input in 12 maps.
+// BenchmarkSmallSegments is the reduces of a job with many small maps and many reducers, attempt after attempt: 763
+// maps leave 38,150 segments of 5 KB, on the disk of the reducers or on another node's, read one by one or merged; and
+// the same input in 12 maps.
 func BenchmarkSmallSegments(b *testing.B) {
 	var lines bytes.Buffer
 	random := rand.New(rand.NewPCG(1, 2))

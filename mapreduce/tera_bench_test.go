@@ -14,8 +14,9 @@ import (
 	storemem "github.com/seed3322913c/runner/infra/store/mem"
 )
 
-// BenchmarkTeraSort is the data plane of TeraSort, one attempt after the other, with what an executor of 1 GiB and one of
-// 256 MiB gives each. RUNNER_BENCH_ROWS is how many rows of 100 bytes there are, a million by default. For a profile:
+// BenchmarkTeraSort is the data plane of TeraSort, one attempt after the other, with what an executor of 1 GiB and one
+// of 256 MiB gives each. RUNNER_BENCH_ROWS is how many rows of 100 bytes there are, a million by default. For a
+// profile:
 //
 //	RUNNER_BENCH_ROWS=10000000 go test ./mapreduce -run - -bench TeraSort/1024 -benchtime 1x -cpuprofile cpu.out
 func BenchmarkTeraSort(b *testing.B) {

@@ -88,7 +88,8 @@ func (r *role) atHome(id scheduler.JobID) error {
 	if err != nil {
 		return err
 	}
-	r.home = grounds{home.Store, home.Coord, executor.Dirs{Node: home.Node(id), Scratch: home.Scratch(id), Logs: home.Logs(id)}}
+	r.home = grounds{home.Store, home.Coord,
+		executor.Dirs{Node: home.Node(id), Scratch: home.Scratch(id), Logs: home.Logs(id)}}
 	return nil
 }
 

@@ -62,7 +62,8 @@ func (p *program) circle(ctx context.Context, o runOptions, what string) error {
 		return err
 	}
 	if len(specs) != 1 {
-		return say.Errorf(errs.Unsupported, "a chain of jobs can't have a fleet of its own yet; make one with `runner deploy`")
+		return say.Errorf(errs.Unsupported,
+			"a chain of jobs can't have a fleet of its own yet; make one with `runner deploy`")
 	}
 	if p.cluster == "" {
 		p.cluster, c.ours = "run-"+strings.ToLower(rand.Text()[:5]), true
@@ -97,14 +98,15 @@ func (p *program) endCircle(ctx context.Context, story *program, c circleOptions
 		purge: c.ours, change: changeOptions{yes: true, json: c.fleet.change.json},
 	}, p.cluster)
 	if err != nil && end != nil {
-		fmt.Fprintf(p.err, "The fleet could not be removed: %s. Do it with `runner teardown %s`\n", say.Sentence(end), p.cluster)
+		fmt.Fprintf(p.err, "The fleet could not be removed: %s. Do it with `runner teardown %s`\n", say.Sentence(end),
+			p.cluster)
 		return err
 	}
 	return cmp.Or(err, end)
 }
 
-// runAway runs a job on a fleet that sees no file of this machine: what it reads is copied there before, and what it has
-// written, and its logs, are copied back. fetched is false if something is there alone.
+// runAway runs a job on a fleet that sees no file of this machine: what it reads is copied there before, and what it
+// has written, and its logs, are copied back. fetched is false if something is there alone.
 func (p *program) runAway(ctx context.Context, o runOptions, what string) (fetched bool, err error) {
 	at, end, err := p.open(ctx)
 	if err != nil {
@@ -179,7 +181,8 @@ func (s stage) out(ctx context.Context, job scheduler.Job) (scheduler.Job, error
 		}
 		dest := fmt.Sprintf("%s/in-%d", s.folder, i)
 		for _, file := range files {
-			if err := s.sh.Put(ctx, []string{file, dest + "/" + filepath.Base(file)}, shell.CopyOptions{Overwrite: true}); err != nil {
+			if err := s.sh.Put(ctx, []string{file, dest + "/" + filepath.Base(file)},
+				shell.CopyOptions{Overwrite: true}); err != nil {
 				return job, err
 			}
 		}

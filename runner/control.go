@@ -68,7 +68,8 @@ func newControl(p *program) *cobra.Command {
 // control serves until it is told to end.
 func (p *program) control(ctx context.Context, o controlOptions) error {
 	if !fleet.Inside() || o.coord != "consul" {
-		return say.Errorf(errs.Invalid, "a control is part of a fleet, which starts it; `scripts/cluster up` makes one on this machine")
+		return say.Errorf(errs.Invalid,
+			"a control is part of a fleet, which starts it; `scripts/cluster up` makes one on this machine")
 	}
 	around, err := fleet.FromEnv()
 	if err != nil {

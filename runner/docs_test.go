@@ -38,7 +38,8 @@ func cliReference() string {
 
 func TestDocs(t *testing.T) {
 	for file, want := range map[string]string{
-		"cli.md": cliReference(), "spec.md": generated + spec.Reference(), "function-manifest.md": generated + pack.Reference(),
+		"cli.md": cliReference(), "spec.md": generated + spec.Reference(), "function-manifest.md": generated +
+			pack.Reference(),
 	} {
 		path := filepath.Join("..", "docs", file)
 		if *update {

@@ -27,7 +27,8 @@ func newFn(p *program) *cobra.Command {
 	cmd := verb{
 		use:  "fn COMMAND [flags]",
 		does: "Keeps functions: folders with a function.yaml, pushed as versions that never change.",
-		more: "`runner invoke NAME` hands a function an event. NAME means the version that the alias live means, NAME@WORD what\n" +
+		more: "`runner invoke NAME` hands a function an event. NAME means the version that the alias live means, NAME@WORD " +
+			"what\n" +
 			"another alias means, NAME@3 the third version. `runner help function` has what function.yaml may say,\n" +
 			"docs/functions.md the rest.",
 		examples: []string{"runner fn init greet --lang python", "runner fn push ./greet", "runner fn rollback greet"},

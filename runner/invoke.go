@@ -50,9 +50,11 @@ func newInvoke(p *program) *cobra.Command {
 	cmd := verb{
 		use:  "invoke NAME [flags]",
 		does: "Hands a function an event and prints its answer.",
-		more: "NAME may be NAME@ALIAS or NAME@VERSION. What fails is tried again as function.yaml says; after the last attempt the\n" +
+		more: "NAME may be NAME@ALIAS or NAME@VERSION. What fails is tried again as function.yaml says; after the last " +
+			"attempt the\n" +
 			"event is a dead letter (`runner fn dead`). Interrupting it ends the waiting, not the work.\n" +
-			"A function of kind mapreduce or guagua runs its job: input, output and overwrite of the event are the job's, every\n" +
+			"A function of kind mapreduce or guagua runs its job: input, output and overwrite of the event are the job's, " +
+			"every\n" +
 			"other key is a parameter, as with --set.",
 		examples: []string{
 			`runner invoke greet -d '{"name":"you"}'`,
@@ -280,8 +282,8 @@ func entrySpec(folder string, m pack.Manifest) (spec.Spec, error) {
 	return specs[0], nil
 }
 
-// functionJob makes the job of a function, whose package lies in folder. Paths of the event are meant from dir, those of
-// the specification from folder.
+// functionJob makes the job of a function, whose package lies in folder. Paths of the event are meant from dir, those
+// of the specification from folder.
 func functionJob(ctx context.Context, v pack.Version, folder string, event []byte, dir string) (scheduler.Job, error) {
 	s, err := entrySpec(folder, v.Manifest)
 	if err != nil {

@@ -66,7 +66,8 @@ func (o *nodeInitOptions) AddFlags(flags *pflag.FlagSet) {
 func newNodeInit(p *program) *cobra.Command {
 	var o nodeInitOptions
 	cmd := verb{
-		use: "node-init [PART] [flags]", does: "Makes a member of a fleet out of a machine that has just booted.", hidden: true,
+		use: "node-init [PART] [flags]", does: "Makes a member of a fleet out of a machine that has just booted.",
+		hidden: true,
 	}.command(func(cmd *cobra.Command, args []string) error {
 		return p.nodeInit(cmd.Context(), o, args)
 	})

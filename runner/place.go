@@ -19,8 +19,8 @@ import (
 	"github.com/seed3322913c/runner/scheduler/am"
 )
 
-// place is where jobs are recorded and run: the home folder of this machine, or a fleet. What only one of the two can do
-// is found by assertion.
+// place is where jobs are recorded and run: the home folder of this machine, or a fleet. What only one of the two can
+// do is found by assertion.
 type place interface {
 	embedded.Place
 	Chains() embedded.Chains
@@ -84,7 +84,8 @@ func entitle(ctx context.Context, cluster fleet.Cluster) (fleet.Cluster, error) 
 	if err != nil {
 		return cluster, err
 	}
-	cluster.Control.Token, _, err = access.NewTokens(st, time.Now).Create(ctx, "the file of cluster "+cluster.Name, access.Admin)
+	cluster.Control.Token, _, err = access.NewTokens(st, time.Now).Create(ctx, "the file of cluster "+cluster.Name,
+		access.Admin)
 	if err != nil {
 		return cluster, err
 	}
@@ -133,7 +134,8 @@ func onlyShared(job scheduler.Job) error {
 	return nil
 }
 
-// forFleet prepares a job for a fleet: files of this machine are not there, but for the job's package, which goes along.
+// forFleet prepares a job for a fleet: files of this machine are not there, but for the job's package, which goes
+// along.
 func forFleet(ctx context.Context, f *fleet.Fleet, job scheduler.Job) (scheduler.Job, error) {
 	if err := onlyShared(job); err != nil {
 		return job, err

@@ -51,7 +51,8 @@ func (p *program) resize(ctx context.Context, o resizeOptions, at place, job sch
 	if o.executors < 1 {
 		return say.Errorf(errs.Invalid, "how many executors is job %s to have? Say --executors N", job.ID)
 	}
-	wait := backoff.NewExponentialBackOff(backoff.WithInitialInterval(50*time.Millisecond), backoff.WithMaxElapsedTime(patience))
+	wait := backoff.NewExponentialBackOff(backoff.WithInitialInterval(50*time.Millisecond),
+		backoff.WithMaxElapsedTime(patience))
 	err := backoff.Retry(func() error {
 		err := at.Resize(ctx, job, o.executors)
 		if err != nil && !errs.Retryable(err) {

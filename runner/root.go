@@ -147,7 +147,8 @@ func newRoot(p *program) *cobra.Command {
 	for _, c := range contents {
 		root.AddCommand(c.verbs...)
 	}
-	root.AddCommand(newAM(p), newControl(p), newExecutor(p), newNode(p), newNodeInit(p), newSpecHelp(p), newFunctionHelp(p))
+	root.AddCommand(newAM(p), newControl(p), newExecutor(p), newNode(p), newNodeInit(p), newSpecHelp(p),
+		newFunctionHelp(p))
 	return root
 }
 

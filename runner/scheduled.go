@@ -28,14 +28,16 @@ type scheduleOptions struct {
 
 func (o *scheduleOptions) AddFlags(flags *pflag.FlagSet) {
 	grouped(flags, "When", func(f *pflag.FlagSet) {
-		f.StringVar(&o.schedule.Cron, "cron", "", "`'0 2 * * *'`: minute, hour, day of the month, month, day of the week; or @daily")
+		f.StringVar(&o.schedule.Cron, "cron", "",
+			"`'0 2 * * *'`: minute, hour, day of the month, month, day of the week; or @daily")
 		f.StringVar(&o.schedule.Zone, "tz", "", "`ZONE` whose clock is meant, as in Europe/Paris; UTC by default")
 		f.DurationVar(&o.schedule.Jitter, "jitter", 0, "`TIME` up to which it fires later, to be out of step with others")
 	})
 	grouped(flags, "What if", func(f *pflag.FlagSet) {
 		f.StringVar(&o.overlap, "overlap", string(cron.Skip),
 			"`WAY` if the work before it still runs: skip (the slot), queue, or replace (the work); skip by default")
-		f.IntVar(&o.schedule.CatchUp, "catch-up", 1, "`N` slots that nobody was there for fire late, the latest ones; 1 by default")
+		f.IntVar(&o.schedule.CatchUp, "catch-up", 1,
+			"`N` slots that nobody was there for fire late, the latest ones; 1 by default")
 		f.BoolVar(&o.replace, "replace", false, "change the schedule if there is one of that name")
 	})
 }
@@ -45,7 +47,8 @@ func newScheduleAdd(p *program, json *bool) *cobra.Command {
 	cmd := verb{
 		use:  "add NAME --cron WHEN [flags] -- run ...",
 		does: "Adds a schedule.",
-		more: "What follows -- is what would be typed for `runner run`, and is checked now. Relative paths are meant from this\n" +
+		more: "What follows -- is what would be typed for `runner run`, and is checked now. Relative paths are meant from " +
+			"this\n" +
 			"folder. Hours that clocks jump over fire after the jump, hours that come twice fire once; those written as * or\n" +
 			"*/N fire as often as they come.",
 	}.command(func(cmd *cobra.Command, args []string) error {
@@ -163,7 +166,8 @@ func workOf(ctx context.Context, line []string) (schedules.Work, error) {
 	var o runOptions
 	o.addJob(flags)
 	if err := flags.Parse(spreadWords(line[1:], "--input")); err != nil {
-		return w, say.Errorf(errs.Invalid, "%s; behind -- stands what `runner help run` has, without where and how it is told",
+		return w, say.Errorf(errs.Invalid,
+			"%s; behind -- stands what `runner help run` has, without where and how it is told",
 			strings.ReplaceAll(err.Error(), "\"", ""))
 	}
 	if flags.NArg() != 1 {

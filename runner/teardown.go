@@ -39,7 +39,8 @@ func newTeardown(p *program) *cobra.Command {
 	cmd := verb{
 		use:  "teardown [NAME] [flags]",
 		does: "Removes a fleet, and proves that nothing of it is left but its data.",
-		more: "Jobs that run are named, and killed after it has asked. It works as well when the machines are dead, when it was\n" +
+		more: "Jobs that run are named, and killed after it has asked. It works as well when the machines are dead, when " +
+			"it was\n" +
 			"cut off before, and when what was known of the fleet is lost: then say --provider\n" +
 			"and --region. Without a NAME it is the only fleet.",
 		examples: []string{"runner teardown demo", "runner teardown demo --yes --purge-data",
@@ -71,7 +72,8 @@ func onlyFleet(cmd *cobra.Command, args []string) (string, error) {
 	case len(names) == 0:
 		return "", say.Errorf(errs.NotFound, "there is no fleet; `runner deploy` makes one")
 	case len(names) > 1:
-		return "", say.Errorf(errs.Invalid, "%s needs the NAME of a fleet; there are %s", cmd.Name(), strings.Join(names, ", "))
+		return "", say.Errorf(errs.Invalid, "%s needs the NAME of a fleet; there are %s", cmd.Name(),
+			strings.Join(names, ", "))
 	}
 	return names[0], nil
 }

@@ -19,9 +19,11 @@ func newToken(p *program) *cobra.Command {
 	cmd := verb{
 		use:  "token COMMAND [flags]",
 		does: "Makes and removes tokens for a cluster's API.",
-		more: "A token of role read looks at everything, submit also submits, kills and resumes jobs, admin may do everything.\n" +
+		more: "A token of role read looks at everything, submit also submits, kills and resumes jobs, admin may do " +
+			"everything.\n" +
 			"It is shown once, and kept as its checksum alone. Programs say it as Authorization: Bearer TOKEN.",
-		examples: []string{"runner token create ci --role submit", "runner token ls --cluster demo", "runner token rm k3x9q2aa"},
+		examples: []string{"runner token create ci --role submit", "runner token ls --cluster demo",
+			"runner token rm k3x9q2aa"},
 	}.command(func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
 			return say.Errorf(errs.Invalid, "token needs a command; see `runner help token`")
@@ -55,7 +57,8 @@ func newToken(p *program) *cobra.Command {
 }
 
 // ofToken makes a command about one token.
-func (p *program) ofToken(v verb, what string, action func(context.Context, *client.Client, string) error) *cobra.Command {
+func (p *program) ofToken(v verb, what string,
+	action func(context.Context, *client.Client, string) error) *cobra.Command {
 	return v.command(func(cmd *cobra.Command, args []string) error {
 		if err := wantArgs(cmd, args, 1, what); err != nil {
 			return err

@@ -74,7 +74,8 @@ func (p *program) ui(ctx context.Context, o uiOptions) error {
 	defer end()
 	listener, err := net.Listen("tcp", o.http)
 	if err != nil {
-		return say.Errorf(errs.Unavailable, "%s cannot be served: %s. --http chooses another address", o.http, errs.Cause(err))
+		return say.Errorf(errs.Unavailable, "%s cannot be served: %s. --http chooses another address", o.http,
+			errs.Cause(err))
 	}
 	page, err := pageOf(at)
 	if err != nil {
@@ -120,7 +121,8 @@ func pageOf(at place) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	v1, err := api.New(api.Options{}, api.JobsPart(homeJobs{home}, newResolver("")), api.SchedulesPart(bookOf(home), compileSchedule), functions)
+	v1, err := api.New(api.Options{}, api.JobsPart(homeJobs{home}, newResolver("")),
+		api.SchedulesPart(bookOf(home), compileSchedule), functions)
 	return ui.New(v1, ui.Options{}), err
 }
 

@@ -25,7 +25,8 @@ func TestUsageLine(t *testing.T) {
 		t.Error(got)
 	}
 	u.USD = 0.2134
-	if got := u.line(); got != "Used: 31.0 core-seconds, 51.0 GB read and 1.3 GB written in 1,234 requests; about $0.21\n" {
+	if got := u.line(); got != "Used: 31.0 core-seconds, 51.0 GB read and 1.3 GB written in 1,234 requests; about "+
+		"$0.21\n" {
 		t.Error(got)
 	}
 	if got := (*usage)(nil).line(); got != "" {

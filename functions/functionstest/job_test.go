@@ -94,9 +94,10 @@ func (c *complaints) Errorf(format string, args ...any) {
 func TestJobDriverNotices(t *testing.T) {
 	files, want := input()
 	for name, d := range map[string]functionstest.JobDriver{
-		"-want +got":            {Function: "letters", Input: files, Want: want + "z\t1\n"},
-		"this never came about": {Function: "letters", Input: files, Want: want, Faults: []functionstest.Fault{functionstest.DropRead("map-99.0")}},
-		"want it to fail":       {Function: "letters", Input: files, WantError: "anything"},
+		"-want +got": {Function: "letters", Input: files, Want: want + "z\t1\n"},
+		"this never came about": {Function: "letters", Input: files, Want: want,
+			Faults: []functionstest.Fault{functionstest.DropRead("map-99.0")}},
+		"want it to fail": {Function: "letters", Input: files, WantError: "anything"},
 	} {
 		c := &complaints{TB: t}
 		d.Run(c)

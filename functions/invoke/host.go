@@ -31,8 +31,8 @@ type Options struct {
 	Writer string   // who this is, for people who look into the journal
 	Env    []string // what all handlers find in their environment
 
-	// Submit starts the job of a function that is no handler, and returns its id. The package lies in folder. nil: there are
-	// handlers only.
+	// Submit starts the job of a function that is no handler, and returns its id. The package lies in folder. nil: there
+	// are handlers only.
 	Submit func(ctx context.Context, v pack.Version, folder string, event []byte) (job string, err error)
 
 	Most     int           // invocations that are not over; 0 means 10,000
@@ -102,8 +102,8 @@ func Open(ctx context.Context, st store.Store, o Options) (*Host, error) {
 	return h, nil
 }
 
-// Close ends the host: handlers are killed, and callers that still wait are told to ask again. What was accepted goes on
-// with the next host.
+// Close ends the host: handlers are killed, and callers that still wait are told to ask again. What was accepted goes
+// on with the next host.
 func (h *Host) Close() error {
 	h.stop()
 	<-h.done
@@ -158,8 +158,8 @@ type Request struct {
 // when ctx ends; the invocation goes on then. If there is an invocation of the function with this key, that is the
 // answer, whatever the event.
 //
-// Errors: errs.NotFound for a function that there is not; errs.Invalid for a request that is too long; errs.Exhausted when
-// too much waits; errs.Unavailable when nobody knows what became of it: ask again, with the key.
+// Errors: errs.NotFound for a function that there is not; errs.Invalid for a request that is too long; errs.Exhausted
+// when too much waits; errs.Unavailable when nobody knows what became of it: ask again, with the key.
 func (h *Host) Invoke(ctx context.Context, r Request) (Invocation, error) {
 	switch {
 	case len(r.Event) > MaxPayload:
@@ -241,7 +241,8 @@ func (h *Host) Wait(ctx context.Context, id ID) (Invocation, error) {
 }
 
 func unknown(id ID) error {
-	return errs.Errorf("", errs.NotFound, nil, "there is no invocation %q; what is over is kept for a day, and no more than %d",
+	return errs.Errorf("", errs.NotFound, nil,
+		"there is no invocation %q; what is over is kept for a day, and no more than %d",
 		id, KeepMost)
 }
 

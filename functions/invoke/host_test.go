@@ -185,7 +185,8 @@ func TestAnswers(t *testing.T) {
 		t.Errorf("what is invalid was tried %d times", inv.Attempts)
 	}
 	inv = s.want(`{"Exit":true}`, invoke.Dead, "its handler exited with status 3, after it said: also heard out of here")
-	if got := s.log(inv); inv.Attempts != 3 || strings.Count(got, "out of here") != 3 || !strings.Contains(got, "attempt 3") {
+	if got := s.log(inv); inv.Attempts != 3 || strings.Count(got, "out of here") != 3 ||
+		!strings.Contains(got, "attempt 3") {
 		t.Errorf("after %d attempts the log is %q", inv.Attempts, got)
 	}
 	s.want(`{"Say":"there"}`, invoke.Succeeded, `"there!"`)
@@ -238,7 +239,8 @@ func TestTemplates(t *testing.T) {
 			if err != nil || string(inv.Result.Inline) != want {
 				t.Errorf("%s: %s %s, %v", language, inv.Result.Inline, inv.Error, err)
 			}
-			if said := s.log(inv); !strings.Contains(said, "greeting you") && !strings.Contains(said, "an event of 14 characters") {
+			if said := s.log(inv); !strings.Contains(said, "greeting you") &&
+				!strings.Contains(said, "an event of 14 characters") {
 				t.Errorf("%s said %q", language, said)
 			}
 		}
@@ -425,7 +427,8 @@ func TestTwoHosts(t *testing.T) {
 	s.want(`{"Say":"one"}`, invoke.Succeeded, `"one!"`)
 	old := s.host
 	s.open()
-	if _, err := old.Invoke(t.Context(), invoke.Request{Function: "grant", Event: []byte(`{}`)}); errs.KindOf(err) != errs.Unavailable {
+	if _, err := old.Invoke(t.Context(), invoke.Request{Function: "grant",
+		Event: []byte(`{}`)}); errs.KindOf(err) != errs.Unavailable {
 		t.Errorf("a host that was replaced says %v", err)
 	}
 	<-old.Done()

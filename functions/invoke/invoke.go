@@ -15,10 +15,10 @@
 //	             │ └─failed: again later           │
 //	             └─────────────────────────────────┘
 //
-// Whoever asks for an id and goes (async) gets it when the invocation is accepted. Whoever waits for the answer needs no
-// promise before: a first attempt that succeeds at once is accepted and answered by one entry of the journal; one that
-// takes longer, or fails, is accepted then. That an attempt runs is in no journal: after a crash of the host it is run
-// again.
+// Whoever asks for an id and goes (async) gets it when the invocation is accepted. Whoever waits for the answer needs
+// no promise before: a first attempt that succeeds at once is accepted and answered by one entry of the journal; one
+// that takes longer, or fails, is accepted then. That an attempt runs is in no journal: after a crash of the host it is
+// run again.
 //
 // What the ledger keeps is bounded (see the Keep constants). Its clock is that of its records, so that every replay
 // forgets the same.

@@ -67,7 +67,8 @@ func TestTransitions(t *testing.T) {
 		r    record
 		want string
 	}{
-		{record{Op: opAccepted, ID: "a", At: at(0), Function: "wc", Version: 1, Key: "k", Event: payload("e")}, "a wc@1 QUEUED\n"},
+		{record{Op: opAccepted, ID: "a", At: at(0), Function: "wc", Version: 1, Key: "k", Event: payload("e")},
+			"a wc@1 QUEUED\n"},
 		{record{Op: opAccepted, ID: "a", At: at(1), Function: "other", Version: 2, Event: payload("f")}, "a wc@1 QUEUED\n"},
 		{record{Op: opSucceeded, ID: "unknown", At: at(1), Result: payload("r")}, "a wc@1 QUEUED\n"},
 		{record{Op: opRedriven, ID: "a", At: at(1), Version: 2}, "a wc@1 QUEUED\n"},
@@ -90,14 +91,16 @@ func TestTransitions(t *testing.T) {
 	if _, ok := l.ByKey("wc", ""); ok {
 		t.Error("no key leads to an invocation")
 	}
-	apply(t, l, record{Op: opAccepted, ID: "b", At: at(7 + int(KeepFor.Seconds()) + 1), Function: "wc", Event: payload("e")})
+	apply(t, l, record{Op: opAccepted, ID: "b", At: at(7 + int(KeepFor.Seconds()) + 1), Function: "wc",
+		Event: payload("e")})
 	if got, want := show(l), "b wc@0 QUEUED\n"; got != want {
 		t.Errorf("a day later there is %swant %s", got, want)
 	}
 	if _, ok := l.ByKey("wc", "k"); ok || len(l.takeDropped()) != 1 {
 		t.Error("what is forgotten is known by its key")
 	}
-	for _, bad := range []string{"nonsense", `{"op":"accepted","id":"c"}`, `{"op":"succeeded","id":"b"}`, `{"op":"vanished","id":"b"}`} {
+	for _, bad := range []string{"nonsense", `{"op":"accepted","id":"c"}`, `{"op":"succeeded","id":"b"}`,
+		`{"op":"vanished","id":"b"}`} {
 		if err := l.Apply([]byte(bad)); err == nil {
 			t.Errorf("%s was understood", bad)
 		}
@@ -215,7 +218,8 @@ func TestStats(t *testing.T) {
 	}
 	apply(t, l, record{Op: opAccepted, ID: "q", At: at(200), Function: "wc", Event: payload("")},
 		record{Op: opAccepted, ID: "o", At: at(200), Function: "other", Event: payload("")},
-		record{Op: opAccepted, ID: "d", At: at(150), Function: "wc", Event: payload("")}, record{Op: opDead, ID: "d", At: at(150)})
+		record{Op: opAccepted, ID: "d", At: at(150), Function: "wc", Event: payload("")},
+		record{Op: opDead, ID: "d", At: at(150)})
 	want := Stats{Queued: 1, Succeeded: 100, Dead: 1, P50: 50, P95: 95, P99: 99, Last: at(200)}
 	if diff := cmp.Diff(want, l.Stats("wc")); diff != "" {
 		t.Error(diff)

@@ -31,8 +31,9 @@ func write(t *testing.T, folder string, files map[string]string) {
 }
 
 func TestParse(t *testing.T) {
-	got, err := pack.Parse("function.yaml", []byte("kind: handler\nname: wc\ncommand: ./wc -l\ntimeout: 5s\nmemory: 64MiB\n"+
-		"environment: {N: 1.10}\nfiles: wc\nretries: {attempts: 5}\n"))
+	got, err := pack.Parse("function.yaml",
+		[]byte("kind: handler\nname: wc\ncommand: ./wc -l\ntimeout: 5s\nmemory: 64MiB\n"+
+			"environment: {N: 1.10}\nfiles: wc\nretries: {attempts: 5}\n"))
 	want := pack.Defaults()
 	want.Kind, want.Name, want.Command = pack.Handler, "wc", []string{"/bin/sh", "-c", "exec ./wc -l"}
 	want.Timeout, want.Memory, want.Environment = pack.Time(5*time.Second), 64<<20, map[string]string{"N": "1.10"}
@@ -111,7 +112,8 @@ func TestSchemaHasWhatTheManifestHas(t *testing.T) {
 
 func TestWait(t *testing.T) {
 	r := pack.Retries{First: pack.Time(time.Second), Most: pack.Time(5 * time.Second)}
-	for n, want := range map[int]time.Duration{1: time.Second, 2: 2 * time.Second, 3: 4 * time.Second, 4: 5 * time.Second, 9: 5 * time.Second} {
+	for n, want := range map[int]time.Duration{1: time.Second, 2: 2 * time.Second, 3: 4 * time.Second, 4: 5 * time.Second,
+		9: 5 * time.Second} {
 		if got := r.Wait(n); got != want {
 			t.Errorf("after %d attempts it waits %v, want %v", n, got, want)
 		}

@@ -4,8 +4,8 @@
 //	                      │ program │
 //	                      └─────────┘  ──▶ stderr ──▶ Command.Stderr, and its last lines for Ended
 //
-// The program leads a process group of its own. The group is killed when the context ends, by Kill, and when the program
-// itself has ended; on Linux the kernel kills the program when its parent dies, however that came.
+// The program leads a process group of its own. The group is killed when the context ends, by Kill, and when the
+// program itself has ended; on Linux the kernel kills the program when its parent dies, however that came.
 package process
 
 import (

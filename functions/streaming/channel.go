@@ -145,7 +145,8 @@ func (p *program) lines(ch *channel, lines []byte, out functions.Emitter) error 
 // last puts out a line without an end. A record cannot be without.
 func (p *program) last(ch *channel, out functions.Emitter) error {
 	if p.layouts.out.codec != text {
-		return errs.Errorf("streaming.Run", errs.Failed, p.opts.Command, "it ended within a record of %s", p.layouts.out.codec)
+		return errs.Errorf("streaming.Run", errs.Failed, p.opts.Command, "it ended within a record of %s",
+			p.layouts.out.codec)
 	}
 	return p.lines(ch, append(ch.rest, '\n'), out)
 }

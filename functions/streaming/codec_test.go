@@ -32,8 +32,9 @@ func TestBinaryMapper(t *testing.T) {
 		{"with types", "od -An -tx1 | tr -d ' \\n'", typedBytes, text,
 			"070000000007000000036120620700000000" + "0700000000;"},
 		{"out alone", `printf '\0\0\0\1k\0\0\0\3v\nw'`, text, rawBytes, "k=v\nw;"},
-		{"all types", `printf '\3\377\377\377\376\4\0\0\0\0\0\0\0\5'; printf '\2\1\1\200'; printf '\5\077\300\0\0\0\0\0\0\1x';` +
-			`printf '\6\077\271\231\231\231\231\231\232\7\0\0\0\1y'`, text, typedBytes, "-2=5;true=-128;1.5=x;0.1=y;"},
+		{"all types",
+			`printf '\3\377\377\377\376\4\0\0\0\0\0\0\0\5'; printf '\2\1\1\200'; printf '\5\077\300\0\0\0\0\0\0\1x';` +
+				`printf '\6\077\271\231\231\231\231\231\232\7\0\0\0\1y'`, text, typedBytes, "-2=5;true=-128;1.5=x;0.1=y;"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := binaryMapper(t, c.command, c.in, c.out)

@@ -11,10 +11,10 @@
 //	the file    key TAB value, for a named output of the job (functions.Outputs); the environment's variable
 //	            mapreduce_multipleoutputs_NAME says the file, which is a pipe
 //
-// A line without TAB is a key without a value. For speed, and for keys and values with any bytes in them, both sides can
-// be binary (see codec): stream.map.input and the like are rawbytes or typedbytes then. The separators, and how many
-// fields the key has, are set by parameters with Hadoop's names (see layouts). Programs find the job's parameters and
-// where they are in their environment.
+// A line without TAB is a key without a value. For speed, and for keys and values with any bytes in them, both sides
+// can be binary (see codec): stream.map.input and the like are rawbytes or typedbytes then. The separators, and how
+// many fields the key has, are set by parameters with Hadoop's names (see layouts). Programs find the job's parameters
+// and where they are in their environment.
 //
 // A program runs from its first record to Flush or Cleanup, which end its input and wait for it. So a combiner runs
 // once for each of its passes. A mapper or reducer runs at least once, also over nothing. A program may end before it
@@ -79,8 +79,9 @@ func NewMapper(ctx context.Context, o Options) (*Mapper, error) {
 		return nil, err
 	}
 	if o.Parts && l.out.codec != text {
-		return nil, errs.Errorf("streaming.Params", errs.Unsupported, nil, "the mapper says which reducer gets a record, and "+
-			"puts out %s: it can do so in text alone", l.out.codec)
+		return nil, errs.Errorf("streaming.Params", errs.Unsupported, nil,
+			"the mapper says which reducer gets a record, and "+
+				"puts out %s: it can do so in text alone", l.out.codec)
 	}
 	return &Mapper{newProgram(ctx, o, l), o.Params["stream.map.input.ignoreKey"] == "true"}, nil
 }

@@ -20,8 +20,8 @@
 //
 //	| type 1 B | length 4 B | payload: length bytes |
 //
-// The payload of R, P, N, L and G is at most 1 GiB, of all others 1 MiB. Senders of data aim at 256 KiB: a frame is only
-// longer when one record alone is.
+// The payload of R, P, N, L and G is at most 1 GiB, of all others 1 MiB. Senders of data aim at 256 KiB: a frame is
+// only longer when one record alone is.
 //
 //	type        from      payload
 //	H hello     both      "RUNNER", version 1 B
@@ -67,10 +67,11 @@
 //
 // # Handlers
 //
-// A program that answers events is started with RUNNER_CHILD=handle, by a host that is no executor, and lives as long as
-// events come: its conversation has no end but that of standard input. It is handed one event at a time, as two frames,
-// and answers each with V or with X, after which it goes on. What it says before (S) is in the log of the invocation; so
-// is what it prints on standard error while it has one. It may kill itself: whoever waits for an answer is told.
+// A program that answers events is started with RUNNER_CHILD=handle, by a host that is no executor, and lives as long
+// as events come: its conversation has no end but that of standard input. It is handed one event at a time, as two
+// frames, and answers each with V or with X, after which it goes on. What it says before (S) is in the log of the
+// invocation; so is what it prints on standard error while it has one. It may kill itself: whoever waits for an answer
+// is told.
 //
 //	host    ── H  ── I V         ── I V        ──▶ handler
 //	handler ── H        ── S V         ── S X ──▶ host
@@ -162,8 +163,8 @@ type Open struct {
 	Function string            `json:"function"` // which of the program's functions; the only one if empty
 	Attempt  string            `json:"attempt"`  // as in "map-3.0"
 	Params   map[string]string `json:"params,omitempty"`
-	// Partitions is how many reducers there are, if a child in the role of map is to say which of them gets a record; 0: it
-	// is not. Then it sends frames of type P instead of R.
+	// Partitions is how many reducers there are, if a child in the role of map is to say which of them gets a record; 0:
+	// it is not. Then it sends frames of type P instead of R.
 	Partitions int `json:"partitions,omitempty"`
 	// Combiner names the job's combiner as a specification does: "sum" is a built-in, "go:NAME" a function of the
 	// program, empty means none. A child in the role of map may apply it to what it puts out.

@@ -79,8 +79,8 @@ func (s *supply) after(n int) (b batch, data []byte, err error) {
 	return b, data, nil
 }
 
-// parts yields what a child's master expects: a vector, or results that are decoded. It may be ranged over any number of
-// times.
+// parts yields what a child's master expects: a vector, or results that are decoded. It may be ranged over any number
+// of times.
 func (s *server) parts(ctx context.Context, first batch, data []byte) iter.Seq2[any, error] {
 	r := s.reducer
 	if r.Kind == guagua.Vectors {

@@ -4,9 +4,9 @@
 //	jobs/<id>/guagua/log/...       the ledger (package ledger), and checkpoints beside it
 //	jobs/<id>/guagua/out/...       files of the output, until they are published
 //
-// Stage "master" has one task, stage "worker" one for each worker; both are gangs, so that the scheduler runs all of them
-// at once. An attempt that is lost is run again with the next number, the master's too; what that means for the iterations
-// is the affair of packages superstep and role.
+// Stage "master" has one task, stage "worker" one for each worker; both are gangs, so that the scheduler runs all of
+// them at once. An attempt that is lost is run again with the next number, the master's too; what that means for the
+// iterations is the affair of packages superstep and role.
 package engine
 
 import (

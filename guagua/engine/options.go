@@ -89,8 +89,8 @@ const autoGroup = -1
 // starWidth is how many workers may send their results to the master itself, if nobody says otherwise.
 const starWidth = 32
 
-// groupFor returns how many of so many workers make a group: about as many as there are groups then, so that leaders and
-// master have about as many connections.
+// groupFor returns how many of so many workers make a group: about as many as there are groups then, so that leaders
+// and master have about as many connections.
 func groupFor(workers int) int {
 	group := 0
 	if workers > starWidth {

@@ -12,7 +12,8 @@ import (
 
 // TestTreeAboveAWidth: many workers send their results in groups, few do not, and the model is the same to the bit.
 func TestTreeAboveAWidth(t *testing.T) {
-	for workers, want := range map[int]int{1: 0, starWidth: 0, starWidth + 1: 8, 64: 8, 65: 16, 256: 16, 1000: 32, maxWorkers: 512} {
+	for workers, want := range map[int]int{1: 0, starWidth: 0, starWidth + 1: 8, 64: 8, 65: 16, 256: 16, 1000: 32,
+		maxWorkers: 512} {
 		if got := groupFor(workers); got != want {
 			t.Errorf("%d workers in groups of %d, want %d", workers, got, want)
 		}

@@ -297,8 +297,8 @@ func words(kind guagua.Reduction) guagua.Reducer {
 	}
 }
 
-// TestPairsHaveOneShape: whatever the order of arrival, whoever is missing, whatever waits in a file, the outcome is that
-// of the shape.
+// TestPairsHaveOneShape: whatever the order of arrival, whoever is missing, whatever waits in a file, the outcome is
+// that of the shape.
 func TestPairsHaveOneShape(t *testing.T) {
 	scratch := t.TempDir()
 	rapid.Check(t, func(rt *rapid.T) {

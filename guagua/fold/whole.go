@@ -8,9 +8,9 @@ import (
 	"github.com/seed3322913c/runner/infra/errs"
 )
 
-// whole collects results that can't be taken apart. Those that are folded in pairs are folded as soon as both are whole;
-// what waits for a neighbour, and every result of a list, is kept encoded, so that it is known how much memory it takes.
-// What has no room in memory, also while it arrives, goes to a file.
+// whole collects results that can't be taken apart. Those that are folded in pairs are folded as soon as both are
+// whole; what waits for a neighbour, and every result of a list, is kept encoded, so that it is known how much memory
+// it takes. What has no room in memory, also while it arrives, goes to a file.
 type whole struct {
 	Options
 	tree

@@ -16,7 +16,8 @@ func TestSummaryOfMany(t *testing.T) {
 	}
 	s.workers[workers-1].Late = 1.25
 	latest := s.latest()
-	if len(latest) != maxSummed || latest[0].Index != 0 || latest[maxSummed-1].Index != workers-1 || latest[maxSummed-1].Late != 1.25 {
+	if len(latest) != maxSummed || latest[0].Index != 0 || latest[maxSummed-1].Index != workers-1 ||
+		latest[maxSummed-1].Late != 1.25 {
 		t.Errorf("%d workers, the first %+v, the last %+v", len(latest), latest[0], latest[len(latest)-1])
 	}
 	data, err := json.Marshal(Summary{Members: workers, Workers: latest})

@@ -1,16 +1,16 @@
 // Package block moves the bytes of files between streams and the objects of a store.
 //
 // A file is a list of blocks, a block is one object that never changes, or the beginning of one. Copy cuts a stream
-// into blocks while it arrives; nothing is buffered but what the store's writer holds, and a block is made durable while
-// the next one is written. Write reads any range of such a list.
+// into blocks while it arrives; nothing is buffered but what the store's writer holds, and a block is made durable
+// while the next one is written. Write reads any range of such a list.
 //
 //	blocks/6f/00000012000000a1     the object of a block: two digits of a hash, then its id in hexadecimal
 //
 // The hash spreads what is written at one time over 256 prefixes, since object stores limit requests per prefix.
 //
-// While a block is written its checksums are made as HDFS makes them, so that a file's checksum is known without reading
-// it: the MD5 of the CRC32Cs of all 512-byte chunks, and the CRC32C of the whole; a file's is made of its blocks' (see
-// Checksum and Composite).
+// While a block is written its checksums are made as HDFS makes them, so that a file's checksum is known without
+// reading it: the MD5 of the CRC32Cs of all 512-byte chunks, and the CRC32C of the whole; a file's is made of its
+// blocks' (see Checksum and Composite).
 //
 // A block of more than one grain (64 KiB) has the checksums of its grains behind it, so that a part of it can be
 // compared without reading all of it. A smaller block is read whole.

@@ -48,8 +48,8 @@ type small struct {
 // NewPacker returns a Packer of a store.
 func NewPacker(st store.Store, ids IDs) *Packer { return &Packer{st: st, ids: ids} }
 
-// Put makes a block of 1 to PackLimit bytes and returns it when it is durable. When ctx ends first, the block may come to
-// be and be nobody's.
+// Put makes a block of 1 to PackLimit bytes and returns it when it is durable. When ctx ends first, the block may come
+// to be and be nobody's.
 func (p *Packer) Put(ctx context.Context, data []byte) (namespace.Block, error) {
 	s := &small{data: data, done: make(chan struct{})}
 	p.mu.Lock()

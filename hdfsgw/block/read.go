@@ -51,10 +51,10 @@ func send(out io.Writer, r io.Reader, buf []byte) (err error) {
 	return err
 }
 
-// Reader reads a part of a block, which has a length. What it returns was compared with the block's checksums, if they are
-// known: those of the grains that the part touches, or that of the whole block, whose last bytes are kept back until all
-// are there. It fails with errs.Corrupt if one differs, or the object is shorter than its block; with errs.NotFound if it
-// is gone.
+// Reader reads a part of a block, which has a length. What it returns was compared with the block's checksums, if they
+// are known: those of the grains that the part touches, or that of the whole block, whose last bytes are kept back
+// until all are there. It fails with errs.Corrupt if one differs, or the object is shorter than its block; with
+// errs.NotFound if it is gone.
 func Reader(ctx context.Context, st store.Store, b namespace.Block, at store.Range) (io.ReadCloser, error) {
 	return (&source{st, part{b, at}}).open(ctx)
 }

@@ -145,8 +145,8 @@ func (f *factor) times(a uint32) uint32 {
 
 var afterChunk = newFactor(after(ChunkSize))
 
-// Sums returns a block with its checksums. Where they are not known, because the block was truncated or is old, the block
-// is read.
+// Sums returns a block with its checksums. Where they are not known, because the block was truncated or is old, the
+// block is read.
 func Sums(ctx context.Context, st store.Store, b namespace.Block) (namespace.Block, error) {
 	if b.MD5 != [16]byte{} && b.CRC != 0 {
 		return b, nil

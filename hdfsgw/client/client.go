@@ -299,7 +299,8 @@ func (c *Client) redirected(ctx context.Context, base *url.URL, r request) (*url
 	to, err := resp.Location()
 	switch {
 	case err != nil || resp.StatusCode != http.StatusTemporaryRedirect:
-		return nil, errs.Errorf("client.redirect", errs.Unsupported, nil, "no redirect but %s: this is no WebHDFS", resp.Status)
+		return nil, errs.Errorf("client.redirect", errs.Unsupported, nil, "no redirect but %s: this is no WebHDFS",
+			resp.Status)
 	case to.Path != "/webhdfs/v1"+r.path || to.Scheme != base.Scheme && to.Scheme != "https" || to.User != nil:
 		return nil, errs.Errorf("client.redirect", errs.Invalid, nil, "the redirect to %s://%s%s leads elsewhere", to.Scheme,
 			to.Host, to.Path)

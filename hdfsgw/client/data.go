@@ -293,8 +293,8 @@ type Checksum struct {
 	Length    int    `json:"length"`
 }
 
-// Checksum returns a file's checksum: MD5 over MD5s over CRC32Cs, or if composite is set the CRC32C of all its bytes, which
-// only gateways tell.
+// Checksum returns a file's checksum: MD5 over MD5s over CRC32Cs, or if composite is set the CRC32C of all its bytes,
+// which only gateways tell.
 func (c *Client) Checksum(ctx context.Context, path string, composite bool) (Checksum, error) {
 	r := request{method: http.MethodGet, op: "GETFILECHECKSUM", path: path}
 	if composite {

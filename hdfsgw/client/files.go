@@ -129,8 +129,8 @@ func octal(perm uint16) string {
 	return strconv.FormatUint(uint64(perm), 8)
 }
 
-// Rename gives a file or directory another path, at once whatever is below it. It fails with errs.NotFound or Exist; with
-// overwrite a file, or an empty directory, that is there is replaced at the same moment.
+// Rename gives a file or directory another path, at once whatever is below it. It fails with errs.NotFound or Exist;
+// with overwrite a file, or an empty directory, that is there is replaced at the same moment.
 func (c *Client) Rename(ctx context.Context, from, to string, overwrite bool) error {
 	option := "NONE"
 	if overwrite {

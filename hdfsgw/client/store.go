@@ -128,8 +128,8 @@ func (s *Store) Create(ctx context.Context, name store.Name, opts ...store.Creat
 		open: func() *blocksWriter { return s.openBlocks(ctx) }}, nil
 }
 
-// storeWriter is a store.Writer. What is short goes to a hidden file at Commit, which is then renamed. What is long goes
-// there at once; or to the store itself, if this process can open it, and Commit makes a file of the blocks.
+// storeWriter is a store.Writer. What is short goes to a hidden file at Commit, which is then renamed. What is long
+// goes there at once; or to the store itself, if this process can open it, and Commit makes a file of the blocks.
 type storeWriter struct {
 	*Writer
 	st           *Store

@@ -105,8 +105,8 @@ func (c *conn) readStatus() error {
 	return nil
 }
 
-// checksum tells the MD5 of the checksums of a block's chunks, or the CRC of the whole block. Clients combine them to those
-// of files.
+// checksum tells the MD5 of the checksums of a block's chunks, or the CRC of the whole block. Clients combine them to
+// those of files.
 func (c *conn) checksum(ctx context.Context, op *hadoop.OpBlockChecksum) error {
 	t, ok := c.check(op.GetHeader())
 	if !ok || t.Path != "" {

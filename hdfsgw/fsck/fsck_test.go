@@ -162,7 +162,8 @@ func TestRate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.do(namespace.Request{Op: namespace.OpCreate, Path: "/f", Blocks: blocks, Close: true, Replication: 1, BlockSize: 1 << 20})
+	w.do(namespace.Request{Op: namespace.OpCreate, Path: "/f", Blocks: blocks, Close: true, Replication: 1,
+		BlockSize: 1 << 20})
 	begun := time.Now()
 	w.check(Options{Verify: true, Rate: 4 << 20})
 	if d := time.Since(begun); d < 100*time.Millisecond {
@@ -175,8 +176,8 @@ func TestRate(t *testing.T) {
 	}
 }
 
-// TestSharedObjects deletes files whose blocks share an object, one by one: it is an orphan when all are gone, and then is
-// deleted by the leader that made it, too.
+// TestSharedObjects deletes files whose blocks share an object, one by one: it is an orphan when all are gone, and then
+// is deleted by the leader that made it, too.
 func TestSharedObjects(t *testing.T) {
 	w := newWorld(t)
 	first, ok := w.names.NewPack()

@@ -233,7 +233,8 @@ func (g *Gateway) round(ctx context.Context) error {
 	switch err := leader.Err(); errs.KindOf(err) {
 	case errs.Fenced:
 		if g.o.Coord == nil {
-			return errs.Errorf("gateway.Run", errs.Fenced, nil, "another gateway leads; several of one store must agree (--coord)")
+			return errs.Errorf("gateway.Run", errs.Fenced, nil,
+				"another gateway leads; several of one store must agree (--coord)")
 		}
 		return nil
 	case errs.Canceled:
@@ -337,8 +338,9 @@ func (g *Gateway) check(ctx context.Context, l *leadership) {
 		o := fsck.Options{Delete: true, Verify: g.o.Scrub > 0, Rate: g.o.Scrub}
 		r, err := fsck.Check(ctx, g.store, l.Tree, l.Epoch(), o)
 		if err == nil && !r.Healthy() {
-			err = errs.Errorf("gateway.check", errs.Corrupt, r.Problems[0].Path, "%d blocks are missing and %d corrupt, the first"+
-				" of them here: %s", r.Missing, r.Corrupt, r.Problems[0].Why)
+			err = errs.Errorf("gateway.check", errs.Corrupt, r.Problems[0].Path,
+				"%d blocks are missing and %d corrupt, the first"+
+					" of them here: %s", r.Missing, r.Corrupt, r.Problems[0].Why)
 		}
 		if err != nil && ctx.Err() == nil {
 			g.o.OnError(err)

@@ -10,8 +10,8 @@ import (
 // trashTime is how a part of the trash is named, by the time at which it was closed, as HDFS has it.
 const trashTime = "060102150405"
 
-// emptyTrash closes each user's present trash, and deletes what was closed long enough ago: what is removed can be found
-// for at least the time that clients are told, and at most twice that. It does so once in that time.
+// emptyTrash closes each user's present trash, and deletes what was closed long enough ago: what is removed can be
+// found for at least the time that clients are told, and at most twice that. It does so once in that time.
 func (g *Gateway) emptyTrash(ctx context.Context, l *leadership) error {
 	keep := g.o.Web.Trash.Milliseconds()
 	if keep == 0 || l.Now()-l.emptied < keep {

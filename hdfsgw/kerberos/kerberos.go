@@ -6,8 +6,8 @@
 //	GET, Cookie: hadoop.auth=...         the answer
 //
 // URLs to which an answer redirects carry a pass, in the parameter delegation, since many clients take their proof only
-// to where they were sent by the user. Cookie and pass are signed with a key of this process: they end with it, and then
-// the client proves itself again.
+// to where they were sent by the user. Cookie and pass are signed with a key of this process: they end with it, and
+// then the client proves itself again.
 package kerberos
 
 import (

@@ -121,8 +121,8 @@ func CheckPath(path string) error {
 	return nil
 }
 
-// Clean folds slashes that follow each other and drops the last one, as Hadoop does. What is wrong stays, to be refused;
-// "" is the root.
+// Clean folds slashes that follow each other and drops the last one, as Hadoop does. What is wrong stays, to be
+// refused; "" is the root.
 func Clean(path string) string {
 	clean := !strings.Contains(path, "//") && (!strings.HasSuffix(path, "/") || path == "/")
 	if path != "" && (path[0] != '/' || clean) {

@@ -24,8 +24,8 @@ func (s *Service) NewBlock() uint64 { return s.leader.Epoch()<<32 | s.blocks.Add
 // Spent reports whether this leadership has soon given out all ids that it has, so that another one should begin.
 func (s *Service) Spent() bool { return s.blocks.Load() > maxNumber-1<<24 }
 
-// NewPack returns the id of the first block of an object that small blocks share; the others' follow, slot by slot. ok is
-// false if this leadership has given out all that there are.
+// NewPack returns the id of the first block of an object that small blocks share; the others' follow, slot by slot. ok
+// is false if this leadership has given out all that there are.
 func (s *Service) NewPack() (id uint64, ok bool) {
 	n := s.packs.Add(1)
 	return s.leader.Epoch()<<32 | packed | n<<slotBits, n < maxPacks

@@ -27,7 +27,8 @@ func TestCompact(t *testing.T) {
 		length int64
 		want   []uint64
 	}{
-		{"2,3", 5, []uint64{1, 9, 4}}, {"1,2,3,4", 10, []uint64{9}}, {"4", 4, []uint64{1, 2, 3, 9}}, {"1", 1, []uint64{9, 2, 3, 4}},
+		{"2,3", 5, []uint64{1, 9, 4}}, {"1,2,3,4", 10, []uint64{9}}, {"4", 4, []uint64{1, 2, 3, 9}},
+		{"1", 1, []uint64{9, 2, 3, 4}},
 		{"2,3", 4, nil}, {"2,4", 6, nil}, {"3,4,5", 7, nil}, {"", 1, nil}, {"7", 1, nil},
 	} {
 		tree := made()
@@ -47,7 +48,8 @@ func TestCompact(t *testing.T) {
 			t.Errorf("%+v: %v after appending", c, got)
 		}
 	}
-	if _, err := made().execute(&Request{Op: OpCompact, Path: "/f", Value: "1", Blocks: []Block{{ID: 9, Length: 1}}}); err == nil {
+	if _, err := made().execute(&Request{Op: OpCompact, Path: "/f", Value: "1",
+		Blocks: []Block{{ID: 9, Length: 1}}}); err == nil {
 		t.Error("anybody can do it")
 	}
 }

@@ -5,9 +5,9 @@ import (
 	"slices"
 )
 
-// DiffPage is a part of the difference between two snapshots as Hadoop lists it: by what has happened to directories. Who
-// has all pages makes Changes of them: an entry of Created or Deleted counts if its directory is in Modified, and the two
-// entries of a rename are found by their File.
+// DiffPage is a part of the difference between two snapshots as Hadoop lists it: by what has happened to directories.
+// Who has all pages makes Changes of them: an entry of Created or Deleted counts if its directory is in Modified, and
+// the two entries of a rename are found by their File.
 type DiffPage struct {
 	Modified, Created, Deleted []DiffEntry
 	Next                       int // index of the next page, -1 for none

@@ -1,8 +1,8 @@
 package namespace
 
 // foresee answers a request that would change nothing, from the tree as it is: one that is refused because of what is
-// or is not at its path, or asks for a directory that is there. Others it leaves alone. So what is cheap to refuse costs
-// no entry in the journal.
+// or is not at its path, or asks for a directory that is there. Others it leaves alone. So what is cheap to refuse
+// costs no entry in the journal.
 //
 // It is for requests without an id of the caller's: a repetition must wait for the outcome of the first, which may be
 // under way.

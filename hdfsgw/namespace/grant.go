@@ -1,7 +1,7 @@
 package namespace
 
-// Grant is what a delegation token stands for while it is good: its bearer is Owner. It is known here, so that it can be
-// renewed and cancelled whoever leads; how a token looks is somebody else's business.
+// Grant is what a delegation token stands for while it is good: its bearer is Owner. It is known here, so that it can
+// be renewed and cancelled whoever leads; how a token looks is somebody else's business.
 type Grant struct {
 	Number  uint64 // 1 or more, never used twice
 	Owner   string

@@ -152,7 +152,8 @@ func (t *Tree) opened(r *Request) (uint32, error) {
 }
 
 func (t *Tree) notOpen(slot uint32, path, holder string) error {
-	return Refuse(LeaseExpired, "%s (inode %d) Holder %s does not have any open files.", path, t.inodes.get(slot).id, holder)
+	return Refuse(LeaseExpired, "%s (inode %d) Holder %s does not have any open files.", path, t.inodes.get(slot).id,
+		holder)
 }
 
 // Heard returns when a holder was last heard of (ms); without files that are open it is not known.

@@ -136,7 +136,8 @@ const maxBatch = 100
 // last: "17/part-00003".
 func (c *call) batchedListing(q *hadoop.GetBatchedListingRequest) (proto.Message, error) {
 	if len(q.GetPaths()) > maxBatch {
-		return nil, namespace.Refuse(namespace.IllegalArgument, "Too many source paths (%d > %d)", len(q.GetPaths()), maxBatch)
+		return nil, namespace.Refuse(namespace.IllegalArgument, "Too many source paths (%d > %d)", len(q.GetPaths()),
+			maxBatch)
 	}
 	index, after, _ := strings.Cut(string(q.GetStartAfter()), "/")
 	first, err := strconv.Atoi(cmp.Or(index, "0"))

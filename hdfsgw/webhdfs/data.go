@@ -70,8 +70,8 @@ func (c *call) open() error {
 	return nil
 }
 
-// checksum tells Hadoop's MD5 of MD5s, or with the parameter combine, which only our client knows, what Hadoop's clients of
-// hdfs:// find out with dfs.checksum.combine.mode: a checksum that does not depend on blocks.
+// checksum tells Hadoop's MD5 of MD5s, or with the parameter combine, which only our client knows, what Hadoop's
+// clients of hdfs:// find out with dfs.checksum.combine.mode: a checksum that does not depend on blocks.
 func (c *call) checksum() error {
 	mode := strings.ToUpper(c.p.get("combine"))
 	if mode != "" && mode != CompositeCRC && mode != "MD5MD5CRC" {

@@ -96,7 +96,8 @@ func TestEveryOperation(t *testing.T) {
 		{"PUT", "/d", "CREATESNAPSHOT", 200, `"/d/.snapshot/s`}, // has a name of its own
 		{"PUT", "/d", "RENAMESNAPSHOT&oldsnapshotname=s1&snapshotname=s0", 200, ""},
 		{"GET", "/d", "GETSNAPSHOTDIFF&oldsnapshotname=s0", 200, `"targetPath":"g2"`},
-		{"GET", "/d", "GETSNAPSHOTDIFFLISTING&oldsnapshotname=s0", 200, `"isReference":true,"sourcePath":"g","targetPath":"g2"`},
+		{"GET", "/d", "GETSNAPSHOTDIFFLISTING&oldsnapshotname=s0", 200,
+			`"isReference":true,"sourcePath":"g","targetPath":"g2"`},
 		{"GET", "/d", "GETSNAPSHOTDIFFLISTING&oldsnapshotname=s0&snapshotdiffindex=2", 200, `"createList":[]`},
 		{"GET", "/d", "GETSNAPSHOTDIFFLISTING&oldsnapshotname=s0&snapshotdiffindex=x", 400, "IllegalArgumentException"},
 		{"GET", "/", "GETSNAPSHOTTABLEDIRECTORYLIST", 200, `"parentFullPath":"/"`},

@@ -26,8 +26,8 @@ func (w *patientWriter) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
-// ReadFrom implements io.ReaderFrom, by which the kernel sends files. What r yields must be little enough for the client
-// to take it in the time of one Write.
+// ReadFrom implements io.ReaderFrom, by which the kernel sends files. What r yields must be little enough for the
+// client to take it in the time of one Write.
 func (w *patientWriter) ReadFrom(r io.Reader) (int64, error) {
 	_ = w.control.SetWriteDeadline(time.Now().Add(w.idle)) // as above
 	return io.Copy(w.ResponseWriter, r)

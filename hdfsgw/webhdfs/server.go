@@ -46,7 +46,8 @@ type Options struct {
 	// Tokens maps bearer tokens to users. With any, every request must carry one, as "Authorization: Bearer TOKEN" or as
 	// the parameter delegation; without, a request is believed what user it says it comes from.
 	Tokens map[string]string
-	// Prover finds out who asks where no token does; nil means that callers are believed, or need a token if there are any.
+	// Prover finds out who asks where no token does; nil means that callers are believed, or need a token if there are
+	// any.
 	Prover Prover
 	// Proxies may act for others with doas, as namespace.Realm has it.
 	Proxies map[string][]string

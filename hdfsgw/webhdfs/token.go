@@ -9,8 +9,8 @@ import (
 	"github.com/seed3322913c/runner/hdfsgw/namespace"
 )
 
-// Delegation tokens let the processes of a job act for its user, who alone has a Kerberos ticket or a bearer token. Every
-// gateway of a store knows them, since they are in the journal.
+// Delegation tokens let the processes of a job act for its user, who alone has a Kerberos ticket or a bearer token.
+// Every gateway of a store knows them, since they are in the journal.
 
 // byDelegation returns whom a delegation token stands for; "" if it is none, and a refusal if it was one.
 func (c *call) byDelegation(token string) (user string, err error) {

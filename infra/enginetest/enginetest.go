@@ -1,6 +1,6 @@
 // Package enginetest finds and starts the real servers that tests run against. They are built by scripts/engines, each
-// once; where one can't be built its test is skipped, and fails if CI=true or RUNNER_REQUIRE_ENGINES=1 says that nothing
-// may be.
+// once; where one can't be built its test is skipped, and fails if CI=true or RUNNER_REQUIRE_ENGINES=1 says that
+// nothing may be.
 //
 //	p := enginetest.Start(t, exec.Command(enginetest.Binary(t, "consul"), "agent", "-dev"))
 package enginetest

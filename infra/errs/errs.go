@@ -131,8 +131,8 @@ func (e *Error) Is(target error) bool {
 	return ok && e.Kind == k
 }
 
-// KindOf returns the kind of the outermost Error in err's chain that has one. Errors of the standard library are mapped:
-// a missing file is NotFound, a full disk Exhausted, an ended context Canceled, and so on.
+// KindOf returns the kind of the outermost Error in err's chain that has one. Errors of the standard library are
+// mapped: a missing file is NotFound, a full disk Exhausted, an ended context Canceled, and so on.
 func KindOf(err error) Kind {
 	var e *Error
 	switch {

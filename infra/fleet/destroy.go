@@ -26,8 +26,8 @@ func (f *Fleet) Destroy(ctx context.Context, purge bool, tell func(Event)) error
 	return f.Apply(ctx, p, tell)
 }
 
-// Leftovers returns what carries the mark of this fleet though no state knows it, and all that does once its removal has
-// begun. A fleet that was made from another home folder has a state, too, so nothing of it is a leftover here.
+// Leftovers returns what carries the mark of this fleet though no state knows it, and all that does once its removal
+// has begun. A fleet that was made from another home folder has a state, too, so nothing of it is a leftover here.
 func (f *Fleet) Leftovers(ctx context.Context) ([]Resource, error) {
 	rec, err := f.Record()
 	if err != nil && errs.KindOf(err) != errs.NotFound {
@@ -113,7 +113,8 @@ const clearTime = 10 * time.Minute
 
 // clear removes what scan finds until it finds nothing.
 func (f *Fleet) clear(ctx context.Context, scan func() ([]Resource, error), tell func(Event)) error {
-	pauses := backoff.NewExponentialBackOff(backoff.WithInitialInterval(time.Second), backoff.WithMaxElapsedTime(clearTime))
+	pauses := backoff.NewExponentialBackOff(backoff.WithInitialInterval(time.Second),
+		backoff.WithMaxElapsedTime(clearTime))
 	var left []Resource
 	err := backoff.Retry(func() (err error) {
 		if left, err = scan(); err != nil || len(left) == 0 {
@@ -132,7 +133,8 @@ func (f *Fleet) clear(ctx context.Context, scan func() ([]Resource, error), tell
 	case ctx.Err() != nil:
 		return errs.E("fleet.clear", errs.Canceled, f.name, ctx.Err())
 	case errors.Is(err, errStill):
-		return refuse(RuleLeftovers, "%d resources of %s could not be removed: %s. `runner teardown %s` tries again", len(left),
+		return refuse(RuleLeftovers, "%d resources of %s could not be removed: %s. `runner teardown %s` tries again",
+			len(left),
 			f.name, list(left), f.name)
 	}
 	return err

@@ -122,9 +122,12 @@ var kinds = []struct {
 	kind  errs.Kind
 	words []string
 }{
-	{errs.Permission, []string{"AccessDenied", "UnauthorizedOperation", "InvalidClientTokenId", "AuthFailure", "ExpiredToken",
-		"SignatureDoesNotMatch", "No valid credential sources", "not authorized", "InvalidAccessKeyId", "UnrecognizedClient"}},
-	{errs.Exhausted, []string{"LimitExceeded", "QuotaExceeded", "InsufficientInstanceCapacity", "MaxSpotInstanceCountExceeded",
+	{errs.Permission, []string{"AccessDenied", "UnauthorizedOperation", "InvalidClientTokenId", "AuthFailure",
+		"ExpiredToken",
+		"SignatureDoesNotMatch", "No valid credential sources", "not authorized", "InvalidAccessKeyId",
+		"UnrecognizedClient"}},
+	{errs.Exhausted, []string{"LimitExceeded", "QuotaExceeded", "InsufficientInstanceCapacity",
+		"MaxSpotInstanceCountExceeded",
 		"TooManyBuckets", "VcpuLimitExceeded"}},
 	{errs.Unavailable, []string{"RequestLimitExceeded", "Throttling", "connection refused", "no such host", "timeout"}},
 }

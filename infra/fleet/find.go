@@ -68,7 +68,8 @@ func fetch(ctx context.Context, site, bin string) error {
 	if err := os.MkdirAll(bin, 0o700); err != nil {
 		return err
 	}
-	source := &releases.ExactVersion{Product: product.Terraform, Version: version.Must(version.NewVersion(pinnedTerraform)),
+	source := &releases.ExactVersion{Product: product.Terraform,
+		Version:    version.Must(version.NewVersion(pinnedTerraform)),
 		InstallDir: bin, ApiBaseURL: site}
 	if err := source.Validate(); err != nil {
 		return err
@@ -91,7 +92,8 @@ func checkTerraform(ctx context.Context, path string) error {
 		return errs.E("fleet.find", errs.Unsupported, path, err)
 	}
 	if is.LessThan(version.Must(version.NewVersion(oldestTerraform))) {
-		return errs.Errorf("", errs.Unsupported, nil, "%s is Terraform %s, and %s or newer is needed", path, is, oldestTerraform)
+		return errs.Errorf("", errs.Unsupported, nil, "%s is Terraform %s, and %s or newer is needed", path, is,
+			oldestTerraform)
 	}
 	return nil
 }

@@ -1,4 +1,5 @@
-// Package fleet makes machines out of nothing with Terraform, and nothing out of machines, whatever is killed on the way.
+// Package fleet makes machines out of nothing with Terraform, and nothing out of machines, whatever is killed on the
+// way.
 //
 //	Plan ──▶ Plan: words, numbers, a saved file ──▶ Apply ──▶ Outputs
 //	  │        policy: price, size, region, account, bucket        │
@@ -48,8 +49,8 @@ type Options struct {
 	BreakLock bool
 }
 
-// Open returns the fleet of a name in a home folder, which need not exist yet. modules holds the folders modules and roots
-// with Terraform's configuration. A name that no cluster can have fails with errs.Invalid.
+// Open returns the fleet of a name in a home folder, which need not exist yet. modules holds the folders modules and
+// roots with Terraform's configuration. A name that no cluster can have fails with errs.Invalid.
 func Open(home, name string, modules fs.FS, p Provider, o Options) (*Fleet, error) {
 	if err := checkName(name); err != nil {
 		return nil, err

@@ -139,7 +139,8 @@ func TestFleetComesChangesAndGoes(t *testing.T) {
 		t.Errorf("4 of 4 were not counted: %+v", done)
 	}
 	out, err := f.Outputs(t.Context())
-	if err != nil || out.Bucket != "b" || !out.ExpiresAt.Equal(p.ExpiresAt) || !slices.Equal(out.Servers, []string{"127.0.0.1"}) {
+	if err != nil || out.Bucket != "b" || !out.ExpiresAt.Equal(p.ExpiresAt) ||
+		!slices.Equal(out.Servers, []string{"127.0.0.1"}) {
 		t.Errorf("outputs are %+v, %v", out, err)
 	}
 	until := time.Now().Add(3 * time.Hour)
@@ -458,7 +459,8 @@ func TestRootsKeepTheContract(t *testing.T) {
 				t.Errorf("%s: nobody takes %s", file, found[1])
 			}
 		}
-		for _, must := range []string{"cluster", "bucket", "expires_at", "server_group", "worker_group", "secrets_path", "ca"} {
+		for _, must := range []string{"cluster", "bucket", "expires_at", "server_group", "worker_group", "secrets_path",
+			"ca"} {
 			if !strings.Contains(string(text), `output "`+must+`"`) {
 				t.Errorf("%s does not say %s", file, must)
 			}

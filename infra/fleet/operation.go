@@ -85,7 +85,8 @@ func readNote(file string) (*note, error) {
 	return &n, nil
 }
 
-// end gives the fleet back. What a killed operation has left stays noted until its lock on the state is known to be gone.
+// end gives the fleet back. What a killed operation has left stays noted until its lock on the state is known to be
+// gone.
 func (o *operation) end() {
 	if o.killed == nil || o.settled {
 		_ = os.Remove(o.file) // a note that stays only makes the next operation look more closely
@@ -101,7 +102,8 @@ func (o *operation) mayBreak(l stateLock) bool {
 		!l.Created.After(o.began)
 }
 
-// atWork reports whether a Terraform of this host works on a fleet of a name, from whatever home folder; only Linux says.
+// atWork reports whether a Terraform of this host works on a fleet of a name, from whatever home folder; only Linux
+// says.
 func atWork(name string) bool {
 	processes, _ := filepath.Glob("/proc/[0-9]*") // the pattern is well formed
 	for _, process := range processes {

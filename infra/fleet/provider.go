@@ -39,8 +39,8 @@ type StateKeeper interface {
 	ForgetState(ctx context.Context, s Setup) error
 }
 
-// Pool is the ability of a provider to change the number of workers from within the fleet, where machines end one by one.
-// How many there shall be is said to Adjust.
+// Pool is the ability of a provider to change the number of workers from within the fleet, where machines end one by
+// one. How many there shall be is said to Adjust.
 type Pool interface {
 	// Workers returns the workers of a cluster. It fails with errs.NotFound if there can be none: they were not made yet,
 	// or the fleet's time is over.
@@ -101,7 +101,8 @@ type Resource struct {
 	Cluster string    `json:"cluster"`
 	Created time.Time `json:"created,omitzero"` // if the service tells
 	Data    bool      `json:"data,omitempty"`   // holds the user's data: kept unless a purge is asked for
-	Part    bool      `json:"part,omitempty"`   // belongs to another resource of the list and goes with it, as a group's machines
+	// belongs to another resource of the list and goes with it, as a group's machines
+	Part bool `json:"part,omitempty"`
 }
 
 // String names the resource as people look for it: "ec2 vpc vpc-0a1b".

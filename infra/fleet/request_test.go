@@ -13,7 +13,8 @@ import (
 )
 
 func TestRefusals(t *testing.T) {
-	p := Plan{Account: "1", Region: "us-east-1", HourlyMost: 2, Groups: []Group{{Role: Server, Count: 3}, {Role: Worker, Count: 8}}}
+	p := Plan{Account: "1", Region: "us-east-1", HourlyMost: 2,
+		Groups: []Group{{Role: Server, Count: 3}, {Role: Worker, Count: 8}}}
 	bucket := Plan{Bucket: "b", Changes: []ResourceChange{{Type: "aws_s3_bucket", Action: Replace}}}
 	unknown := p
 	unknown.HourlyMost, unknown.Unpriced = 0, []string{"z9.large"}
@@ -35,7 +36,8 @@ func TestRefusals(t *testing.T) {
 	for _, test := range tests {
 		var refusal *Refusal
 		err := test.limits.check(test.plan)
-		if errors.As(err, &refusal); test.want == 0 && err != nil || test.want != 0 && (refusal == nil || refusal.Rule != test.want) {
+		if errors.As(err, &refusal); test.want == 0 && err != nil || test.want != 0 &&
+			(refusal == nil || refusal.Rule != test.want) {
 			t.Errorf("%+v: %v, want rule %d", test.limits, err, test.want)
 		}
 		if refusal != nil {

@@ -117,8 +117,8 @@ func (w *workspace) prepare(ctx context.Context, tools string) error {
 	return w.initOnce(ctx)
 }
 
-// initOnce initialises Terraform unless it is for the same modules, state and program already: looking at the provider's
-// hundreds of megabytes takes seconds.
+// initOnce initialises Terraform unless it is for the same modules, state and program already: looking at the
+// provider's hundreds of megabytes takes seconds.
 func (w *workspace) initOnce(ctx context.Context) error {
 	const op = "fleet.init"
 	is, err := w.digest()
@@ -274,7 +274,8 @@ func failed(ctx context.Context, op, subject string, err error) error {
 	return errs.E(op, errs.Failed, subject, err)
 }
 
-func (w *workspace) once(ctx context.Context, total int, command func(io.Writer) error, tell func(Event)) (*progress, error) {
+func (w *workspace) once(ctx context.Context, total int, command func(io.Writer) error, tell func(Event)) (*progress,
+	error) {
 	if tell == nil {
 		tell = func(Event) {}
 	}

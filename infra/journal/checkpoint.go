@@ -22,8 +22,8 @@ const (
 const deleteAhead = 16
 
 // beginCheckpoint captures the State if a checkpoint is due and none is being written, and has it written beside the
-// appends. run calls it between two entries, so the State is exactly that of the last one. After an error the leadership
-// is over.
+// appends. run calls it between two entries, so the State is exactly that of the last one. After an error the
+// leadership is over.
 func (l *Leader) beginCheckpoint(ctx context.Context) error {
 	most := cmp.Or(l.o.CheckpointEntries, mostObjects)
 	if l.log != nil {
@@ -83,9 +83,9 @@ func (l *Leader) endCheckpoint(ctx context.Context, h head, asked []chan error, 
 	l.nudge() // somebody may have asked for another one
 }
 
-// truncate deletes what a checkpoint covers: the entries up to it except seals, segments before the one in which it goes
-// on, and older checkpoints. It is safe even if this process was fenced long ago, since what it deletes is covered by a
-// durable checkpoint, whoever leads now.
+// truncate deletes what a checkpoint covers: the entries up to it except seals, segments before the one in which it
+// goes on, and older checkpoints. It is safe even if this process was fenced long ago, since what it deletes is covered
+// by a durable checkpoint, whoever leads now.
 func (l *Leader) truncate(ctx context.Context, h head) error {
 	c := h.seq
 	seqs, err := l.numbers(ctx, logPart)

@@ -11,8 +11,9 @@ import (
 )
 
 const (
-	version   = 1 // of both formats
-	rolling   = 2 // the version of what speaks of segments, which older programs can't follow; a higher one is from a newer program
+	version = 1 // of both formats
+	// the version of what speaks of segments, which older programs can't follow; a higher one is from a newer program
+	rolling   = 2
 	nonceSize = 16
 )
 
@@ -164,7 +165,8 @@ func (f *fields) byte() byte {
 func (f *fields) version() byte {
 	v := f.byte()
 	if f.err == nil && v != version && v != rolling {
-		f.fail(errs.Errorf("", errs.Unsupported, nil, "written in format %d, this program knows %d and %d", v, version, rolling))
+		f.fail(errs.Errorf("", errs.Unsupported, nil, "written in format %d, this program knows %d and %d", v, version,
+			rolling))
 	}
 	return v
 }

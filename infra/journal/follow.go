@@ -174,7 +174,8 @@ func leadsOn(batch []entry) bool { return len(batch) > 0 && batch[len(batch)-1].
 func (f *Follower) truncated(ctx context.Context, gone error) error {
 	newest, err := f.newest(ctx)
 	if err == nil && newest <= f.seq {
-		err = errs.Errorf("journal.read", errs.Corrupt, f.segmentName(f.next), "the entries after %d have gone: %v", f.seq, gone)
+		err = errs.Errorf("journal.read", errs.Corrupt, f.segmentName(f.next), "the entries after %d have gone: %v", f.seq,
+			gone)
 	}
 	return err
 }

@@ -20,8 +20,8 @@
 //
 //	| version 1B | kind 1B | seq uvarint | epoch uvarint | writer bytes | nonce 16B | record bytes | ...
 //
-// (bytes: a uvarint length and the bytes; the version is 2 of a roll, and of a checkpoint after which the log goes on in a
-// segment, which the head then names). A checkpoint is a stream of such blocks: a head (version, seq, epoch,
+// (bytes: a uvarint length and the bytes; the version is 2 of a roll, and of a checkpoint after which the log goes on
+// in a segment, which the head then names). A checkpoint is a stream of such blocks: a head (version, seq, epoch,
 // writer), what State.Snapshot wrote, and an empty block as the end mark.
 //
 // # Why it holds
@@ -41,9 +41,9 @@
 // had landed. There is exactly one entry in flight, and the next one gathers records meanwhile.
 //
 // In a segment all of this holds by the order of appends: of the entries with number n the first counts. A writer whose
-// bytes are not where it expected looks at what is between. A segment is made by the leader that leads to it and by nobody
-// else, so when it has been deleted, nobody can take another one for it; seals there need not stay. A frame that another
-// one begins inside of was never finished, so nobody was told that it is durable.
+// bytes are not where it expected looks at what is between. A segment is made by the leader that leads to it and by
+// nobody else, so when it has been deleted, nobody can take another one for it; seals there need not stay. A frame that
+// another one begins inside of was never finished, so nobody was told that it is durable.
 package journal
 
 import (

@@ -201,8 +201,8 @@ type netLog struct {
 	store.Log
 }
 
-// Append may be the last thing that a process does, in which case all of it, or a beginning, is there; or fail likewise,
-// as when a disk is full.
+// Append may be the last thing that a process does, in which case all of it, or a beginning, is there; or fail
+// likewise, as when a disk is full.
 func (l *netLog) Append(p []byte) (int64, error) {
 	r := l.n.chance("append", l.name)
 	l.n.standStill(r)

@@ -88,7 +88,8 @@ func (s *segment) cut(data []byte) (stored []byte, n int, err error) {
 	}
 }
 
-// frameSize returns how long the frame is that data begins with, if that is sound, and else how far another one may lie.
+// frameSize returns how long the frame is that data begins with, if that is sound, and else how far another one may
+// lie.
 func (s *segment) frameSize(data []byte) (size int, sound bool) {
 	if len(data) < headSize || !bytes.HasPrefix(data, s.mark[:]) ||
 		binary.BigEndian.Uint32(data[headSize-4:]) != crc32.Checksum(data[:headSize-4], castagnoli) {
@@ -176,7 +177,8 @@ func (j *objects) openSegment(ctx context.Context, s segment) (store.Log, error)
 }
 
 // append writes an entry at the end of a segment. Of those with its number, whoever wrote them, the first has landed.
-func (j *objects) append(ctx context.Context, log store.Log, s *segment, e *entry, frame []byte) (landed bool, err error) {
+func (j *objects) append(ctx context.Context, log store.Log, s *segment, e *entry, frame []byte) (landed bool,
+	err error) {
 	at, err := log.Append(frame)
 	if err != nil {
 		return false, err

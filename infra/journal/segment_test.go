@@ -50,7 +50,8 @@ func TestSegments(t *testing.T) {
 		st := mem.New()
 		first := lead(t, st, &values{}, segments())
 		appendAll(t, first, "a", "b")
-		if got := objects(t, st); len(got) != 3 || got[0] != "log/00000000000000000001" || got[1] != "log/00000000000000000002" {
+		if got := objects(t, st); len(got) != 3 || got[0] != "log/00000000000000000001" ||
+			got[1] != "log/00000000000000000002" {
 			t.Errorf("there is %v", got)
 		}
 		follower := &values{}

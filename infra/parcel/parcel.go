@@ -78,10 +78,11 @@ type Source struct {
 	Sum    string
 }
 
-// Fetch returns the folder of a parcel, <into>/<sum>. If nobody has fetched it, take reads the parcel from in and writes
-// into a folder that becomes this one when all is there and the sum is right; else the error is errs.Corrupt. Many may
-// fetch one parcel at once.
-func Fetch(ctx context.Context, st store.Store, from Source, into string, take func(in io.Reader, folder string) error) (
+// Fetch returns the folder of a parcel, <into>/<sum>. If nobody has fetched it, take reads the parcel from in and
+// writes into a folder that becomes this one when all is there and the sum is right; else the error is errs.Corrupt.
+// Many may fetch one parcel at once.
+func Fetch(ctx context.Context, st store.Store, from Source, into string,
+	take func(in io.Reader, folder string) error) (
 	string, error) {
 	const op = "parcel.Fetch"
 	if len(from.Sum) != 2*sha256.Size || strings.Trim(from.Sum, "0123456789abcdef") != "" {
@@ -148,8 +149,8 @@ func Add(out *tar.Writer, file, name string, info fs.FileInfo) error {
 	return err
 }
 
-// Unpack writes the files of a tar, at most so many bytes, into a folder. What is no file, or leads out of the folder, is
-// an error.
+// Unpack writes the files of a tar, at most so many bytes, into a folder. What is no file, or leads out of the folder,
+// is an error.
 func Unpack(from io.Reader, folder string, most int64) error {
 	for in := tar.NewReader(from); ; {
 		h, err := in.Next()

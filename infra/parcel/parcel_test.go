@@ -74,7 +74,8 @@ func TestDamaged(t *testing.T) {
 	if err := store.Put(t.Context(), st, store.Name("p").Join(a), []byte("something else")); err != nil {
 		t.Fatal(err)
 	}
-	for sum, kind := range map[string]errs.Kind{a: errs.Corrupt, b: errs.NotFound, "../" + a[3:]: errs.Invalid, "": errs.Invalid} {
+	for sum, kind := range map[string]errs.Kind{a: errs.Corrupt, b: errs.NotFound, "../" + a[3:]: errs.Invalid,
+		"": errs.Invalid} {
 		if got, err := Fetch(t.Context(), st, Source{"p", sum}, into, takeText); !errors.Is(err, kind) {
 			t.Errorf("%q: %q, %v", sum, got, err)
 		}

@@ -195,8 +195,8 @@ func (r *Reader) decompress(h header, stored []byte) ([]byte, error) {
 	return out, nil
 }
 
-// zstdDecoder returns the one decoder of all Readers: a merge has thousands of them, and only as many blocks are decoded
-// at a time as there are cores.
+// zstdDecoder returns the one decoder of all Readers: a merge has thousands of them, and only as many blocks are
+// decoded at a time as there are cores.
 var zstdDecoder = sync.OnceValue(newZstdDecoder)
 
 func newZstdDecoder() *zstd.Decoder {

@@ -9,8 +9,8 @@
 //	crc32c    Castagnoli, of the header before it and of the stored bytes: a flipped bit anywhere is seen
 //
 // A block stands for itself: it can be cut out, sent, and read elsewhere. Compression that does not pay (less than 15
-// %) is dropped and the block stored as it is, so a reader never works for nothing; and an Encoder that meets such blocks
-// tries fewer and fewer of those that follow.
+// %) is dropped and the block stored as it is, so a reader never works for nothing; and an Encoder that meets such
+// blocks tries fewer and fewer of those that follow.
 //
 // Write with a Writer and Flush, or with Append where the blocks are one's own; read with a Reader until io.EOF.
 // Inside a block, lists of byte strings are kept as AppendBytes writes them: a uvarint length, then the bytes.

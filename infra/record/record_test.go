@@ -82,8 +82,8 @@ func TestCompressionThatDoesNotPayIsDropped(t *testing.T) {
 }
 
 // TestWriterKeepsChunksTogether checks that a chunk is cut only if it is longer than a block.
-// TestCompressionThatDoesNotPayIsTriedSeldom: behind many blocks of noise the first that would compress is not tried, but
-// one that follows soon, and then all.
+// TestCompressionThatDoesNotPayIsTriedSeldom: behind many blocks of noise the first that would compress is not tried,
+// but one that follows soon, and then all.
 func TestCompressionThatDoesNotPayIsTriedSeldom(t *testing.T) {
 	noise, text := make([]byte, 1000), bytes.Repeat([]byte("text"), 250)
 	random := rand.NewChaCha8([32]byte{1})

@@ -25,7 +25,8 @@ type Log interface {
 	Close() error
 }
 
-// LogsOf returns st's ability to keep logs, if it has it. Wrappers don't pass it on, since they would not see the appends.
+// LogsOf returns st's ability to keep logs, if it has it. Wrappers don't pass it on, since they would not see the
+// appends.
 func LogsOf(st Store) (Logs, bool) {
 	l, ok := st.(Logs)
 	return l, ok

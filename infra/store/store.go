@@ -11,8 +11,8 @@
 //	return w.Commit(ctx)           // now everybody sees all of it; before, nobody sees any
 //
 // Drivers live in the folders file, mem and s3; the wrappers retry, limit, cache, fault and metrics take a Store and
-// return one. Every one of them passes the suite in storetest. Reads and lists are strongly consistent: what was committed
-// before a call began is seen by it.
+// return one. Every one of them passes the suite in storetest. Reads and lists are strongly consistent: what was
+// committed before a call began is seen by it.
 //
 // A store may be able to do more than the seam asks. Such an ability is a small interface of its own: a Reader knows
 // what it reads, a Multipart lets one process write an object and another publish it.

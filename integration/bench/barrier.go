@@ -146,7 +146,8 @@ func consulAgent(ctx context.Context, s settings) (*consul.Coordinator, func(), 
 		_ = agent.Wait()         // killed, as it was meant
 	}
 	c, err := consul.Open(consul.Options{
-		Address: fmt.Sprintf("127.0.0.1:%d", port), Client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 2000}},
+		Address: fmt.Sprintf("127.0.0.1:%d", port),
+		Client:  &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 2000}},
 	})
 	for tries := 0; err == nil; tries++ {
 		if _, err = c.Get(ctx, "ready"); err == nil {

@@ -59,7 +59,8 @@ func startS3(ctx context.Context, s settings) (endpoint string, env []string, er
 	}
 	address, secret := l.Addr().String(), rand.Text()
 	l.Close() // for the server; nobody else asks for a port meanwhile
-	cmd := exec.CommandContext(ctx, strings.TrimSpace(string(binary)), "--port", address, "--keep-alive", "--quiet", "posix",
+	cmd := exec.CommandContext(ctx, strings.TrimSpace(string(binary)), "--port", address, "--keep-alive", "--quiet",
+		"posix",
 		folder)
 	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY=test", "ROOT_SECRET_KEY="+secret)
 	if err := cmd.Start(); err != nil {

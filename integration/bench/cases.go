@@ -18,20 +18,24 @@ var tables = []table{
 	{"tiny", "A job of 1 KB, process start included (ratio against starting the program and doing nothing)",
 		commands(tiny)},
 	{"supersteps", "One iteration, every worker a process (ratios against the yardstick)", asking(supersteps)},
-	{"network", "One iteration, each process with a simulated card of 1 Gbit/s (ratios against the star)", asking(overNetwork)},
+	{"network", "One iteration, each process with a simulated card of 1 Gbit/s (ratios against the star)",
+		asking(overNetwork)},
 	{"gradient", "One iteration of logistic regression on 60,000 x 784 (ratios against the yardstick)", asking(gradient)},
 	{"fan-in", "Most memory of the master of a thousand workers, the whole process", asking(fanIn)},
 	{"native", "hdfs:// by the Go client, microseconds of an operation or a MB (ratios against Hadoop)", asking(native)},
 	{"gateway", "WebHDFS, microseconds of an operation or a MB (ratios against Hadoop)", asking(web)},
 	{"page", "What people and programs wait for at `runner ui`, with 50 jobs", page},
-	{"bucket", "A gateway before an S3 server, microseconds of an operation or a MB (ratios against the server)", asking(bucket)},
+	{"bucket", "A gateway before an S3 server, microseconds of an operation or a MB (ratios against the server)",
+		asking(bucket)},
 	{"takeover", "Death of the gateway that leads, SIGKILL, until its standby answers; they agree by a folder", takeovers},
 	{"names", "A gateway with a million files and one directory of 100,000", names},
-	{"invoke", "Functions on this machine: the command with host and handler to be started, callers that stay, 64 of them at once",
+	{"invoke",
+		"Functions on this machine: the command with host and handler to be started, callers that stay, 64 of them at once",
 		invocations},
 	{"control", "A fleet of three servers and three machines, all of them on this one", controlled},
 	{"barrier", "Participants of a barrier on Consul, until the last of them knows that all have come", barriers},
-	{"queue", "Simulated fleets whose queues are full (parts of 1: cores at work, guarantees met, Jain's index of equals)", queue},
+	{"queue", "Simulated fleets whose queues are full (parts of 1: cores at work, guarantees met, Jain's index of equals)",
+		queue},
 }
 
 func wordcount(ctx context.Context, s settings) ([]row, error) {
@@ -52,7 +56,8 @@ func wordcount(ctx context.Context, s settings) ([]row, error) {
 // terasort makes its input anew in each run: it takes a few seconds, and the rows are the same each time.
 func terasort(ctx context.Context, s settings) ([]row, error) {
 	in, ours := filepath.Join(s.work, "rows"), filepath.Join(s.work, "sorted")
-	generate := exec.CommandContext(ctx, s.runner, "run", "teragen", "--quiet", "--set", "records=10000000", "--output", in)
+	generate := exec.CommandContext(ctx, s.runner, "run", "teragen", "--quiet", "--set", "records=10000000", "--output",
+		in)
 	generate.Env, generate.Stderr = append(os.Environ(), s.home()), os.Stderr
 	if err := generate.Run(); err != nil {
 		return nil, fmt.Errorf("teragen: %w", err)
@@ -106,7 +111,8 @@ func tiny(_ context.Context, s settings) ([]row, error) {
 	}
 	return []row{
 		{name: "runner version", argv: []string{s.runner, "version"}, output: out},
-		{name: "runner run, 1 KB", argv: []string{s.runner, "run", "wordcount", "--quiet", "--input", in, "--output", out}, output: out},
+		{name: "runner run, 1 KB", argv: []string{s.runner, "run", "wordcount", "--quiet", "--input", in, "--output", out},
+			output: out},
 	}, nil
 }
 

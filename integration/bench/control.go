@@ -143,7 +143,8 @@ func (l *local) verb(ctx context.Context, args ...string) ([]byte, error) {
 func (l *local) count(ctx context.Context, i int) (task, answer time.Duration, err error) {
 	begun := time.Now()
 	out := fmt.Sprintf("s3://%s/out%d", cluster.Bucket, i)
-	if _, err := l.verb(ctx, "run", "wordcount", "--quiet", "--input", "s3://"+cluster.Bucket+"/in", "--output", out); err != nil {
+	if _, err := l.verb(ctx, "run", "wordcount", "--quiet", "--input", "s3://"+cluster.Bucket+"/in", "--output",
+		out); err != nil {
 		return 0, 0, err
 	}
 	answer = time.Since(begun)

@@ -15,9 +15,9 @@ import (
 
 // This file asks what iterative jobs take.
 
-// supersteps compares iterations with those of the plainest star over TCP, every worker a process; with MPI's allreduce,
-// which survives nothing, if that is installed (Debian: openmpi-bin, python3-mpi4py); and with what two others took once
-// on such a machine. The engine uses groups of 16 for 128 workers.
+// supersteps compares iterations with those of the plainest star over TCP, every worker a process; with MPI's
+// allreduce, which survives nothing, if that is installed (Debian: openmpi-bin, python3-mpi4py); and with what two
+// others took once on such a machine. The engine uses groups of 16 for 128 workers.
 func supersteps(ctx context.Context, s settings) (figures, error) {
 	f := figures{unit: "ms", programs: []string{"yardstick", "runner", "runner, groups", "MPI", "Ray", "original"}}
 	p50 := after(`p50 ([0-9.]+) ms`, 1)
@@ -45,7 +45,8 @@ func supersteps(ctx context.Context, s settings) (figures, error) {
 			all[2] = asked{argv: append([]string{s.superstep, "-group", "16"}, args...), number: p50}
 		}
 		if mpi && c.workers <= 32 { // its processes wait by looking: many more of them than cores take for ever
-			all[3] = asked{argv: []string{"mpirun", "--oversubscribe", "--allow-run-as-root", "--mca", "mpi_yield_when_idle", "1",
+			all[3] = asked{argv: []string{"mpirun", "--oversubscribe", "--allow-run-as-root", "--mca", "mpi_yield_when_idle",
+				"1",
 				"-np", args[0], python, filepath.Join(peers, "superstep_mpi.py"), args[1], strconv.Itoa(max(10, c.iterations/5))},
 				number: p50}
 		}
@@ -68,8 +69,8 @@ func overNetwork(_ context.Context, s settings) (figures, error) {
 	return f, nil
 }
 
-// fanIn shows that a master's memory is bounded: a thousand workers, in one other process, send it a mebibyte each. What
-// can be added up is never there at once; what can't is kept in a file beyond what is allowed.
+// fanIn shows that a master's memory is bounded: a thousand workers, in one other process, send it a mebibyte each.
+// What can be added up is never there at once; what can't is kept in a file beyond what is allowed.
 func fanIn(_ context.Context, s settings) (figures, error) {
 	f := figures{unit: "MiB", programs: []string{"64 MiB allowed", "256 MiB allowed"}}
 	for _, reduce := range []string{"vectors", "list"} {

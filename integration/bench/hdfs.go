@@ -61,8 +61,8 @@ func per(pattern string) func([]byte) (float64, error) {
 // webEnv names the same NameNode's WebHDFS: http://HOST:PORT.
 const webEnv = "RUNNER_BENCH_WEBHDFS"
 
-// web compares a gateway with Hadoop over WebHDFS. Without a Hadoop at hand the ratios are against what Hadoop 3.4.2, on
-// two cores of another machine, needed once.
+// web compares a gateway with Hadoop over WebHDFS. Without a Hadoop at hand the ratios are against what Hadoop 3.4.2,
+// on two cores of another machine, needed once.
 func web(ctx context.Context, s settings) (figures, error) {
 	at, err := startGateway(ctx, s, nil, "--store", "file://"+filepath.Join(s.work, "gateway", rand.Text()))
 	if err != nil {
@@ -91,7 +91,8 @@ func web(ctx context.Context, s settings) (figures, error) {
 				"-clients", strconv.Itoa(clients), "-n", strconv.Itoa(60*clients+300))
 		}
 	}
-	add("create of 4 KiB, 16 clients", `create-4k .* ([0-9.]+) op/s`, 106, "-mode", "small", "-clients", "16", "-n", "1500")
+	add("create of 4 KiB, 16 clients", `create-4k .* ([0-9.]+) op/s`, 106, "-mode", "small", "-clients", "16", "-n",
+		"1500")
 	add("write a MB", `CREATE +([0-9.]+) MB/s`, 388, "-mode", "io")
 	add("read a MB", `OPEN +([0-9.]+) MB/s`, 541, "-mode", "io")
 	return f, nil
@@ -114,7 +115,8 @@ func startGateway(ctx context.Context, s settings, env []string, args ...string)
 }
 
 // gateway starts a gateway that ends with ctx. It may stand by; more waits until it says whether it leads now.
-func (s settings) gateway(ctx context.Context, env []string, args ...string) (at address, more func() (bool, error), err error) {
+func (s settings) gateway(ctx context.Context, env []string, args ...string) (at address, more func() (bool, error),
+	err error) {
 	args = append([]string{"gateway", "--json", "--superuser", "root", "--http", "127.0.0.1:0", "--rpc", "127.0.0.1:0"},
 		args...)
 	cmd := exec.CommandContext(ctx, s.runner, args...)

@@ -15,7 +15,8 @@ func queue(_ context.Context, _ settings, title string) error {
 	fmt.Printf("\n%s\n", title)
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprint(w, "machines\ttasks\tdecisions/s\tlongest round ms\tbusy\thad of guarantee\tleast of it\tfair\t\n")
-	for _, o := range []queues.Options{{Nodes: 100, Tasks: 2000}, {Nodes: 1000, Tasks: 20_000}, {Nodes: 10_000, Tasks: 100_000}} {
+	for _, o := range []queues.Options{{Nodes: 100, Tasks: 2000}, {Nodes: 1000, Tasks: 20_000},
+		{Nodes: 10_000, Tasks: 100_000}} {
 		r, err := queues.Run(o)
 		if err != nil {
 			return err

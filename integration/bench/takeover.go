@@ -13,7 +13,8 @@ import (
 // takeovers kills gateways that lead, and asks their standby until it answers.
 func takeovers(ctx context.Context, s settings, title string) error {
 	start := func() (address, func() (bool, error), error) {
-		return s.gateway(ctx, nil, "--store", "file://"+filepath.Join(s.work, "shared"), "--coord", filepath.Join(s.work, "coord"))
+		return s.gateway(ctx, nil, "--store", "file://"+filepath.Join(s.work, "shared"), "--coord",
+			filepath.Join(s.work, "coord"))
 	}
 	leader, turn, err := start()
 	for err == nil && !leader.Leader {
@@ -49,7 +50,8 @@ func takeovers(ctx context.Context, s settings, title string) error {
 		took, leader = append(took, time.Since(began)), standby
 	}
 	slices.Sort(took)
-	fmt.Printf("\n%s\nmedian of %d: %.2f s   (%.2f to %.2f s)\n", title, leaders, took[leaders/2].Seconds(), took[0].Seconds(),
+	fmt.Printf("\n%s\nmedian of %d: %.2f s   (%.2f to %.2f s)\n", title, leaders, took[leaders/2].Seconds(),
+		took[0].Seconds(),
 		took[leaders-1].Seconds())
 	return nil
 }

@@ -8,8 +8,8 @@
 //	127.a.b.12  client c2   Consul client   Nomad client
 //
 // A pretended machine is an address of the loopback interface, so agents keep their usual ports, and several clusters
-// can be up at once. That works on Linux alone, where all of 127/8 is loopback. Clients may also get a network each, from
-// which they can be cut off: see wires.
+// can be up at once. That works on Linux alone, where all of 127/8 is loopback. Clients may also get a network each,
+// from which they can be cut off: see wires.
 //
 // Everything lies in one folder, which Down removes:
 //

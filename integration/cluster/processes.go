@@ -89,8 +89,8 @@ func (c *Cluster) Program() []Process {
 // KillMachine ends everything on a client machine at once, as a power cut would.
 func (c *Cluster) KillMachine(name string) error { return c.signalMachine(name, syscall.SIGKILL) }
 
-// PauseMachine stops everything on a client machine without ending it: nobody hears of it any more, and it knows nothing
-// of that. ResumeMachine is the end of it.
+// PauseMachine stops everything on a client machine without ending it: nobody hears of it any more, and it knows
+// nothing of that. ResumeMachine is the end of it.
 func (c *Cluster) PauseMachine(name string) error { return c.signalMachine(name, syscall.SIGSTOP) }
 
 // ResumeMachine lets everything on a machine go on.

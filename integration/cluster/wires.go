@@ -12,14 +12,15 @@ import (
 	"github.com/seed3322913c/runner/runner/nodeinit"
 )
 
-// A wired cluster gives each client a network namespace of its own, with a cable to the servers and the other clients that
-// can be pulled:
+// A wired cluster gives each client a network namespace of its own, with a cable to the servers and the other clients
+// that can be pulled:
 //
 //	servers 127.a.b.1 ... ──lo── the host ──── bridge rwAxB ──┬── rwAxBc1 ═══ eth0 127.a.b.11, all of c1
 //	                                                          └── rwAxBc2 ═══ eth0 127.a.b.12, all of c2
 //
 // The addresses stay in 127/8, which the kernel routes if it is told to (route_localnet): nothing else differs from a
-// cluster on the loopback interface. But what listens on 127.0.0.1 is reached on its own machine alone, as in real life.
+// cluster on the loopback interface. But what listens on 127.0.0.1 is reached on its own machine alone, as in real
+// life.
 type wires struct {
 	IP     string `json:"ip"`     // path of iproute2's program; "" if the cluster has no wires
 	Bridge string `json:"bridge"` // also the beginning of the cables' names

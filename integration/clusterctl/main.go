@@ -30,7 +30,8 @@ func run(args []string) error {
 	flags.StringVar(&o.Name, "name", "local", "how `runner --cluster` calls it")
 	flags.IntVar(&o.Servers, "servers", 3, "machines with servers: 1, or 3 of which one may be lost")
 	flags.IntVar(&o.Clients, "clients", 3, "machines that run containers")
-	flags.StringVar((*string)(&o.Driver), "driver", "raw_exec", "how containers are started: raw_exec, or exec, each in a chroot")
+	flags.StringVar((*string)(&o.Driver), "driver", "raw_exec",
+		"how containers are started: raw_exec, or exec, each in a chroot")
 	flags.StringVar(&o.Runner, "runner", "", "the program")
 	flags.StringVar(&consul, "consul", "", "binary")
 	flags.StringVar(&nomad, "nomad", "", "binary")
@@ -75,7 +76,8 @@ func up(home string, o cluster.Options) error {
 		return err
 	}
 	fmt.Printf("Cluster %s is up: %d servers, %d clients.\n", o.Name, o.Servers, o.Clients)
-	fmt.Printf("Try: runner run wordcount --cluster %s --input s3://%s/in --output s3://%[2]s/out\n", o.Name, cluster.Bucket)
+	fmt.Printf("Try: runner run wordcount --cluster %s --input s3://%s/in --output s3://%[2]s/out\n", o.Name,
+		cluster.Bucket)
 	return nil
 }
 

@@ -85,7 +85,8 @@ func (u *user) exits(code int, args ...string) (out, story string) {
 	if _, ok := errors.AsType[*exec.ExitError](err); err != nil && !ok {
 		u.Fatal(err)
 	} else if got := cmd.ProcessState.ExitCode(); got != code || got != 0 && stderr.Len() == 0 {
-		u.Fatalf("runner %s: exit code %d, want %d and a sentence\n%s%s", strings.Join(args, " "), got, code, &stdout, &stderr)
+		u.Fatalf("runner %s: exit code %d, want %d and a sentence\n%s%s", strings.Join(args, " "), got, code, &stdout,
+			&stderr)
 	}
 	return stdout.String(), stderr.String()
 }
@@ -121,7 +122,8 @@ func (u *user) nothingLeft(name string) {
 	if mounts, err := local.Mounts(u.home); err != nil || len(mounts) > 0 {
 		u.Errorf("mounts are left: %v, %v", mounts, err)
 	}
-	for _, path := range []string{h.Dir, filepath.Join(u.home, "buckets", name), filepath.Join(u.home, "clusters", name+".json")} {
+	for _, path := range []string{h.Dir, filepath.Join(u.home, "buckets", name),
+		filepath.Join(u.home, "clusters", name+".json")} {
 		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 			u.Errorf("%s is left (%v)", path, err)
 		}

@@ -22,8 +22,8 @@ type moment struct {
 	later  time.Duration
 }
 
-// moment draws one. A deploy and a teardown have about a dozen events, which are seldom further apart than a second; what
-// has ended before its moment is not cut off.
+// moment draws one. A deploy and a teardown have about a dozen events, which are seldom further apart than a second;
+// what has ended before its moment is not cut off.
 func (u *user) moment(chance *rand.Rand) moment {
 	return moment{chance.IntN(12), time.Duration(chance.IntN(1000)) * time.Millisecond}
 }

@@ -74,7 +74,8 @@ func Open(o Options) (*Cloud, error) {
 		return nil, err
 	}
 	c := &Cloud{
-		options: o, moto: newMoto(o.Moto, o.Region), network: n, stopped: make(chan struct{}), changed: make(chan struct{}, 1),
+		options: o, moto: newMoto(o.Moto, o.Region), network: n, stopped: make(chan struct{}),
+		changed: make(chan struct{}, 1),
 	}
 	c.mu.machines, c.mu.seen = map[string]*machine{}, map[string]bool{}
 	if err := c.openDoor(); err != nil {
@@ -206,8 +207,8 @@ func (c *Cloud) Kill(ctx context.Context, id string) error {
 	return errors.Join(m.off(), c.moto.replace(ctx, m.instance))
 }
 
-// Reclaim tells a spot instance that it will be taken away, and does so when it has ended by itself, or its time is over.
-// It returns how long that took, and whether the instance was done by then.
+// Reclaim tells a spot instance that it will be taken away, and does so when it has ended by itself, or its time is
+// over. It returns how long that took, and whether the instance was done by then.
 func (c *Cloud) Reclaim(ctx context.Context, id string) (took time.Duration, ready bool, err error) {
 	m, err := c.machine(id)
 	if err != nil {

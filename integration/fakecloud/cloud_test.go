@@ -98,8 +98,8 @@ func await(t *testing.T, c *Cloud, what string, is func() bool) {
 	}
 }
 
-// userData fetches an object with the rights of its machine, tells who it is, reaches the other machine, and works until
-// it is told that it will be taken away; then it says so, and ends.
+// userData fetches an object with the rights of its machine, tells who it is, reaches the other machine, and works
+// until it is told that it will be taken away; then it says so, and ends.
 const userData = `#!/bin/sh
 aws s3 cp --no-progress s3://depot/program /usr/local/bin/program || exit 1
 chmod 0755 /usr/local/bin/program && exec /usr/local/bin/program
@@ -111,8 +111,8 @@ echo "I am $(hostname)"
 while true; do sleep 0.1; done
 `
 
-// TestMachines boots machines, kills one, takes one away, lets one boot late and one not at all, cuts one off, and leaves
-// nothing behind.
+// TestMachines boots machines, kills one, takes one away, lets one boot late and one not at all, cuts one off, and
+// leaves nothing behind.
 func TestMachines(t *testing.T) {
 	c := play(t)
 	putProgram(t)
@@ -198,8 +198,9 @@ func run(t *testing.T, c *Cloud, subnet, role string) {
 	t.Helper()
 	err := c.moto.query(t.Context(), "ec2", "RunInstances", url.Values{
 		"IamInstanceProfile.Name": {"worker"},
-		"ImageId":                 {"ami-12c6146b"}, "MinCount": {"1"}, "MaxCount": {"1"}, "SubnetId": {subnet}, "InstanceType": {"m6i.xlarge"},
-		"UserData": {base64.StdEncoding.EncodeToString([]byte(userData))}, "TagSpecification.1.ResourceType": {"instance"},
+		"ImageId":                 {"ami-12c6146b"}, "MinCount": {"1"}, "MaxCount": {"1"}, "SubnetId": {subnet},
+		"InstanceType": {"m6i.xlarge"},
+		"UserData":     {base64.StdEncoding.EncodeToString([]byte(userData))}, "TagSpecification.1.ResourceType": {"instance"},
 		"TagSpecification.1.Tag.1.Key": {"runner:role"}, "TagSpecification.1.Tag.1.Value": {role},
 	}, nil)
 	if err != nil {

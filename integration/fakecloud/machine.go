@@ -104,7 +104,8 @@ func (m *machine) power(endpoint string) error {
 	}
 	defer console.Close() // the process has its own descriptor
 	host := "ip-" + strings.ReplaceAll(m.Private, ".", "-")
-	m.cmd = exec.Command("nsenter", "--net=/run/netns/"+space(m.ID), "--", "unshare", "--mount", "--uts", "--pid", "--fork",
+	m.cmd = exec.Command("nsenter", "--net=/run/netns/"+space(m.ID), "--", "unshare", "--mount", "--uts", "--pid",
+		"--fork",
 		"--kill-child", "--mount-proc", "sh", "-c", boot, "boot", m.dir, host)
 	m.cmd.Env = []string{
 		"PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", AWSEnv + "=1",
@@ -142,5 +143,6 @@ func (m *machine) tail() string {
 		return err.Error()
 	}
 	lines := bytes.Split(bytes.TrimSpace(text), []byte("\n"))
-	return fmt.Sprintf("%s (%s) said at last:\n%s\n", m.ID, m.Private, bytes.Join(lines[max(0, len(lines)-15):], []byte("\n")))
+	return fmt.Sprintf("%s (%s) said at last:\n%s\n", m.ID, m.Private,
+		bytes.Join(lines[max(0, len(lines)-15):], []byte("\n")))
 }

@@ -25,8 +25,8 @@ const (
 	maxTokenTTL = 6 * time.Hour
 )
 
-// Metadata is the metadata service of an instance, in its second version alone, as a launch template of ours demands it:
-// who has no token is told 401. Its methods may be called by many goroutines at once.
+// Metadata is the metadata service of an instance, in its second version alone, as a launch template of ours demands
+// it: who has no token is told 401. Its methods may be called by many goroutines at once.
 type Metadata struct {
 	now func() time.Time
 	mu  struct {
@@ -164,8 +164,8 @@ func (m *Metadata) answer(w http.ResponseWriter, path string) {
 	fmt.Fprint(w, strings.Join(slices.Sorted(maps.Keys(lines)), "\n"))
 }
 
-// hops bounds how far the answers of what listens go: with 1 they reach the instance itself, and no container that has a
-// network of its own.
+// hops bounds how far the answers of what listens go: with 1 they reach the instance itself, and no container that has
+// a network of its own.
 func hops(n int) net.ListenConfig {
 	return net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
 		var failed error

@@ -16,7 +16,8 @@ import (
 )
 
 var identity = Identity{
-	ID: "i-0123456789abcdef0", Type: "m6i.xlarge", Image: "ami-1", Zone: "us-east-1b", Private: "10.64.1.7", Role: "worker",
+	ID: "i-0123456789abcdef0", Type: "m6i.xlarge", Image: "ami-1", Zone: "us-east-1b", Private: "10.64.1.7",
+	Role:     "worker",
 	UserData: "#!/bin/sh\n", Tags: map[string]string{"runner:role": "worker"},
 }
 
@@ -62,7 +63,8 @@ func TestMetadataHasKeys(t *testing.T) {
 	defer server.Close()
 	for name, value := range map[string]string{
 		"AWS_EC2_METADATA_SERVICE_ENDPOINT": server.URL, "AWS_EC2_METADATA_DISABLED": "false", "AWS_ACCESS_KEY_ID": "",
-		"AWS_SECRET_ACCESS_KEY": "", "AWS_PROFILE": "", "AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+		"AWS_SECRET_ACCESS_KEY": "", "AWS_PROFILE": "", "AWS_CONFIG_FILE": "/dev/null",
+		"AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
 	} {
 		t.Setenv(name, value)
 	}
@@ -98,7 +100,8 @@ func TestMetadataRefuses(t *testing.T) {
 			{http.MethodGet, "api/token", map[string]string{ttlHeader: "60"}, http.StatusMethodNotAllowed},
 			{http.MethodPut, "api/token", nil, http.StatusBadRequest},
 			{http.MethodPut, "api/token", map[string]string{ttlHeader: "21601"}, http.StatusBadRequest},
-			{http.MethodPut, "api/token", map[string]string{ttlHeader: "60", "X-Forwarded-For": "1.2.3.4"}, http.StatusForbidden},
+			{http.MethodPut, "api/token", map[string]string{ttlHeader: "60", "X-Forwarded-For": "1.2.3.4"},
+				http.StatusForbidden},
 		} {
 			if got := ask(m, c.method, c.path, c.header); got.Code != c.want {
 				t.Errorf("%s %s %v: %d, want %d", c.method, c.path, c.header, got.Code, c.want)

@@ -85,7 +85,8 @@ func (m *moto) userData(ctx context.Context, id string) (string, error) {
 	var out struct {
 		Value string `xml:"userData>value"`
 	}
-	err := m.query(ctx, "ec2", "DescribeInstanceAttribute", url.Values{"InstanceId": {id}, "Attribute": {"userData"}}, &out)
+	err := m.query(ctx, "ec2", "DescribeInstanceAttribute", url.Values{"InstanceId": {id}, "Attribute": {"userData"}},
+		&out)
 	if err != nil {
 		return "", err
 	}

@@ -32,7 +32,8 @@ type network struct {
 	lock *os.File
 }
 
-// layNetwork waits until no other cloud plays on this host, removes what one has left that was killed, and makes the bridge.
+// layNetwork waits until no other cloud plays on this host, removes what one has left that was killed, and makes the
+// bridge.
 func layNetwork(ip string) (*network, error) {
 	lock, err := os.OpenFile(lockFile, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -44,7 +45,8 @@ func layNetwork(ip string) (*network, error) {
 		err = n.clear()
 	}
 	if err == nil {
-		err = errors.Join(n.run("link", "add", bridge, "type", "bridge"), n.run("address", "add", Gateway+prefix, "dev", bridge),
+		err = errors.Join(n.run("link", "add", bridge, "type", "bridge"),
+			n.run("address", "add", Gateway+prefix, "dev", bridge),
 			n.run("link", "set", bridge, "up"))
 	}
 	if err != nil {

@@ -15,7 +15,8 @@ func TestBlocksAreKept(t *testing.T) {
 		e := tr.start(append([]string{"run", "crash.yaml", "--set", "pace=1ms"}, args...)...).end()
 		tr.check()
 		tr.nothingLeft(e.Job)
-		disk, far := e.Counters.Get(blocks.CounterGroup, blocks.FromDisk), e.Counters.Get(blocks.CounterGroup, blocks.FromStore)
+		disk, far := e.Counters.Get(blocks.CounterGroup, blocks.FromDisk),
+			e.Counters.Get(blocks.CounterGroup, blocks.FromStore)
 		t.Logf("%d bytes were on the machines, %d were not", disk, far)
 		if disk+far < 2<<20 { // the size of the texts
 			t.Errorf("only %d bytes are accounted for", disk+far)

@@ -29,7 +29,8 @@ func (tr *trial) control() *client.Client {
 	tr.run("queues")
 	saved, err := fleet.Load(site.home, tr.cluster.State.Fleet.Name)
 	tr.must(err)
-	f, err := fleet.Open(tr.t.Context(), saved, func(context.Context, string) (store.Store, error) { return mem.New(), nil })
+	f, err := fleet.Open(tr.t.Context(), saved,
+		func(context.Context, string) (store.Store, error) { return mem.New(), nil })
 	tr.must(err)
 	tr.t.Cleanup(f.Close)
 	c, err := f.Control()
@@ -65,8 +66,8 @@ func (tr *trial) status(id scheduler.JobID) (s embedded.Status) {
 	return s
 }
 
-// succeeded waits until a job is over, and checks that one application master was enough for it, and that nothing of it is
-// left if no other job runs.
+// succeeded waits until a job is over, and checks that one application master was enough for it, and that nothing of it
+// is left if no other job runs.
 func (tr *trial) succeeded(id scheduler.JobID, others ...scheduler.JobID) {
 	tr.t.Helper()
 	tr.must(tr.cluster.Eventually(tr.t.Context(), func() error {

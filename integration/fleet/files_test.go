@@ -32,7 +32,8 @@ resources: {memory: 256MiB}
 			t.Fatal(err)
 		}
 	}
-	if err := store.Put(t.Context(), tr.bucket, store.Name(tr.folder+"/text"), []byte("the cat and\nthe dog\n")); err != nil {
+	if err := store.Put(t.Context(), tr.bucket, store.Name(tr.folder+"/text"),
+		[]byte("the cat and\nthe dog\n")); err != nil {
 		t.Fatal(err)
 	}
 	id := scheduler.JobID(strings.TrimSpace(tr.run("run", "files.yaml", "--detach")))

@@ -132,8 +132,8 @@ func TestMachineLost(t *testing.T) {
 	}, func() error { return site.cluster.StartMachine(lost) })
 }
 
-// TestMachineHangs stops everything on a machine, as a network that is cut does, until the job is over without it. When it
-// goes on, its containers find that they were replaced, and do no harm.
+// TestMachineHangs stops everything on a machine, as a network that is cut does, until the job is over without it. When
+// it goes on, its containers find that they were replaced, and do no harm.
 func TestMachineHangs(t *testing.T) {
 	hung := ""
 	survive(t, func(tr *trial) {
@@ -200,7 +200,8 @@ func TestConsulLeaderKilled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	loseLeader(t, "consul-", consul.Status().Leader, func(machine string) error { return site.cluster.StartConsul(machine) })
+	loseLeader(t, "consul-", consul.Status().Leader,
+		func(machine string) error { return site.cluster.StartConsul(machine) })
 }
 
 func TestNomadLeaderKilled(t *testing.T) {

@@ -9,8 +9,8 @@ import (
 	nomadapi "github.com/hashicorp/nomad/api"
 )
 
-// TestTokensAreOfOneJob takes the tokens of a running job out of Nomad, as its own containers get them, and tries to read
-// another job's secrets with them.
+// TestTokensAreOfOneJob takes the tokens of a running job out of Nomad, as its own containers get them, and tries to
+// read another job's secrets with them.
 func TestTokensAreOfOneJob(t *testing.T) {
 	tr := newTrial(t)
 	mine, other := strings.TrimSpace(tr.run("run", "crash.yaml", "--detach", "--set", "pace=2s")), ""

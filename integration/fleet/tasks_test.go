@@ -68,7 +68,8 @@ func (tr *trial) noSecret(id scheduler.JobID, secret string) {
 		if err != nil {
 			tr.t.Fatal(err)
 		}
-		if data, err := store.Get(tr.t.Context(), tr.bucket, info.Name, 1<<20); err != nil || strings.Contains(string(data), secret) {
+		if data, err := store.Get(tr.t.Context(), tr.bucket, info.Name, 1<<20); err != nil ||
+			strings.Contains(string(data), secret) {
 			tr.t.Errorf("%s has the secret, or %v", info.Name, err)
 		}
 	}

@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// nextBuild is the program as its next version may be: with one more field in each record of a job's ledger, and in what
-// is known of a job in Consul.
+// nextBuild is the program as its next version may be: with one more field in each record of a job's ledger, and in
+// what is known of a job in Consul.
 func nextBuild(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()

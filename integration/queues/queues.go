@@ -1,7 +1,7 @@
 // Package queues simulates a fleet whose queues are full: jobs with many tasks each, more than fit on the machines at
-// once. Its clock is its own. It asks package scheduler/queue for decisions, does the work of Nomad (each executor finds
-// a machine) and of the jobs (tasks end after their time), and looks at each round whether the queues had what they are
-// guaranteed.
+// once. Its clock is its own. It asks package scheduler/queue for decisions, does the work of Nomad (each executor
+// finds a machine) and of the jobs (tasks end after their time), and looks at each round whether the queues had what
+// they are guaranteed.
 package queues
 
 import (
@@ -131,7 +131,8 @@ func (f *fleet) submit(tasks int) {
 			j.Gang = min(left, 1+f.chance.IntN(64))
 		}
 		j.Submitted = f.now.Add(time.Duration(max(0, f.chance.IntN(300)-150)) * time.Second)
-		f.jobs[j.ID] = &job{index: i, left: left, mean: time.Duration(20+f.chance.IntN(100)) * time.Second, arrives: j.Submitted}
+		f.jobs[j.ID] = &job{index: i, left: left, mean: time.Duration(20+f.chance.IntN(100)) * time.Second,
+			arrives: j.Submitted}
 		f.s.Jobs = append(f.s.Jobs, j)
 	}
 }

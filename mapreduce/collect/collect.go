@@ -22,8 +22,8 @@ import (
 // Options are what both collectors need to know.
 //
 // How many partitions are good for a Folder follows from the reduce side, which counts one partition of all maps at a
-// time in a table: with about one for each MiB of the job's input it fits the CPU's cache. More than 1024 do not fit the
-// cache on the map side, where all of them are written to in turn.
+// time in a table: with about one for each MiB of the job's input it fits the CPU's cache. More than 1024 do not fit
+// the cache on the map side, where all of them are written to in turn.
 type Options struct {
 	Dir        string        // where the segment goes: an attempt's directory
 	Scratch    string        // where spills go: removed by whoever made it

@@ -82,8 +82,8 @@ func nameTree(t *testing.T, st store.Store) map[string]string {
 	return all
 }
 
-// TestNamesCrash lets the n-th change of a commit fail, or its answer be lost. The output is the old one or the new one,
-// whole, and a second commit makes it the new one.
+// TestNamesCrash lets the n-th change of a commit fail, or its answer be lost. The output is the old one or the new
+// one, whole, and a second commit makes it the new one.
 func TestNamesCrash(t *testing.T) {
 	for _, overwrite := range []bool{false, true} {
 		for _, after := range []bool{false, true} {
@@ -135,8 +135,8 @@ func removeHidden(all map[string]string) {
 	}
 }
 
-// TestAStaleMasterPublishesNothing has a master that is fenced while it is about to commit: its successor has published,
-// or has given up and cleaned.
+// TestAStaleMasterPublishesNothing has a master that is fenced while it is about to commit: its successor has
+// published, or has given up and cleaned.
 func TestAStaleMasterPublishesNothing(t *testing.T) {
 	for _, published := range []bool{true, false} {
 		st := newNamespace(t, nil)

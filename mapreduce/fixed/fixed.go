@@ -1,7 +1,7 @@
 // Package fixed reads splits of files whose records all have the same length, without copying or allocating per record.
 //
-// A record belongs to the piece in which its first byte lies, so pieces that cover a file without gaps yield each record
-// exactly once, wherever they are cut:
+// A record belongs to the piece in which its first byte lies, so pieces that cover a file without gaps yield each
+// record exactly once, wherever they are cut:
 //
 //	file     |rec 0|rec 1|rec 2|rec 3|rec 4|rec 5|
 //	pieces   |---- 0 ----|-- 1 ----|-- 2 --------|      0: rec 0, 1, 1: rec 2, 3, 2: rec 4, 5

@@ -33,10 +33,11 @@ type Options struct {
 
 // Stats counts what went through.
 type Stats struct {
-	Records int64       // of the maps, read so far: all of them when Reduce is done, a Fold has read them before
-	Groups  int64       // handed to the reducer so far
-	Spilled int64       // records written to scratch files
-	Hot     []merge.Hot // the groups of the most records, when Reduce is done; a Fold has none, since it leaves one of each key
+	Records int64 // of the maps, read so far: all of them when Reduce is done, a Fold has read them before
+	Groups  int64 // handed to the reducer so far
+	Spilled int64 // records written to scratch files
+	// the groups of the most records, when Reduce is done; a Fold has none, since it leaves one of each key
+	Hot []merge.Hot
 }
 
 // Groups is what a reducer works through, once. It is used by one goroutine.

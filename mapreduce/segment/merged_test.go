@@ -23,8 +23,8 @@ func dirs(t testing.TB, n int) (all []string) {
 	return all
 }
 
-// TestMerge: whatever runs of partitions are read of a merged segment, on the disk, in memory or in a file, each segment
-// that went into it has in them what it had before.
+// TestMerge: whatever runs of partitions are read of a merged segment, on the disk, in memory or in a file, each
+// segment that went into it has in them what it had before.
 func TestMerge(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		layout := rapid.SampledFrom([]segment.Layout{segment.Folded, segment.Sorted}).Draw(rt, "layout")

@@ -15,8 +15,8 @@ import (
 	"github.com/seed3322913c/runner/scheduler"
 )
 
-// mergedName ends the path of requests for several attempts, and begins the names of the directories beside those of the
-// attempts where what they left lies merged:
+// mergedName ends the path of requests for several attempts, and begins the names of the directories beside those of
+// the attempts where what they left lies merged:
 //
 //	<job>/map-0.0/  <job>/map-1.0/ ...
 //	<job>/merged-<SHA-256 of the attempts' names>/segment.data, segment.index
@@ -28,8 +28,8 @@ const mergedName = "merged"
 // have that many files open.
 const MaxMerged = 500
 
-// ReadMerged is Client.FetchMerged of attempts whose directories are in dir on this machine. It fails with errs.NotFound
-// or errs.Corrupt if one of them, or what was merged, is not there or damaged.
+// ReadMerged is Client.FetchMerged of attempts whose directories are in dir on this machine. It fails with
+// errs.NotFound or errs.Corrupt if one of them, or what was merged, is not there or damaged.
 func ReadMerged(
 	dir string, attempts []scheduler.AttemptID, lo, hi int, into segment.ReceiveOptions,
 ) ([]*segment.Range, error) {

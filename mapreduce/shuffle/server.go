@@ -167,7 +167,8 @@ func parseAttempt(text string) (scheduler.AttemptID, error) {
 	return id, err
 }
 
-// find returns where the partitions are that are wanted. Those of several attempts lie together in their merged segment.
+// find returns where the partitions are that are wanted. Those of several attempts lie together in their merged
+// segment.
 func (req request) find() (dir string, lo, hi int, err error) {
 	n := len(req.attempts)
 	if n == 1 {

@@ -44,7 +44,8 @@ func (s *Source) Pieces() []text.Piece {
 	return pieces
 }
 
-// Of returns in words which bytes of a file the split has: "split 50 to 100". It is empty if the split has no such file.
+// Of returns in words which bytes of a file the split has: "split 50 to 100". It is empty if the split has no such
+// file.
 func (s *Source) Of(uri string) string {
 	i := slices.IndexFunc(s.split, func(p Piece) bool { return p.URI == uri })
 	if i < 0 {

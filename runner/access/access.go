@@ -1,7 +1,8 @@
 // Package access says who may do what: roles, and the tokens that stand for them.
 //
-// A token is shown once, when it is made: "rt_<id>_<secret>". The store keeps its SHA-256 alone. That is enough, since a
-// token is 130 bits of chance: unlike a password it cannot be guessed, so slow hashes would cost time and protect nothing.
+// A token is shown once, when it is made: "rt_<id>_<secret>". The store keeps its SHA-256 alone. That is enough, since
+// a token is 130 bits of chance: unlike a password it cannot be guessed, so slow hashes would cost time and protect
+// nothing.
 //
 //	tokens/<id>.json    {"id": "k3x9…", "name": "ci", "role": "submit", "hash": "9f86d0…", "created": "…"}
 package access

@@ -221,13 +221,16 @@ func TestJob(t *testing.T) {
 	if all.Total != 3 || len(all.Attempts) != 1 || all.Attempts[0].State != "FAILED" {
 		t.Errorf("a page is %+v", all)
 	}
-	if past := parse[attemptList](t, c.ask("GET", "/v1/jobs/7k2a/attempts?after=9", "", 200, "AttemptList")); len(past.Attempts) > 0 {
+	if past := parse[attemptList](t, c.ask("GET", "/v1/jobs/7k2a/attempts?after=9", "", 200,
+		"AttemptList")); len(past.Attempts) > 0 {
 		t.Errorf("behind the end are %v", past)
 	}
-	if text := string(c.ask("GET", "/v1/jobs/7k2a/spec.yaml", "", 200, "")); !strings.HasPrefix(text, "kind: mapreduce\n") {
+	if text := string(c.ask("GET", "/v1/jobs/7k2a/spec.yaml", "", 200, "")); !strings.HasPrefix(text,
+		"kind: mapreduce\n") {
 		t.Errorf("to run it again: %s", text)
 	}
-	if spec := parse[scheduler.Job](t, c.ask("GET", "/v1/jobs/7k2a/spec", "", 200, "Spec")); spec.Resources.Memory != 1<<30 {
+	if spec := parse[scheduler.Job](t, c.ask("GET", "/v1/jobs/7k2a/spec", "", 200,
+		"Spec")); spec.Resources.Memory != 1<<30 {
 		t.Errorf("the job is %+v", spec)
 	}
 	lost := parse[problem](t, c.ask("GET", "/v1/jobs/9999", "", 404, "Problem"))

@@ -38,7 +38,8 @@ func ControlPart(s Submitter, o Overview) Part {
 	return Part{Doc: controlDoc, Routes: []Route{
 		{"POST /v1/ids", access.Submit, func(w http.ResponseWriter, r *http.Request) error { return newID(w, r, s) }},
 		{"POST /v1/jobs", access.Submit, func(w http.ResponseWriter, r *http.Request) error { return submit(w, r, s) }},
-		{"POST /v1/jobs/{id}/resume", access.Submit, func(w http.ResponseWriter, r *http.Request) error { return resume(w, r, s) }},
+		{"POST /v1/jobs/{id}/resume", access.Submit,
+			func(w http.ResponseWriter, r *http.Request) error { return resume(w, r, s) }},
 		{"GET /v1/queues", access.Read, telling(o.Queues)},
 		{"PUT /v1/queues", access.Admin, func(w http.ResponseWriter, r *http.Request) error {
 			var config queue.Config

@@ -75,7 +75,8 @@ func newControlAsker(t *testing.T) (*asker, *desk) {
 		config:  queue.Config{Name: "root", Children: []queue.Config{{Name: "default", Share: 1}}},
 	}
 	counted := prometheus.NewRegistry()
-	counted.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "runner_test", Help: "1."}, func() float64 { return 1 }))
+	counted.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "runner_test", Help: "1."},
+		func() float64 { return 1 }))
 	tokens := access.NewTokens(mem.New(), time.Now)
 	handler, err := New(Options{}, JobsPart(newBoard(), outputs), ControlPart(d, d), TokensPart(tokens), OpsPart(counted))
 	if err != nil {
@@ -96,7 +97,8 @@ func newControlAsker(t *testing.T) (*asker, *desk) {
 func TestControl(t *testing.T) {
 	a, d := newControlAsker(t)
 	a.ask("POST", "/v1/jobs", `{"key": "tonight", "spec": {"kind": "mapreduce"}, "env": {"A": "1"}}`, 200, "Submitted")
-	if s := d.submitted; len(s) != 1 || s[0].Key != "tonight" || s[0].Env["A"] != "1" || string(s[0].Spec) != `{"kind": "mapreduce"}` {
+	if s := d.submitted; len(s) != 1 || s[0].Key != "tonight" || s[0].Env["A"] != "1" ||
+		string(s[0].Spec) != `{"kind": "mapreduce"}` {
 		t.Errorf("submitted was %+v", s)
 	}
 	a.ask("POST", "/v1/jobs", `{}`, 400, "Problem")
@@ -146,7 +148,8 @@ func TestClient(t *testing.T) {
 	if q, err := c.Queues(ctx); err != nil || len(q.Queues) != 2 || q.Jobs[0].Waits == "" {
 		t.Errorf("%+v, %v", q, err)
 	}
-	if _, err := c.SetQueues(ctx, queue.Config{Name: "root", Share: 7, Children: []queue.Config{{Name: "x y"}}}); errs.KindOf(err) != errs.Invalid {
+	if _, err := c.SetQueues(ctx, queue.Config{Name: "root", Share: 7,
+		Children: []queue.Config{{Name: "x y"}}}); errs.KindOf(err) != errs.Invalid {
 		t.Errorf("a queue named x y: %v", err)
 	}
 	made, err := c.CreateToken(ctx, "ci", "submit")
@@ -172,7 +175,8 @@ func TestOps(t *testing.T) {
 	if text := a.ask("GET", "/metrics", "", 200, ""); !bytes.Contains(text, []byte("runner_test 1")) {
 		t.Errorf("the metrics are %s", text)
 	}
-	if text := a.ask("GET", "/debug/pprof/goroutine?debug=1", "", 200, ""); !bytes.Contains(text, []byte("goroutine profile")) {
+	if text := a.ask("GET", "/debug/pprof/goroutine?debug=1", "", 200, ""); !bytes.Contains(text,
+		[]byte("goroutine profile")) {
 		t.Errorf("the profile is %.100s", text)
 	}
 	a.ask("GET", "/debug/pprof/cmdline", "", 200, "")

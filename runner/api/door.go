@@ -78,7 +78,8 @@ func (d *door) admit(r *http.Request, role access.Role) (access.Token, error) {
 		return access.Token{}, nil
 	}
 	if !ok {
-		return access.Token{}, say.Errorf(errs.Permission, "who asks? Say Authorization: Bearer TOKEN; `runner token create` makes one")
+		return access.Token{}, say.Errorf(errs.Permission,
+			"who asks? Say Authorization: Bearer TOKEN; `runner token create` makes one")
 	}
 	token, err := d.Who(r.Context(), text)
 	if err != nil {

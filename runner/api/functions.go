@@ -25,8 +25,8 @@ type Functions struct {
 	Store store.Store
 	// Ledger returns what is known of invocations.
 	Ledger func(ctx context.Context) (*invoke.Ledger, error)
-	// Host answers events, if this process is the host of functions, or is nil: then Forward answers what only the host can
-	// by asking it.
+	// Host answers events, if this process is the host of functions, or is nil: then Forward answers what only the host
+	// can by asking it.
 	Host    *invoke.Host
 	Forward Answer
 	Dir     string // where the host's logs are; "": on its machine alone

@@ -23,7 +23,8 @@ func functionSite(t *testing.T) Functions {
 	if _, err := pack.Init(folder, "shell"); err != nil {
 		t.Fatal(err)
 	}
-	handler := "handle() {\n event=$(cat)\n echo heard >&2\n [ \"$event\" != bad ] && printf '{\"event\":%s}' \"$event\"\n}\n. ./runner.sh\n"
+	handler := "handle() {\n event=$(cat)\n echo heard >&2\n [ \"$event\" != bad ] && printf '{\"event\":%s}' " +
+		"\"$event\"\n}\n. ./runner.sh\n"
 	more := "kind: handler\nname: greet\ncommand: sh handler.sh\nretries: {attempts: 2, first: 1ms}\n"
 	for name, text := range map[string]string{"handler.sh": handler, "function.yaml": more} {
 		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
@@ -57,13 +58,15 @@ func TestFunctions(t *testing.T) {
 	if got := c.ask("GET", "/v1/invocations/"+string(id)+"/result?wait=300", "", 200, ""); string(got) != `{"event":7}` {
 		t.Errorf("the answer is %s", got)
 	}
-	if inv := parse[invocationView](t, c.ask("GET", "/v1/invocations/"+string(id), "", 200, "Invocation")); inv.State != invoke.Succeeded {
+	if inv := parse[invocationView](t, c.ask("GET", "/v1/invocations/"+string(id), "", 200,
+		"Invocation")); inv.State != invoke.Succeeded {
 		t.Errorf("it is %+v", inv)
 	}
 	c.ask("GET", "/v1/invocations/"+string(id)+"/log?offset=1", "", 200, "")
 
 	dead := c.ask("POST", "/v1/functions/greet/invocations", `bad`, 500, "Problem")
-	if want := `"greet failed 2 times, the last one: the handler exited with status 1"`; !strings.Contains(string(dead), want) {
+	if want := `"greet failed 2 times, the last one: the handler exited with status 1"`; !strings.Contains(string(dead),
+		want) {
 		t.Errorf("a dead letter is %s, want %s", dead, want)
 	}
 	list := parse[functionList](t, c.ask("GET", "/v1/functions", "", 200, "FunctionList"))
@@ -71,16 +74,19 @@ func TestFunctions(t *testing.T) {
 		t.Errorf("the function does %+v", s)
 	}
 	c.ask("GET", "/v1/functions/greet", "", 200, "FunctionView")
-	page := parse[invocationList](t, c.ask("GET", "/v1/functions/greet/invocations?limit=1&after=1", "", 200, "InvocationList"))
+	page := parse[invocationList](t, c.ask("GET", "/v1/functions/greet/invocations?limit=1&after=1", "", 200,
+		"InvocationList"))
 	if page.Total != 3 || len(page.Invocations) != 1 || page.Invocations[0].ID != id {
 		t.Errorf("the page is %+v", page)
 	}
-	letters := parse[invocationList](t, c.ask("GET", "/v1/functions/greet/invocations?state=DEAD", "", 200, "InvocationList"))
+	letters := parse[invocationList](t, c.ask("GET", "/v1/functions/greet/invocations?state=DEAD", "", 200,
+		"InvocationList"))
 	if letters.Total != 1 {
 		t.Errorf("the dead letters are %+v", letters)
 	}
 	c.ask("GET", "/v1/invocations/"+string(letters.Invocations[0].ID)+"/result", "", 500, "Problem")
-	c.ask("POST", "/v1/functions/greet/redrive", `{"invocations":["`+string(letters.Invocations[0].ID)+`"]}`, 200, "Redriven")
+	c.ask("POST", "/v1/functions/greet/redrive", `{"invocations":["`+string(letters.Invocations[0].ID)+`"]}`, 200,
+		"Redriven")
 	c.ask("POST", "/v1/functions/greet/redrive", `{"invocations":["nobody"]}`, 404, "Problem")
 	for _, path := range []string{
 		"/v1/functions/great", "/v1/functions/great/invocations", "/v1/invocations/nobody", "/v1/invocations/nobody/result",
@@ -99,7 +105,8 @@ func TestKeysOverHTTP(t *testing.T) {
 	long := `"` + strings.Repeat("x", 2*invoke.MaxInline) + `"`
 	var ids []string
 	for _, event := range []string{long, `"other"`} {
-		req, err := http.NewRequestWithContext(t.Context(), "POST", c.http.URL+"/v1/functions/greet/invocations", strings.NewReader(event))
+		req, err := http.NewRequestWithContext(t.Context(), "POST", c.http.URL+"/v1/functions/greet/invocations",
+			strings.NewReader(event))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -117,7 +124,8 @@ func TestKeysOverHTTP(t *testing.T) {
 	if ids[0] == "" || ids[0] != ids[1] {
 		t.Errorf("the invocations are %q", ids)
 	}
-	if data, err := store.Get(t.Context(), f.Store, store.Name("invocations/payloads/"+ids[0]+"/event"), 1<<20); err != nil ||
+	if data, err := store.Get(t.Context(), f.Store, store.Name("invocations/payloads/"+ids[0]+"/event"),
+		1<<20); err != nil ||
 		string(data) != long {
 		t.Errorf("the event is not where it should be: %v", err)
 	}
@@ -131,7 +139,8 @@ func TestForward(t *testing.T) {
 		return err
 	}
 	c := newClientOf(t, FunctionsPart(f))
-	if got := c.ask("POST", "/v1/functions/greet/invocations", "{}", 200, ""); string(got) != "asked for /v1/functions/greet/invocations" {
+	if got := c.ask("POST", "/v1/functions/greet/invocations", "{}", 200,
+		""); string(got) != "asked for /v1/functions/greet/invocations" {
 		t.Errorf("the answer is %s", got)
 	}
 	c.ask("GET", "/v1/functions/greet", "", 200, "FunctionView")

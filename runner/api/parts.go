@@ -35,8 +35,8 @@ type Answer func(w http.ResponseWriter, r *http.Request) error
 
 // Options say whom the API answers.
 type Options struct {
-	// Who returns the token of a text, and fails with errs.Permission if there is none. nil: whoever reaches the API may do
-	// everything, so it must be served to this machine alone.
+	// Who returns the token of a text, and fails with errs.Permission if there is none. nil: whoever reaches the API may
+	// do everything, so it must be served to this machine alone.
 	Who func(ctx context.Context, text string) (access.Token, error)
 	// Rate is how many requests a second a token has; so many times Burst may come at once. 0: any number.
 	Rate  float64
@@ -59,8 +59,8 @@ type document struct {
 //go:embed openapi.json
 var baseDoc []byte
 
-// New returns the handler of everything under /v1/. It fails with errs.Internal if a part's routes are not those that it
-// describes, or two parts have the same one.
+// New returns the handler of everything under /v1/. It fails with errs.Internal if a part's routes are not those that
+// it describes, or two parts have the same one.
 func New(o Options, parts ...Part) (http.Handler, error) {
 	self := "GET /v1/openapi.json"
 	var text []byte
@@ -85,7 +85,8 @@ func New(o Options, parts ...Part) (http.Handler, error) {
 		}
 	}
 	mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) {
-		WriteProblem(w, say.Errorf(errs.NotFound, "there is no %s %s; /v1/openapi.json lists what there is", r.Method, r.URL.Path))
+		WriteProblem(w, say.Errorf(errs.NotFound, "there is no %s %s; /v1/openapi.json lists what there is", r.Method,
+			r.URL.Path))
 	})
 	return mux, nil
 }

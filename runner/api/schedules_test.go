@@ -48,7 +48,8 @@ func TestSchedules(t *testing.T) {
 		t.Errorf("paused, it is %+v", paused)
 	}
 	c.ask("POST", "/v1/schedules/nightly/pause", "", 200, "Schedule") // again
-	if resumed := parse[schedules.View](t, c.ask("POST", "/v1/schedules/nightly/resume", "", 200, "Schedule")); resumed.Paused ||
+	if resumed := parse[schedules.View](t, c.ask("POST", "/v1/schedules/nightly/resume", "", 200,
+		"Schedule")); resumed.Paused ||
 		!resumed.Since.After(s.Since) {
 		t.Errorf("resumed, it is %+v", resumed)
 	}
@@ -88,7 +89,8 @@ func TestScheduleWithFirings(t *testing.T) {
 	}
 	past := cron.Past{Firings: []cron.Firing{
 		{Schedule: "s", Slot: now, State: cron.Missed, Decided: now, Ended: now, Message: "nobody"},
-		{Schedule: "s", Slot: now, Trigger: "t", ID: "7k2f-s", State: cron.Running, Decided: now, Started: now, Replaced: true},
+		{Schedule: "s", Slot: now, Trigger: "t", ID: "7k2f-s", State: cron.Running, Decided: now, Started: now,
+			Replaced: true},
 	}}
 	v, err := schedules.NewView(cron.Schedule{Name: "s", Cron: "@daily", Zone: "Europe/Paris", Overlap: cron.Replace,
 		Jitter: time.Minute, User: "me", Work: work}, past, now)

@@ -8,7 +8,8 @@
 //	plan     Near ────▶ Task.Hosts ────▶ the application master waits a little for an executor there
 //	map      Keep ────▶ infra/store/cache in <home>/blocks: checksums, a limit, the oldest go first
 //
-// All executors of a machine, of whichever job, share the one folder. An object is kept under its name and version, for which the store is asked each time: what has changed is never served.
+// All executors of a machine, of whichever job, share the one folder. An object is kept under its name and version, for
+// which the store is asked each time: what has changed is never served.
 package blocks
 
 import (
@@ -87,8 +88,8 @@ type Options struct {
 	Limit int64 // bytes on the machine's disk; 4 GiB
 }
 
-// Keep returns resolve with what is read of buckets kept in a folder of this machine, which its executors share: what one
-// has read the others need not fetch. What it returns second ends that, when nothing is read any more.
+// Keep returns resolve with what is read of buckets kept in a folder of this machine, which its executors share: what
+// one has read the others need not fetch. What it returns second ends that, when nothing is read any more.
 func Keep(resolve store.Resolve, folder string, o Options) (store.Resolve, func()) {
 	k := &keep{folder: folder, limit: cmp.Or(o.Limit, 4<<30), open: map[store.Store]*bucket{}}
 	return func(ctx context.Context, uri string) (store.Store, store.Name, error) {

@@ -21,7 +21,8 @@ import (
 
 // This file asks about jobs.
 
-// NewID draws an id for a job, or a chain, of a name: no other begins like it. It is the job's that is submitted with it.
+// NewID draws an id for a job, or a chain, of a name: no other begins like it. It is the job's that is submitted with
+// it.
 func (c *Client) NewID(ctx context.Context, name string) (scheduler.JobID, error) {
 	var made Submitted
 	err := c.ask(ctx, http.MethodPost, "/v1/ids", map[string]string{"name": name}, &made)
@@ -98,7 +99,8 @@ func (c *Client) Log(ctx context.Context, id scheduler.JobID, name string, offse
 
 func jobPath(id scheduler.JobID) string { return "/v1/jobs/" + url.PathEscape(string(id)) }
 
-// pages yields what is on all pages of a list. of returns what one has, and where the next begins; "" if it is the last.
+// pages yields what is on all pages of a list. of returns what one has, and where the next begins; "" if it is the
+// last.
 func pages[Page, T any](ctx context.Context, c *Client, path string, of func(Page) ([]T, string)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
@@ -151,7 +153,8 @@ func (c *Client) Events(ctx context.Context, id scheduler.JobID) iter.Seq2[embed
 	}
 }
 
-// stream reads events until the stream breaks off. heard: there was one; over: the last was there, or tell wants no more.
+// stream reads events until the stream breaks off. heard: there was one; over: the last was there, or tell wants no
+// more.
 func (c *Client) stream(
 	ctx context.Context, id scheduler.JobID, tell func(embedded.Status) bool,
 ) (heard, over bool, err error) {

@@ -15,7 +15,8 @@ type Submission struct {
 	Key string `json:"key,omitempty"`
 	// Spec is a job's specification, as YAML has it (docs/spec.md): an object. Paths are absolute URIs.
 	Spec json.RawMessage `json:"spec,omitempty"`
-	// Job is a specification that was compiled already, as GET /v1/jobs/{id}/spec has it. If it has an id, that is its key.
+	// Job is a specification that was compiled already, as GET /v1/jobs/{id}/spec has it. If it has an id, that is its
+	// key.
 	Job *scheduler.Job `json:"job,omitempty"`
 	// Env are variables that the job's processes find: the secrets that the job names, and how gateways are reached. They
 	// are kept where the job's own processes alone read them.

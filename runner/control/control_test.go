@@ -55,7 +55,8 @@ func (w *world) happened() {
 func (w *world) Look(context.Context, []scheduler.JobID) (fleet.View, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	v := fleet.View{Alive: map[scheduler.JobID]int{}, Wants: map[scheduler.JobID]int{}, Total: queue.Resources{Cores: 4, Memory: 1 << 40}}
+	v := fleet.View{Alive: map[scheduler.JobID]int{}, Wants: map[scheduler.JobID]int{},
+		Total: queue.Resources{Cores: 4, Memory: 1 << 40}}
 	v.Largest = v.Total
 	v.Nodes = []client.Node{{ID: "n", State: "ready", Total: v.Total}}
 	for id := range w.alive {
@@ -212,7 +213,8 @@ func TestJobsTakeTurns(t *testing.T) {
 	w.until(t, "the first runs", func() bool { return len(w.launched()) == 1 })
 	second := submit(t, s, submission("second", 2))
 	w.until(t, "the second says why it waits", func() bool { return state(t, s, second).Waits != "" })
-	if got := state(t, s, second); got.State != scheduler.JobQueued || got.Queue != "default" || got.Waits != "the machines are full" {
+	if got := state(t, s, second); got.State != scheduler.JobQueued || got.Queue != "default" ||
+		got.Waits != "the machines are full" {
 		t.Errorf("it is %s in %s: %s", got.State, got.Queue, got.Waits)
 	}
 	w.want(first, 1) // its plan is small
@@ -222,7 +224,11 @@ func TestJobsTakeTurns(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	w.until(t, "nobody is left", func() bool { list, err := s.Queues(t.Context()); return err == nil && len(list.Jobs) == 0 })
+	w.until(t, "nobody is left", func() bool {
+		list, err := s.Queues(t.Context())
+		return err == nil &&
+			len(list.Jobs) == 0
+	})
 	if got := w.launched(); !slices.Equal(got, []scheduler.JobID{first, second}) {
 		t.Errorf("launched were %v", got)
 	}
@@ -306,7 +312,8 @@ func TestQueuesChange(t *testing.T) {
 	s, _ := w.start(t, "a")
 	w.leads(t, s)
 	submit(t, s, submission("first", 1))
-	halves := queue.Config{Name: "root", Children: []queue.Config{{Name: "nights", Share: 0.5}, {Name: "default", Share: 0.5}}}
+	halves := queue.Config{Name: "root", Children: []queue.Config{{Name: "nights", Share: 0.5},
+		{Name: "default", Share: 0.5}}}
 	list, err := s.SetQueues(t.Context(), halves)
 	if err != nil || len(list.Queues) != 3 {
 		t.Fatalf("%+v, %v", list, err)
@@ -347,7 +354,11 @@ func TestLeaderLost(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	w.until(t, "nobody is left", func() bool { list, err := b.Queues(t.Context()); return err == nil && len(list.Jobs) == 0 })
+	w.until(t, "nobody is left", func() bool {
+		list, err := b.Queues(t.Context())
+		return err == nil &&
+			len(list.Jobs) == 0
+	})
 	got := w.launched()
 	slices.Sort(got)
 	slices.Sort(all)

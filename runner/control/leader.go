@@ -273,7 +273,8 @@ func (l *leader) launch(ctx context.Context, job scheduler.Job) error {
 	return l.cfg.Fleet.Launch(ctx, job, e.Allowed)
 }
 
-// killWhenTold kills a job when somebody wants that; it ends with ctx. The master may be one that is just being replaced.
+// killWhenTold kills a job when somebody wants that; it ends with ctx. The master may be one that is just being
+// replaced.
 func (l *leader) killWhenTold(ctx context.Context, id scheduler.JobID, h *herded) {
 	var reason string
 	select {

@@ -66,7 +66,8 @@ type Reporter interface {
 // lookAgain is how often a job is looked at of which nobody tells.
 const lookAgain = 100 * time.Millisecond
 
-// Watch yields how a job stands, now and at each change, until it is over or was cut off, or this control leads no more.
+// Watch yields how a job stands, now and at each change, until it is over or was cut off, or this control leads no
+// more.
 func (s *Server) Watch(ctx context.Context, job scheduler.Job) iter.Seq2[embedded.Status, error] {
 	return func(yield func(embedded.Status, error) bool) {
 		for {

@@ -1,5 +1,5 @@
-// Package demo carries the twelve books that `runner demo` counts the words of, and makes the rows that it learns from, so
-// that the first thing a new user runs needs no download. Their origin and licence are in books/SOURCES.md.
+// Package demo carries the twelve books that `runner demo` counts the words of, and makes the rows that it learns from,
+// so that the first thing a new user runs needs no download. Their origin and licence are in books/SOURCES.md.
 package demo
 
 import (
@@ -62,8 +62,8 @@ func place(path string, text []byte) error {
 	return os.Rename(f.Name(), path)
 }
 
-// Rows writes rows for a classifier to learn from, always the same: a label, 0 or 1, and three numbers of which two have
-// to do with it. It returns how many they are.
+// Rows writes rows for a classifier to learn from, always the same: a label, 0 or 1, and three numbers of which two
+// have to do with it. It returns how many they are.
 func Rows(file string) (count int, err error) {
 	const rows = 2000
 	chance := rand.New(rand.NewPCG(2, 7))

@@ -80,8 +80,9 @@ func (s *Site) arch() (machines.Arch, error) {
 }
 
 func notForMachines(path string, why error) error {
-	return errs.E("", errs.Unsupported, nil, fmt.Errorf("%s can't be run by machines, which have Linux on amd64 or arm64 (%w): say "+
-		"--programs FOLDER with runner, consul and nomad built for them", path, why))
+	return errs.E("", errs.Unsupported, nil,
+		fmt.Errorf("%s can't be run by machines, which have Linux on amd64 or arm64 (%w): say "+
+			"--programs FOLDER with runner, consul and nomad built for them", path, why))
 }
 
 // Engines returns the paths of servers' programs by name: those that scripts/engines has built, or else those on PATH,

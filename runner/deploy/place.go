@@ -40,7 +40,8 @@ func (h onHost) depot(_ context.Context, r machines.Record, _ fleet.OpenStore) (
 	return h.Host(r.Request.Name).Depot()
 }
 
-func (onHost) reach(_ context.Context, r machines.Record, secrets map[string]string) ([]string, map[string]string, error) {
+func (onHost) reach(_ context.Context, r machines.Record, secrets map[string]string) ([]string, map[string]string,
+	error) {
 	env := map[string]string{
 		"AWS_ACCESS_KEY_ID": nodeinit.S3User, "AWS_SECRET_ACCESS_KEY": secrets[nodeinit.SecretS3],
 	}
@@ -69,7 +70,8 @@ func (a atAmazon) depot(ctx context.Context, r machines.Record, open fleet.OpenS
 }
 
 // reach prefers addresses from outside where somebody outside is let in.
-func (a atAmazon) reach(ctx context.Context, r machines.Record, _ map[string]string) ([]string, map[string]string, error) {
+func (a atAmazon) reach(ctx context.Context, r machines.Record, _ map[string]string) ([]string, map[string]string,
+	error) {
 	private, public, err := a.Servers(ctx, r.Request.Name)
 	if len(r.Request.AllowFrom) > 0 {
 		private = append(public, private...)

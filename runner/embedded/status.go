@@ -135,7 +135,8 @@ func (s Status) Works() error {
 	case s.State.Final():
 		return say.Errorf(errs.Invalid, "job %s is over already: %s", s.Job, s.State)
 	case s.Interrupted:
-		return say.Errorf(errs.Invalid, "nobody works on job %s, which was cut off; `runner resume %[1]s` goes on with it", s.Job)
+		return say.Errorf(errs.Invalid, "nobody works on job %s, which was cut off; `runner resume %[1]s` goes on with it",
+			s.Job)
 	}
 	return nil
 }

@@ -72,7 +72,8 @@ func (f *Fleet) Prepare(ctx context.Context, resolve store.Resolve, job schedule
 	return cache.Stage(ctx, resolve, f.store, job)
 }
 
-// Submit leaves a job to the fleet, if it is not there already: also one that was cut off, whose finished tasks are kept.
+// Submit leaves a job to the fleet, if it is not there already: also one that was cut off, whose finished tasks are
+// kept.
 func (f *Fleet) Submit(ctx context.Context, job scheduler.Job) error {
 	env, err := Given(job)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package fleet is the engine on machines that were set up for it: Nomad starts what package embedded starts itself, and
-// Consul keeps what lies in its folder there.
+// Package fleet is the engine on machines that were set up for it: Nomad starts what package embedded starts itself,
+// and Consul keeps what lies in its folder there.
 //
 //	runner run --cluster NAME
 //	   ├─ job.json ──▶ object storage

@@ -16,8 +16,8 @@ import (
 // reply is how long an application master may take to answer.
 const reply = 2 * time.Second
 
-// Reports yields what a job's application master says, now and at each change, until it ends or cannot be reached. It is
-// for control.
+// Reports yields what a job's application master says, now and at each change, until it ends or cannot be reached. It
+// is for control.
 func (f *Fleet) Reports(ctx context.Context, id scheduler.JobID) iter.Seq2[am.Report, error] {
 	return func(yield func(am.Report, error) bool) {
 		master, err := f.ask(ctx, id)
@@ -73,7 +73,8 @@ func (f *Fleet) guard(ctx context.Context, job scheduler.Job) error {
 	return nil
 }
 
-// Standing asks the job's application master, or, if there is none, reads what it has left. Of a queue it knows nothing.
+// Standing asks the job's application master, or, if there is none, reads what it has left. Of a queue it knows
+// nothing.
 func (f *Fleet) Standing(ctx context.Context, job scheduler.Job) (embedded.Status, error) {
 	report, err := am.Load(ctx, f.store, job)
 	s := embedded.Status{Report: report, Output: job.Output, Chain: job.Labels[embedded.ChainLabel]}

@@ -37,7 +37,8 @@ func (f *Fleet) InstallNodes(ctx context.Context) error {
 	const op = "fleet.InstallNodes"
 	w := new(consulapi.WriteOptions).WithContext(ctx)
 	policy := &consulapi.ACLPolicy{Name: "runner-node", Rules: nodeRules}
-	if _, _, err := f.consul.ACL().PolicyCreate(policy, w); err != nil && !strings.Contains(err.Error(), "already exists") {
+	if _, _, err := f.consul.ACL().PolicyCreate(policy, w); err != nil &&
+		!strings.Contains(err.Error(), "already exists") {
 		return errs.E(op, errs.Unavailable, f.cluster.Name, err)
 	}
 	token, _, err := f.consul.ACL().TokenCreate(&consulapi.ACLToken{
@@ -59,7 +60,8 @@ func (f *Fleet) InstallNodes(ctx context.Context) error {
 	}
 	return f.launcher.Everywhere(ctx, launch.Group{
 		ID: nodeGroup, Command: []string{program, "node"}, Env: environment(f.cluster.Store), LogDir: dir,
-		Secrets: map[string]string{consulToken: token.SecretID, nomadToken: forNomad.SecretID}, Resources: scheduler.Resources{Memory: 256 << 20},
-		Restart: launch.Restart{Delay: 500 * time.Millisecond},
+		Secrets:   map[string]string{consulToken: token.SecretID, nomadToken: forNomad.SecretID},
+		Resources: scheduler.Resources{Memory: 256 << 20},
+		Restart:   launch.Restart{Delay: 500 * time.Millisecond},
 	})
 }

@@ -23,8 +23,8 @@ type View struct {
 	Largest queue.Resources // of the largest of them
 	Alive   map[scheduler.JobID]int
 	Wants   map[scheduler.JobID]int // executors that jobs say they could use
-	// Traces says of each machine by its id whose containers run there, or have: others may still read what they left. What
-	// runs there for no job is one of "".
+	// Traces says of each machine by its id whose containers run there, or have: others may still read what they left.
+	// What runs there for no job is one of "".
 	Traces map[string]map[scheduler.JobID]bool
 }
 

@@ -122,8 +122,8 @@ func (m *Member) Fetch(ctx context.Context, uri, home string) (string, error) {
 	return under(folder, name)
 }
 
-// under returns the path of what a folder holds, by the name that is asked for: the same bytes may go with two jobs under
-// two names.
+// under returns the path of what a folder holds, by the name that is asked for: the same bytes may go with two jobs
+// under two names.
 func under(folder, name string) (string, error) {
 	path := filepath.Join(folder, name)
 	if exists(path) {

@@ -24,7 +24,8 @@ func (f *Fleet) Control() (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return client.New(client.Options{Where: f.leader, Token: f.cluster.Control.Token, HTTP: &http.Client{Transport: by}}), nil
+	return client.New(client.Options{Where: f.leader, Token: f.cluster.Control.Token, HTTP: &http.Client{Transport: by}}),
+		nil
 }
 
 // Coord is where the processes of the fleet agree.

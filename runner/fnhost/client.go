@@ -87,8 +87,8 @@ type Answer struct {
 	Result []byte // nil of one that is not over
 }
 
-// Invoke hands an event to a function. Should the host die meanwhile, the next one is asked again: with a key the function
-// may run twice for that, and its first result is the answer.
+// Invoke hands an event to a function. Should the host die meanwhile, the next one is asked again: with a key the
+// function may run twice for that, and its first result is the answer.
 func (c *Client) Invoke(ctx context.Context, r invoke.Request) (Answer, error) {
 	path := "/v1/functions/" + url.PathEscape(r.Function) + "/invocations"
 	if r.Async {
@@ -149,8 +149,8 @@ func (c *Client) Stop(ctx context.Context) (running bool, err error) {
 	return true, lease.Release(ctx)
 }
 
-// ask asks until there is an answer, and turns a problem into the error that it was. The host is asked again if it died or
-// ended meanwhile.
+// ask asks until there is an answer, and turns a problem into the error that it was. The host is asked again if it died
+// or ended meanwhile.
 func (c *Client) ask(ctx context.Context, method, path string, body []byte, header http.Header) (a Answer, err error) {
 	again := backoff.WithContext(backoff.NewExponentialBackOff(backoff.WithInitialInterval(50*time.Millisecond),
 		backoff.WithMaxInterval(time.Second), backoff.WithMaxElapsedTime(time.Minute)), ctx)
@@ -232,8 +232,8 @@ const readyLine = "ready"
 // Ready tells whoever has started this process as the host that it answers.
 func Ready(out io.Writer) func() { return func() { fmt.Fprintln(out, readyLine) } }
 
-// start starts a host, in a session of its own so that it outlives this terminal, and waits until it answers. Of several
-// that are started at once one stays; the others end when they find it.
+// start starts a host, in a session of its own so that it outlives this terminal, and waits until it answers. Of
+// several that are started at once one stays; the others end when they find it.
 func (c *Client) start() error {
 	const op = "fnhost.start"
 	if err := os.MkdirAll(Dir(c.home), 0o700); err != nil {

@@ -23,7 +23,8 @@ import (
 // meaningFor is how long the host of a fleet believes what an alias meant: a look into a bucket takes its time.
 const meaningFor = 500 * time.Millisecond
 
-// InFleet is the site of a machine of a fleet, which listens at around. Only the fleet's control knows what to say to it.
+// InFleet is the site of a machine of a fleet, which listens at around. Only the fleet's control knows what to say to
+// it.
 func InFleet(m *fleet.Member, around fleet.Surroundings, dir string) Site {
 	secret := rand.Text()
 	around.Listen = net.JoinHostPort(m.Address, "0")
@@ -46,8 +47,8 @@ func InFleet(m *fleet.Member, around fleet.Surroundings, dir string) Site {
 	}
 }
 
-// FleetPart answers everything about the functions of a fleet, for its control: what is known from the store, the rest by
-// asking the host, which is started if need be.
+// FleetPart answers everything about the functions of a fleet, for its control: what is known from the store, the rest
+// by asking the host, which is started if need be.
 func FleetPart(f *fleet.Fleet) api.Part {
 	st := f.Jobs().Store
 	known := sync.OnceValues(func() (*invoke.Follower, error) { return invoke.Follow(st) })

@@ -209,7 +209,8 @@ func pause(ctx context.Context) bool {
 	}
 }
 
-// hold takes the lease that makes this process the host. One that is about to end is waited for; one that answers stays.
+// hold takes the lease that makes this process the host. One that is about to end is waited for; one that answers
+// stays.
 func hold(ctx context.Context, home *embedded.Home) (coord.Lease, error) {
 	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

@@ -191,8 +191,8 @@ func (h Host) Resize(ctx context.Context, g Part) error {
 	return h.stopAll(ctx, slices.Collect(maps.Keys(have)), DrainTime)
 }
 
-// places are those that the machines of a group have: those of machines that there are, and else the first. Machines end
-// one by one, so that there may be a second one without a first.
+// places are those that the machines of a group have: those of machines that there are, and else the first. Machines
+// end one by one, so that there may be a second one without a first.
 func places(g Part, have map[string]nodeinit.Machine) []int {
 	var taken, free []int
 	for i := range max(g.Size, maxWorkers) {

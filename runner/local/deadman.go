@@ -28,8 +28,8 @@ func (h Host) startDeadman(at time.Time) error {
 	return err
 }
 
-// Deadman waits for the deadline of the cluster, or until no job has run for as long as it may be idle, and then removes
-// all of it but its bucket. It returns when ctx ends.
+// Deadman waits for the deadline of the cluster, or until no job has run for as long as it may be idle, and then
+// removes all of it but its bucket. It returns when ctx ends.
 func (h Host) Deadman(ctx context.Context) error {
 	var c Cluster
 	if err := h.read(clusterFile, &c); err != nil {

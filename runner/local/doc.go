@@ -1,5 +1,6 @@
-// Package local is the provider whose machines are processes on this host, and whose cloud is a folder: how people try a
-// fleet before they pay for one. The same pipeline deploys it as any other, with Terraform's built-in resources alone.
+// Package local is the provider whose machines are processes on this host, and whose cloud is a folder: how people try
+// a fleet before they pay for one. The same pipeline deploys it as any other, with Terraform's built-in resources
+// alone.
 //
 //	127.a.b.1 .. 5     servers   runner node-init ─┬─ consul (server)   ─ nomad (server)
 //	127.a.b.9          store     runner node-init ─── versitygw: the object store

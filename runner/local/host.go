@@ -122,8 +122,8 @@ func Kill(find func() []int) error {
 // Pause is the time between two looks at processes that are nobody's children.
 func Pause() { time.Sleep(20 * time.Millisecond) }
 
-// Mounts returns what is mounted below a folder, the innermost first: Nomad mounts folders of secrets for its tasks, and
-// leaves them when it is killed.
+// Mounts returns what is mounted below a folder, the innermost first: Nomad mounts folders of secrets for its tasks,
+// and leaves them when it is killed.
 func Mounts(dir string) ([]string, error) {
 	mounts, err := os.ReadFile("/proc/self/mounts")
 	if err != nil {

@@ -93,7 +93,8 @@ func TestScan(t *testing.T) {
 // TestDeadman lets a cluster be idle for too long, and its time come.
 func TestDeadman(t *testing.T) {
 	for what, c := range map[string]Cluster{
-		"idle": {Deadline: time.Now().Add(time.Hour), Idle: time.Millisecond}, "over": {Deadline: time.Now(), Idle: time.Hour},
+		"idle": {Deadline: time.Now().Add(time.Hour), Idle: time.Millisecond},
+		"over": {Deadline: time.Now(), Idle: time.Hour},
 	} {
 		h := New(t.TempDir()).Host("night")
 		if err := os.MkdirAll(h.Dir, 0o700); err != nil {

@@ -24,8 +24,8 @@ import (
 // patience bounds one look at an agent.
 const patience = 5 * time.Second
 
-// works returns nil if the machine's agents answer as members of a cluster, and, on a server, what must be done once per
-// cluster has been done.
+// works returns nil if the machine's agents answer as members of a cluster, and, on a server, what must be done once
+// per cluster has been done.
 func (n *node) works(ctx context.Context) error {
 	if n.Role == Store {
 		ctx, cancel := context.WithTimeout(ctx, patience)
@@ -193,7 +193,8 @@ func (n *node) install(ctx context.Context) error {
 	return f.InstallNodes(ctx)
 }
 
-// controlEnv is what the control of this machine must find in its environment, beside what the machine's own programs do.
+// controlEnv is what the control of this machine must find in its environment, beside what the machine's own programs
+// do.
 func (n *node) controlEnv() []string {
 	return append(n.asFleet().ControlEnv(n.Address, n.File(caFile)), embedded.HomeEnv+"="+n.File("runner"),
 		fleet.PoolEnv+"="+n.Pool, fleet.DepotEnv+"="+n.Depot)

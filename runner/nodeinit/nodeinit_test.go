@@ -58,7 +58,8 @@ func TestSecretsFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	for role, wanted := range map[Role][]string{
-		Server: {"node/agent", "node/ca", "node/gossip", "server/cert", "server/gateway", "server/key", "server/s3", "server/token"},
+		Server: {"node/agent", "node/ca", "node/gossip", "server/cert", "server/gateway", "server/key", "server/s3",
+			"server/token"},
 		Worker: {"node/agent", "node/ca", "node/cert", "node/gossip", "node/key"},
 		Store:  {"server/s3"},
 	} {
@@ -231,7 +232,8 @@ func TestDeadline(t *testing.T) {
 	})
 }
 
-// TestNotices asks a metadata service of the second version, which forgets its tokens at times, for each kind of notice.
+// TestNotices asks a metadata service of the second version, which forgets its tokens at times, for each kind of
+// notice.
 func TestNotices(t *testing.T) {
 	for path, text := range map[string]string{
 		"/latest/meta-data/spot/instance-action":               `{"action":"terminate","time":"2026-11-21T18:00:00Z"}`,

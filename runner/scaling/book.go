@@ -1,5 +1,5 @@
-// Package scaling keeps a fleet as large as its jobs need, from within: the control that leads looks at its queues and at
-// the machines, package scaler decides, and the provider of the machines starts and ends them.
+// Package scaling keeps a fleet as large as its jobs need, from within: the control that leads looks at its queues and
+// at the machines, package scaler decides, and the provider of the machines starts and ends them.
 //
 //	control (leads) ──jobs, machines as Nomad sees them──▶ Machines ──▶ scaler.Run
 //	fleet.Pool ──machines as who pays for them sees them──────┘   │

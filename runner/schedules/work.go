@@ -1,5 +1,5 @@
-// Package schedules is what schedules run, and how they are shown: between package cron, which knows when, and the verbs
-// and the API, which people and programs use.
+// Package schedules is what schedules run, and how they are shown: between package cron, which knows when, and the
+// verbs and the API, which people and programs use.
 //
 //	runner schedule add ── Work ──▶ cron.Book ◀── cron.Serve ── Fill ──▶ a job, or a chain of jobs
 package schedules

@@ -260,8 +260,8 @@ func (s *Shell) Head(ctx context.Context, args []string) error {
 	return s.each(ctx, args, func(f found) error { return s.pour(ctx, f, store.Range{Length: glance}) })
 }
 
-// Tail writes the last kilobyte of files; with follow it goes on with what is added, until ctx ends, looking again after
-// each pause.
+// Tail writes the last kilobyte of files; with follow it goes on with what is added, until ctx ends, looking again
+// after each pause.
 func (s *Shell) Tail(ctx context.Context, args []string, follow bool, pause time.Duration) error {
 	return s.each(ctx, args, func(f found) error {
 		at := max(f.Length-glance, 0)

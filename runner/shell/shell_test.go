@@ -13,7 +13,8 @@ import (
 
 func TestSize(t *testing.T) {
 	for n, want := range map[int64]string{
-		0: "0", 1023: "1023", 1024: "1 K", 1536: "1.5 K", 1<<20 - 1: "1.0 M", 3072000: "2.9 M", 1 << 60: "1 E", 1<<60 - 1: "1.0 E",
+		0: "0", 1023: "1023", 1024: "1 K", 1536: "1.5 K", 1<<20 - 1: "1.0 M", 3072000: "2.9 M", 1 << 60: "1 E",
+		1<<60 - 1: "1.0 E",
 	} {
 		if got := size(n, true); got != want {
 			t.Errorf("%d: %q, want %q", n, got, want)
@@ -41,8 +42,10 @@ func TestChangeMode(t *testing.T) {
 		mode string
 		want uint16
 	}{
-		{0o644, false, "755", 0o755}, {0o644, false, "u+x", 0o744}, {0o777, false, "go-w", 0o755}, {0o600, false, "a=r", 0o444},
-		{0o644, false, "+X", 0o644}, {0o644, true, "+X", 0o755}, {0o755, true, "+t", 0o1755}, {0o1777, true, "u=rwx,g=,o=,-t", 0o700},
+		{0o644, false, "755", 0o755}, {0o644, false, "u+x", 0o744}, {0o777, false, "go-w", 0o755},
+		{0o600, false, "a=r", 0o444},
+		{0o644, false, "+X", 0o644}, {0o644, true, "+X", 0o755}, {0o755, true, "+t", 0o1755},
+		{0o1777, true, "u=rwx,g=,o=,-t", 0o700},
 	} {
 		if got, err := changeMode(c.perm, c.dir, c.mode); got != c.want || err != nil {
 			t.Errorf("%o %s: %o, %v, want %o", c.perm, c.mode, got, err, c.want)

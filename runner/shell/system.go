@@ -153,7 +153,8 @@ func Objects(st store.Store, place string) System { return objects{st, place} }
 func (o objects) Objects() store.Store { return o.store }
 
 func objectStatus(name string, info store.Info) namespace.Status {
-	return namespace.Status{Name: name, Length: info.Size, Modified: info.Modified.UnixMilli(), Perm: 0o666, Replication: 1}
+	return namespace.Status{Name: name, Length: info.Size, Modified: info.Modified.UnixMilli(), Perm: 0o666,
+		Replication: 1}
 }
 
 func dirStatus(name string) namespace.Status {

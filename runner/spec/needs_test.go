@@ -94,7 +94,8 @@ func TestFlagsOfOneJob(t *testing.T) {
 	forms := FormFlags{Compress: "gzip", SkipBad: 1}
 	for want, f := range map[string]Flags{
 		"":        {Name: "n", Executors: "1", CPU: 1, Memory: "1GiB", Overwrite: true, FormFlags: forms},
-		"--input": {Input: []string{"a"}}, "--output": {Output: "a"}, "--reducers": {Reducers: "1"}, "--set": {Set: []string{"a=b"}},
+		"--input": {Input: []string{"a"}}, "--output": {Output: "a"}, "--reducers": {Reducers: "1"},
+		"--set":    {Set: []string{"a=b"}},
 		"--format": {FormFlags: FormFlags{Format: "csv"}}, "--output-format": {FormFlags: FormFlags{OutputFormat: "csv"}},
 		"--partitioner": {FormFlags: FormFlags{Partitioner: "hash"}}, "--key": {FormFlags: FormFlags{Key: "reverse"}},
 		"--maps": {FormFlags: FormFlags{Maps: 1}},

@@ -37,7 +37,8 @@ retry: {task: 2}
 func Reference() string {
 	root := schema.Rule()
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Job specification\n\n%s\n\n```yaml\n%s```\n\n```yaml\n%s```\n\n", root.Description, example, commands)
+	fmt.Fprintf(&b, "# Job specification\n\n%s\n\n```yaml\n%s```\n\n```yaml\n%s```\n\n", root.Description, example,
+		commands)
 	b.WriteString("An unknown key is an error that names the line and the nearest key that is known.\n" +
 		"Sizes are written as in 256MiB, 1GiB (powers of 1024) or 1GB (powers of 1000).\n\n")
 	schema.WriteTable(&b, "", root)

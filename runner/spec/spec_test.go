@@ -87,7 +87,8 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	if job.Name != "job" || job.Queue != "default" || job.Resources != (scheduler.Resources{CPU: 1, Memory: 1 << 30}) ||
-		job.Retry != (scheduler.Retry{Task: 4, Job: 2, Timeout: 10 * time.Minute}) || !slices.Equal(job.Input, []string{"file:///d/a"}) {
+		job.Retry != (scheduler.Retry{Task: 4, Job: 2, Timeout: 10 * time.Minute}) ||
+		!slices.Equal(job.Input, []string{"file:///d/a"}) {
 		t.Errorf("%+v", job)
 	}
 }
@@ -112,7 +113,8 @@ func TestMistakes(t *testing.T) {
 		{head + "outptu: c\n", `job.yaml line 4: unknown key "outptu"; did you mean "output"?`},
 		{head + "mapreduce: {mapper: {builtin: x}}\nretry: {x: 1}\n",
 			`job.yaml line 5: unknown key "x" in retry; there is task, job, node, timeout`},
-		{head + "retry:\n  timeout: 10\n", `job.yaml line 5: timeout is "10" in retry; want a time as in 90s, 10m or 1h30m, or never`},
+		{head + "retry:\n  timeout: 10\n",
+			`job.yaml line 5: timeout is "10" in retry; want a time as in 90s, 10m or 1h30m, or never`},
 		{head + "retry: {timeout: 0s}\n",
 			`job.yaml line 4: timeout in retry: "0s" is not a timeout; write it as in 90s, 10m or 1h30m, or never`},
 		{head + "mapreduce:\n  mapper:\n    builtin: x\n    go: y\n",

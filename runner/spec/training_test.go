@@ -39,9 +39,10 @@ func TestTrainingJob(t *testing.T) {
 	if err := json.Unmarshal(job.Engine, &got); err != nil {
 		t.Fatal(err)
 	}
-	want := engine.Options{Worker: functions.Ref{Builtin: "neural-network"}, Workers: 8, Iterations: 100, Set: guagua.Params{
-		"layers": "3-1", "init": "file:///d/old/model.json", "learning-rate": "0.25", "header": "true", "workers": "4",
-	}}
+	want := engine.Options{Worker: functions.Ref{Builtin: "neural-network"}, Workers: 8, Iterations: 100,
+		Set: guagua.Params{
+			"layers": "3-1", "init": "file:///d/old/model.json", "learning-rate": "0.25", "header": "true", "workers": "4",
+		}}
 	if diff := cmp.Diff(want, got); diff != "" || job.Kind != engine.Kind || job.Package != "" {
 		t.Errorf("%s%+v", diff, job)
 	}

@@ -59,7 +59,8 @@ func YAML(job scheduler.Job) ([]byte, error) {
 		}
 	}
 	r := job.Resources
-	w.Resources.Executors, w.Resources.CPU, w.Resources.GPUs, w.Resources.Memory = r.Executors, r.CPU, r.GPUs, sizeText(r.Memory)
+	w.Resources.Executors, w.Resources.CPU, w.Resources.GPUs, w.Resources.Memory = r.Executors, r.CPU, r.GPUs,
+		sizeText(r.Memory)
 	w.Retry.Task, w.Retry.Job, w.Retry.Node = job.Retry.Task, job.Retry.Job, job.Retry.Node
 	w.Retry.Timeout = timeoutText(job.Retry.Timeout)
 	if err := w.engine(job); err != nil {

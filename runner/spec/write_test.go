@@ -14,7 +14,8 @@ func TestYAML(t *testing.T) {
 	texts := map[string]string{
 		"whole": strings.Replace(whole, "Word Count", "words", 1), "several": several, "churn": churn,
 		"quoting": "kind: mapreduce\nname: q\ninput: ['a: b', \"1\", '#c', \"two\\nlines\", '*x']\noutput: \"'\"\n" +
-			"mapreduce: {mapper: {exec: \"awk '{print $1 \\\": #\\\"}'\"}, set: {a: '{{.FireTime}}', b: 'no', n: '~'}}\nretry: {timeout: never}\n",
+			"mapreduce: {mapper: {exec: \"awk '{print $1 \\\": #\\\"}'\"}, set: {a: '{{.FireTime}}', b: 'no', n: " +
+			"'~'}}\nretry: {timeout: never}\n",
 		"task": "kind: task\ntask: {command: 'python3 x.py', tasks: 7, timeout: 90s, env: {A: '1'}}\n" +
 			"files: [lists/stop.txt#stop]\narchives: d.tgz\nresources: {gpus: 1, memory: 700MiB}\nsecrets: KEY\n",
 	}

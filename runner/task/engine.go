@@ -25,13 +25,14 @@ type Engine struct {
 
 var _ scheduler.Engine = (*Engine)(nil)
 
-// NewEngine returns the engine of a job. st is the system's own store, where the job is; resolve finds input and output.
+// NewEngine returns the engine of a job. st is the system's own store, where the job is; resolve finds input and
+// output.
 func NewEngine(job scheduler.Job, st store.Store, resolve store.Resolve) *Engine {
 	return &Engine{job: job, store: st, resolve: resolve}
 }
 
-// Check finds what is wrong with a job before anything is created. Other jobs are still to make the inputs of which made
-// reports true.
+// Check finds what is wrong with a job before anything is created. Other jobs are still to make the inputs of which
+// made reports true.
 func Check(ctx context.Context, job scheduler.Job, resolve store.Resolve, made func(uri string) bool) error {
 	if _, err := optionsOf(job); err != nil {
 		return err

@@ -50,8 +50,8 @@ type Options struct {
 	Speculative bool `json:"speculative,omitempty"`
 }
 
-// Validate fails with errs.Invalid, in one sentence, if the options are wrong for any job. hasInput says whether the job
-// has input.
+// Validate fails with errs.Invalid, in one sentence, if the options are wrong for any job. hasInput says whether the
+// job has input.
 func (o Options) Validate(hasInput bool) error {
 	const op = "task.Validate"
 	invalid := func(format string, args ...any) error { return errs.Errorf(op, errs.Invalid, nil, format, args...) }

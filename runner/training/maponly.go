@@ -14,9 +14,9 @@ import (
 )
 
 // A training runs as a map-only MapReduce job as the original Guagua does on Hadoop: map 0 is the master, map 1 the
-// first worker, and so on. MapReduce knows nothing of that. It plans maps without input, which all run at once (a gang),
-// and gives each its one record, the number of the map; the mapper then does a master's or a worker's work. What they
-// leave is published by the training's engine, since its files are no records.
+// first worker, and so on. MapReduce knows nothing of that. It plans maps without input, which all run at once (a
+// gang), and gives each its one record, the number of the map; the mapper then does a master's or a worker's work. What
+// they leave is published by the training's engine, since its files are no records.
 //
 //	engine.Engine     plan, splits, program ──────▶ payloads of master and workers ─┐
 //	mapreduce.Engine  N+1 maps, no reducer ───────▶ payloads of maps ───────────────┴─▶ attempts map-0, map-1 ...

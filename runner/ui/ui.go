@@ -48,7 +48,8 @@ func New(api http.Handler, o Options) http.Handler {
 	mux.HandleFunc("GET /assets/{name}", func(w http.ResponseWriter, r *http.Request) {
 		serve(w, r, r.PathValue("name"))
 	})
-	for _, page := range []string{"GET /{$}", "GET /jobs/{id}", "GET /schedules", "GET /functions", "GET /functions/{name}",
+	for _, page := range []string{"GET /{$}", "GET /jobs/{id}", "GET /schedules", "GET /functions",
+		"GET /functions/{name}",
 		"GET /queues", "GET /nodes"} {
 		mux.HandleFunc(page, func(w http.ResponseWriter, r *http.Request) { serveIndex(w, r, o) })
 	}

@@ -143,8 +143,8 @@ func Run(ctx context.Context, cfg Config) error {
 	return nil
 }
 
-// checkpointEntries is how many entries of the ledger may follow a checkpoint. Most jobs end before; for a very large one a
-// checkpoint takes a second of a core, while the work goes on.
+// checkpointEntries is how many entries of the ledger may follow a checkpoint. Most jobs end before; for a very large
+// one a checkpoint takes a second of a core, while the work goes on.
 const checkpointEntries = 16384
 
 // releaseTime bounds what is still done when ctx has ended.

@@ -19,8 +19,8 @@ const (
 	sampled = 1001
 )
 
-// backUp gives slow attempts a backup if there is an executor that has nothing else to do, and asks for the time when the
-// next one may count as slow.
+// backUp gives slow attempts a backup if there is an executor that has nothing else to do, and asks for the time when
+// the next one may count as slow.
 func (m *machine) backUp(now int64) {
 	if len(m.executors) < 2 {
 		return
@@ -77,8 +77,8 @@ func (m *machine) lone(r *running) bool {
 	return t.open == 1 && !t.backed && r.given && !r.killed
 }
 
-// late reports whether r has run for longer than limit, and either did not get on for as long, or needs longer than a new
-// attempt usually does if it goes on as so far.
+// late reports whether r has run for longer than limit, and either did not get on for as long, or needs longer than a
+// new attempt usually does if it goes on as so far.
 func (m *machine) late(r *running, usual, limit, now int64) bool {
 	ran := now - r.start
 	weight := m.task(r.id.Task).weight

@@ -248,7 +248,8 @@ func checkGone(t *testing.T, s *site) {
 	if err != nil || len(scratch) > 0 {
 		t.Errorf("scratch: %v, %v", scratch, err)
 	}
-	if v, err := s.co.Get(t.Context(), amrpc.Key(s.job.ID)); err != nil || !strings.Contains(string(v.Data), `"over":true`) {
+	if v, err := s.co.Get(t.Context(), amrpc.Key(s.job.ID)); err != nil ||
+		!strings.Contains(string(v.Data), `"over":true`) {
 		t.Errorf("the word that the job is over: %s, %v", v.Data, err)
 	}
 	if _, err := os.Stat(filepath.Join(filepath.Dir(s.body.node), "logs", "map-0.0.log")); err != nil {

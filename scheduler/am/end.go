@@ -14,7 +14,8 @@ import (
 // End ends a job that has no application master, as one that waits in a queue. Should one be started meanwhile, it is
 // fenced, or finds the job over. A job that is over stays as it is; one whose output is being published fails with
 // errs.Invalid.
-func End(ctx context.Context, st store.Store, job scheduler.Job, state scheduler.JobState, why string, now time.Time) (Report, error) {
+func End(ctx context.Context, st store.Store, job scheduler.Job, state scheduler.JobState, why string,
+	now time.Time) (Report, error) {
 	const op = "am.End"
 	l := newLedger()
 	leader, err := journal.Lead(ctx, st, ledgerName(job.ID), l, journal.Options{Writer: "end of " + string(job.ID)})

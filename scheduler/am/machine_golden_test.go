@@ -74,7 +74,8 @@ func (s *script) do(t *testing.T, d *datadriven.TestData) {
 			shared: d.HasArg("shared"),
 		})
 		s.m.begin(name(0), s.now)
-	case "plan": // map=3 reduce=open [atonce] [backup] [gang] [mayfail=N] [weight=N], which are meant for the stages before them
+	case "plan":
+		// map=3 reduce=open [atonce] [backup] [gang] [mayfail=N] [weight=N], which are meant for the stages before them
 		s.m.plan(scriptPlan(t, d), nil, s.now)
 	case "plan-fails": // KIND
 		kind := errs.ParseKind(strings.ReplaceAll(name(0), "_", " "))

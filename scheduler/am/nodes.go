@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// nodeGone takes the word of whoever watches machines that one is gone for good, with all that lies on its disk. Outputs
-// that others will read are made again at once, before anybody has missed them.
+// nodeGone takes the word of whoever watches machines that one is gone for good, with all that lies on its disk.
+// Outputs that others will read are made again at once, before anybody has missed them.
 func (m *machine) nodeGone(node string) {
 	if !m.active {
 		m.goneNodes = append(m.goneNodes, node)

@@ -203,8 +203,8 @@ func (m *machine) shunned(e *executor) bool {
 	})
 }
 
-// worthWaiting reports whether it makes sense to wait for an executor that may be busy: one that is busy with a gang stays
-// so until all of the gang is done.
+// worthWaiting reports whether it makes sense to wait for an executor that may be busy: one that is busy with a gang
+// stays so until all of the gang is done.
 func (m *machine) worthWaiting(e *executor) bool {
 	return e.free() > 0 || m.gang() == 0
 }
@@ -218,8 +218,8 @@ func (m *machine) bad(e *executor) bool {
 		e.node != "" && n.failed >= m.limits.nodeFailures && n.failed*share > n.failed+n.succeeded
 }
 
-// pick takes a waiting task of s for e: one to be tried again, else one whose input is near, else the first, unless that
-// waits for who is near its input.
+// pick takes a waiting task of s for e: one to be tried again, else one whose input is near, else the first, unless
+// that waits for who is near its input.
 func (m *machine) pick(s *stage, e *executor, now int64) (int, bool) {
 	l := m.live[s.name]
 	if l == nil || !m.ready(s) || m.starving(s) {

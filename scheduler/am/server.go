@@ -280,8 +280,8 @@ func (s *clientServer) Resize(ctx context.Context, r *amrpc.ResizeRequest) (*amr
 	}
 }
 
-// resizedSince reports whether the job was resized since it was for so many times, or is over; and returns a channel that
-// is closed when that may have changed.
+// resizedSince reports whether the job was resized since it was for so many times, or is over; and returns a channel
+// that is closed when that may have changed.
 func (a *master) resizedSince(times int) (bool, <-chan struct{}) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

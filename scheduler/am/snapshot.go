@@ -42,8 +42,8 @@ func (l *ledger) Apply(data []byte) error {
 	return l.apply(r)
 }
 
-// Snapshot implements journal.State. What it returns shares with the ledger what is only ever replaced or appended to, so
-// that it is made in milliseconds, and encoded while the ledger goes on.
+// Snapshot implements journal.State. What it returns shares with the ledger what is only ever replaced or appended to,
+// so that it is made in milliseconds, and encoded while the ledger goes on.
 func (l *ledger) Snapshot() (io.WriterTo, error) {
 	s := &snapshot{*l}
 	s.stages = slices.Clone(l.stages)

@@ -232,8 +232,8 @@ func TestTreeDamage(t *testing.T) {
 	}
 }
 
-// FuzzUnpack: no archive makes unpacking panic or write outside. It unpacks alone, since what surrounds it syncs files: on
-// a busy disk that takes longer than the ten seconds after which the fuzzer gives up on an input, without a word.
+// FuzzUnpack: no archive makes unpacking panic or write outside. It unpacks alone, since what surrounds it syncs files:
+// on a busy disk that takes longer than the ten seconds after which the fuzzer gives up on an input, without a word.
 func FuzzUnpack(f *testing.F) {
 	entries := []entry{
 		{name: "a/b", text: "text", mode: 0o600}, {name: "c/", mode: fs.ModeDir | 0o755},

@@ -9,8 +9,8 @@ import (
 // grace is how late a slot may be and still count as on time: longer than a new leader takes to be elected.
 const grace = time.Minute
 
-// decide says what becomes of the slots of a schedule that have come, and of its triggers that nobody has seen yet, at a
-// moment: firings that are new or that change, in the order in which they must be recorded. It is a function of its
+// decide says what becomes of the slots of a schedule that have come, and of its triggers that nobody has seen yet, at
+// a moment: firings that are new or that change, in the order in which they must be recorded. It is a function of its
 // arguments alone, and when all that it says was recorded, it says nothing more for the same moment.
 func decide(s Schedule, triggers []Trigger, past Past, now time.Time) []Firing {
 	d := decision{schedule: s, now: now, open: past.open()}

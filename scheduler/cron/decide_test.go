@@ -197,7 +197,8 @@ func TestEverySlotOnce(t *testing.T) {
 			}
 			onTime := later(before, d.now.Add(-grace))
 			table, _ := d.schedule.Timetable()
-			for slot := table.Next(onTime); !slot.IsZero() && !slot.Add(d.schedule.Jitter).After(d.now); slot = table.Next(slot) {
+			for slot := table.Next(onTime); !slot.IsZero() &&
+				!slot.Add(d.schedule.Jitter).After(d.now); slot = table.Next(slot) {
 				if decided[slot.String()] == 0 {
 					t.Fatalf("at %v nothing was decided about %v", d.now, slot)
 				}

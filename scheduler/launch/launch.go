@@ -72,15 +72,16 @@ func ParseGroupID(text string) (GroupID, error) {
 // Group is what should run: Count containers alike.
 type Group struct {
 	ID        GroupID             `json:"id"`
-	Command   []string            `json:"command"`             // the program and its arguments; anybody may see them
-	Env       map[string]string   `json:"env,omitempty"`       // added to the launcher's own environment
-	Secrets   map[string]string   `json:"secrets,omitempty"`   // handed over like Env, but never shown or logged
-	Count     int                 `json:"count"`               // containers, 0 or more
-	Resources scheduler.Resources `json:"resources"`           // of each container, for drivers that place or limit them
-	Exclusive bool                `json:"exclusive,omitempty"` // its cores are no one else's, for drivers that can see to it
-	Restart   Restart             `json:"restart"`
-	Grace     time.Duration       `json:"grace"`             // from asking it to end to making it; 0: DefaultGrace
-	LogDir    string              `json:"log_dir,omitempty"` // where standard output and error go, as ROLE-INDEX.log
+	Command   []string            `json:"command"`           // the program and its arguments; anybody may see them
+	Env       map[string]string   `json:"env,omitempty"`     // added to the launcher's own environment
+	Secrets   map[string]string   `json:"secrets,omitempty"` // handed over like Env, but never shown or logged
+	Count     int                 `json:"count"`             // containers, 0 or more
+	Resources scheduler.Resources `json:"resources"`         // of each container, for drivers that place or limit them
+	// its cores are no one else's, for drivers that can see to it
+	Exclusive bool          `json:"exclusive,omitempty"`
+	Restart   Restart       `json:"restart"`
+	Grace     time.Duration `json:"grace"`             // from asking it to end to making it; 0: DefaultGrace
+	LogDir    string        `json:"log_dir,omitempty"` // where standard output and error go, as ROLE-INDEX.log
 }
 
 // DefaultGrace is how long a container may take to end by itself.

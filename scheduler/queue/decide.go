@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// Decide makes one round of decisions. It depends on nothing but its arguments, and on the order of the jobs not at all.
+// Decide makes one round of decisions. It depends on nothing but its arguments, and on the order of the jobs not at
+// all.
 func Decide(t *Tree, s Snapshot, o Options) Decisions {
 	r := newRound(t, s, o.withDefaults())
 	r.reserve()
@@ -229,9 +230,9 @@ func (r *round) grow(j *job, n int64) {
 	r.hold(j, n)
 }
 
-// reserve keeps what is free for the gang that has waited longest beyond patience, so that small jobs do not pass it for
-// ever; and for one that others give way for, or they would take back at once what they give piece by piece. There is
-// one at a time, or two could keep what the other lacks.
+// reserve keeps what is free for the gang that has waited longest beyond patience, so that small jobs do not pass it
+// for ever; and for one that others give way for, or they would take back at once what they give piece by piece. There
+// is one at a time, or two could keep what the other lacks.
 func (r *round) reserve() {
 	var first *job
 	for _, n := range r.tree.nodes {

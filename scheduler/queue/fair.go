@@ -72,7 +72,8 @@ func (l *level) next() (low, high *job) {
 	}
 	lacks := Resources{}.plus(low.Ask, l.takes(low)).plus(l.coming, -1)
 	for _, j := range l.rich {
-		if j != low && j.grown == 0 && l.gives(j) > 0 && helps(j.Ask, lacks) && (high == nil || l.height(j, 0) > l.height(high, 0)) {
+		if j != low && j.grown == 0 && l.gives(j) > 0 && helps(j.Ask, lacks) &&
+			(high == nil || l.height(j, 0) > l.height(high, 0)) {
 			high = j
 		}
 	}

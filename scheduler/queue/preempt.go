@@ -74,7 +74,8 @@ func (r *round) unserved() []*job {
 	return list
 }
 
-// victims returns the jobs of each leaf that could give way, who goes first last: the least priority, then the youngest.
+// victims returns the jobs of each leaf that could give way, who goes first last: the least priority, then the
+// youngest.
 func (r *round) victims() map[*node][]*job {
 	all := map[*node][]*job{}
 	for _, j := range r.jobs {

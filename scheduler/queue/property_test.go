@@ -50,8 +50,9 @@ func drawSnapshot(t *rapid.T, tree *Tree) Snapshot {
 			ID: scheduler.JobID(fmt.Sprintf("j%02d", i)), Queue: rapid.SampledFrom(tree.Leaves()).Draw(t, "queue"),
 			User: rapid.SampledFrom([]string{"ann", "bob"}).Draw(t, "user"), Priority: rapid.IntRange(0, 2).Draw(t, "priority"),
 			Submitted: epoch.Add(-time.Duration(rapid.IntRange(0, 3).Draw(t, "age")) * 40 * time.Second),
-			Ask:       Resources{Cores: rapid.Int64Range(1, 4).Draw(t, "cores"), Memory: rapid.Int64Range(0, 6).Draw(t, "memory")},
-			Want:      max(0, rapid.IntRange(-20, 20).Draw(t, "want")), // many begin to want something later
+			Ask: Resources{Cores: rapid.Int64Range(1, 4).Draw(t, "cores"),
+				Memory: rapid.Int64Range(0, 6).Draw(t, "memory")},
+			Want: max(0, rapid.IntRange(-20, 20).Draw(t, "want")), // many begin to want something later
 		}
 		if rapid.Bool().Draw(t, "gang") {
 			j.Gang = rapid.IntRange(0, 6).Draw(t, "at once")
@@ -66,8 +67,8 @@ func drawSnapshot(t *rapid.T, tree *Tree) Snapshot {
 	return s
 }
 
-// TestEveryRound: rounds from anywhere, with jobs that end and machines that come and go between them, keep the promises
-// of the queues.
+// TestEveryRound: rounds from anywhere, with jobs that end and machines that come and go between them, keep the
+// promises of the queues.
 func TestEveryRound(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		tree := drawTree(t)
@@ -164,8 +165,8 @@ func idle(t *rapid.T, tree *Tree, after Snapshot, all Decisions) {
 	}
 }
 
-// TestGuaranteesAreReached: a queue that wants what it is guaranteed has it in the end, whoever came before, if jobs can
-// give way one executor at a time.
+// TestGuaranteesAreReached: a queue that wants what it is guaranteed has it in the end, whoever came before, if jobs
+// can give way one executor at a time.
 func TestGuaranteesAreReached(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		share := rapid.IntRange(1, 9).Draw(t, "share")

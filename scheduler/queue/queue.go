@@ -1,6 +1,6 @@
 // Package queue decides which job may start, which must wait, and which must give way, as YARN's capacity and fair
-// schedulers do. It is a pure function: from what the queues are, what the machines have and what jobs hold and want, to
-// decisions. It knows no clock, no network and no machine by name; placing executors on machines is Nomad's work.
+// schedulers do. It is a pure function: from what the queues are, what the machines have and what jobs hold and want,
+// to decisions. It knows no clock, no network and no machine by name; placing executors on machines is Nomad's work.
 //
 //	root                          a queue is guaranteed a share of its parent's, and may take
 //	├── analytics  50%, max 80%   more, up to its maximum, while others do not want theirs
@@ -8,8 +8,8 @@
 //	│   └── adhoc    60%  fair
 //	└── training   50%            leaves hold jobs: first come first served, or fair
 //
-// A share is dominant (Ghodsi et al., Dominant Resource Fairness, NSDI 2011): of all that the machines have, the largest
-// part that a queue or job holds of any one resource.
+// A share is dominant (Ghodsi et al., Dominant Resource Fairness, NSDI 2011): of all that the machines have, the
+// largest part that a queue or job holds of any one resource.
 //
 // One decision follows another until nothing fits any more: from the root down, the child that has the least of what it
 // is guaranteed is served first; in a leaf, the first job of its order. Since within one round resources only become

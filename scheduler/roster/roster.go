@@ -11,8 +11,8 @@
 //	{"kill":{"job":"7k2f-words","why":"killed by ann"}}      somebody wants its end
 //	{"leave":{"job":"7k2f-words"}}                           it is over, whichever way
 //
-// Jobs that have left are not kept: their own ledgers and histories say what became of them. Records about jobs that are
-// not there change nothing, since they may have been overtaken.
+// Jobs that have left are not kept: their own ledgers and histories say what became of them. Records about jobs that
+// are not there change nothing, since they may have been overtaken.
 package roster
 
 import (

@@ -154,7 +154,8 @@ func TestTakeOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer first.Close()
-	enter := Record{Enter: &Entry{Job: "7k2f-words", Queue: "default", Entered: epoch, Ask: queue.Resources{Cores: 1}, Want: 2}}
+	enter := Record{Enter: &Entry{Job: "7k2f-words", Queue: "default", Entered: epoch, Ask: queue.Resources{Cores: 1},
+		Want: 2}}
 	line, err := enter.Encode()
 	if err == nil {
 		err = first.Append(ctx, line)

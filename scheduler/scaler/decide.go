@@ -123,8 +123,8 @@ func (r *round) grow(lack int) {
 
 func (r *round) accept(m Machine) { r.d.Accept = append(r.d.Accept, m.ID) }
 
-// shrink makes the fleet smaller: what the provider owes is not wanted any more, and who has been idle the longest takes
-// no new work.
+// shrink makes the fleet smaller: what the provider owes is not wanted any more, and who has been idle the longest
+// takes no new work.
 func (r *round) shrink(surplus int) {
 	less := min(surplus, r.owed)
 	r.size -= less
@@ -145,8 +145,8 @@ func (r *round) idled(m Machine) bool {
 	return idle && r.Now.Sub(at) >= r.Settings.Idle
 }
 
-// endStopped ends machines that have taken no new work since the round before, and have none. One that somebody else has
-// stopped is given time to come back.
+// endStopped ends machines that have taken no new work since the round before, and have none. One that somebody else
+// has stopped is given time to come back.
 func (r *round) endStopped() {
 	for _, m := range r.stopped {
 		ours := r.Past.Stopped[m.ID]

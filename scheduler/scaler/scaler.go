@@ -53,7 +53,8 @@ func (s Settings) Validate() error {
 	const op = "scaler.Settings"
 	switch {
 	case s.Min < 0 || s.Max < s.Min || s.Max < 1:
-		return errs.Errorf(op, errs.Invalid, nil, "from %d to %d machines: the most is at least 1, and not less than the least", s.Min, s.Max)
+		return errs.Errorf(op, errs.Invalid, nil,
+			"from %d to %d machines: the most is at least 1, and not less than the least", s.Min, s.Max)
 	case !(s.Spot >= 0 && s.Spot <= 1):
 		return errs.Errorf(op, errs.Invalid, nil, "a share of %g can't be spot: 0 to 1 is possible", s.Spot)
 	case s.Idle < 0 || s.SpotPatience < 0 || s.BootTime < 0:

@@ -224,9 +224,10 @@ func (p *play) calm() {
 // TestOrder: the order of machines changes nothing.
 func TestOrder(t *testing.T) {
 	now := time.Date(2026, 11, 21, 8, 0, 0, 0, time.UTC)
-	s := scaler.Snapshot{Now: now, Settings: scaler.Settings{Max: 5}, Size: 3, Past: scaler.Past{Idle: map[string]time.Time{
-		"a": now.Add(-time.Hour), "b": now.Add(-2 * time.Hour), "c": now.Add(-time.Hour),
-	}}}
+	s := scaler.Snapshot{Now: now, Settings: scaler.Settings{Max: 5}, Size: 3,
+		Past: scaler.Past{Idle: map[string]time.Time{
+			"a": now.Add(-time.Hour), "b": now.Add(-2 * time.Hour), "c": now.Add(-time.Hour),
+		}}}
 	for _, id := range []string{"a", "b", "c"} {
 		s.Machines = append(s.Machines, scaler.Machine{ID: id, State: scaler.Ready, Room: shape})
 	}

@@ -1,5 +1,5 @@
-// Index makes an inverted index: for each word the titles of the texts that it is in. Every line of the input is a text,
-// its title first and a TAB behind it. Words of the list stop.txt are left out.
+// Index makes an inverted index: for each word the titles of the texts that it is in. Every line of the input is a
+// text, its title first and a TAB behind it. Words of the list stop.txt are left out.
 //
 // The list is a file of the job, which each map finds by its name, on whatever machine it runs.
 //

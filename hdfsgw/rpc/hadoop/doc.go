@@ -1,4 +1,5 @@
-// Package hadoop has the messages of Hadoop's RPC protocols, made by scripts/proto from the .proto files beside this one.
+// Package hadoop has the messages of Hadoop's RPC protocols, made by scripts/proto from the .proto files beside this
+// one.
 //
 //	ipc.proto           frames, who is connected, authentication
 //	namenode.proto      org.apache.hadoop.hdfs.protocol.ClientProtocol

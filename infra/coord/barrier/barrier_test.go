@@ -268,7 +268,8 @@ func (c counting) Watch(ctx context.Context, prefix string) iter.Seq2[coord.Even
 	}
 }
 
-// TestCostGrowsWithParticipants: a barrier of a thousand costs ten times as much as one of a hundred, not a hundred times.
+// TestCostGrowsWithParticipants: a barrier of a thousand costs ten times as much as one of a hundred, not a hundred
+// times.
 func TestCostGrowsWithParticipants(t *testing.T) {
 	for _, n := range []int{100, 1000} {
 		synctest.Test(t, func(t *testing.T) {

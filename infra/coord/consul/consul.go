@@ -3,8 +3,8 @@
 //	<prefix>lease/job/7k2f    a lease: locked by the Consul session of its holder; never deleted
 //	<prefix>value/job/7k2f    a value; its version is the key's ModifyIndex
 //
-// A lease is a lock of a Consul session that only this lease has. The fencing token is the key's LockIndex, which Consul
-// raises with every new holder and would begin again if the key were deleted; hence it never is.
+// A lease is a lock of a Consul session that only this lease has. The fencing token is the key's LockIndex, which
+// Consul raises with every new holder and would begin again if the key were deleted; hence it never is.
 //
 // Sessions carry no health check. The usual one, serfHealth, ends all sessions of a machine when gossip believes it
 // dead, falsely at times and always when its agent restarts; here a lease lasts as long as its holder can renew it.
@@ -161,8 +161,8 @@ func (c *Coordinator) Swap(ctx context.Context, key coord.Key, old coord.Version
 	return coord.Version(reply.Results[0].ModifyIndex), nil
 }
 
-// transact carries out all of ops, or none: then ok is false. That the token forbids it is an error, though Consul puts it
-// like any other reason.
+// transact carries out all of ops, or none: then ok is false. That the token forbids it is an error, though Consul puts
+// it like any other reason.
 func (c *Coordinator) transact(ctx context.Context, ops api.KVTxnOps) (ok bool, reply *api.KVTxnResponse, err error) {
 	ok, reply, _, err = c.client.KV().Txn(ops, read(ctx))
 	if err != nil || ok {

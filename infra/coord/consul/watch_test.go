@@ -6,7 +6,8 @@ import (
 	"github.com/hashicorp/consul/api"
 )
 
-// TestNextIndex begins anew when the servers were restored from an older backup, and never asks without waiting for ever.
+// TestNextIndex begins anew when the servers were restored from an older backup, and never asks without waiting for
+// ever.
 func TestNextIndex(t *testing.T) {
 	for _, c := range []struct{ before, answered, want uint64 }{
 		{0, 7, 7}, {7, 9, 9}, {7, 7, 7}, {9, 3, 0}, {0, 0, 1},

@@ -126,8 +126,8 @@ func (g group) mixed(params url.Values, onDemand *int) {
 	}
 }
 
-// postpone moves the deadline: in the switch, in the groups' own schedules, and in the tags that people read. The switch
-// comes last, so that until all has worked the old deadline counts.
+// postpone moves the deadline: in the switch, in the groups' own schedules, and in the tags that people read. The
+// switch comes last, so that until all has worked the old deadline counts.
 func (p *Provider) postpone(ctx context.Context, cluster string, at time.Time) error {
 	when := at.UTC().Format(time.RFC3339)
 	for _, group := range []string{serverGroup(cluster), workerGroup(cluster)} {

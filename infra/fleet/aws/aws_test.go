@@ -80,7 +80,8 @@ const theSecret = "b7c1-never-to-be-seen"
 
 func wanted(program string) fleet.Request {
 	return fleet.Request{Provider: "aws", Region: fleettest.Region, Owner: "ann@example.com", Workers: 4, Spot: 0.7,
-		TTL: time.Hour, AllowFrom: []string{"203.0.113.7/32"}, Binaries: map[string]string{"runner": program}, CA: "a certificate"}
+		TTL: time.Hour, AllowFrom: []string{"203.0.113.7/32"}, Binaries: map[string]string{"runner": program},
+		CA: "a certificate"}
 }
 
 func (r *rig) plan(t testing.TB, f *fleet.Fleet) fleet.Plan {
@@ -125,8 +126,8 @@ func (r *rig) scan(t testing.TB, name string) []fleet.Resource {
 // roundsEnv says how many fleets are killed; one is for every day.
 const roundsEnv = "RUNNER_FLEET_ROUNDS"
 
-// TestCloud is what fleets go through on a cloud, at once, since most of it is waiting. The shortest of them is for short
-// runs, which are those with the race detector.
+// TestCloud is what fleets go through on a cloud, at once, since most of it is waiting. The shortest of them is for
+// short runs, which are those with the race detector.
 func TestCloud(t *testing.T) {
 	r := newRig(t)
 	if testing.Short() {
@@ -244,16 +245,17 @@ func (r *rig) checkSecrets(t *testing.T, name string) {
 	if strings.Contains(state, theSecret) {
 		t.Error("a secret is in the state")
 	}
-	err = filepath.WalkDir(filepath.Join(r.home, "fleets", name, "work"), func(file string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
+	err = filepath.WalkDir(filepath.Join(r.home, "fleets", name, "work"),
+		func(file string, d fs.DirEntry, err error) error {
+			if err != nil || !d.Type().IsRegular() {
+				return err
+			}
+			data, err := os.ReadFile(file)
+			if bytes.Contains(data, []byte(theSecret)) {
+				t.Errorf("a secret is in %s", file)
+			}
 			return err
-		}
-		data, err := os.ReadFile(file)
-		if bytes.Contains(data, []byte(theSecret)) {
-			t.Errorf("a secret is in %s", file)
-		}
-		return err
-	})
+		})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -326,7 +328,8 @@ func (r *rig) fires(t *testing.T, f *fleet.Fleet, name string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if schedule.State != "ENABLED" || schedule.Target.Arn != "arn:aws:scheduler:::aws-sdk:autoscaling:updateAutoScalingGroup" {
+		if schedule.State != "ENABLED" ||
+			schedule.Target.Arn != "arn:aws:scheduler:::aws-sdk:autoscaling:updateAutoScalingGroup" {
 			t.Fatalf("the switch of %s is %+v", group, schedule)
 		}
 		var input map[string]any

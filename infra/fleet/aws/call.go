@@ -115,7 +115,8 @@ func (r request) name() string { return r.service.name + "." + r.action }
 // call makes a request, again if the service was busy, and hands the answer on.
 func (c *caller) call(ctx context.Context, r request, take func([]byte) error) error {
 	var answer []byte
-	pauses := backoff.WithMaxRetries(backoff.NewExponentialBackOff(backoff.WithInitialInterval(200*time.Millisecond)), tries-1)
+	pauses := backoff.WithMaxRetries(backoff.NewExponentialBackOff(backoff.WithInitialInterval(200*time.Millisecond)),
+		tries-1)
 	err := backoff.Retry(func() (err error) {
 		if answer, err = c.once(ctx, r); err != nil && !errs.Retryable(err) {
 			return backoff.Permanent(err)
@@ -191,10 +192,12 @@ var (
 )
 
 // absent are codes, or their ends, of what isn't there.
-var absent = []string{"NotFound", "NoSuchEntity", "NoSuchBucket", "ResourceNotFoundException", "ParameterNotFound", ".Malformed"}
+var absent = []string{"NotFound", "NoSuchEntity", "NoSuchBucket", "ResourceNotFoundException", "ParameterNotFound",
+	".Malformed"}
 
 // busy are codes of what something else still uses.
-var busy = []string{"DependencyViolation", "DeleteConflict", "ResourceInUse", "ScalingActivityInProgress", "VolumeInUse",
+var busy = []string{"DependencyViolation", "DeleteConflict", "ResourceInUse", "ScalingActivityInProgress",
+	"VolumeInUse",
 	"InvalidNetworkInterface.InUse", "ResourceContention", "ConflictException", "IncorrectState", "IncorrectInstanceState"}
 
 // refusal makes the error of an answer that isn't what was asked for.

@@ -9,8 +9,8 @@ import (
 	"github.com/seed3322913c/runner/infra/fleet/fleettest"
 )
 
-// TestModules runs the tests that lie beside the modules, which ask no cloud; where the race detector looks on, which has
-// nothing to see there, the modules are only checked.
+// TestModules runs the tests that lie beside the modules, which ask no cloud; where the race detector looks on, which
+// has nothing to see there, the modules are only checked.
 func TestModules(t *testing.T) {
 	terraform := fleettest.Terraform(t)
 	dir := t.TempDir()

@@ -149,7 +149,10 @@ func checkTags(t *testing.T, all []planned) {
 // checkSpot looks at the group that is partly spot: 1 of 4 on demand at a share of 0.7.
 func checkSpot(t *testing.T, all []planned) {
 	t.Helper()
-	at := slices.IndexFunc(all, func(p planned) bool { return strings.HasSuffix(p.address, "aws_autoscaling_group.workers") })
+	at := slices.IndexFunc(all, func(p planned) bool {
+		return strings.HasSuffix(p.address,
+			"aws_autoscaling_group.workers")
+	})
 	const policy = "mixed_instances_policy.0.instances_distribution.0."
 	got := fmt.Sprintf("%v %v %v", all[at].at(policy+"on_demand_base_capacity"),
 		all[at].at(policy+"on_demand_percentage_above_base_capacity"), all[at].at(policy+"spot_allocation_strategy"))
@@ -237,7 +240,8 @@ func onlyTLS(p planned) bool {
 }
 
 // shell is what `aws ssm start-session` needs, and knows no narrower resource.
-var shell = []string{"ssm:UpdateInstanceInformation", "ssmmessages:CreateControlChannel", "ssmmessages:CreateDataChannel",
+var shell = []string{"ssm:UpdateInstanceInformation", "ssmmessages:CreateControlChannel",
+	"ssmmessages:CreateDataChannel",
 	"ssmmessages:OpenControlChannel", "ssmmessages:OpenDataChannel"}
 
 // leastPrivilege finds no right with a wildcard in its action, and none on everything but to look.

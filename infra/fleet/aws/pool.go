@@ -9,8 +9,8 @@ import (
 	"github.com/seed3322913c/runner/infra/fleet"
 )
 
-// Workers implements fleet.Pool. A group that may have no machine is one that the dead-man switch has ended: nobody shall
-// make it larger again but who deploys.
+// Workers implements fleet.Pool. A group that may have no machine is one that the dead-man switch has ended: nobody
+// shall make it larger again but who deploys.
 func (p *Provider) Workers(ctx context.Context, cluster string) (fleet.Workers, error) {
 	g, err := p.group(ctx, workerGroup(cluster))
 	if err == nil && g.Max == 0 {

@@ -37,7 +37,8 @@ func TestPool(t *testing.T) {
 		}
 	}
 	stays := w.Machines[1].ID
-	if w, err := p.Workers(t.Context(), name); err != nil || w.Size != 1 || len(w.Machines) != 1 || w.Machines[0].ID != stays {
+	if w, err := p.Workers(t.Context(), name); err != nil || w.Size != 1 || len(w.Machines) != 1 ||
+		w.Machines[0].ID != stays {
 		t.Errorf("without the first: %+v, %v", w, err)
 	}
 	adjust(3, 3, 3)

@@ -90,8 +90,8 @@ type ec2Kind struct {
 	param  string              // the parameter of both that names it
 }
 
-// ec2Kinds are in the order of removal. Kinds that Terraform never makes are among them, since a user may have added one
-// to a fleet's network under the fleet's tags.
+// ec2Kinds are in the order of removal. Kinds that Terraform never makes are among them, since a user may have added
+// one to a fleet's network under the fleet's tags.
 var ec2Kinds = []ec2Kind{
 	{"launch-template", "DescribeLaunchTemplates", func(t tagged) string { return t.Template },
 		"DeleteLaunchTemplate", "LaunchTemplateId"},
@@ -152,7 +152,8 @@ type ec2Page struct {
 }
 
 func (p ec2Page) items() []tagged {
-	return slices.Concat(p.Templates, p.Volumes, p.NATs, p.Endpoints, p.Interfaces, p.Addresses, p.Subnets, p.Tables, p.Groups,
+	return slices.Concat(p.Templates, p.Volumes, p.NATs, p.Endpoints, p.Interfaces, p.Addresses, p.Subnets, p.Tables,
+		p.Groups,
 		p.Gateways, p.VPCs)
 }
 
@@ -204,7 +205,8 @@ func (p *Provider) instances(ctx context.Context, cluster string, take func(inst
 func (p *Provider) scanInstances(ctx context.Context, cluster string) ([]fleet.Resource, error) {
 	var found []fleet.Resource
 	err := p.instances(ctx, cluster, func(i instance) {
-		found = append(found, fleet.Resource{Service: "ec2", Kind: "instance", ID: i.ID, Cluster: tagValue(i.Tags, clusterTag),
+		found = append(found, fleet.Resource{Service: "ec2", Kind: "instance", ID: i.ID,
+			Cluster: tagValue(i.Tags, clusterTag),
 			Created: i.Started, Part: tagValue(i.Tags, "aws:autoscaling:groupName") != ""})
 	})
 	return found, err
@@ -288,7 +290,8 @@ func (p *Provider) scanParameters(ctx context.Context, cluster string) ([]fleet.
 			return nil, err
 		}
 		for _, one := range page.Parameters {
-			found = append(found, fleet.Resource{Service: "ssm", Kind: "parameter", ID: one.Name, Cluster: clusterOfPath(one.Name)})
+			found = append(found, fleet.Resource{Service: "ssm", Kind: "parameter", ID: one.Name,
+				Cluster: clusterOfPath(one.Name)})
 		}
 		if page.NextToken == "" {
 			return found, nil

@@ -78,7 +78,8 @@ func (d *door) refuses(body, authorization string) (code string) {
 
 // refuse answers with an error as EC2 writes it, or as the others do.
 func refuse(w http.ResponseWriter, code string, ec2 bool) {
-	form := "<ErrorResponse><Error><Type>Sender</Type><Code>%s</Code><Message>refused by the test</Message></Error></ErrorResponse>"
+	form := "<ErrorResponse><Error><Type>Sender</Type><Code>%s</Code><Message>refused by the " +
+		"test</Message></Error></ErrorResponse>"
 	if ec2 {
 		form = "<Response><Errors><Error><Code>%s</Code><Message>refused by the test</Message></Error></Errors></Response>"
 	}

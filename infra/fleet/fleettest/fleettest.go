@@ -1,5 +1,5 @@
-// Package fleettest gives tests of fleets a cloud of their own: a server that answers as AWS does and remembers what was
-// made, and Terraform with its provider out of a folder, without a network.
+// Package fleettest gives tests of fleets a cloud of their own: a server that answers as AWS does and remembers what
+// was made, and Terraform with its provider out of a folder, without a network.
 package fleettest
 
 import (
@@ -100,7 +100,8 @@ func Terraform(t testing.TB) string {
 	t.Helper()
 	path := Program(t)
 	config := filepath.Join(t.TempDir(), "terraformrc")
-	text := fmt.Sprintf("disable_checkpoint = true\nprovider_installation {\n  filesystem_mirror { path = %q }\n}\n", mirror(t))
+	text := fmt.Sprintf("disable_checkpoint = true\nprovider_installation {\n  filesystem_mirror { path = %q }\n}\n",
+		mirror(t))
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +112,8 @@ func Terraform(t testing.TB) string {
 func mirror(t testing.TB) string {
 	t.Helper()
 	home, _ := os.UserHomeDir() // "" leaves a place that is not there
-	places := []string{os.Getenv(MirrorEnv), "/opt/tf-plugins", "/opt/terraform/plugins", "/usr/local/share/terraform/plugins",
+	places := []string{os.Getenv(MirrorEnv), "/opt/tf-plugins", "/opt/terraform/plugins",
+		"/usr/local/share/terraform/plugins",
 		"/usr/share/terraform/plugins", filepath.Join(home, ".terraform.d/plugins"),
 		filepath.Join(home, ".local/share/terraform/plugins")}
 	for _, place := range places {

@@ -11,9 +11,9 @@
 //	                                         \___________ covered by the last one, with object and place __/
 //
 // Pieces are written in the background, and not at all when the disk can't keep up: who reads never waits for that. A
-// piece appears under its name as a whole, but is never made durable: what a crash left of it is known by its CRCs, as is
-// what the disk has lost since. Such a piece is removed and fetched again. The files are found again when the program is
-// started again; those that were not used for longest go when there is no more room.
+// piece appears under its name as a whole, but is never made durable: what a crash left of it is known by its CRCs, as
+// is what the disk has lost since. Such a piece is removed and fetched again. The files are found again when the
+// program is started again; those that were not used for longest go when there is no more room.
 package cache
 
 import (
@@ -80,8 +80,9 @@ type job struct {
 // queued is how many pieces wait to be written at most. More are not kept.
 const queued = 16
 
-// New returns st with a cache in a directory, which must be gone or emptied when st is another store: names mean what they
-// meant. Unless it is Shared the directory must be for it alone: if another process uses it, New fails with errs.Exist.
+// New returns st with a cache in a directory, which must be gone or emptied when st is another store: names mean what
+// they meant. Unless it is Shared the directory must be for it alone: if another process uses it, New fails with
+// errs.Exist.
 func New(st store.Store, dir string, o Options) (*Store, error) {
 	const op = "cache.New"
 	if o.Limit < 0 {

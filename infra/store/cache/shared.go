@@ -9,11 +9,11 @@ import (
 )
 
 // shared are the files of a cache whose directory other processes use at the same time. What is there only the disk
-// knows: a piece appears whole, by a rename, and two that fetch the same one write the same bytes. When a piece was used
-// last its file's time says, for all of them.
+// knows: a piece appears whole, by a rename, and two that fetch the same one write the same bytes. When a piece was
+// used last its file's time says, for all of them.
 //
-// Who writes looks from time to time whether there is still room; a lock sees to it that one does so at a time. Until he
-// looks, each writer may be a share of the limit above it.
+// Who writes looks from time to time whether there is still room; a lock sees to it that one does so at a time. Until
+// he looks, each writer may be a share of the limit above it.
 type shared struct {
 	dir   string
 	limit int64

@@ -37,7 +37,8 @@ func TestCount(t *testing.T) {
 		count                *meter.Count
 		asked, read, written int64
 	}{{"mine", &mine, 2, 0, 5}, {"theirs", &theirs, 1, 5, 0}} {
-		if a, r, w := c.count.Requests.Load(), c.count.Read.Load(), c.count.Written.Load(); a != c.asked || r != c.read || w != c.written {
+		if a, r, w := c.count.Requests.Load(), c.count.Read.Load(), c.count.Written.Load(); a != c.asked || r != c.read ||
+			w != c.written {
 			t.Errorf("%s: %d requests, %d read, %d written", c.name, a, r, w)
 		}
 	}

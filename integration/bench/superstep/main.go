@@ -3,10 +3,10 @@
 //
 //	superstep [-processes N] [-reduce vectors|list] [-group N] [-rate BYTES] WORKERS FLOATS ITERATIONS
 //
-// Each worker is a process of its own, unless -processes says that fewer processes share them: a thousand workers on one
-// machine are simulated by goroutines. With -reduce list the results can't be combined, so that the master keeps all of
-// them, in memory or in a file. With -group so many neighbours send one result; with -rate every process has a network
-// card of its own. Times are the master's, from result to result; the first tenth is for warming up.
+// Each worker is a process of its own, unless -processes says that fewer processes share them: a thousand workers on
+// one machine are simulated by goroutines. With -reduce list the results can't be combined, so that the master keeps
+// all of them, in memory or in a file. With -group so many neighbours send one result; with -rate every process has a
+// network card of its own. Times are the master's, from result to result; the first tenth is for warming up.
 package main
 
 import (

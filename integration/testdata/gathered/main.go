@@ -108,7 +108,8 @@ func (w worker) Compute(ctx context.Context, s *guagua.Step, master table) (tabl
 	t := table{
 		Iteration: s.Iteration, Victim: w.env.Params["victim"], Mark: w.env.Params["mark"], Sums: map[string]float64{},
 	}
-	if gate := cmp.Or(t.Mark, w.env.Params["gate"]); gate != "" && s.Iteration == middle && w.env.Worker == w.env.Workers-1 {
+	if gate := cmp.Or(t.Mark, w.env.Params["gate"]); gate != "" && s.Iteration == middle &&
+		w.env.Worker == w.env.Workers-1 {
 		if err := w.appears(ctx, gate); err != nil {
 			return t, err
 		}

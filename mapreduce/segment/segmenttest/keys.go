@@ -7,10 +7,11 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Key draws a key of one of the shapes that sorting and hashing treat differently: none, a few, many bytes, the same first
-// words as other keys, zeros and 0xff at the end.
+// Key draws a key of one of the shapes that sorting and hashing treat differently: none, a few, many bytes, the same
+// first words as other keys, zeros and 0xff at the end.
 func Key() *rapid.Generator[string] {
-	few := rapid.SampledFrom([]string{"", "a", "b", "ab", "the", "\x00", "\x00\x00", "\xff", "\xff\xff\xff\xff\xff\xff\xff\xff"})
+	few := rapid.SampledFrom([]string{"", "a", "b", "ab", "the", "\x00", "\x00\x00", "\xff",
+		"\xff\xff\xff\xff\xff\xff\xff\xff"})
 	tail := rapid.StringOfN(rapid.RuneFrom([]rune{0, 'a', 'b', 0x7f, 0xff}), 0, 12, -1)
 	shared := rapid.Custom(func(t *rapid.T) string {
 		n := rapid.SampledFrom([]int{7, 8, 9, 15, 16, 17, 23, 24, 25, 47, 48, 49}).Draw(t, "shared")
@@ -20,7 +21,8 @@ func Key() *rapid.Generator[string] {
 		return "z" + strings.Repeat("\x00", rapid.IntRange(0, 20).Draw(t, "zeros"))
 	})
 	long := rapid.Custom(func(t *rapid.T) string {
-		return strings.Repeat(rapid.SampledFrom([]string{"long", "longer "}).Draw(t, "word"), rapid.IntRange(1, 400).Draw(t, "times"))
+		return strings.Repeat(rapid.SampledFrom([]string{"long", "longer "}).Draw(t, "word"),
+			rapid.IntRange(1, 400).Draw(t, "times"))
 	})
 	bytes := rapid.Map(rapid.SliceOfN(rapid.Byte(), 0, 30), func(b []byte) string { return string(b) })
 	return rapid.OneOf(few, few, tail, shared, shared, zeros, long, bytes)

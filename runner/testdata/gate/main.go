@@ -1,6 +1,6 @@
-// Gate is a job for tests of what happens in the middle: a line "fifo PATH" makes its map wait until somebody has opened
-// the named pipe PATH for writing and closed it again, "fail TEXT" makes it fail, "hang" makes a task's first attempt
-// hang, "file NAME" counts the lines of that file of the job's, and any other line is counted.
+// Gate is a job for tests of what happens in the middle: a line "fifo PATH" makes its map wait until somebody has
+// opened the named pipe PATH for writing and closed it again, "fail TEXT" makes it fail, "hang" makes a task's first
+// attempt hang, "file NAME" counts the lines of that file of the job's, and any other line is counted.
 package main
 
 import (

@@ -187,13 +187,14 @@ func TestLogKeepsAllRestarts(t *testing.T) {
 	}
 }
 
-// TestLogIsBounded: of what a container says the newest is kept, in whole lines, also what a restart says; and it lives on
-// when its log can't be written.
+// TestLogIsBounded: of what a container says the newest is kept, in whole lines, also what a restart says; and it lives
+// on when its log can't be written.
 func TestLogIsBounded(t *testing.T) {
 	l := local.New(local.Options{LogSize: 100, LogFiles: 3})
 	t.Cleanup(l.Close)
 	g := group("", t.TempDir())
-	g.Command = []string{"sh", "-c", "for i in 1 2 3 4 5 6 7 8 9; do for j in a b c d; do echo line $i$j, of 25 bytes; done; done; exit 1"}
+	g.Command = []string{"sh", "-c",
+		"for i in 1 2 3 4 5 6 7 8 9; do for j in a b c d; do echo line $i$j, of 25 bytes; done; done; exit 1"}
 	g.Restart = launch.Restart{Attempts: 1, Delay: time.Millisecond}
 	if err := l.Start(deadline(t), g); err != nil {
 		t.Fatal(err)

@@ -34,8 +34,8 @@ func Volumes(dir string) []Volume {
 	return all
 }
 
-// Chroot is the chroot_env that a machine's client must have: the program, who vouches for its agents, and the few files
-// without which names of hosts and users, certificates and times of day are not found.
+// Chroot is the chroot_env that a machine's client must have: the program, who vouches for its agents, and the few
+// files without which names of hosts and users, certificates and times of day are not found.
 func Chroot(program, ca string) map[string]string {
 	env := map[string]string{}
 	for _, name := range []string{

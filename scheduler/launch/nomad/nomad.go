@@ -10,11 +10,12 @@
 //
 // A container's restarts are counted where they happen. The n-th restart in place is number n: a small script, which is
 // what Nomad starts, counts its runs in a file of the allocation. An allocation that replaces another one of its index
-// begins at the next thousand; which one it is, it finds in the variable nomad/jobs/<job>/<role>, where every Watch keeps
-// how many of each index have begun. Should one start before that is written, it has a name that was used before, and who
-// watches learns of its end later than it might.
+// begins at the next thousand; which one it is, it finds in the variable nomad/jobs/<job>/<role>, where every Watch
+// keeps how many of each index have begun. Should one start before that is written, it has a name that was used before,
+// and who watches learns of its end later than it might.
 //
-// The driver is raw_exec or exec: see Driver. Values of Command, Env and LogDir may refer to the machine as Nomad has it, ${meta.runner_dir} for example.
+// The driver is raw_exec or exec: see Driver. Values of Command, Env and LogDir may refer to the machine as Nomad has
+// it, ${meta.runner_dir} for example.
 package nomad
 
 import (
@@ -350,7 +351,8 @@ func (l *Launcher) job(g launch.Group) *api.Job {
 	}
 	task.Env, task.KillTimeout, task.KillSignal = env, &kill, "SIGTERM"
 	task.Resources = &api.Resources{
-		CPU: ptr(max(1, g.Resources.CPU) * l.cpu), MemoryMB: ptr(max(minMemory, int(cmp.Or(g.Resources.Memory, defaultMemory)>>20))),
+		CPU:      ptr(max(1, g.Resources.CPU) * l.cpu),
+		MemoryMB: ptr(max(minMemory, int(cmp.Or(g.Resources.Memory, defaultMemory)>>20))),
 	}
 	if g.Exclusive {
 		task.Resources.CPU, task.Resources.Cores = nil, ptr(max(1, g.Resources.CPU))
@@ -468,8 +470,8 @@ func index(a *api.AllocationListStub) (int, bool) {
 	return i, err == nil
 }
 
-// writeNumbers raises the numbers to what was had. They never go back, though Nomad forgets old allocations. Where there
-// are none, the group was forgotten, and whoever still watches it must not bring them back.
+// writeNumbers raises the numbers to what was had. They never go back, though Nomad forgets old allocations. Where
+// there are none, the group was forgotten, and whoever still watches it must not bring them back.
 func (l *Launcher) writeNumbers(ctx context.Context, id launch.GroupID, had map[int]int) error {
 	for {
 		v, _, err := l.client.Variables().Peek(l.numbers(id), query(ctx))

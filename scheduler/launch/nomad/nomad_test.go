@@ -21,7 +21,8 @@ func TestJob(t *testing.T) {
 		ID: id, Command: []string{"${meta.runner}", "executor"}, Env: map[string]string{"A": "b"},
 		Secrets: map[string]string{"HIDDEN": "s3cret"}, Count: 3, LogDir: "/logs", Grace: 7 * time.Second,
 		Resources: scheduler.Resources{CPU: 2, Memory: 64 << 20, GPUs: 3},
-		Restart:   launch.Restart{Attempts: 20, Delay: 50 * time.Millisecond, MaxDelay: 5 * time.Second, Healthy: time.Minute},
+		Restart: launch.Restart{Attempts: 20, Delay: 50 * time.Millisecond, MaxDelay: 5 * time.Second,
+			Healthy: time.Minute},
 	})
 	group, task := job.TaskGroups[0], job.TaskGroups[0].Tasks[0]
 	got := map[string]any{
@@ -50,7 +51,8 @@ func TestJob(t *testing.T) {
 }
 
 // alloc is an allocation of index 3 in a state; restarts of it are counted where there were any.
-func alloc(created uint64, status string, restarts uint64, change func(*api.AllocationListStub)) *api.AllocationListStub {
+func alloc(created uint64, status string, restarts uint64,
+	change func(*api.AllocationListStub)) *api.AllocationListStub {
 	a := &api.AllocationListStub{
 		Name: "p-7k2f-word~count-executor.executor[3]", CreateIndex: created, ClientStatus: status,
 		DesiredStatus: api.AllocDesiredStatusRun, TaskStates: map[string]*api.TaskState{"executor": {Restarts: restarts}},
@@ -87,8 +89,9 @@ func TestEvents(t *testing.T) {
 		"done":            {[]*api.AllocationListStub{alloc(1, "complete", 0, nil)}, "executor-3.0 DONE"},
 		"failed":          {[]*api.AllocationListStub{alloc(1, "failed", 2, ended(bad))}, "executor-3.2 FAILED 7"},
 		"lost":            {[]*api.AllocationListStub{alloc(1, "lost", 1, nil)}, "executor-3.1 EXITED its machine was lost"},
-		"disconnected":    {[]*api.AllocationListStub{alloc(1, "unknown", 0, nil)}, "executor-3.0 EXITED its machine was lost"},
-		"drained":         {[]*api.AllocationListStub{alloc(1, "complete", 0, lost)}, "executor-3.0 EXITED"},
+		"disconnected": {[]*api.AllocationListStub{alloc(1, "unknown", 0, nil)},
+			"executor-3.0 EXITED its machine was lost"},
+		"drained": {[]*api.AllocationListStub{alloc(1, "complete", 0, lost)}, "executor-3.0 EXITED"},
 		"replaced": {
 			[]*api.AllocationListStub{alloc(9, "running", 1, nil), alloc(1, "lost", 4, lost)}, "executor-3.1001 RUNNING",
 		},

@@ -1,5 +1,5 @@
-// Package mem is a fleet of machines in memory, for tests of scalers: machines boot when time passes, spot machines come
-// if there are any, and the test says which jobs there are and where they have run.
+// Package mem is a fleet of machines in memory, for tests of scalers: machines boot when time passes, spot machines
+// come if there are any, and the test says which jobs there are and where they have run.
 package mem
 
 import (
