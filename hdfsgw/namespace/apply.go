@@ -91,9 +91,9 @@ func CheckPath(path string) error {
 	if path == "/" {
 		return nil
 	}
-	bad := Refuse(InvalidPath, "Invalid path name %s", path)
+	bad := func() error { return Refuse(InvalidPath, "Invalid path name %s", path) }
 	if path == "" || path[0] != '/' {
-		return bad
+		return bad()
 	}
 	if len(path) > MaxPath {
 		return Refuse(IOException, "Pathname too long.  Limit %d characters, 1000 levels.", MaxPath)
@@ -102,13 +102,13 @@ func CheckPath(path string) error {
 	for i := 1; i <= len(path); i++ {
 		if i < len(path) && path[i] != '/' {
 			if path[i] == ':' || path[i] == 0 {
-				return bad
+				return bad()
 			}
 			continue
 		}
 		switch part := path[start:i]; {
 		case part == "" || part == "." || part == "..":
-			return bad
+			return bad()
 		case len(part) > MaxName:
 			return Refuse(IOException, "The maximum path component name limit of %s in directory %s is exceeded: limit=%d"+
 				" length=%d", part, path[:start], MaxName, len(part))

@@ -195,7 +195,8 @@ func (r *Request) code(c *coder) {
 
 // encode writes the record of a request.
 func (r *Request) encode() []byte {
-	c := coder{buf: []byte{version}}
+	const usual = 256 // bytes, for one allocation
+	c := coder{buf: append(make([]byte, 0, usual), version)}
 	r.code(&c)
 	return c.buf
 }

@@ -25,12 +25,14 @@ func (t *Tree) resolve(who *Caller, path string) (place, error) {
 	if path == "/" {
 		return p, nil
 	}
-	parts := strings.Split(path[1:], "/")
-	p.last = parts[len(parts)-1]
-	for i, part := range parts {
+	p.last = path[strings.LastIndexByte(path, '/')+1:]
+	for rest, more := path[1:], true; more; {
+		var part string
+		left := rest
+		part, rest, more = strings.Cut(rest, "/")
 		dir := t.inodes.get(p.slot)
 		if !dir.is(isDir) {
-			p.file, p.slot, p.missing = p.slot, none, parts[i:]
+			p.file, p.slot, p.missing = p.slot, none, strings.Split(left, "/")
 			return p, nil
 		}
 		if err := t.allow(who, p.slot, execute); err != nil {
@@ -43,7 +45,7 @@ func (t *Tree) resolve(who *Caller, path string) (place, error) {
 			p.slot = t.child(p.slot, part)
 		}
 		if p.slot == none {
-			p.missing = parts[i:]
+			p.missing = strings.Split(left, "/")
 			return p, nil
 		}
 	}

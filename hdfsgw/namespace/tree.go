@@ -169,15 +169,15 @@ func (t *Tree) at(parent uint32, name string) order {
 	}
 }
 
-// compare is bytes.Compare with a string.
+// compare is bytes.Compare with a string; these conversions copy nothing.
 func compare(a []byte, b string) int {
-	n := min(len(a), len(b))
-	for i := range n {
-		if a[i] != b[i] {
-			return cmp.Compare(a[i], b[i])
-		}
+	switch {
+	case string(a) == b:
+		return 0
+	case string(a) < b:
+		return -1
 	}
-	return cmp.Compare(len(a), len(b))
+	return 1
 }
 
 // child returns the slot of a directory's entry, none if there is none.

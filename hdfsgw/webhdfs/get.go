@@ -48,12 +48,17 @@ func statusJSON(s namespace.Status) fileStatus {
 	}
 }
 
-func statusList(list []namespace.Status) object {
-	all := make([]fileStatus, len(list))
+// fileStatuses is what a listing answers.
+type fileStatuses struct {
+	FileStatuses struct{ FileStatus []fileStatus }
+}
+
+func statusList(list []namespace.Status) (all fileStatuses) {
+	all.FileStatuses.FileStatus = make([]fileStatus, len(list))
 	for i, s := range list {
-		all[i] = statusJSON(s)
+		all.FileStatuses.FileStatus[i] = statusJSON(s)
 	}
-	return object{"FileStatuses": object{"FileStatus": all}}
+	return all
 }
 
 func (c *call) fileStatus() error {
@@ -61,7 +66,7 @@ func (c *call) fileStatus() error {
 	if err != nil {
 		return err
 	}
-	return c.ok(object{"FileStatus": statusJSON(s)})
+	return c.ok(struct{ FileStatus fileStatus }{statusJSON(s)})
 }
 
 // listStatus writes a directory page by page, however large it is: a client that takes it slowly holds one page, and

@@ -312,6 +312,11 @@ func writeJSON(w http.ResponseWriter, kind string, status int, v any) {
 	_ = enc.Encode(v) // the client has gone, or gets a broken document: there is nobody to tell
 }
 
+// truth is Hadoop's boolean.
+type truth struct {
+	Boolean bool `json:"boolean"`
+}
+
 // ok answers with a document and 200.
 func (c *call) ok(v any) error {
 	writeJSON(c.w, c.jsonType(), http.StatusOK, v)
@@ -413,7 +418,7 @@ func (c *call) changed(r namespace.Request) error {
 	if err != nil {
 		return err
 	}
-	return c.ok(object{"boolean": result.OK})
+	return c.ok(truth{result.OK})
 }
 
 // done executes an operation that answers nothing.

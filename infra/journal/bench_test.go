@@ -18,11 +18,13 @@ func BenchmarkAppend(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	for name, st := range map[string]store.Store{"file": files, "mem": mem.New()} {
+	o := journal.Options{CheckpointEntries: -1}
+	for name, st := range map[string]store.Store{"file": files, "segments": files, "mem": mem.New()} {
+		o.Segments = name == "segments"
 		for _, goroutines := range []int{1, 64} {
 			b.Run(fmt.Sprintf("%s/%d", name, goroutines), func(b *testing.B) {
-				prefix := store.Name(fmt.Sprintf("j%d", goroutines))
-				l, err := journal.Lead(b.Context(), st, prefix, &anything{}, journal.Options{CheckpointEntries: -1})
+				prefix := store.Name(fmt.Sprintf("%s%d", name, goroutines))
+				l, err := journal.Lead(b.Context(), st, prefix, &anything{}, o)
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -2,8 +2,10 @@ package journal
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/seed3322913c/runner/infra/errs"
@@ -112,6 +114,7 @@ func (l *Leader) Append(ctx context.Context, records ...[]byte) error {
 	const op = "journal.Append"
 	r := &request{done: make(chan error, 1)}
 	for _, b := range records {
+		r.records = slices.Grow(r.records, len(b)+binary.MaxVarintLen32)
 		r.records = record.AppendBytes(r.records, b)
 	}
 	if len(r.records) > MaxAppend {
