@@ -127,10 +127,15 @@ func (s *Site) Health(ctx context.Context) (Health, error) {
 	return h, nil
 }
 
+// lookTime bounds one look whether a fleet answers: who is asked while he is replaced may never do so.
+const lookTime = 30 * time.Second
+
 // answers returns nil if a job could be run: Consul, Nomad, the store, control and a gateway answer, and all workers take
 // work.
 func (s *Site) answers(ctx context.Context, workers int) error {
 	const op = "deploy.answers"
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
 	c, err := s.Connect(ctx)
 	if err != nil {
 		return err
