@@ -134,18 +134,19 @@ func (s Source) read(ctx context.Context, st store.Store, take func(io.Reader) e
 	return nil
 }
 
-// Add adds a file to a tar, under a name with slashes.
+// Add adds a file to a tar, under a name with slashes. If the file is gone, it fails with fs.ErrNotExist and adds nothing.
+// What is appended to the file meanwhile is left out.
 func Add(out *tar.Writer, file, name string, info fs.FileInfo) error {
-	h := &tar.Header{Name: name, Size: info.Size(), Mode: int64(info.Mode().Perm() &^ 0o022)}
-	if err := out.WriteHeader(h); err != nil {
-		return err
-	}
 	f, err := os.Open(file)
 	if err != nil {
 		return err
 	}
 	defer f.Close() // only read
-	_, err = io.Copy(out, f)
+	h := &tar.Header{Name: name, Size: info.Size(), Mode: int64(info.Mode().Perm() &^ 0o022)}
+	if err := out.WriteHeader(h); err != nil {
+		return err
+	}
+	_, err = io.CopyN(out, f, h.Size)
 	return err
 }
 

@@ -3,6 +3,7 @@ package fleet
 import (
 	"archive/tar"
 	"context"
+	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -66,12 +67,13 @@ func pack(path string) (*os.File, string, error) {
 	return f, filepath.Base(path) + ".tar", err
 }
 
-// archive writes the files of a folder. The same files give the same bytes, whenever they were written.
+// archive writes the files of a folder. The same files give the same bytes, whenever they were written. What others remove
+// meanwhile is left out: a folder may be one in which people, or other jobs, are at work.
 func archive(to io.Writer, folder string) error {
 	const op = "fleet.archive"
 	out := tar.NewWriter(to)
 	left := int64(maxPackage)
-	err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
+	add := func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || !entry.Type().IsRegular() {
 			return err
 		}
@@ -88,6 +90,12 @@ func archive(to io.Writer, folder string) error {
 			return err
 		}
 		return parcel.Add(out, path, filepath.ToSlash(name), info)
+	}
+	err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
+		if err = add(path, entry, err); errors.Is(err, fs.ErrNotExist) && path != folder {
+			return nil
+		}
+		return err
 	})
 	if err != nil {
 		return errs.E(op, errs.Other, folder, err)
