@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"iter"
 	"maps"
 	"os"
 	"time"
@@ -42,6 +43,7 @@ type Fleet struct {
 	consul   *consulapi.Client
 	nomad    *nomadapi.Client
 	hosts    functionHosts
+	masters  masters
 }
 
 // Open connects to a cluster. What the tools of its store need is added to this process's environment.
@@ -105,6 +107,9 @@ func (f *Fleet) openNomad() error {
 	})
 	if err != nil {
 		return err
+	}
+	f.masters.watch = func(ctx context.Context) iter.Seq2[map[launch.GroupID]launch.Event, error] {
+		return f.launcher.WatchRole(ctx, masterRole)
 	}
 	f.nomad, err = nomadapi.NewClient(&nomadapi.Config{Address: address, SecretID: service.Token, HttpClient: client})
 	return err

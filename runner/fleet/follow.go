@@ -55,22 +55,21 @@ func (f *Fleet) ask(ctx context.Context, id scheduler.JobID) (*am.Client, error)
 
 // guard returns when the application master will not run again. It fails if the last one did not end content.
 func (f *Fleet) guard(ctx context.Context, job scheduler.Job) error {
-	for ctx.Err() == nil {
-		for event, err := range f.launcher.Watch(ctx, group(job.ID, masterRole)) {
-			switch {
-			case err != nil: // a server is replaced, or ctx has ended
-			case event.State == launch.Done:
+	events, done := f.masters.follow(ctx, group(job.ID, masterRole))
+	defer done()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case event := <-events:
+			switch event.State {
+			case launch.Done:
 				return nil
-			case event.State == launch.Failed:
+			case launch.Failed:
 				return errs.Errorf("fleet.Await", errs.Failed, job.ID, "its last application master %s", event.Exit)
 			}
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(time.Second):
-		}
 	}
-	return nil
 }
 
 // Standing asks the job's application master, or, if there is none, reads what it has left. Of a queue it knows

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	consulapi "github.com/hashicorp/consul/api"
 	nomadapi "github.com/hashicorp/nomad/api"
 
 	"github.com/seed3322913c/runner/infra/coord"
@@ -58,12 +59,17 @@ func (f *Fleet) Look(ctx context.Context, jobs []scheduler.JobID) (View, error) 
 		return v, errs.E(op, errs.Unavailable, f.cluster.Name, err)
 	}
 	v.count(nodes, allocs, f.core)
+	pairs, _, err := f.consul.KV().List(keyPrefix+"value/job/", new(consulapi.QueryOptions).WithContext(ctx))
+	if err != nil {
+		return v, errs.E(op, errs.Unavailable, f.cluster.Name, err)
+	}
+	said := map[string]string{} // one query tells all keys of all jobs
+	for _, pair := range pairs {
+		said[pair.Key] = string(pair.Value)
+	}
 	for _, id := range jobs {
-		value, err := f.coord.Get(ctx, wantKey(id))
-		if err != nil {
-			return v, err
-		}
-		if n, err := strconv.Atoi(string(value.Data)); err == nil { // nothing yet, or nonsense of the job's own
+		n, err := strconv.Atoi(said[keyPrefix+"value/"+string(wantKey(id))])
+		if err == nil { // else it has said nothing yet, or nonsense
 			v.Wants[id] = n
 		}
 	}

@@ -28,6 +28,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/nomad/api"
@@ -56,6 +57,8 @@ type Launcher struct {
 	cpu    int
 	driver Driver
 	folder string
+	// numbered has how many allocations of a group's index 0 have begun, as WatchRole has last written it down.
+	numbered sync.Map // int by launch.GroupID
 }
 
 // Open returns a launcher that speaks to an agent. It does not try whether there is one.
@@ -176,8 +179,7 @@ func (l *Launcher) forever(ctx context.Context, op string, g launch.Group, as fu
 	if err := l.entrust(ctx, g); err != nil {
 		return fail(ctx, op, g.ID, err)
 	}
-	whole := *l
-	whole.driver = RawExec // which sees the machine
+	whole := Launcher{client: l.client, prefix: l.prefix, cpu: l.cpu, driver: RawExec} // which sees the machine
 	job := whole.job(g)
 	group := job.TaskGroups[0]
 	group.RestartPolicy.Attempts, group.RestartPolicy.Mode = ptr(3), ptr(api.RestartPolicyModeDelay)
@@ -330,6 +332,7 @@ func (l *Launcher) Forget(ctx context.Context, job scheduler.JobID, roles ...str
 				return fail(ctx, "nomad.Forget", id, err)
 			}
 		}
+		l.numbered.Delete(id)
 	}
 	return nil
 }

@@ -3,17 +3,20 @@ package nomad
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"iter"
 	"maps"
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/hashicorp/nomad/api"
 
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/scheduler"
 	"github.com/seed3322913c/runner/scheduler/launch"
 )
 
@@ -63,6 +66,57 @@ func (l *Launcher) Watch(ctx context.Context, id launch.GroupID) iter.Seq2[launc
 			q.WaitIndex, q.WaitTime = nextIndex(q.WaitIndex, meta), wait
 		}
 	}
+}
+
+// WatchRole yields the latest event of the one container of each group of a role, for groups that have no others: of all
+// of them at first, and again when anything has changed. It is one query for any number of groups, and ends after the
+// first error; ctx's end is such an error. Like Watch it numbers containers.
+func (l *Launcher) WatchRole(ctx context.Context, role string) iter.Seq2[map[launch.GroupID]launch.Event, error] {
+	return func(yield func(map[launch.GroupID]launch.Event, error) bool) {
+		const op = "nomad.WatchRole"
+		q := query(ctx)
+		q.Filter = fmt.Sprintf("TaskGroup == %q", role)
+		for {
+			allocs, meta, err := l.client.Allocations().List(q)
+			if err != nil {
+				yield(nil, fail(ctx, op, launch.GroupID{Role: role}, err))
+				return
+			}
+			all := map[launch.GroupID]launch.Event{}
+			for id, allocs := range l.groups(role, allocs) {
+				now := count(allocs)
+				if had, _ := l.numbered.Load(id); slices.ContainsFunc(allocs, Alive) && had != now[0] {
+					if err := l.writeNumbers(ctx, id, now); err != nil {
+						yield(nil, fail(ctx, op, id, err))
+						return
+					}
+					l.numbered.Store(id, now[0])
+				}
+				for _, e := range events(id, allocs) {
+					all[id] = e
+				}
+			}
+			if !yield(all, nil) {
+				return
+			}
+			q.WaitIndex, q.WaitTime = nextIndex(q.WaitIndex, meta), wait
+		}
+	}
+}
+
+// groups sorts the allocations of a role by their groups.
+func (l *Launcher) groups(role string, allocs []*api.AllocationListStub) map[launch.GroupID][]*api.AllocationListStub {
+	all := map[launch.GroupID][]*api.AllocationListStub{}
+	for _, a := range allocs {
+		name, ours := strings.CutPrefix(a.JobID, l.prefix)
+		name, right := strings.CutSuffix(name, "-"+role)
+		job, err := scheduler.ParseJobID(strings.ReplaceAll(name, "~", "."))
+		if ours && right && err == nil {
+			id := launch.GroupID{Job: job, Role: role}
+			all[id] = append(all[id], a)
+		}
+	}
+	return all
 }
 
 // LostMachines yields the address of each machine that Nomad has given up, the same one once while it is away. It ends
