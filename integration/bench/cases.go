@@ -33,6 +33,7 @@ var tables = []table{
 		"Functions on this machine: the command with host and handler to be started, callers that stay, 64 of them at once",
 		invocations},
 	{"control", "A fleet of three servers and three machines, all of them on this one", controlled},
+	{"fleet", "Jobs on a fleet of three servers and three machines, all of them on this one", sorts},
 	{"barrier", "Participants of a barrier on Consul, until the last of them knows that all have come", barriers},
 	{"queue", "Simulated fleets whose queues are full (parts of 1: cores at work, guarantees met, Jain's index of equals)",
 		queue},

@@ -2,7 +2,7 @@
 // machine's limit, and the peers that happen to be installed. Absolute times on shared machines mean little, so every
 // round runs every command once, in turn, and the table shows medians.
 //
-//	scripts/bench [--rounds 3] [--only wordcount,tiny] [--input FILE]
+//	scripts/bench [--rounds 3] [--only wordcount,tiny] [--input FILE] [--rows N]
 //
 // The text is Debian's linux-source-6.1, fetched once into the cache folder. Nothing here asserts: the reader judges.
 package main
@@ -35,6 +35,7 @@ type settings struct {
 	cache  string          // corpus and built programs
 	work   string          // outputs, removed at the end
 	input  string          // the text
+	rows   int             // of 100 bytes that the fleet sorts
 	runner string          // the product's binary
 	yards  string          // folder of the yardsticks' binaries
 
@@ -50,12 +51,13 @@ func run(ctx context.Context) error {
 	rounds := flag.Int("rounds", 3, "how often each command is measured")
 	only := flag.String("only", "", "comma-separated names of tables to print; empty: all")
 	input := flag.String("input", "", "text to count instead of the kernel's sources")
+	rows := flag.Int("rows", 10_000_000, "how many rows of 100 bytes the fleet sorts")
 	flag.Parse()
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return err
 	}
-	s := settings{rounds: *rounds, only: map[string]bool{}, cache: filepath.Join(cache, "runner", "bench"), input: *input}
+	s := settings{rounds: *rounds, only: map[string]bool{}, cache: filepath.Join(cache, "runner", "bench"), input: *input, rows: *rows}
 	for _, name := range strings.FieldsFunc(*only, func(r rune) bool { return r == ',' }) {
 		s.only[name] = true
 	}
