@@ -11,12 +11,15 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/spf13/pflag"
+
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/mapreduce/commit"
 	"github.com/seed3322913c/runner/mapreduce/split"
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/fleet"
 	"github.com/seed3322913c/runner/runner/format"
+	"github.com/seed3322913c/runner/runner/progress"
 	"github.com/seed3322913c/runner/runner/say"
 	"github.com/seed3322913c/runner/runner/spec"
 	"github.com/seed3322913c/runner/scheduler"
@@ -24,6 +27,9 @@ import (
 
 // runChain runs the jobs of a file that has several.
 func (p *program) runChain(ctx context.Context, o runOptions, file string, specs []spec.Spec) error {
+	if o.parallel < 0 {
+		return say.Errorf(errs.Invalid, "--parallel %d: want a number of jobs", o.parallel)
+	}
 	at, end, err := p.open(ctx)
 	if err != nil {
 		return err
@@ -41,6 +47,7 @@ func (p *program) runChain(ctx context.Context, o runOptions, file string, specs
 		}
 	}
 	chain.Name, chain.Submitted = spec.CleanName(cmp.Or(o.spec.Name, baseName(file))), time.Now().UTC()
+	chain.Parallel = o.parallel
 	if chain, err = at.Jobs().SubmitChain(ctx, chain); err != nil {
 		return err
 	}
@@ -153,9 +160,28 @@ type chainOptions struct {
 	ready func() // called once, when the chain is in the hands of this process; may be nil
 }
 
-// superviseChain runs what is left to do of a chain, one job after the other, each after those that it needs: on one
-// machine a job alone has all the cores, so that two at a time would end no sooner. A job that fails keeps those from
-// running that need it, and no others.
+// Jobs of a chain that run at a time, if nobody says how many. On one machine they share its cores, and each may take
+// the memory that it asks for; on a fleet they wait in its queues, and who watches them must do so for each.
+const (
+	parallelHere  = 4
+	parallelFleet = 16
+)
+
+func addParallel(flags *pflag.FlagSet, to *int) {
+	flags.IntVar(to, "parallel", 0, fmt.Sprintf("`N` jobs of the file at a time at most; %d on this machine and %d on a cluster "+
+		"by default", parallelHere, parallelFleet))
+}
+
+// parallel is how many jobs of a chain run at a time.
+func parallel(at place, c embedded.Chain) int {
+	if _, ok := at.(*fleet.Fleet); ok {
+		return cmp.Or(c.Parallel, parallelFleet)
+	}
+	return cmp.Or(c.Parallel, parallelHere)
+}
+
+// superviseChain runs what is left to do of a chain: side by side, each job after those that it needs. A job that fails
+// keeps those from running that need it, and no others.
 func (p *program) superviseChain(ctx context.Context, at place, c embedded.Chain, o chainOptions) error {
 	chains := at.Chains()
 	lost, release, err := chains.Hold(ctx, c.ID)
@@ -167,53 +193,103 @@ func (p *program) superviseChain(ctx context.Context, at place, c embedded.Chain
 	if o.ready != nil {
 		o.ready()
 	}
+	o.watch.named = true
 	run := chainRun{
-		program: p, at: at, chains: chains, chain: c, watch: o.watch,
-		done: make([]scheduler.JobID, len(c.Links)), tidied: make([]bool, len(c.Links)),
+		program: p, at: at, chains: chains, chain: c, watch: o.watch, lost: lost, screen: p.screen(o.watch),
+		todo: spec.Order(c.Needs()), ended: make(chan jobEnd), done: make([]scheduler.JobID, len(c.Links)), tidied: make([]bool, len(c.Links)),
 	}
 	run.say("chain %s of %d jobs", c.ID, len(c.Links))
-	for _, i := range spec.Order(c.Needs()) {
-		select {
-		case <-lost:
-			return say.Errorf(errs.Unavailable, "this process was out of reach for too long to run chain %s. "+
-				"To go on: runner resume %s", c.ID, short(c.ID))
-		default:
-		}
-		reason, err := chains.Stopped(ctx, c.ID)
-		if err != nil {
-			return err
-		}
-		if reason != "" || ctx.Err() != nil {
-			break
-		}
-		if !run.ready(i) {
-			continue
-		}
-		if err := run.job(ctx, i); err != nil {
-			return err
-		}
-		run.tidy(context.WithoutCancel(ctx)) // what was begun is ended in order
+	if err := run.all(ctx); err != nil {
+		return err
 	}
 	return p.tellChain(ctx, at, c, o.watch)
 }
 
-// chainRun is one run of a chain, perhaps not the first.
+// chainRun is one run of a chain, perhaps not the first. Its fields are for the goroutine that has made it.
 type chainRun struct {
 	*program
 	at     place
 	chains embedded.Chains
 	chain  embedded.Chain
 	watch  watchOptions
+	screen *progress.Screen
+	lost   <-chan struct{} // somebody else may run the chain from now on
+
+	todo    []int // places, in an order that satisfies what jobs need
+	running int
+	ended   chan jobEnd
 
 	// By place:
 	done   []scheduler.JobID // the tries that have succeeded
 	tidied []bool            // the output was intermediate, and is no longer needed
 }
 
-func (r *chainRun) say(format string, args ...any) {
-	view := r.view(r.watch)
-	view.Say(fmt.Sprintf(format, args...))
-	view.Close()
+// jobEnd is what has become of a job: nil, a toldError, or why nobody knows.
+type jobEnd struct {
+	place int
+	id    scheduler.JobID
+	err   error
+}
+
+func (r *chainRun) say(format string, args ...any) { r.screen.Say(fmt.Sprintf(format, args...)) }
+
+// all runs jobs until there is none left that could run. After an error no more are begun, and those that were are
+// watched to their ends.
+func (r *chainRun) all(ctx context.Context) (err error) {
+	for {
+		if err == nil {
+			err = r.fill(ctx)
+		}
+		if r.running == 0 {
+			return err
+		}
+		e := <-r.ended
+		r.running--
+		if e.err == nil {
+			r.succeeded(ctx, e.place, e.id)
+		} else if told := (toldError{}); err == nil && !errors.As(e.err, &told) {
+			err = e.err
+		}
+	}
+}
+
+// fill begins as many jobs as may run now.
+func (r *chainRun) fill(ctx context.Context) error {
+	for r.running < parallel(r.at, r.chain) {
+		at := slices.IndexFunc(r.todo, r.ready)
+		if at < 0 {
+			return nil
+		}
+		if more, err := r.more(ctx); err != nil || !more {
+			r.todo = nil
+			return err
+		}
+		i := r.todo[at]
+		r.todo = slices.Delete(r.todo, at, at+1)
+		if err := r.begin(ctx, i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *chainRun) succeeded(ctx context.Context, place int, id scheduler.JobID) {
+	r.done[place] = id
+	r.tidy(context.WithoutCancel(ctx)) // what was begun is ended in order
+}
+
+// more reports whether another job may be begun.
+func (r *chainRun) more(ctx context.Context) (bool, error) {
+	select {
+	case <-r.lost:
+		return false, say.Errorf(errs.Unavailable, "this process was out of reach for too long to run chain %s. "+
+			"To go on: runner resume %s", r.chain.ID, short(r.chain.ID))
+	case <-ctx.Done():
+		return false, nil
+	default:
+	}
+	reason, err := r.chains.Stopped(ctx, r.chain.ID)
+	return reason == "", err
 }
 
 // ready reports whether all that a job needs has succeeded.
@@ -221,25 +297,28 @@ func (r *chainRun) ready(i int) bool {
 	return !slices.ContainsFunc(r.chain.Links[i].Needs, func(j int) bool { return r.done[j] == "" })
 }
 
-// job runs one job, unless it has succeeded before. That it fails is no error here: its status tells.
-func (r *chainRun) job(ctx context.Context, i int) error {
+// begin begins a job, unless it has succeeded before. Its end is told.
+func (r *chainRun) begin(ctx context.Context, i int) error {
 	job, done, err := r.chains.Begin(ctx, r.chain, i)
 	if err != nil {
 		return err
 	}
 	if done {
 		r.say("job %s is done already", job.ID)
-		r.done[i] = job.ID
+		r.succeeded(ctx, i, job.ID)
 		return nil
 	}
-	err = r.supervise(ctx, r.at, job, r.watch)
-	var told toldError
-	switch {
-	case err == nil:
-		r.done[i] = job.ID
-	case !errors.As(err, &told):
-		return err
-	}
+	r.running++
+	r.say("job %s", job.ID)
+	view := r.screen.View(job.Name)
+	go func() {
+		report, err := r.at.Supervise(ctx, job, embedded.Options{Show: view.Show, Say: view.Say})
+		view.Close()
+		if err == nil {
+			r.screen.Aside(func() { err = r.tell(ctx, r.at, job, report, r.watch) })
+		}
+		r.ended <- jobEnd{i, job.ID, err}
+	}()
 	return nil
 }
 

@@ -71,7 +71,7 @@ func (p *program) demo(ctx context.Context, o demoOptions) error {
 	if job, err = home.Jobs().Submit(ctx, job); err != nil {
 		return err
 	}
-	view := p.view(o.watch)
+	view := p.screen(o.watch).View("")
 	view.Say(fmt.Sprintf("Counting words in %d books that came with this program (%s), on this machine.", books,
 		format.Bytes(size)))
 	report, err := home.Supervise(ctx, job, embedded.Options{Show: view.Show, Say: view.Say})
@@ -121,7 +121,7 @@ func (p *program) demoTraining(ctx context.Context, o demoOptions, home *embedde
 	if job, err = home.Jobs().Submit(ctx, job); err != nil {
 		return err
 	}
-	view := p.view(o.watch)
+	view := p.screen(o.watch).View("")
 	view.Say(fmt.Sprintf("Training a classifier on %s, %d workers, %d iterations.", format.Plural(int64(count), "row"),
 		workers, iterations))
 	report, err := home.Supervise(ctx, job, embedded.Options{Show: view.Show, Say: view.Say})

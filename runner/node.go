@@ -75,7 +75,7 @@ func (p *program) node(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	view := progress.New(progress.Lines, p.err, progress.Options{})
+	view := progress.New(progress.Lines, p.err, progress.Options{}).View("")
 	report, err := at.Supervise(ctx, job, embedded.Options{Show: view.Show, Say: view.Say, Ready: ready})
 	if err != nil {
 		return err

@@ -24,6 +24,7 @@ func addJSON(flags *pflag.FlagSet, to *bool) {
 type watchOptions struct {
 	json  bool
 	quiet bool
+	named bool // answers name their jobs, of which there are several
 }
 
 func (o *watchOptions) AddFlags(flags *pflag.FlagSet) {
@@ -33,8 +34,8 @@ func (o *watchOptions) AddFlags(flags *pflag.FlagSet) {
 	})
 }
 
-// view returns how to show a job: events go to standard output, everything else to standard error.
-func (p *program) view(o watchOptions) progress.View {
+// screen returns how to show jobs: events go to standard output, everything else to standard error.
+func (p *program) screen(o watchOptions) *progress.Screen {
 	switch {
 	case o.json:
 		return progress.New(progress.JSON, p.out, progress.Options{})
@@ -45,14 +46,14 @@ func (p *program) view(o watchOptions) progress.View {
 	if !ok || !term.IsTerminal(int(screen.Fd())) || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
 		return progress.New(progress.Lines, p.err, progress.Options{})
 	}
-	width := func() int {
-		columns, _, err := term.GetSize(int(screen.Fd()))
-		if err != nil || columns <= 0 {
-			return 80 // a terminal that does not know
+	size := func() (columns, rows int) {
+		columns, rows, err := term.GetSize(int(screen.Fd()))
+		if err != nil || columns <= 0 || rows <= 0 {
+			return 80, 24 // a terminal that does not know
 		}
-		return columns
+		return columns, rows
 	}
-	return progress.New(progress.Bars, p.err, progress.Options{Width: width})
+	return progress.New(progress.Bars, p.err, progress.Options{Size: size})
 }
 
 // writeJSON writes one document on one line.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/spf13/cobra"
@@ -13,11 +14,13 @@ import (
 )
 
 type resumeOptions struct {
-	watch  watchOptions
-	detach bool
+	watch    watchOptions
+	detach   bool
+	parallel int
 }
 
 func (o *resumeOptions) AddFlags(flags *pflag.FlagSet) {
+	grouped(flags, "What it may use", func(f *pflag.FlagSet) { addParallel(f, &o.parallel) })
 	o.watch.AddFlags(flags)
 	grouped(flags, tellGroup, func(f *pflag.FlagSet) {
 		f.BoolVar(&o.detach, "detach", false, "print the id and leave the job running")
@@ -35,9 +38,13 @@ func newResume(p *program) *cobra.Command {
 	}.ofJobOrChain(p, func(ctx context.Context, at place, job scheduler.Job) error {
 		return p.resume(ctx, o, at, job)
 	}, func(ctx context.Context, at place, chain embedded.Chain) error {
+		if o.parallel < 0 || o.parallel > 0 && o.detach {
+			return say.Errorf(errs.Invalid, "--parallel wants a number of jobs, and does not go with --detach")
+		}
 		if o.detach {
 			return p.detach(at, chain.ID, o.watch)
 		}
+		chain.Parallel = cmp.Or(o.parallel, chain.Parallel)
 		return p.superviseChain(ctx, at, chain, chainOptions{watch: o.watch})
 	})
 	o.AddFlags(cmd.Flags())

@@ -23,6 +23,7 @@ type runOptions struct {
 	function string
 	watch    watchOptions
 	detach   bool
+	parallel int
 	circle   circleOptions
 }
 
@@ -53,6 +54,7 @@ func (o *runOptions) addJob(flags *pflag.FlagSet) {
 		f.IntVar(&o.spec.CPU, "cpu", 0, "`N` cores of each executor; 1 by default")
 		f.IntVar(&o.spec.GPUs, "gpus", 0, "`N` GPUs of each executor, on a cluster that has some; none by default")
 		f.StringVar(&o.spec.Memory, "memory", "", "`SIZE` of each executor, as in 256MiB; 1GiB by default")
+		addParallel(f, &o.parallel)
 		f.StringVar(&o.spec.Queue, "queue", "", "`NAME` of the queue to wait in on a cluster")
 		f.StringVar(&o.spec.Name, "name", "", "`NAME` of the job, the second half of its id")
 		f.IntVar(&o.spec.Priority, "priority", 0, "`N` from 0 to 100: the higher is first in its queue; 0 by default")
@@ -131,6 +133,9 @@ func (p *program) run(ctx context.Context, o runOptions, what string) error {
 	}
 	if len(specs) > 1 {
 		return p.runChain(ctx, o, what, specs)
+	}
+	if o.parallel != 0 {
+		return say.Errorf(errs.Invalid, "--parallel is about a file of several jobs, and this is one")
 	}
 	at, end, err := p.open(ctx) // first, since a cluster says how its store is reached
 	if err != nil {

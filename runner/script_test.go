@@ -159,12 +159,14 @@ func unprivileged(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.Chmod(ts.MkAbs("secret"), 0o700))
 }
 
-// interrupts CODE FIFO COMMAND... starts a command, waits until somebody reads the named pipe, presses Ctrl-C, and
+// interrupts CODE FIFO,FIFO... COMMAND... starts a command, waits until somebody reads each named pipe, presses Ctrl-C, and
 // checks the exit code.
 func interrupts(ts *testscript.TestScript, _ bool, args []string) {
 	cmd := command(ts, args[2:])
 	ts.Check(cmd.Start())
-	openFIFO(ts, false, args[1:2])
+	for fifo := range strings.SplitSeq(args[1], ",") {
+		openFIFO(ts, false, []string{fifo})
+	}
 	ts.Check(cmd.Process.Signal(os.Interrupt))
 	checkExit(ts, args, cmd.Wait())
 }

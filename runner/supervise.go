@@ -20,7 +20,7 @@ import (
 
 // supervise runs a recorded job to its end in this process, shows how it goes, and tells what came of it.
 func (p *program) supervise(ctx context.Context, at place, job scheduler.Job, o watchOptions) error {
-	view := p.view(o)
+	view := p.screen(o).View("")
 	view.Say("job " + string(job.ID))
 	report, err := at.Supervise(ctx, job, embedded.Options{Show: view.Show, Say: view.Say})
 	view.Close()
@@ -74,6 +74,9 @@ func (p *program) tell(ctx context.Context, at place, job scheduler.Job, r am.Re
 	}
 	if t, ok := tasksOf(job, r); ok {
 		answer = "Done in " + format.Duration(took(r)) + ". " + t
+	}
+	if o.named {
+		answer = string(job.ID) + ": " + answer
 	}
 	_, err = fmt.Fprint(p.out, answer+used.line())
 	return err

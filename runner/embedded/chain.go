@@ -27,7 +27,8 @@ type Chain struct {
 	ID        scheduler.JobID `json:"id"`
 	Name      string          `json:"name"`
 	Submitted time.Time       `json:"submitted"`
-	Links     []Link          `json:"links"` // in the order of the specification
+	Parallel  int             `json:"parallel,omitempty"` // jobs at a time at most; 0: as many as the place likes
+	Links     []Link          `json:"links"`              // in the order of the specification
 }
 
 // Link is one job of a chain.

@@ -16,6 +16,7 @@ const period = 5 * time.Second
 type lines struct {
 	out      io.Writer
 	now      func() time.Time
+	name     string
 	cores    int
 	last     time.Time       // of the latest line
 	finished map[string]bool // stages that had their last line
@@ -38,7 +39,7 @@ func (l *lines) Show(r am.Report) {
 			continue
 		}
 		l.last = now
-		fmt.Fprintf(l.out, "  %-7s %s\n", s.Name, strings.Join(s.texts, "   "))
+		fmt.Fprintln(l.out, label(l.name, s.Name)+strings.Join(s.texts, "   "))
 	}
 }
 

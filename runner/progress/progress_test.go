@@ -40,7 +40,8 @@ func at(second int) am.Report {
 func play(mode Mode, width int) string {
 	var out bytes.Buffer
 	now := start
-	v := New(mode, &out, Options{Width: func() int { return width }, Now: func() time.Time { return now }})
+	size := func() (int, int) { return width, 24 }
+	v := New(mode, &out, Options{Size: size, Now: func() time.Time { return now }}).View("")
 	v.Say("job 7k2f-wordcount")
 	for second := range 15 {
 		now = start.Add(time.Duration(second) * time.Second)
@@ -71,7 +72,8 @@ Done.
 func TestBars(t *testing.T) {
 	frames := strings.Split(play(Bars, 80), clearEnd)
 	first, middle, last := frames[0], frames[6], frames[len(frames)-1]
-	maps, reduces := bar(at(0).Stages[0], 80, []string{"   0/12"}), bar(at(0).Stages[1], 80, nil)
+	maps, reduces := bar("  map     ", at(0).Stages[0], 80, []string{"   0/12"}),
+		bar("  reduce  ", at(0).Stages[1], 80, nil)
 	if want := "job 7k2f-wordcount\n" + maps + "\n" + reduces + "\n"; !strings.HasPrefix(first, want) {
 		t.Errorf("first frame\n%q\nwant\n%q", first, want)
 	}
@@ -105,7 +107,7 @@ func visible(line string) int {
 func TestBarsAreDrawnAtMostTenTimesASecond(t *testing.T) {
 	var out bytes.Buffer
 	now := start
-	v := New(Bars, &out, Options{Now: func() time.Time { return now }})
+	v := New(Bars, &out, Options{Now: func() time.Time { return now }}).View("")
 	for range 1000 {
 		now = now.Add(time.Millisecond)
 		v.Show(at(3))
@@ -154,5 +156,61 @@ func TestEventsOfAttempts(t *testing.T) {
 	}
 	if n := strings.Count(out.String(), `"id":"map-3.0"`); n != 2 {
 		t.Errorf("%d events of an attempt that ran and failed:\n%s", n, out.String())
+	}
+}
+
+// TestSeveralJobs shows two jobs at once: each line has its job's name, one that ends leaves its lines above those of
+// the other, and what is said aside is not drawn over.
+func TestSeveralJobs(t *testing.T) {
+	var out bytes.Buffer
+	now := start
+	rows := 24
+	s := New(Bars, &out, Options{Size: func() (int, int) { return 100, rows }, Now: func() time.Time { return now }})
+	words, sorted := s.View("words"), s.View("a-very-long-name")
+	take := func() string {
+		defer out.Reset()
+		text := out.String()
+		for _, code := range []string{green, cyan, plain} {
+			text = strings.ReplaceAll(text, code, "")
+		}
+		return text
+	}
+	words.Show(at(12))
+	take()
+	now = now.Add(time.Second)
+	sorted.Show(at(3))
+	named := []string{"  words         map ", "  words         reduce ", "  a-very-long-  map ", "  a-very-long-  reduce "}
+	text := take()
+	for i, line := range strings.Split(strings.TrimSuffix(text, "\n"), "\n") {
+		if i >= len(named) || !strings.Contains(line, named[i]) {
+			t.Errorf("line %d of\n%s", i, text)
+		}
+	}
+	words.Say("waits")
+	if text := take(); !strings.HasPrefix(text, "\x1b[4A\r"+clearEnd+"words: waits\n") || strings.Count(text, "\n") != 5 {
+		t.Errorf("%q", text)
+	}
+	words.Close()
+	s.Aside(func() { out.WriteString("Done.\n") })
+	_, text, _ = strings.Cut(take(), "Done.\n")
+	if strings.Contains(text, "words") || strings.Count(text, "\n") != 2 {
+		t.Errorf("beside the answer there is %q", text)
+	}
+	rows = 2
+	sorted.Say("in a low window")
+	if text := take(); strings.Count(text, "\n") != 2 {
+		t.Errorf("a window of two rows has %q", text)
+	}
+}
+
+func TestLinesOfSeveralJobs(t *testing.T) {
+	var out bytes.Buffer
+	s := New(Lines, &out, Options{Now: func() time.Time { return start.Add(12 * time.Second) }})
+	s.Say("chain 7k2f-day of 2 jobs")
+	s.View("words").Show(at(12))
+	s.View("sort").Say("waits")
+	want := "chain 7k2f-day of 2 jobs\n  words         map       12/12   120.0 MB   10 MB/s   5.0 MB/s per core\nsort: waits\n"
+	if diff := cmp.Diff(want, out.String()); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -43,7 +43,8 @@ func trainingAt(second int) am.Report {
 func playTraining(mode Mode) string {
 	var out bytes.Buffer
 	now := start
-	v := New(mode, &out, Options{Now: func() time.Time { return now }, Width: func() int { return 120 }})
+	size := func() (int, int) { return 120, 24 }
+	v := New(mode, &out, Options{Now: func() time.Time { return now }, Size: size}).View("")
 	for second := range 21 {
 		now = start.Add(time.Duration(second) * time.Second)
 		v.Show(trainingAt(second))
