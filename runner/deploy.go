@@ -399,6 +399,9 @@ func (t *teller) health(h deploy.Health) {
 	}
 	fmt.Fprintf(t.story, "  servers %d/%d   workers %d/%d%s\n", h.Servers, h.OfServers, h.Workers, h.OfWorkers,
 		map[bool]string{true: "   all answer"}[h.Answers])
+	if h.Waiting != "" {
+		t.note("waiting: " + h.Waiting)
+	}
 	for _, r := range h.Reports {
 		if r.State == nodeinit.Failed {
 			fmt.Fprintf(t.story, "  %s: %s\n", r.Machine, r.Message)

@@ -27,8 +27,9 @@ type Health struct {
 	OfServers int               `json:"of_servers"`
 	Workers   int               `json:"workers"`
 	OfWorkers int               `json:"of_workers"`
-	Reports   []nodeinit.Report `json:"reports"` // what the machines have said of themselves, by name
-	Answers   bool              `json:"answers"` // jobs could be run
+	Reports   []nodeinit.Report `json:"reports"`           // what the machines have said of themselves, by name
+	Answers   bool              `json:"answers"`           // jobs could be run
+	Waiting   string            `json:"waiting,omitempty"` // for what, when all machines are ready
 }
 
 // Booted reports whether all machines are ready.
@@ -54,7 +55,9 @@ func (s *Site) Await(ctx context.Context, tell func(Health)) (boot, health time.
 		if err == nil && h.Booted() {
 			boot = cmp.Or(boot, time.Since(began))
 			why = s.answers(ctx, h.OfWorkers)
-			h.Answers = why == nil
+			if h.Answers = why == nil; !h.Answers {
+				h.Waiting = errs.Cause(why)
+			}
 		}
 		if now := fmt.Sprint(h); err == nil && now != last {
 			tell(h)
