@@ -84,10 +84,10 @@ func TestHandler(t *testing.T) {
 		{`cook nonsense`,
 			"X {\"message\":\"the event is not as the function wants it: invalid character 'o' in literal null " +
 				"(expecting 'u')\",\"kind\":\"invalid\"}\n"},
-		{`cook `, "X {\"message\":\"the event is not as the function wants it: unexpected end of JSON input\"," +
-			"\"kind\":\"invalid\"}\n"},
-		{`cock {}`, "X {\"message\":\"there is no function \\\"cock\\\"; did you mean \\\"cook\\\"?\"," +
-			"\"kind\":\"invalid\"}\n"},
+		{`cook `, "X {\"message\":\"the event is not as the function wants it: " +
+			"unexpected end of JSON input\",\"kind\":\"invalid\"}\n"},
+		{`cock {}`, "X {\"message\":\"there is no function \\\"cock\\\"; " +
+			"did you mean \\\"cook\\\"?\",\"kind\":\"invalid\"}\n"},
 		{`map {}`, "X {\"message\":\"function \\\"map\\\" handles no events\",\"kind\":\"invalid\"}\n"},
 	} {
 		if got := ask(t, test.call); got != test.want {

@@ -40,8 +40,8 @@ def handle(event, invocation):
 
 runner.serve(handle)
 `
-	manifest := "kind: handler\nname: note\ncommand: python3 handler.py\nretries: {attempts: 100, first: 10ms, most: " +
-		"100ms}\n"
+	manifest := "kind: handler\nname: note\ncommand: python3 handler.py\nretries: {attempts: 100, " +
+		"first: 10ms, most: 100ms}\n"
 	for name, text := range map[string]string{"handler.py": handler, "function.yaml": manifest} {
 		if err := os.WriteFile(filepath.Join(tr.dir, "note", name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)

@@ -27,8 +27,8 @@ func TestUI(t *testing.T) {
 	tr.home = filepath.Join(tr.dir, "home")
 	const hostile = `<img src=x onerror="document.title='taken'">`
 	script := "import sys\nfor line in sys.stdin: sys.exit('''" + hostile + "''')\n"
-	spec := "kind: mapreduce\nname: hostile\ninput: [text]\noutput: out/bad\nmapreduce:\n  mapper: {exec: python3 " +
-		"map.py}\n"
+	spec := "kind: mapreduce\nname: hostile\ninput: [text]\noutput: out/bad\nmapreduce:\n  mapper: {exec: " +
+		"python3 map.py}\n"
 	for name, text := range map[string]string{"map.py": script, "bad.yaml": spec, "text": "to be or not to be\n"} {
 		if err := os.WriteFile(filepath.Join(tr.dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)

@@ -27,8 +27,8 @@ func newFn(p *program) *cobra.Command {
 	cmd := verb{
 		use:  "fn COMMAND [flags]",
 		does: "Keeps functions: folders with a function.yaml, pushed as versions that never change.",
-		more: "`runner invoke NAME` hands a function an event. NAME means the version that the alias live means, NAME@WORD " +
-			"what\n" +
+		more: "`runner invoke NAME` hands a function an event. " +
+			"NAME means the version that the alias live means, NAME@WORD what\n" +
 			"another alias means, NAME@3 the third version. `runner help function` has what function.yaml may say,\n" +
 			"docs/functions.md the rest.",
 		examples: []string{"runner fn init greet --lang python", "runner fn push ./greet", "runner fn rollback greet"},
@@ -264,8 +264,19 @@ func newFnAlias(p *program, json *bool) *cobra.Command {
 
 func newFnRemove(p *program, json *bool) *cobra.Command {
 	does := "Removes a function with all its versions. What it has answered is kept for a day."
-	return ofRegistry(p, verb{use: "rm NAME", does: does}, 1,
+	var yes bool
+	cmd := ofRegistry(p, verb{use: "rm NAME [flags]", does: does}, 1,
 		func(ctx context.Context, at functionPlace, args []string) error {
+			known, err := at.Get(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			if !yes {
+				fmt.Fprintf(p.err, "Remove %s, %s?\n", args[0], format.Plural(int64(len(known.Versions)), "version"))
+			}
+			if err := confirm(ctx, p.err, changeOptions{yes: yes, json: *json}); err != nil {
+				return err
+			}
 			if err := at.Remove(ctx, args[0]); err != nil {
 				return err
 			}
@@ -274,6 +285,8 @@ func newFnRemove(p *program, json *bool) *cobra.Command {
 			}
 			return nil
 		})
+	grouped(cmd.Flags(), tellGroup, func(f *pflag.FlagSet) { f.BoolVar(&yes, "yes", false, "don't ask") })
+	return cmd
 }
 
 func (p *program) fnLog(ctx context.Context, at functionPlace, id string) error {

@@ -50,11 +50,11 @@ func newInvoke(p *program) *cobra.Command {
 	cmd := verb{
 		use:  "invoke NAME [flags]",
 		does: "Hands a function an event and prints its answer.",
-		more: "NAME may be NAME@ALIAS or NAME@VERSION. What fails is tried again as function.yaml says; after the last " +
-			"attempt the\n" +
+		more: "NAME may be NAME@ALIAS or NAME@VERSION. " +
+			"What fails is tried again as function.yaml says; after the last attempt the\n" +
 			"event is a dead letter (`runner fn dead`). Interrupting it ends the waiting, not the work.\n" +
-			"A function of kind mapreduce or guagua runs its job: input, output and overwrite of the event are the job's, " +
-			"every\n" +
+			"A function of kind mapreduce or guagua runs its job: input, " +
+			"output and overwrite of the event are the job's, every\n" +
 			"other key is a parameter, as with --set.",
 		examples: []string{
 			`runner invoke greet -d '{"name":"you"}'`,

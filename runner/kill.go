@@ -24,8 +24,8 @@ func newKill(p *program) *cobra.Command {
 	cmd := verb{
 		use:  "kill ID [flags]",
 		does: "Ends a job; nothing of its output appears.",
-		more: "A job that is publishing its output already, or is over, is not killed. Of a chain no more jobs are " +
-			"begun.",
+		more: "A job that is publishing its output already, or is over, is not killed. " +
+			"Of a chain no more jobs are begun.",
 		examples: []string{"runner kill 7k2f", "runner kill 7k2f-wordcount", "runner kill 7k2f --json"},
 	}.ofJobOrChain(p, func(ctx context.Context, at place, job scheduler.Job) error {
 		return p.kill(ctx, o, at, job)

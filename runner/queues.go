@@ -36,8 +36,8 @@ func newQueues(p *program) *cobra.Command {
 	cmd := verb{
 		use:  "queues [flags]",
 		does: "Shows how a cluster's machines are divided, and who waits.",
-		more: "A queue is guaranteed its share, and may take more up to its maximum while others leave some; jobs that " +
-			"hold more\n" +
+		more: "A queue is guaranteed its share, " +
+			"and may take more up to its maximum while others leave some; jobs that hold more\n" +
 			"give executors back when others want what they are guaranteed. docs/fleet.md has the description's keys.",
 		examples: []string{"runner queues --cluster demo", "runner queues --set queues.yaml", "runner queues --json"},
 	}.command(func(cmd *cobra.Command, args []string) error {

@@ -25,13 +25,13 @@ func newSchedule(p *program) *cobra.Command {
 	cmd := verb{
 		use:  "schedule COMMAND [flags]",
 		does: "Runs jobs by the clock: at each slot once, and late if nobody was there.",
-		more: "`runner ui` and `runner schedule serve` fire the schedules of this machine while they run; of several only " +
-			"one\n" +
-			"does. A fleet's control fires those that were added with --cluster. A firing is a job like any other: `runner " +
-			"jobs`\n" +
+		more: "`runner ui` and `runner schedule serve` fire the schedules of this machine while they run; " +
+			"of several only one\n" +
+			"does. A fleet's control fires those that were added with --cluster. " +
+			"A firing is a job like any other: `runner jobs`\n" +
 			"lists it, under the name of its schedule.\n" +
-			"In paths and parameters {{.FireTime}} stands for the slot, as in 20261121T020000Z; {{.FireDate}} and " +
-			"{{.FireHour}}\n" +
+			"In paths and parameters {{.FireTime}} stands for the slot, " +
+			"as in 20261121T020000Z; {{.FireDate}} and {{.FireHour}}\n" +
 			"are its date and hour in the schedule's zone, {{.Schedule}} is the schedule's name.",
 		examples: []string{
 			"runner schedule add nightly --cron '0 2 * * *' --tz Europe/Paris -- run job.yaml --output 'out/{{.FireDate}}'",

@@ -47,8 +47,8 @@ func newScheduleAdd(p *program, json *bool) *cobra.Command {
 	cmd := verb{
 		use:  "add NAME --cron WHEN [flags] -- run ...",
 		does: "Adds a schedule.",
-		more: "What follows -- is what would be typed for `runner run`, and is checked now. Relative paths are meant from " +
-			"this\n" +
+		more: "What follows -- is what would be typed for `runner run`, and is checked now. " +
+			"Relative paths are meant from this\n" +
 			"folder. Hours that clocks jump over fire after the jump, hours that come twice fire once; those written as * or\n" +
 			"*/N fire as often as they come.",
 	}.command(func(cmd *cobra.Command, args []string) error {

@@ -37,8 +37,8 @@ func newStatus(p *program) *cobra.Command {
 	cmd := verb{
 		use:  "status [ID] [flags]",
 		does: "Tells how one job stands, or how it went; without an ID, how a fleet stands.",
-		more: "ID is a job's or a chain's id, or as much of its beginning as no other has. Of a fleet it tells of its " +
-			"machines,\n" +
+		more: "ID is a job's or a chain's id, or as much of its beginning as no other has. " +
+			"Of a fleet it tells of its machines,\n" +
 			"why they don't boot, when it ends, and which jobs run.",
 		examples: []string{
 			"runner status 7k2f", "runner status 7k2f --json | jq .counters", "runner status 7k2f --spec > job.yaml",

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	machines "github.com/seed3322913c/runner/infra/fleet"
 	"github.com/seed3322913c/runner/runner/deploy"
 	"github.com/seed3322913c/runner/runner/embedded"
+	"github.com/seed3322913c/runner/runner/fleet"
 	"github.com/seed3322913c/runner/runner/format"
 	"github.com/seed3322913c/runner/runner/say"
 	"github.com/seed3322913c/runner/scheduler"
@@ -39,8 +41,8 @@ func newTeardown(p *program) *cobra.Command {
 	cmd := verb{
 		use:  "teardown [NAME] [flags]",
 		does: "Removes a fleet, and proves that nothing of it is left but its data.",
-		more: "Jobs that run are named, and killed after it has asked. It works as well when the machines are dead, when " +
-			"it was\n" +
+		more: "Jobs that run are named, and killed after it has asked. " +
+			"It works as well when the machines are dead, when it was\n" +
 			"cut off before, and when what was known of the fleet is lost: then say --provider\n" +
 			"and --region. Without a NAME it is the only fleet.",
 		examples: []string{"runner teardown demo", "runner teardown demo --yes --purge-data",
@@ -117,6 +119,10 @@ func (p *program) known(ctx context.Context, name string, at siteOptions, o chan
 	names, err := fleetNames(home)
 	if err != nil {
 		return nil, err
+	}
+	if slices.Contains(fleet.Names(home), name) {
+		return nil, say.Errorf(errs.Invalid, "`runner deploy` has not made %s; `runner nodes --cluster %[1]s` tells of its "+
+			"machines, `runner queues` and `runner jobs` of its jobs", name)
 	}
 	return nil, say.Errorf(errs.NotFound, "there is no fleet %q.%s `runner clusters` lists them", name,
 		say.DidYouMean(name, names))

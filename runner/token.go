@@ -19,8 +19,8 @@ func newToken(p *program) *cobra.Command {
 	cmd := verb{
 		use:  "token COMMAND [flags]",
 		does: "Makes and removes tokens for a cluster's API.",
-		more: "A token of role read looks at everything, submit also submits, kills and resumes jobs, admin may do " +
-			"everything.\n" +
+		more: "A token of role read looks at everything, submit also submits, kills and resumes jobs, " +
+			"admin may do everything.\n" +
 			"It is shown once, and kept as its checksum alone. Programs say it as Authorization: Bearer TOKEN.",
 		examples: []string{"runner token create ci --role submit", "runner token ls --cluster demo",
 			"runner token rm k3x9q2aa"},

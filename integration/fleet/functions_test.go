@@ -59,5 +59,5 @@ func TestFunctions(t *testing.T) {
 	if list := tr.run("fn", "ls", "--json"); !strings.Contains(list, `"succeeded":6`) {
 		t.Errorf("functions: %s", list)
 	}
-	tr.run("fn", "rm", "note")
+	tr.run("fn", "rm", "note", "--yes")
 }

@@ -23,8 +23,8 @@ func functionSite(t *testing.T) Functions {
 	if _, err := pack.Init(folder, "shell"); err != nil {
 		t.Fatal(err)
 	}
-	handler := "handle() {\n event=$(cat)\n echo heard >&2\n [ \"$event\" != bad ] && printf '{\"event\":%s}' " +
-		"\"$event\"\n}\n. ./runner.sh\n"
+	handler := "handle() {\n event=$(cat)\n echo heard >&2\n [ \"$event\" != bad ] && printf " +
+		"'{\"event\":%s}' \"$event\"\n}\n. ./runner.sh\n"
 	more := "kind: handler\nname: greet\ncommand: sh handler.sh\nretries: {attempts: 2, first: 1ms}\n"
 	for name, text := range map[string]string{"handler.sh": handler, "function.yaml": more} {
 		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {

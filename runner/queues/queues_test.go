@@ -41,8 +41,8 @@ func TestMistakes(t *testing.T) {
 		"queues: []": "q.yaml line 1: queues is not understood; want a list of queues",
 		"queues:\n- {name: a, share: 0.5}\n- {name: b, shares: 0.5}": `q.yaml line 3: unknown key "shares" in queues.1; did you mean "share"?`,
 		"queues:\n- {name: a, share: 1.5}":                           `q.yaml line 2: share is "1.5" in queues.0; want a number from 0 to 1`,
-		"queues:\n- {name: a, share: 0.7}\n- {name: b, share: 0.7}": "q.yaml: queue root: its children are guaranteed 1.4 " +
-			"of it, which is more than all",
+		"queues:\n- {name: a, share: 0.7}\n- {name: b, share: 0.7}": "q.yaml: queue root: its children are guaranteed " +
+			"1.4 of it, which is more than all",
 		"preemptAfter: soon\nqueues:\n- {name: a}": `q.yaml line 1: "soon" is not a time; write it as in 90s, 10m or 1h30m`,
 		"queues:\n- {name: a}\n- {name: a}":        "q.yaml: queue a: there are two queues of this name",
 		"queues:\n- {name: a, order: random}":      `q.yaml line 2: order is "random" in queues.0; want fifo or fair`,
