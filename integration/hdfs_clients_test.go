@@ -131,16 +131,14 @@ func TestJavaStreams(t *testing.T) {
 	}
 }
 
-// TestDelegationToken lets Hadoop's Java client act for a user of whom it has nothing but a delegation token, which a
-// proxy got for it.
+// TestDelegationToken lets Hadoop's Java client act for users of whom it has nothing but a delegation token, which a proxy
+// got for it, or `runner fs token`.
 func TestDelegationToken(t *testing.T) {
 	tokens := filepath.Join(t.TempDir(), "tokens")
-	if err := os.WriteFile(tokens, []byte("secret root\nworkflow oozie\n"), 0o600); err != nil {
+	if err := os.WriteFile(tokens, []byte("secret root\nworkflow oozie\nbobs bob\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	g := startGateway(t, nil, "--http", "127.0.0.1:0", "--store", "file://"+t.TempDir(), "--tokens", tokens, "--proxy",
-		"oozie=alice,bob")
-	g.leads(t)
+	g := startHDFS(t, "--tokens", tokens, "--proxy", "oozie=alice,bob")
 	ask := func(method, bearer, query string) string {
 		t.Helper()
 		r, err := http.NewRequestWithContext(t.Context(), method, "http://"+g.address+"/webhdfs/v1/?op="+query, nil)
@@ -165,8 +163,16 @@ func TestDelegationToken(t *testing.T) {
 	if err := json.Unmarshal([]byte(text), &answer); err != nil {
 		t.Fatal(text, err)
 	}
-	if owner := python(t, t.TempDir(), nil, "delegation.py", g.address, answer.Token.URLString); owner != "alice\n" {
-		t.Errorf("the file belongs to %q", owner)
+	file := filepath.Join(t.TempDir(), "credentials")
+	cmd := exec.CommandContext(t.Context(), filepath.Join(os.Getenv(binEnv), "runner"), "fs", "token", file,
+		"--fs", "webhdfs://"+g.address, "--rpc", g.rpc)
+	cmd.Env = append(os.Environ(), "RUNNER_GATEWAY_TOKEN=bobs")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatal(err, string(out))
+	}
+	owners := python(t, t.TempDir(), nil, "delegation.py", g.address, answer.Token.URLString, g.rpc, file)
+	if owners != "alice\nbob\nTrue\n" {
+		t.Errorf("the files belong to %q", owners)
 	}
 }
 

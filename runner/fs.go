@@ -139,6 +139,7 @@ func fsReading() []fsCommand {
 	var du shell.DiskUsageOptions
 	var count shell.CountOptions
 	var fsck client.FsckOptions
+	var token shell.TokenOptions
 	var human, composite bool
 	var format string
 	return []fsCommand{{
@@ -193,6 +194,17 @@ func fsReading() []fsCommand {
 		run: func(ctx context.Context, sh *shell.Shell, args []string) error {
 			return sh.Checksum(ctx, args, composite)
 		},
+	}, {
+		verb: verb{use: "token FILE [flags]", does: "Writes a delegation token that Hadoop's processes take for a proof of who they are.",
+			more: "They do so if HADOOP_TOKEN_FILE_LOCATION names FILE. It is good for a day, and renewed for seven. It is for webhdfs://,\n" +
+				"and with --rpc for hdfs://.",
+			examples: []string{"runner fs token creds --rpc 10.0.0.1:8020", "runner fs token creds --rpc ha-hdfs:demo --renewer yarn"}},
+		least: 1, most: 1,
+		flags: func(f *pflag.FlagSet) {
+			f.StringArrayVar(&token.RPC, "rpc", nil, "`ADDRESS` of hdfs:// where it is used, too: HOST:PORT, or ha-hdfs:NAME; repeat it")
+			f.StringVar(&token.Renewer, "renewer", "", "`USER` who may renew it; you by default")
+		},
+		run: func(ctx context.Context, sh *shell.Shell, args []string) error { return sh.Token(ctx, args[0], token) },
 	}, {
 		verb: verb{use: "fsck [PATH] [flags]", does: "Compares a gateway's files with the store that has their bytes.",
 			more: "Exit code 5 says that bytes are missing or not what was written. Orphans, which no file has, are harmless."},

@@ -124,6 +124,13 @@ func (p *program) gateway(ctx context.Context, o gatewayOptions) error {
 		}
 		at.RPC = native.Addr().String()
 	}
+	known := rpc.Options{Trash: o.trash,
+		Realm: namespace.Realm{Superuser: web.Superuser, Groups: web.Groups, Proxies: web.Proxies}}
+	if len(web.Tokens) > 0 || web.Prover != nil {
+		if known.Secret, err = gateway.Secret(ctx, st); err != nil {
+			return err
+		}
+	}
 	g := gateway.New(st, gateway.Options{Web: web, Coord: c, Scrub: o.scrub,
 		OnError: func(err error) { fmt.Fprintln(p.err, err) }})
 	server := &http.Server{Handler: protect(web, g), ReadHeaderTimeout: 30 * time.Second, MaxHeaderBytes: 64 << 10}
@@ -141,10 +148,7 @@ func (p *program) gateway(ctx context.Context, o gatewayOptions) error {
 		return server.Close()
 	})
 	if native != nil {
-		realm := namespace.Realm{Superuser: web.Superuser, Groups: web.Groups, Proxies: web.Proxies}
-		all.Go(func() error {
-			return rpc.New(web.Blocks, g.Names, rpc.Options{Realm: realm, Trash: o.trash}).Serve(ctx, native)
-		})
+		all.Go(func() error { return rpc.New(web.Blocks, g.Names, known).Serve(ctx, native) })
 	}
 	all.Go(func() error { return p.tellTurns(ctx, g, at, o.json) })
 	err = all.Wait()
@@ -269,14 +273,9 @@ func (o *gatewayOptions) web() (webhdfs.Options, error) {
 		return w, say.Errorf(errs.Invalid, "--keytab FILE and --auth kerberos belong together")
 	case o.auth == "simple", o.auth == "" && o.tokens == "" && o.keytab == "" && loopback:
 		return w, nil
-	case o.rpc != "" && loopback:
-		return w, say.Errorf(errs.Unsupported, "--rpc takes no proof: hdfs:// clients are who they say (--auth simple)")
-	case o.rpc != "":
-		return w, say.Errorf(errs.Invalid, "--rpc %s or --http %s can be reached from other machines, and hdfs:// clients are"+
-			" who they say: say --auth simple if everybody there may be", o.rpc, o.http)
 	case o.auth == "" && o.tokens == "" && o.keytab == "":
 		return w, say.Errorf(errs.Invalid, "%s can be reached from other machines: say --auth token or kerberos, or --auth"+
-			" simple if everybody there may be whoever he says", o.http)
+			" simple if everybody there may be whoever he says", strings.TrimSuffix(o.http+" or "+o.rpc, " or "))
 	case o.keytab == "" && (cmp.Or(o.auth, "token") != "token" || o.tokens == ""):
 		return w, say.Errorf(errs.Invalid, "--auth is simple, token with --tokens FILE, or kerberos with --keytab FILE")
 	}

@@ -30,7 +30,7 @@ func TestGatewayTrusts(t *testing.T) {
 		{http: "127.0.0.1:1", rpc: "10.0.0.1:2", fails: true},
 		{http: "0.0.0.0:1", rpc: "127.0.0.1:2", fails: true},
 		{http: "0.0.0.0:1", rpc: "0.0.0.0:2", auth: "simple"},
-		{http: "127.0.0.1:1", rpc: "127.0.0.1:2", tokens: tokens, fails: true},
+		{http: "127.0.0.1:1", rpc: "0.0.0.0:2", tokens: tokens, proven: 2},
 		{http: "0.0.0.0:1", auth: "kerberos", fails: true},
 		{http: "0.0.0.0:1", auth: "token", tokens: tokens, keytab: tokens, fails: true},
 		{http: "0.0.0.0:1", keytab: tokens, fails: true}, // which is no keytab

@@ -18,8 +18,12 @@ import (
 	"github.com/seed3322913c/runner/infra/errs"
 )
 
-// Kind of the tokens, by which clients find the one that they need.
-const Kind = "WEBHDFS delegation"
+// Kinds of tokens, by which clients find the one that they need: that of WebHDFS, and that of hdfs://, which is otherwise
+// the same.
+const (
+	Kind       = "WEBHDFS delegation"
+	KindNative = "HDFS_DELEGATION_TOKEN"
+)
 
 // maxToken bounds the text of a token, in bytes.
 const maxToken = 16 << 10
@@ -34,29 +38,51 @@ func Issue(secret string, g namespace.Grant, service string) string {
 		id = appendNumber(id, n)
 	}
 	token := appendText(nil, string(id))
-	token = appendText(token, string(sign(secret, id)))
+	token = appendText(token, string(Password(secret, id)))
 	return base64.RawURLEncoding.EncodeToString(appendText(appendText(token, Kind), service))
 }
 
-func sign(secret string, id []byte) []byte {
+// Password returns what belongs to an identifier: who knows it has the token.
+func Password(secret string, identifier []byte) []byte {
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write([]byte("delegation\n")) // the secret is for other proofs, too
-	mac.Write(id)
+	mac.Write(identifier)
 	return mac.Sum(nil)
 }
 
-// Number returns the number of a token, or an error of kind Invalid if it was not issued with this secret.
-func Number(secret, token string) (uint64, error) {
-	raw, err := base64.RawURLEncoding.DecodeString(token)
-	if err != nil || len(token) > maxToken {
-		return 0, malformed()
+// Token is what the text of one says.
+type Token struct {
+	Identifier, Password []byte
+	Kind, Service        string
+}
+
+// Parse reads the text of a token, of whomever. It fails with errs.Invalid.
+func Parse(text string) (t Token, err error) {
+	raw, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil || len(text) > maxToken {
+		return t, malformed()
 	}
 	r := &reader{rest: raw}
-	id, password := r.text(), r.text()
-	if r.failed || !hmac.Equal(password, sign(secret, id)) {
+	t.Identifier, t.Password = r.text(), r.text()
+	t.Kind, t.Service = string(r.text()), string(r.text())
+	if r.failed {
+		return t, malformed()
+	}
+	return t, nil
+}
+
+// Number returns the number of a token, or an error of kind Invalid if it was not issued with this secret.
+func Number(secret, text string) (uint64, error) {
+	t, err := Parse(text)
+	if err != nil || !hmac.Equal(t.Password, Password(secret, t.Identifier)) {
 		return 0, malformed()
 	}
-	r = &reader{rest: id}
+	return NumberIn(t.Identifier)
+}
+
+// NumberIn returns the number in an identifier, whoever made it.
+func NumberIn(identifier []byte) (uint64, error) {
+	r := &reader{rest: identifier}
 	r.number() // the version
 	for range 3 {
 		r.text()
@@ -68,6 +94,21 @@ func Number(secret, token string) (uint64, error) {
 		return 0, malformed()
 	}
 	return uint64(number), nil
+}
+
+// Credentials makes the file from which Hadoop's processes take their tokens, if HADOOP_TOKEN_FILE_LOCATION names it:
+//
+//	"HDTS" | version 0 | count | alias, identifier, password, kind, service of each | count of other secrets: 0
+//
+// The alias of a token is its service.
+func Credentials(tokens ...Token) []byte {
+	b := appendNumber([]byte("HDTS\x00"), int64(len(tokens)))
+	for _, t := range tokens {
+		for _, text := range []string{t.Service, string(t.Identifier), string(t.Password), t.Kind, t.Service} {
+			b = appendText(b, text)
+		}
+	}
+	return appendNumber(b, 0)
 }
 
 func malformed() error {

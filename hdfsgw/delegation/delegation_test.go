@@ -56,6 +56,9 @@ func FuzzNumber(f *testing.F) {
 		if n, err := Number("another", token); err == nil {
 			t.Errorf("%q is token %d", token, n)
 		}
+		if parsed, err := Parse(token); err == nil {
+			_, _ = NumberIn(parsed.Identifier) // which anybody may have made
+		}
 		r := &reader{rest: []byte(token)}
 		for !r.failed && len(r.rest) > 0 {
 			r.text()

@@ -46,9 +46,11 @@ type conn struct {
 	slots chan struct{} // calls under way
 	calls sync.WaitGroup
 
-	who  namespace.Caller
-	met  bool // who is known
-	node *hadoop.DatanodeInfo
+	digest *digest // a challenge that waits for its answer
+	user   string  // who has been proven; "" for nobody
+	who    namespace.Caller
+	met    bool // who is known
+	node   *hadoop.DatanodeInfo
 
 	out sync.Mutex // held while a frame is written
 }
@@ -100,6 +102,10 @@ func (c *conn) greet() error {
 	}
 	if auth := hello[6]; auth != authSimple && auth != authSASL {
 		return fatalf(hadoop.RpcResponseHeader_FATAL_UNAUTHORIZED, "unknown authentication %#x", auth)
+	}
+	if c.o.Secret != "" && hello[6] == authSimple {
+		return &fatal{hadoop.RpcResponseHeader_FATAL_UNAUTHORIZED, namespace.AccessControl.JavaName(),
+			errors.New("SIMPLE authentication is not enabled.  Available:[TOKEN]")}
 	}
 	var err error
 	c.node, err = c.dataNode()
@@ -182,7 +188,7 @@ func (c *conn) frame(ctx context.Context, frame []byte) error {
 	case id == callPing:
 		return nil
 	case id == callSASL:
-		return c.negotiate(h, frame)
+		return c.negotiate(ctx, h, frame)
 	case id == callContext:
 		return c.meet(frame)
 	case id < 0:
@@ -196,11 +202,18 @@ func (c *conn) frame(ctx context.Context, frame []byte) error {
 	return c.call(ctx, h, frame)
 }
 
-// negotiate tells a client that would prove who he is that it is enough to say so, as a NameNode without security does.
-func (c *conn) negotiate(h *hadoop.RpcRequestHeader, frame []byte) error {
+// negotiate has a client prove who it is, or tells it that it is enough to say so, as a NameNode without security does.
+func (c *conn) negotiate(ctx context.Context, h *hadoop.RpcRequestHeader, frame []byte) error {
 	var m hadoop.RpcSasl
 	if _, err := next(frame, &m); err != nil {
 		return err
+	}
+	if c.o.Secret != "" {
+		answer, err := c.authenticate(ctx, &m)
+		if err != nil {
+			return err
+		}
+		return c.reply(h, &hadoop.RpcResponseHeader{}, answer)
 	}
 	if m.GetState() != hadoop.RpcSasl_NEGOTIATE {
 		return &fatal{hadoop.RpcResponseHeader_FATAL_UNAUTHORIZED, namespace.AccessControl.JavaName(),
@@ -218,6 +231,12 @@ func (c *conn) meet(frame []byte) error {
 	effective, real := shortName(m.GetUserInfo().GetEffectiveUser()), shortName(m.GetUserInfo().GetRealUser())
 	if real == "" {
 		effective, real = "", effective
+	}
+	if c.o.Secret != "" {
+		if real = c.user; real == "" {
+			return &fatal{hadoop.RpcResponseHeader_FATAL_UNAUTHORIZED, namespace.AccessControl.JavaName(),
+				errors.New("nobody has proven who he is")}
+		}
 	}
 	who, err := c.o.Realm.Caller(real, effective)
 	if err != nil {

@@ -35,6 +35,9 @@ import (
 // Options of a Server. The zero Options are for a trusted caller on loopback.
 type Options struct {
 	Realm namespace.Realm // the Superuser "" means "root"
+	// Secret is what delegation tokens are made with; callers must have one then. "" means that callers are believed who
+	// they say they are.
+	Secret string
 	// Host is the name or address under which clients reach the data; "" means the one at which they reached us.
 	Host string
 

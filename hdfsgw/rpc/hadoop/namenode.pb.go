@@ -2961,6 +2961,94 @@ func (x *GetSnapshotListingResponse) GetList() *SnapshotListing {
 	return nil
 }
 
+type TokenRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Token         *Token                 `protobuf:"bytes,1,req,name=token" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TokenRequest) Reset() {
+	*x = TokenRequest{}
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TokenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TokenRequest) ProtoMessage() {}
+
+func (x *TokenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TokenRequest.ProtoReflect.Descriptor instead.
+func (*TokenRequest) Descriptor() ([]byte, []int) {
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *TokenRequest) GetToken() *Token {
+	if x != nil {
+		return x.Token
+	}
+	return nil
+}
+
+type RenewDelegationTokenResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Until         *uint64                `protobuf:"varint,1,req,name=until" json:"until,omitempty"` // ms since 1970
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RenewDelegationTokenResponse) Reset() {
+	*x = RenewDelegationTokenResponse{}
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenewDelegationTokenResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenewDelegationTokenResponse) ProtoMessage() {}
+
+func (x *RenewDelegationTokenResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenewDelegationTokenResponse.ProtoReflect.Descriptor instead.
+func (*RenewDelegationTokenResponse) Descriptor() ([]byte, []int) {
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *RenewDelegationTokenResponse) GetUntil() uint64 {
+	if x != nil && x.Until != nil {
+		return *x.Until
+	}
+	return 0
+}
+
 type RenewLeaseRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	ClientName    *string                `protobuf:"bytes,1,req,name=client_name,json=clientName" json:"client_name,omitempty"`
@@ -2970,7 +3058,7 @@ type RenewLeaseRequest struct {
 
 func (x *RenewLeaseRequest) Reset() {
 	*x = RenewLeaseRequest{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[51]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2982,7 +3070,7 @@ func (x *RenewLeaseRequest) String() string {
 func (*RenewLeaseRequest) ProtoMessage() {}
 
 func (x *RenewLeaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[51]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2995,7 +3083,7 @@ func (x *RenewLeaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewLeaseRequest.ProtoReflect.Descriptor instead.
 func (*RenewLeaseRequest) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{51}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *RenewLeaseRequest) GetClientName() string {
@@ -3015,7 +3103,7 @@ type RecoverLeaseRequest struct {
 
 func (x *RecoverLeaseRequest) Reset() {
 	*x = RecoverLeaseRequest{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[52]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3027,7 +3115,7 @@ func (x *RecoverLeaseRequest) String() string {
 func (*RecoverLeaseRequest) ProtoMessage() {}
 
 func (x *RecoverLeaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[52]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3040,7 +3128,7 @@ func (x *RecoverLeaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecoverLeaseRequest.ProtoReflect.Descriptor instead.
 func (*RecoverLeaseRequest) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{52}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *RecoverLeaseRequest) GetSrc() string {
@@ -3071,7 +3159,7 @@ type GetFsStatsResponse struct {
 
 func (x *GetFsStatsResponse) Reset() {
 	*x = GetFsStatsResponse{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[53]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3083,7 +3171,7 @@ func (x *GetFsStatsResponse) String() string {
 func (*GetFsStatsResponse) ProtoMessage() {}
 
 func (x *GetFsStatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[53]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3096,7 +3184,7 @@ func (x *GetFsStatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFsStatsResponse.ProtoReflect.Descriptor instead.
 func (*GetFsStatsResponse) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{53}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *GetFsStatsResponse) GetCapacity() uint64 {
@@ -3150,7 +3238,7 @@ type GetDatanodeReportRequest struct {
 
 func (x *GetDatanodeReportRequest) Reset() {
 	*x = GetDatanodeReportRequest{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[54]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3162,7 +3250,7 @@ func (x *GetDatanodeReportRequest) String() string {
 func (*GetDatanodeReportRequest) ProtoMessage() {}
 
 func (x *GetDatanodeReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[54]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3175,7 +3263,7 @@ func (x *GetDatanodeReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDatanodeReportRequest.ProtoReflect.Descriptor instead.
 func (*GetDatanodeReportRequest) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{54}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *GetDatanodeReportRequest) GetType() uint32 {
@@ -3194,7 +3282,7 @@ type GetDatanodeReportResponse struct {
 
 func (x *GetDatanodeReportResponse) Reset() {
 	*x = GetDatanodeReportResponse{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[55]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3206,7 +3294,7 @@ func (x *GetDatanodeReportResponse) String() string {
 func (*GetDatanodeReportResponse) ProtoMessage() {}
 
 func (x *GetDatanodeReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[55]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3219,7 +3307,7 @@ func (x *GetDatanodeReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDatanodeReportResponse.ProtoReflect.Descriptor instead.
 func (*GetDatanodeReportResponse) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{55}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *GetDatanodeReportResponse) GetNodes() []*DatanodeInfo {
@@ -3238,7 +3326,7 @@ type DatanodeStorage struct {
 
 func (x *DatanodeStorage) Reset() {
 	*x = DatanodeStorage{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[56]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3250,7 +3338,7 @@ func (x *DatanodeStorage) String() string {
 func (*DatanodeStorage) ProtoMessage() {}
 
 func (x *DatanodeStorage) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[56]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3263,7 +3351,7 @@ func (x *DatanodeStorage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DatanodeStorage.ProtoReflect.Descriptor instead.
 func (*DatanodeStorage) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{56}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *DatanodeStorage) GetStorageUuid() string {
@@ -3293,7 +3381,7 @@ const (
 
 func (x *StorageReport) Reset() {
 	*x = StorageReport{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[57]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3305,7 +3393,7 @@ func (x *StorageReport) String() string {
 func (*StorageReport) ProtoMessage() {}
 
 func (x *StorageReport) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[57]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3318,7 +3406,7 @@ func (x *StorageReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StorageReport.ProtoReflect.Descriptor instead.
 func (*StorageReport) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{57}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *StorageReport) GetStorageUuid() string {
@@ -3366,7 +3454,7 @@ type DatanodeStorageReport struct {
 
 func (x *DatanodeStorageReport) Reset() {
 	*x = DatanodeStorageReport{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[58]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3378,7 +3466,7 @@ func (x *DatanodeStorageReport) String() string {
 func (*DatanodeStorageReport) ProtoMessage() {}
 
 func (x *DatanodeStorageReport) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[58]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3391,7 +3479,7 @@ func (x *DatanodeStorageReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DatanodeStorageReport.ProtoReflect.Descriptor instead.
 func (*DatanodeStorageReport) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{58}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *DatanodeStorageReport) GetNode() *DatanodeInfo {
@@ -3417,7 +3505,7 @@ type GetDatanodeStorageReportResponse struct {
 
 func (x *GetDatanodeStorageReportResponse) Reset() {
 	*x = GetDatanodeStorageReportResponse{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[59]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3429,7 +3517,7 @@ func (x *GetDatanodeStorageReportResponse) String() string {
 func (*GetDatanodeStorageReportResponse) ProtoMessage() {}
 
 func (x *GetDatanodeStorageReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[59]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3442,7 +3530,7 @@ func (x *GetDatanodeStorageReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDatanodeStorageReportResponse.ProtoReflect.Descriptor instead.
 func (*GetDatanodeStorageReportResponse) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{59}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *GetDatanodeStorageReportResponse) GetNodes() []*DatanodeStorageReport {
@@ -3467,7 +3555,7 @@ type BlockStats struct {
 
 func (x *BlockStats) Reset() {
 	*x = BlockStats{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[60]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3479,7 +3567,7 @@ func (x *BlockStats) String() string {
 func (*BlockStats) ProtoMessage() {}
 
 func (x *BlockStats) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[60]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3492,7 +3580,7 @@ func (x *BlockStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockStats.ProtoReflect.Descriptor instead.
 func (*BlockStats) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{60}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *BlockStats) GetLowRedundancy() uint64 {
@@ -3546,7 +3634,7 @@ type ListCorruptFileBlocksResponse struct {
 
 func (x *ListCorruptFileBlocksResponse) Reset() {
 	*x = ListCorruptFileBlocksResponse{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[61]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3558,7 +3646,7 @@ func (x *ListCorruptFileBlocksResponse) String() string {
 func (*ListCorruptFileBlocksResponse) ProtoMessage() {}
 
 func (x *ListCorruptFileBlocksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[61]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3571,7 +3659,7 @@ func (x *ListCorruptFileBlocksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCorruptFileBlocksResponse.ProtoReflect.Descriptor instead.
 func (*ListCorruptFileBlocksResponse) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{61}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ListCorruptFileBlocksResponse) GetCorrupt() *CorruptFileBlocks {
@@ -3591,7 +3679,7 @@ type CorruptFileBlocks struct {
 
 func (x *CorruptFileBlocks) Reset() {
 	*x = CorruptFileBlocks{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[62]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3603,7 +3691,7 @@ func (x *CorruptFileBlocks) String() string {
 func (*CorruptFileBlocks) ProtoMessage() {}
 
 func (x *CorruptFileBlocks) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[62]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3616,7 +3704,7 @@ func (x *CorruptFileBlocks) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CorruptFileBlocks.ProtoReflect.Descriptor instead.
 func (*CorruptFileBlocks) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{62}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *CorruptFileBlocks) GetFiles() []string {
@@ -3642,7 +3730,7 @@ type GetEnclosingRootResponse struct {
 
 func (x *GetEnclosingRootResponse) Reset() {
 	*x = GetEnclosingRootResponse{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[63]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3654,7 +3742,7 @@ func (x *GetEnclosingRootResponse) String() string {
 func (*GetEnclosingRootResponse) ProtoMessage() {}
 
 func (x *GetEnclosingRootResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[63]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3667,7 +3755,7 @@ func (x *GetEnclosingRootResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEnclosingRootResponse.ProtoReflect.Descriptor instead.
 func (*GetEnclosingRootResponse) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{63}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *GetEnclosingRootResponse) GetPath() string {
@@ -3686,7 +3774,7 @@ type GetPreferredBlockSizeResponse struct {
 
 func (x *GetPreferredBlockSizeResponse) Reset() {
 	*x = GetPreferredBlockSizeResponse{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[64]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3698,7 +3786,7 @@ func (x *GetPreferredBlockSizeResponse) String() string {
 func (*GetPreferredBlockSizeResponse) ProtoMessage() {}
 
 func (x *GetPreferredBlockSizeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[64]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3711,7 +3799,7 @@ func (x *GetPreferredBlockSizeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPreferredBlockSizeResponse.ProtoReflect.Descriptor instead.
 func (*GetPreferredBlockSizeResponse) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{64}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *GetPreferredBlockSizeResponse) GetBlockSize() uint64 {
@@ -3730,7 +3818,7 @@ type SetSafeModeRequest struct {
 
 func (x *SetSafeModeRequest) Reset() {
 	*x = SetSafeModeRequest{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[65]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3742,7 +3830,7 @@ func (x *SetSafeModeRequest) String() string {
 func (*SetSafeModeRequest) ProtoMessage() {}
 
 func (x *SetSafeModeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[65]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3755,7 +3843,7 @@ func (x *SetSafeModeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetSafeModeRequest.ProtoReflect.Descriptor instead.
 func (*SetSafeModeRequest) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{65}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *SetSafeModeRequest) GetAction() uint32 {
@@ -3780,7 +3868,7 @@ const (
 
 func (x *GetLocatedFileInfoRequest) Reset() {
 	*x = GetLocatedFileInfoRequest{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[66]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3792,7 +3880,7 @@ func (x *GetLocatedFileInfoRequest) String() string {
 func (*GetLocatedFileInfoRequest) ProtoMessage() {}
 
 func (x *GetLocatedFileInfoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[66]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3805,7 +3893,7 @@ func (x *GetLocatedFileInfoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLocatedFileInfoRequest.ProtoReflect.Descriptor instead.
 func (*GetLocatedFileInfoRequest) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{66}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *GetLocatedFileInfoRequest) GetSrc() string {
@@ -3831,7 +3919,7 @@ type GetLinkTargetResponse struct {
 
 func (x *GetLinkTargetResponse) Reset() {
 	*x = GetLinkTargetResponse{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[67]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3843,7 +3931,7 @@ func (x *GetLinkTargetResponse) String() string {
 func (*GetLinkTargetResponse) ProtoMessage() {}
 
 func (x *GetLinkTargetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[67]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3856,7 +3944,7 @@ func (x *GetLinkTargetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLinkTargetResponse.ProtoReflect.Descriptor instead.
 func (*GetLinkTargetResponse) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{67}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *GetLinkTargetResponse) GetTargetPath() string {
@@ -3885,7 +3973,7 @@ type ContentSummary struct {
 
 func (x *ContentSummary) Reset() {
 	*x = ContentSummary{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[68]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3897,7 +3985,7 @@ func (x *ContentSummary) String() string {
 func (*ContentSummary) ProtoMessage() {}
 
 func (x *ContentSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[68]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3910,7 +3998,7 @@ func (x *ContentSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContentSummary.ProtoReflect.Descriptor instead.
 func (*ContentSummary) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{68}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *ContentSummary) GetLength() uint64 {
@@ -3999,7 +4087,7 @@ type GetContentSummaryResponse struct {
 
 func (x *GetContentSummaryResponse) Reset() {
 	*x = GetContentSummaryResponse{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[69]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4011,7 +4099,7 @@ func (x *GetContentSummaryResponse) String() string {
 func (*GetContentSummaryResponse) ProtoMessage() {}
 
 func (x *GetContentSummaryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[69]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4024,7 +4112,7 @@ func (x *GetContentSummaryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetContentSummaryResponse.ProtoReflect.Descriptor instead.
 func (*GetContentSummaryResponse) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{69}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *GetContentSummaryResponse) GetSummary() *ContentSummary {
@@ -4046,7 +4134,7 @@ type QuotaUsage struct {
 
 func (x *QuotaUsage) Reset() {
 	*x = QuotaUsage{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[70]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4058,7 +4146,7 @@ func (x *QuotaUsage) String() string {
 func (*QuotaUsage) ProtoMessage() {}
 
 func (x *QuotaUsage) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[70]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4071,7 +4159,7 @@ func (x *QuotaUsage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuotaUsage.ProtoReflect.Descriptor instead.
 func (*QuotaUsage) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{70}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *QuotaUsage) GetFileAndDirectoryCount() uint64 {
@@ -4111,7 +4199,7 @@ type GetQuotaUsageResponse struct {
 
 func (x *GetQuotaUsageResponse) Reset() {
 	*x = GetQuotaUsageResponse{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[71]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4123,7 +4211,7 @@ func (x *GetQuotaUsageResponse) String() string {
 func (*GetQuotaUsageResponse) ProtoMessage() {}
 
 func (x *GetQuotaUsageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[71]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4136,7 +4224,7 @@ func (x *GetQuotaUsageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetQuotaUsageResponse.ProtoReflect.Descriptor instead.
 func (*GetQuotaUsageResponse) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{71}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *GetQuotaUsageResponse) GetUsage() *QuotaUsage {
@@ -4158,7 +4246,7 @@ type SetQuotaRequest struct {
 
 func (x *SetQuotaRequest) Reset() {
 	*x = SetQuotaRequest{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[72]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4170,7 +4258,7 @@ func (x *SetQuotaRequest) String() string {
 func (*SetQuotaRequest) ProtoMessage() {}
 
 func (x *SetQuotaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[72]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4183,7 +4271,7 @@ func (x *SetQuotaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetQuotaRequest.ProtoReflect.Descriptor instead.
 func (*SetQuotaRequest) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{72}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *SetQuotaRequest) GetPath() string {
@@ -4230,7 +4318,7 @@ const (
 
 func (x *FsyncRequest) Reset() {
 	*x = FsyncRequest{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[73]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4242,7 +4330,7 @@ func (x *FsyncRequest) String() string {
 func (*FsyncRequest) ProtoMessage() {}
 
 func (x *FsyncRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[73]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4255,7 +4343,7 @@ func (x *FsyncRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FsyncRequest.ProtoReflect.Descriptor instead.
 func (*FsyncRequest) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{73}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *FsyncRequest) GetSrc() string {
@@ -4290,7 +4378,7 @@ type SetTimesRequest struct {
 
 func (x *SetTimesRequest) Reset() {
 	*x = SetTimesRequest{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[74]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4302,7 +4390,7 @@ func (x *SetTimesRequest) String() string {
 func (*SetTimesRequest) ProtoMessage() {}
 
 func (x *SetTimesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[74]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4315,7 +4403,7 @@ func (x *SetTimesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetTimesRequest.ProtoReflect.Descriptor instead.
 func (*SetTimesRequest) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{74}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *SetTimesRequest) GetSrc() string {
@@ -4349,7 +4437,7 @@ type BlockForPipelineRequest struct {
 
 func (x *BlockForPipelineRequest) Reset() {
 	*x = BlockForPipelineRequest{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[75]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4361,7 +4449,7 @@ func (x *BlockForPipelineRequest) String() string {
 func (*BlockForPipelineRequest) ProtoMessage() {}
 
 func (x *BlockForPipelineRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[75]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4374,7 +4462,7 @@ func (x *BlockForPipelineRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockForPipelineRequest.ProtoReflect.Descriptor instead.
 func (*BlockForPipelineRequest) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{75}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *BlockForPipelineRequest) GetBlock() *ExtendedBlock {
@@ -4401,7 +4489,7 @@ type CreateSnapshotRequest struct {
 
 func (x *CreateSnapshotRequest) Reset() {
 	*x = CreateSnapshotRequest{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[76]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4413,7 +4501,7 @@ func (x *CreateSnapshotRequest) String() string {
 func (*CreateSnapshotRequest) ProtoMessage() {}
 
 func (x *CreateSnapshotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[76]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4426,7 +4514,7 @@ func (x *CreateSnapshotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSnapshotRequest.ProtoReflect.Descriptor instead.
 func (*CreateSnapshotRequest) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{76}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *CreateSnapshotRequest) GetSnapshotRoot() string {
@@ -4452,7 +4540,7 @@ type CreateSnapshotResponse struct {
 
 func (x *CreateSnapshotResponse) Reset() {
 	*x = CreateSnapshotResponse{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[77]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4464,7 +4552,7 @@ func (x *CreateSnapshotResponse) String() string {
 func (*CreateSnapshotResponse) ProtoMessage() {}
 
 func (x *CreateSnapshotResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[77]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4477,7 +4565,7 @@ func (x *CreateSnapshotResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSnapshotResponse.ProtoReflect.Descriptor instead.
 func (*CreateSnapshotResponse) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{77}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *CreateSnapshotResponse) GetSnapshotPath() string {
@@ -4498,7 +4586,7 @@ type RenameSnapshotRequest struct {
 
 func (x *RenameSnapshotRequest) Reset() {
 	*x = RenameSnapshotRequest{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[78]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4510,7 +4598,7 @@ func (x *RenameSnapshotRequest) String() string {
 func (*RenameSnapshotRequest) ProtoMessage() {}
 
 func (x *RenameSnapshotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[78]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4523,7 +4611,7 @@ func (x *RenameSnapshotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenameSnapshotRequest.ProtoReflect.Descriptor instead.
 func (*RenameSnapshotRequest) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{78}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *RenameSnapshotRequest) GetSnapshotRoot() string {
@@ -4557,7 +4645,7 @@ type DeleteSnapshotRequest struct {
 
 func (x *DeleteSnapshotRequest) Reset() {
 	*x = DeleteSnapshotRequest{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[79]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4569,7 +4657,7 @@ func (x *DeleteSnapshotRequest) String() string {
 func (*DeleteSnapshotRequest) ProtoMessage() {}
 
 func (x *DeleteSnapshotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[79]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4582,7 +4670,7 @@ func (x *DeleteSnapshotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteSnapshotRequest.ProtoReflect.Descriptor instead.
 func (*DeleteSnapshotRequest) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{79}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *DeleteSnapshotRequest) GetSnapshotRoot() string {
@@ -4611,7 +4699,7 @@ type AclEntry struct {
 
 func (x *AclEntry) Reset() {
 	*x = AclEntry{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[80]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4623,7 +4711,7 @@ func (x *AclEntry) String() string {
 func (*AclEntry) ProtoMessage() {}
 
 func (x *AclEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[80]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4636,7 +4724,7 @@ func (x *AclEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AclEntry.ProtoReflect.Descriptor instead.
 func (*AclEntry) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{80}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *AclEntry) GetType() uint32 {
@@ -4680,7 +4768,7 @@ type AclStatus struct {
 
 func (x *AclStatus) Reset() {
 	*x = AclStatus{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[81]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4692,7 +4780,7 @@ func (x *AclStatus) String() string {
 func (*AclStatus) ProtoMessage() {}
 
 func (x *AclStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[81]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4705,7 +4793,7 @@ func (x *AclStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AclStatus.ProtoReflect.Descriptor instead.
 func (*AclStatus) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{81}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *AclStatus) GetOwner() string {
@@ -4753,7 +4841,7 @@ type AclRequest struct {
 
 func (x *AclRequest) Reset() {
 	*x = AclRequest{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[82]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4765,7 +4853,7 @@ func (x *AclRequest) String() string {
 func (*AclRequest) ProtoMessage() {}
 
 func (x *AclRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[82]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4778,7 +4866,7 @@ func (x *AclRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AclRequest.ProtoReflect.Descriptor instead.
 func (*AclRequest) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{82}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *AclRequest) GetSrc() string {
@@ -4804,7 +4892,7 @@ type GetAclStatusResponse struct {
 
 func (x *GetAclStatusResponse) Reset() {
 	*x = GetAclStatusResponse{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[83]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4816,7 +4904,7 @@ func (x *GetAclStatusResponse) String() string {
 func (*GetAclStatusResponse) ProtoMessage() {}
 
 func (x *GetAclStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[83]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4829,7 +4917,7 @@ func (x *GetAclStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAclStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetAclStatusResponse) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{83}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *GetAclStatusResponse) GetResult() *AclStatus {
@@ -4850,7 +4938,7 @@ type XAttr struct {
 
 func (x *XAttr) Reset() {
 	*x = XAttr{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[84]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4862,7 +4950,7 @@ func (x *XAttr) String() string {
 func (*XAttr) ProtoMessage() {}
 
 func (x *XAttr) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[84]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4875,7 +4963,7 @@ func (x *XAttr) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use XAttr.ProtoReflect.Descriptor instead.
 func (*XAttr) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{84}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *XAttr) GetNamespace() uint32 {
@@ -4910,7 +4998,7 @@ type SetErasureCodingPolicyRequest struct {
 
 func (x *SetErasureCodingPolicyRequest) Reset() {
 	*x = SetErasureCodingPolicyRequest{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[85]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4922,7 +5010,7 @@ func (x *SetErasureCodingPolicyRequest) String() string {
 func (*SetErasureCodingPolicyRequest) ProtoMessage() {}
 
 func (x *SetErasureCodingPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[85]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4935,7 +5023,7 @@ func (x *SetErasureCodingPolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetErasureCodingPolicyRequest.ProtoReflect.Descriptor instead.
 func (*SetErasureCodingPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{85}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *SetErasureCodingPolicyRequest) GetSrc() string {
@@ -4963,7 +5051,7 @@ type SetXAttrRequest struct {
 
 func (x *SetXAttrRequest) Reset() {
 	*x = SetXAttrRequest{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[86]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4975,7 +5063,7 @@ func (x *SetXAttrRequest) String() string {
 func (*SetXAttrRequest) ProtoMessage() {}
 
 func (x *SetXAttrRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[86]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4988,7 +5076,7 @@ func (x *SetXAttrRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetXAttrRequest.ProtoReflect.Descriptor instead.
 func (*SetXAttrRequest) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{86}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *SetXAttrRequest) GetSrc() string {
@@ -5022,7 +5110,7 @@ type XAttrsRequest struct {
 
 func (x *XAttrsRequest) Reset() {
 	*x = XAttrsRequest{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[87]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5034,7 +5122,7 @@ func (x *XAttrsRequest) String() string {
 func (*XAttrsRequest) ProtoMessage() {}
 
 func (x *XAttrsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[87]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5047,7 +5135,7 @@ func (x *XAttrsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use XAttrsRequest.ProtoReflect.Descriptor instead.
 func (*XAttrsRequest) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{87}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *XAttrsRequest) GetSrc() string {
@@ -5073,7 +5161,7 @@ type XAttrsResponse struct {
 
 func (x *XAttrsResponse) Reset() {
 	*x = XAttrsResponse{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[88]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5085,7 +5173,7 @@ func (x *XAttrsResponse) String() string {
 func (*XAttrsResponse) ProtoMessage() {}
 
 func (x *XAttrsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[88]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5098,7 +5186,7 @@ func (x *XAttrsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use XAttrsResponse.ProtoReflect.Descriptor instead.
 func (*XAttrsResponse) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{88}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *XAttrsResponse) GetXAttrs() []*XAttr {
@@ -5118,7 +5206,7 @@ type CheckAccessRequest struct {
 
 func (x *CheckAccessRequest) Reset() {
 	*x = CheckAccessRequest{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[89]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5130,7 +5218,7 @@ func (x *CheckAccessRequest) String() string {
 func (*CheckAccessRequest) ProtoMessage() {}
 
 func (x *CheckAccessRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[89]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5143,7 +5231,7 @@ func (x *CheckAccessRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckAccessRequest.ProtoReflect.Descriptor instead.
 func (*CheckAccessRequest) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{89}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *CheckAccessRequest) GetPath() string {
@@ -5171,7 +5259,7 @@ type ListResponse struct {
 
 func (x *ListResponse) Reset() {
 	*x = ListResponse{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[90]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5183,7 +5271,7 @@ func (x *ListResponse) String() string {
 func (*ListResponse) ProtoMessage() {}
 
 func (x *ListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[90]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5196,7 +5284,7 @@ func (x *ListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResponse.ProtoReflect.Descriptor instead.
 func (*ListResponse) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{90}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *ListResponse) GetHasMore() bool {
@@ -5215,7 +5303,7 @@ type HAServiceStateResponse struct {
 
 func (x *HAServiceStateResponse) Reset() {
 	*x = HAServiceStateResponse{}
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[91]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5227,7 +5315,7 @@ func (x *HAServiceStateResponse) String() string {
 func (*HAServiceStateResponse) ProtoMessage() {}
 
 func (x *HAServiceStateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[91]
+	mi := &file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5240,7 +5328,7 @@ func (x *HAServiceStateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HAServiceStateResponse.ProtoReflect.Descriptor instead.
 func (*HAServiceStateResponse) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{91}
+	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *HAServiceStateResponse) GetState() uint32 {
@@ -5468,7 +5556,11 @@ const file_hdfsgw_rpc_hadoop_namenode_proto_rawDesc = "" +
 	"\x0fSnapshotListing\x127\n" +
 	"\alisting\x18\x01 \x03(\v2\x1d.runner.hadoop.SnapshotStatusR\alisting\"P\n" +
 	"\x1aGetSnapshotListingResponse\x122\n" +
-	"\x04list\x18\x01 \x01(\v2\x1e.runner.hadoop.SnapshotListingR\x04list\"4\n" +
+	"\x04list\x18\x01 \x01(\v2\x1e.runner.hadoop.SnapshotListingR\x04list\":\n" +
+	"\fTokenRequest\x12*\n" +
+	"\x05token\x18\x01 \x02(\v2\x14.runner.hadoop.TokenR\x05token\"4\n" +
+	"\x1cRenewDelegationTokenResponse\x12\x14\n" +
+	"\x05until\x18\x01 \x02(\x04R\x05until\"4\n" +
 	"\x11RenewLeaseRequest\x12\x1f\n" +
 	"\vclient_name\x18\x01 \x02(\tR\n" +
 	"clientName\"H\n" +
@@ -5636,7 +5728,7 @@ func file_hdfsgw_rpc_hadoop_namenode_proto_rawDescGZIP() []byte {
 	return file_hdfsgw_rpc_hadoop_namenode_proto_rawDescData
 }
 
-var file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes = make([]protoimpl.MessageInfo, 92)
+var file_hdfsgw_rpc_hadoop_namenode_proto_msgTypes = make([]protoimpl.MessageInfo, 94)
 var file_hdfsgw_rpc_hadoop_namenode_proto_goTypes = []any{
 	(*Empty)(nil),                              // 0: runner.hadoop.Empty
 	(*PathRequest)(nil),                        // 1: runner.hadoop.PathRequest
@@ -5689,121 +5781,125 @@ var file_hdfsgw_rpc_hadoop_namenode_proto_goTypes = []any{
 	(*SnapshotStatus)(nil),                     // 48: runner.hadoop.SnapshotStatus
 	(*SnapshotListing)(nil),                    // 49: runner.hadoop.SnapshotListing
 	(*GetSnapshotListingResponse)(nil),         // 50: runner.hadoop.GetSnapshotListingResponse
-	(*RenewLeaseRequest)(nil),                  // 51: runner.hadoop.RenewLeaseRequest
-	(*RecoverLeaseRequest)(nil),                // 52: runner.hadoop.RecoverLeaseRequest
-	(*GetFsStatsResponse)(nil),                 // 53: runner.hadoop.GetFsStatsResponse
-	(*GetDatanodeReportRequest)(nil),           // 54: runner.hadoop.GetDatanodeReportRequest
-	(*GetDatanodeReportResponse)(nil),          // 55: runner.hadoop.GetDatanodeReportResponse
-	(*DatanodeStorage)(nil),                    // 56: runner.hadoop.DatanodeStorage
-	(*StorageReport)(nil),                      // 57: runner.hadoop.StorageReport
-	(*DatanodeStorageReport)(nil),              // 58: runner.hadoop.DatanodeStorageReport
-	(*GetDatanodeStorageReportResponse)(nil),   // 59: runner.hadoop.GetDatanodeStorageReportResponse
-	(*BlockStats)(nil),                         // 60: runner.hadoop.BlockStats
-	(*ListCorruptFileBlocksResponse)(nil),      // 61: runner.hadoop.ListCorruptFileBlocksResponse
-	(*CorruptFileBlocks)(nil),                  // 62: runner.hadoop.CorruptFileBlocks
-	(*GetEnclosingRootResponse)(nil),           // 63: runner.hadoop.GetEnclosingRootResponse
-	(*GetPreferredBlockSizeResponse)(nil),      // 64: runner.hadoop.GetPreferredBlockSizeResponse
-	(*SetSafeModeRequest)(nil),                 // 65: runner.hadoop.SetSafeModeRequest
-	(*GetLocatedFileInfoRequest)(nil),          // 66: runner.hadoop.GetLocatedFileInfoRequest
-	(*GetLinkTargetResponse)(nil),              // 67: runner.hadoop.GetLinkTargetResponse
-	(*ContentSummary)(nil),                     // 68: runner.hadoop.ContentSummary
-	(*GetContentSummaryResponse)(nil),          // 69: runner.hadoop.GetContentSummaryResponse
-	(*QuotaUsage)(nil),                         // 70: runner.hadoop.QuotaUsage
-	(*GetQuotaUsageResponse)(nil),              // 71: runner.hadoop.GetQuotaUsageResponse
-	(*SetQuotaRequest)(nil),                    // 72: runner.hadoop.SetQuotaRequest
-	(*FsyncRequest)(nil),                       // 73: runner.hadoop.FsyncRequest
-	(*SetTimesRequest)(nil),                    // 74: runner.hadoop.SetTimesRequest
-	(*BlockForPipelineRequest)(nil),            // 75: runner.hadoop.BlockForPipelineRequest
-	(*CreateSnapshotRequest)(nil),              // 76: runner.hadoop.CreateSnapshotRequest
-	(*CreateSnapshotResponse)(nil),             // 77: runner.hadoop.CreateSnapshotResponse
-	(*RenameSnapshotRequest)(nil),              // 78: runner.hadoop.RenameSnapshotRequest
-	(*DeleteSnapshotRequest)(nil),              // 79: runner.hadoop.DeleteSnapshotRequest
-	(*AclEntry)(nil),                           // 80: runner.hadoop.AclEntry
-	(*AclStatus)(nil),                          // 81: runner.hadoop.AclStatus
-	(*AclRequest)(nil),                         // 82: runner.hadoop.AclRequest
-	(*GetAclStatusResponse)(nil),               // 83: runner.hadoop.GetAclStatusResponse
-	(*XAttr)(nil),                              // 84: runner.hadoop.XAttr
-	(*SetErasureCodingPolicyRequest)(nil),      // 85: runner.hadoop.SetErasureCodingPolicyRequest
-	(*SetXAttrRequest)(nil),                    // 86: runner.hadoop.SetXAttrRequest
-	(*XAttrsRequest)(nil),                      // 87: runner.hadoop.XAttrsRequest
-	(*XAttrsResponse)(nil),                     // 88: runner.hadoop.XAttrsResponse
-	(*CheckAccessRequest)(nil),                 // 89: runner.hadoop.CheckAccessRequest
-	(*ListResponse)(nil),                       // 90: runner.hadoop.ListResponse
-	(*HAServiceStateResponse)(nil),             // 91: runner.hadoop.HAServiceStateResponse
-	(*LocatedBlocks)(nil),                      // 92: runner.hadoop.LocatedBlocks
-	(ChecksumType)(0),                          // 93: runner.hadoop.ChecksumType
-	(*FsPermission)(nil),                       // 94: runner.hadoop.FsPermission
-	(*FileStatus)(nil),                         // 95: runner.hadoop.FileStatus
-	(*LocatedBlock)(nil),                       // 96: runner.hadoop.LocatedBlock
-	(StorageType)(0),                           // 97: runner.hadoop.StorageType
-	(*ExtendedBlock)(nil),                      // 98: runner.hadoop.ExtendedBlock
-	(*DatanodeInfo)(nil),                       // 99: runner.hadoop.DatanodeInfo
+	(*TokenRequest)(nil),                       // 51: runner.hadoop.TokenRequest
+	(*RenewDelegationTokenResponse)(nil),       // 52: runner.hadoop.RenewDelegationTokenResponse
+	(*RenewLeaseRequest)(nil),                  // 53: runner.hadoop.RenewLeaseRequest
+	(*RecoverLeaseRequest)(nil),                // 54: runner.hadoop.RecoverLeaseRequest
+	(*GetFsStatsResponse)(nil),                 // 55: runner.hadoop.GetFsStatsResponse
+	(*GetDatanodeReportRequest)(nil),           // 56: runner.hadoop.GetDatanodeReportRequest
+	(*GetDatanodeReportResponse)(nil),          // 57: runner.hadoop.GetDatanodeReportResponse
+	(*DatanodeStorage)(nil),                    // 58: runner.hadoop.DatanodeStorage
+	(*StorageReport)(nil),                      // 59: runner.hadoop.StorageReport
+	(*DatanodeStorageReport)(nil),              // 60: runner.hadoop.DatanodeStorageReport
+	(*GetDatanodeStorageReportResponse)(nil),   // 61: runner.hadoop.GetDatanodeStorageReportResponse
+	(*BlockStats)(nil),                         // 62: runner.hadoop.BlockStats
+	(*ListCorruptFileBlocksResponse)(nil),      // 63: runner.hadoop.ListCorruptFileBlocksResponse
+	(*CorruptFileBlocks)(nil),                  // 64: runner.hadoop.CorruptFileBlocks
+	(*GetEnclosingRootResponse)(nil),           // 65: runner.hadoop.GetEnclosingRootResponse
+	(*GetPreferredBlockSizeResponse)(nil),      // 66: runner.hadoop.GetPreferredBlockSizeResponse
+	(*SetSafeModeRequest)(nil),                 // 67: runner.hadoop.SetSafeModeRequest
+	(*GetLocatedFileInfoRequest)(nil),          // 68: runner.hadoop.GetLocatedFileInfoRequest
+	(*GetLinkTargetResponse)(nil),              // 69: runner.hadoop.GetLinkTargetResponse
+	(*ContentSummary)(nil),                     // 70: runner.hadoop.ContentSummary
+	(*GetContentSummaryResponse)(nil),          // 71: runner.hadoop.GetContentSummaryResponse
+	(*QuotaUsage)(nil),                         // 72: runner.hadoop.QuotaUsage
+	(*GetQuotaUsageResponse)(nil),              // 73: runner.hadoop.GetQuotaUsageResponse
+	(*SetQuotaRequest)(nil),                    // 74: runner.hadoop.SetQuotaRequest
+	(*FsyncRequest)(nil),                       // 75: runner.hadoop.FsyncRequest
+	(*SetTimesRequest)(nil),                    // 76: runner.hadoop.SetTimesRequest
+	(*BlockForPipelineRequest)(nil),            // 77: runner.hadoop.BlockForPipelineRequest
+	(*CreateSnapshotRequest)(nil),              // 78: runner.hadoop.CreateSnapshotRequest
+	(*CreateSnapshotResponse)(nil),             // 79: runner.hadoop.CreateSnapshotResponse
+	(*RenameSnapshotRequest)(nil),              // 80: runner.hadoop.RenameSnapshotRequest
+	(*DeleteSnapshotRequest)(nil),              // 81: runner.hadoop.DeleteSnapshotRequest
+	(*AclEntry)(nil),                           // 82: runner.hadoop.AclEntry
+	(*AclStatus)(nil),                          // 83: runner.hadoop.AclStatus
+	(*AclRequest)(nil),                         // 84: runner.hadoop.AclRequest
+	(*GetAclStatusResponse)(nil),               // 85: runner.hadoop.GetAclStatusResponse
+	(*XAttr)(nil),                              // 86: runner.hadoop.XAttr
+	(*SetErasureCodingPolicyRequest)(nil),      // 87: runner.hadoop.SetErasureCodingPolicyRequest
+	(*SetXAttrRequest)(nil),                    // 88: runner.hadoop.SetXAttrRequest
+	(*XAttrsRequest)(nil),                      // 89: runner.hadoop.XAttrsRequest
+	(*XAttrsResponse)(nil),                     // 90: runner.hadoop.XAttrsResponse
+	(*CheckAccessRequest)(nil),                 // 91: runner.hadoop.CheckAccessRequest
+	(*ListResponse)(nil),                       // 92: runner.hadoop.ListResponse
+	(*HAServiceStateResponse)(nil),             // 93: runner.hadoop.HAServiceStateResponse
+	(*LocatedBlocks)(nil),                      // 94: runner.hadoop.LocatedBlocks
+	(ChecksumType)(0),                          // 95: runner.hadoop.ChecksumType
+	(*FsPermission)(nil),                       // 96: runner.hadoop.FsPermission
+	(*FileStatus)(nil),                         // 97: runner.hadoop.FileStatus
+	(*LocatedBlock)(nil),                       // 98: runner.hadoop.LocatedBlock
+	(StorageType)(0),                           // 99: runner.hadoop.StorageType
+	(*ExtendedBlock)(nil),                      // 100: runner.hadoop.ExtendedBlock
+	(*DatanodeInfo)(nil),                       // 101: runner.hadoop.DatanodeInfo
+	(*Token)(nil),                              // 102: runner.hadoop.Token
 }
 var file_hdfsgw_rpc_hadoop_namenode_proto_depIdxs = []int32{
-	92, // 0: runner.hadoop.GetBlockLocationsResponse.locations:type_name -> runner.hadoop.LocatedBlocks
-	93, // 1: runner.hadoop.FsServerDefaults.checksum_type:type_name -> runner.hadoop.ChecksumType
-	5,  // 2: runner.hadoop.GetServerDefaultsResponse.server_defaults:type_name -> runner.hadoop.FsServerDefaults
-	94, // 3: runner.hadoop.CreateRequest.masked:type_name -> runner.hadoop.FsPermission
-	94, // 4: runner.hadoop.CreateRequest.unmasked:type_name -> runner.hadoop.FsPermission
-	95, // 5: runner.hadoop.StatusResponse.fs:type_name -> runner.hadoop.FileStatus
-	96, // 6: runner.hadoop.AppendResponse.block:type_name -> runner.hadoop.LocatedBlock
-	95, // 7: runner.hadoop.AppendResponse.stat:type_name -> runner.hadoop.FileStatus
-	97, // 8: runner.hadoop.StorageTypes.types:type_name -> runner.hadoop.StorageType
-	13, // 9: runner.hadoop.BlockStoragePolicy.creation_policy:type_name -> runner.hadoop.StorageTypes
-	13, // 10: runner.hadoop.BlockStoragePolicy.creation_fallback:type_name -> runner.hadoop.StorageTypes
-	13, // 11: runner.hadoop.BlockStoragePolicy.replication_fallback:type_name -> runner.hadoop.StorageTypes
-	14, // 12: runner.hadoop.GetStoragePolicyResponse.policy:type_name -> runner.hadoop.BlockStoragePolicy
-	14, // 13: runner.hadoop.GetStoragePoliciesResponse.policies:type_name -> runner.hadoop.BlockStoragePolicy
-	94, // 14: runner.hadoop.SetPermissionRequest.permission:type_name -> runner.hadoop.FsPermission
-	98, // 15: runner.hadoop.AbandonBlockRequest.block:type_name -> runner.hadoop.ExtendedBlock
-	98, // 16: runner.hadoop.AddBlockRequest.previous:type_name -> runner.hadoop.ExtendedBlock
-	96, // 17: runner.hadoop.LocatedBlockResponse.block:type_name -> runner.hadoop.LocatedBlock
-	98, // 18: runner.hadoop.GetAdditionalDatanodeRequest.block:type_name -> runner.hadoop.ExtendedBlock
-	99, // 19: runner.hadoop.GetAdditionalDatanodeRequest.existing:type_name -> runner.hadoop.DatanodeInfo
-	98, // 20: runner.hadoop.CompleteRequest.last:type_name -> runner.hadoop.ExtendedBlock
-	94, // 21: runner.hadoop.MkdirsRequest.masked:type_name -> runner.hadoop.FsPermission
-	94, // 22: runner.hadoop.MkdirsRequest.unmasked:type_name -> runner.hadoop.FsPermission
-	95, // 23: runner.hadoop.DirectoryListing.partial_listing:type_name -> runner.hadoop.FileStatus
-	30, // 24: runner.hadoop.GetListingResponse.dir_list:type_name -> runner.hadoop.DirectoryListing
-	95, // 25: runner.hadoop.BatchedDirectoryListing.partial_listing:type_name -> runner.hadoop.FileStatus
-	33, // 26: runner.hadoop.BatchedDirectoryListing.exception:type_name -> runner.hadoop.RemoteException
-	34, // 27: runner.hadoop.GetBatchedListingResponse.listings:type_name -> runner.hadoop.BatchedDirectoryListing
-	95, // 28: runner.hadoop.SnapshottableDirectoryStatus.dir_status:type_name -> runner.hadoop.FileStatus
-	36, // 29: runner.hadoop.SnapshottableDirectoryListing.listing:type_name -> runner.hadoop.SnapshottableDirectoryStatus
-	37, // 30: runner.hadoop.GetSnapshottableDirListingResponse.list:type_name -> runner.hadoop.SnapshottableDirectoryListing
-	40, // 31: runner.hadoop.SnapshotDiffReport.entries:type_name -> runner.hadoop.SnapshotDiffReportEntry
-	41, // 32: runner.hadoop.GetSnapshotDiffReportResponse.diff_report:type_name -> runner.hadoop.SnapshotDiffReport
-	43, // 33: runner.hadoop.GetSnapshotDiffListingRequest.cursor:type_name -> runner.hadoop.SnapshotDiffCursor
-	45, // 34: runner.hadoop.SnapshotDiffListing.modified:type_name -> runner.hadoop.SnapshotDiffListingEntry
-	45, // 35: runner.hadoop.SnapshotDiffListing.created:type_name -> runner.hadoop.SnapshotDiffListingEntry
-	45, // 36: runner.hadoop.SnapshotDiffListing.deleted:type_name -> runner.hadoop.SnapshotDiffListingEntry
-	43, // 37: runner.hadoop.SnapshotDiffListing.cursor:type_name -> runner.hadoop.SnapshotDiffCursor
-	46, // 38: runner.hadoop.GetSnapshotDiffListingResponse.report:type_name -> runner.hadoop.SnapshotDiffListing
-	95, // 39: runner.hadoop.SnapshotStatus.dir_status:type_name -> runner.hadoop.FileStatus
-	48, // 40: runner.hadoop.SnapshotListing.listing:type_name -> runner.hadoop.SnapshotStatus
-	49, // 41: runner.hadoop.GetSnapshotListingResponse.list:type_name -> runner.hadoop.SnapshotListing
-	99, // 42: runner.hadoop.GetDatanodeReportResponse.nodes:type_name -> runner.hadoop.DatanodeInfo
-	56, // 43: runner.hadoop.StorageReport.storage:type_name -> runner.hadoop.DatanodeStorage
-	99, // 44: runner.hadoop.DatanodeStorageReport.node:type_name -> runner.hadoop.DatanodeInfo
-	57, // 45: runner.hadoop.DatanodeStorageReport.reports:type_name -> runner.hadoop.StorageReport
-	58, // 46: runner.hadoop.GetDatanodeStorageReportResponse.nodes:type_name -> runner.hadoop.DatanodeStorageReport
-	62, // 47: runner.hadoop.ListCorruptFileBlocksResponse.corrupt:type_name -> runner.hadoop.CorruptFileBlocks
-	68, // 48: runner.hadoop.GetContentSummaryResponse.summary:type_name -> runner.hadoop.ContentSummary
-	70, // 49: runner.hadoop.GetQuotaUsageResponse.usage:type_name -> runner.hadoop.QuotaUsage
-	97, // 50: runner.hadoop.SetQuotaRequest.storage_type:type_name -> runner.hadoop.StorageType
-	98, // 51: runner.hadoop.BlockForPipelineRequest.block:type_name -> runner.hadoop.ExtendedBlock
-	80, // 52: runner.hadoop.AclStatus.entries:type_name -> runner.hadoop.AclEntry
-	94, // 53: runner.hadoop.AclStatus.permission:type_name -> runner.hadoop.FsPermission
-	80, // 54: runner.hadoop.AclRequest.acl_spec:type_name -> runner.hadoop.AclEntry
-	81, // 55: runner.hadoop.GetAclStatusResponse.result:type_name -> runner.hadoop.AclStatus
-	84, // 56: runner.hadoop.SetXAttrRequest.x_attr:type_name -> runner.hadoop.XAttr
-	84, // 57: runner.hadoop.XAttrsRequest.x_attrs:type_name -> runner.hadoop.XAttr
-	84, // 58: runner.hadoop.XAttrsResponse.x_attrs:type_name -> runner.hadoop.XAttr
-	59, // [59:59] is the sub-list for method output_type
-	59, // [59:59] is the sub-list for method input_type
-	59, // [59:59] is the sub-list for extension type_name
-	59, // [59:59] is the sub-list for extension extendee
-	0,  // [0:59] is the sub-list for field type_name
+	94,  // 0: runner.hadoop.GetBlockLocationsResponse.locations:type_name -> runner.hadoop.LocatedBlocks
+	95,  // 1: runner.hadoop.FsServerDefaults.checksum_type:type_name -> runner.hadoop.ChecksumType
+	5,   // 2: runner.hadoop.GetServerDefaultsResponse.server_defaults:type_name -> runner.hadoop.FsServerDefaults
+	96,  // 3: runner.hadoop.CreateRequest.masked:type_name -> runner.hadoop.FsPermission
+	96,  // 4: runner.hadoop.CreateRequest.unmasked:type_name -> runner.hadoop.FsPermission
+	97,  // 5: runner.hadoop.StatusResponse.fs:type_name -> runner.hadoop.FileStatus
+	98,  // 6: runner.hadoop.AppendResponse.block:type_name -> runner.hadoop.LocatedBlock
+	97,  // 7: runner.hadoop.AppendResponse.stat:type_name -> runner.hadoop.FileStatus
+	99,  // 8: runner.hadoop.StorageTypes.types:type_name -> runner.hadoop.StorageType
+	13,  // 9: runner.hadoop.BlockStoragePolicy.creation_policy:type_name -> runner.hadoop.StorageTypes
+	13,  // 10: runner.hadoop.BlockStoragePolicy.creation_fallback:type_name -> runner.hadoop.StorageTypes
+	13,  // 11: runner.hadoop.BlockStoragePolicy.replication_fallback:type_name -> runner.hadoop.StorageTypes
+	14,  // 12: runner.hadoop.GetStoragePolicyResponse.policy:type_name -> runner.hadoop.BlockStoragePolicy
+	14,  // 13: runner.hadoop.GetStoragePoliciesResponse.policies:type_name -> runner.hadoop.BlockStoragePolicy
+	96,  // 14: runner.hadoop.SetPermissionRequest.permission:type_name -> runner.hadoop.FsPermission
+	100, // 15: runner.hadoop.AbandonBlockRequest.block:type_name -> runner.hadoop.ExtendedBlock
+	100, // 16: runner.hadoop.AddBlockRequest.previous:type_name -> runner.hadoop.ExtendedBlock
+	98,  // 17: runner.hadoop.LocatedBlockResponse.block:type_name -> runner.hadoop.LocatedBlock
+	100, // 18: runner.hadoop.GetAdditionalDatanodeRequest.block:type_name -> runner.hadoop.ExtendedBlock
+	101, // 19: runner.hadoop.GetAdditionalDatanodeRequest.existing:type_name -> runner.hadoop.DatanodeInfo
+	100, // 20: runner.hadoop.CompleteRequest.last:type_name -> runner.hadoop.ExtendedBlock
+	96,  // 21: runner.hadoop.MkdirsRequest.masked:type_name -> runner.hadoop.FsPermission
+	96,  // 22: runner.hadoop.MkdirsRequest.unmasked:type_name -> runner.hadoop.FsPermission
+	97,  // 23: runner.hadoop.DirectoryListing.partial_listing:type_name -> runner.hadoop.FileStatus
+	30,  // 24: runner.hadoop.GetListingResponse.dir_list:type_name -> runner.hadoop.DirectoryListing
+	97,  // 25: runner.hadoop.BatchedDirectoryListing.partial_listing:type_name -> runner.hadoop.FileStatus
+	33,  // 26: runner.hadoop.BatchedDirectoryListing.exception:type_name -> runner.hadoop.RemoteException
+	34,  // 27: runner.hadoop.GetBatchedListingResponse.listings:type_name -> runner.hadoop.BatchedDirectoryListing
+	97,  // 28: runner.hadoop.SnapshottableDirectoryStatus.dir_status:type_name -> runner.hadoop.FileStatus
+	36,  // 29: runner.hadoop.SnapshottableDirectoryListing.listing:type_name -> runner.hadoop.SnapshottableDirectoryStatus
+	37,  // 30: runner.hadoop.GetSnapshottableDirListingResponse.list:type_name -> runner.hadoop.SnapshottableDirectoryListing
+	40,  // 31: runner.hadoop.SnapshotDiffReport.entries:type_name -> runner.hadoop.SnapshotDiffReportEntry
+	41,  // 32: runner.hadoop.GetSnapshotDiffReportResponse.diff_report:type_name -> runner.hadoop.SnapshotDiffReport
+	43,  // 33: runner.hadoop.GetSnapshotDiffListingRequest.cursor:type_name -> runner.hadoop.SnapshotDiffCursor
+	45,  // 34: runner.hadoop.SnapshotDiffListing.modified:type_name -> runner.hadoop.SnapshotDiffListingEntry
+	45,  // 35: runner.hadoop.SnapshotDiffListing.created:type_name -> runner.hadoop.SnapshotDiffListingEntry
+	45,  // 36: runner.hadoop.SnapshotDiffListing.deleted:type_name -> runner.hadoop.SnapshotDiffListingEntry
+	43,  // 37: runner.hadoop.SnapshotDiffListing.cursor:type_name -> runner.hadoop.SnapshotDiffCursor
+	46,  // 38: runner.hadoop.GetSnapshotDiffListingResponse.report:type_name -> runner.hadoop.SnapshotDiffListing
+	97,  // 39: runner.hadoop.SnapshotStatus.dir_status:type_name -> runner.hadoop.FileStatus
+	48,  // 40: runner.hadoop.SnapshotListing.listing:type_name -> runner.hadoop.SnapshotStatus
+	49,  // 41: runner.hadoop.GetSnapshotListingResponse.list:type_name -> runner.hadoop.SnapshotListing
+	102, // 42: runner.hadoop.TokenRequest.token:type_name -> runner.hadoop.Token
+	101, // 43: runner.hadoop.GetDatanodeReportResponse.nodes:type_name -> runner.hadoop.DatanodeInfo
+	58,  // 44: runner.hadoop.StorageReport.storage:type_name -> runner.hadoop.DatanodeStorage
+	101, // 45: runner.hadoop.DatanodeStorageReport.node:type_name -> runner.hadoop.DatanodeInfo
+	59,  // 46: runner.hadoop.DatanodeStorageReport.reports:type_name -> runner.hadoop.StorageReport
+	60,  // 47: runner.hadoop.GetDatanodeStorageReportResponse.nodes:type_name -> runner.hadoop.DatanodeStorageReport
+	64,  // 48: runner.hadoop.ListCorruptFileBlocksResponse.corrupt:type_name -> runner.hadoop.CorruptFileBlocks
+	70,  // 49: runner.hadoop.GetContentSummaryResponse.summary:type_name -> runner.hadoop.ContentSummary
+	72,  // 50: runner.hadoop.GetQuotaUsageResponse.usage:type_name -> runner.hadoop.QuotaUsage
+	99,  // 51: runner.hadoop.SetQuotaRequest.storage_type:type_name -> runner.hadoop.StorageType
+	100, // 52: runner.hadoop.BlockForPipelineRequest.block:type_name -> runner.hadoop.ExtendedBlock
+	82,  // 53: runner.hadoop.AclStatus.entries:type_name -> runner.hadoop.AclEntry
+	96,  // 54: runner.hadoop.AclStatus.permission:type_name -> runner.hadoop.FsPermission
+	82,  // 55: runner.hadoop.AclRequest.acl_spec:type_name -> runner.hadoop.AclEntry
+	83,  // 56: runner.hadoop.GetAclStatusResponse.result:type_name -> runner.hadoop.AclStatus
+	86,  // 57: runner.hadoop.SetXAttrRequest.x_attr:type_name -> runner.hadoop.XAttr
+	86,  // 58: runner.hadoop.XAttrsRequest.x_attrs:type_name -> runner.hadoop.XAttr
+	86,  // 59: runner.hadoop.XAttrsResponse.x_attrs:type_name -> runner.hadoop.XAttr
+	60,  // [60:60] is the sub-list for method output_type
+	60,  // [60:60] is the sub-list for method input_type
+	60,  // [60:60] is the sub-list for extension type_name
+	60,  // [60:60] is the sub-list for extension extendee
+	0,   // [0:60] is the sub-list for field type_name
 }
 
 func init() { file_hdfsgw_rpc_hadoop_namenode_proto_init() }
@@ -5818,7 +5914,7 @@ func file_hdfsgw_rpc_hadoop_namenode_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hdfsgw_rpc_hadoop_namenode_proto_rawDesc), len(file_hdfsgw_rpc_hadoop_namenode_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   92,
+			NumMessages:   94,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
