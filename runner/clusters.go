@@ -82,7 +82,8 @@ type clusterLine struct {
 	Provider  string         `json:"provider"`
 	Phase     machines.Phase `json:"phase"`
 	Servers   int            `json:"servers"`
-	Workers   int            `json:"workers"`
+	Workers   int            `json:"workers"`       // if it grows by itself the least
+	Max       int            `json:"max,omitempty"` // workers of such a fleet
 	ExpiresAt time.Time      `json:"expires_at,omitzero"`
 	Over      bool           `json:"over"`           // its time has come
 	Idle      time.Duration  `json:"idle,omitempty"` // without a job for so long it removes itself, too
@@ -93,9 +94,17 @@ type clusterLine struct {
 func lineOf(r machines.Record, now time.Time) clusterLine {
 	return clusterLine{
 		Name: r.Request.Name, Provider: r.Request.Provider, Phase: r.Phase, Servers: r.Request.Servers,
-		Workers: r.Request.Workers, ExpiresAt: r.ExpiresAt, Over: r.Phase == machines.Deployed && now.After(r.ExpiresAt),
+		Workers: r.Request.Workers, Max: r.Request.Max, ExpiresAt: r.ExpiresAt, Over: r.Phase == machines.Deployed && now.After(r.ExpiresAt),
 		Idle: r.Request.Idle, Bucket: r.Bucket, Cost: r.Cost(now),
 	}
+}
+
+// workersOf says how many workers a fleet has, or may have.
+func workersOf(least, most int) string {
+	if most > 0 {
+		return fmt.Sprintf("%d to %s", least, format.Plural(int64(most), "worker"))
+	}
+	return format.Plural(int64(least), "worker")
 }
 
 // when says in words how long a fleet has.
@@ -150,7 +159,7 @@ func (p *program) clusters(home string, o clustersOptions, args []string) error 
 	table := tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0)
 	for _, c := range lines {
 		fmt.Fprintf(table, "%s\t%s\t%s, %s\t%s\t$%.2f so far\n", c.Name, c.Provider, format.Plural(int64(c.Servers), "server"),
-			format.Plural(int64(c.Workers), "worker"), c.when(now), c.Cost.USD)
+			workersOf(c.Workers, c.Max), c.when(now), c.Cost.USD)
 	}
 	return table.Flush()
 }
@@ -200,32 +209,42 @@ func newExtend(p *program) *cobra.Command {
 }
 
 type scaleOptions struct {
-	workers int
-	limits  machines.Limits
-	noWait  bool
-	json    bool
+	workers  int
+	least    int
+	most     int
+	cooldown time.Duration
+	limits   machines.Limits
+	noWait   bool
+	json     bool
 }
 
 func newScale(p *program) *cobra.Command {
 	var o scaleOptions
 	cmd := verb{
-		use:  "scale [NAME] --workers N [flags]",
-		does: "Changes how many workers a fleet has.",
+		use:  "scale [NAME] (--workers N | --min N --max N) [flags]",
+		does: "Changes how many workers a fleet has, or may have.",
 		more: "0 leaves the servers, and costs as little; jobs wait until there are workers again. Machines that go move their\n" +
-			"work elsewhere first.",
-		examples: []string{"runner scale demo --workers 8", "runner scale demo --workers 0", "runner scale --workers 3 --json"},
+			"work elsewhere first. With --max the fleet grows by itself when jobs wait, and shrinks when machines have nothing\n" +
+			"to do.",
+		examples: []string{"runner scale demo --workers 8", "runner scale demo --min 0 --max 20", "runner scale --workers 3 --json"},
 	}.command(func(cmd *cobra.Command, args []string) error {
 		name, err := onlyFleet(cmd, args)
 		if err != nil {
 			return err
 		}
-		if !cmd.Flags().Changed("workers") {
-			return say.Errorf(errs.Invalid, "scale needs --workers N")
+		if !cmd.Flags().Changed("workers") && o.most == 0 {
+			return say.Errorf(errs.Invalid, "scale needs --workers N, or --max N")
+		}
+		if err := fixedOrElastic(cmd); err != nil {
+			return err
 		}
 		return p.scale(cmd.Context(), o, name)
 	})
 	grouped(cmd.Flags(), "How large", func(f *pflag.FlagSet) {
 		f.IntVar(&o.workers, "workers", 0, "`N` machines that run jobs")
+		f.IntVar(&o.least, "min", 0, "`N` workers that there are always, if there may be more")
+		f.IntVar(&o.most, "max", 0, "`N` workers that there may be when jobs need them")
+		f.DurationVar(&o.cooldown, "cooldown", 0, "`TIME` without work after which a worker above --min ends; 2m by default")
 		f.Float64Var(&o.limits.MaxHourly, "max-hourly-usd", 0, "`USD` an hour that the fleet may cost at most")
 		f.IntVar(&o.limits.MaxWorkers, "max-workers", 0, "`N` workers that are allowed at most")
 	})
@@ -241,7 +260,12 @@ func (p *program) scale(ctx context.Context, o scaleOptions, name string) error 
 	if err != nil {
 		return err
 	}
-	if err := s.Scale(ctx, o.workers, o.limits); err != nil {
+	if o.most > 0 {
+		err = s.Bound(ctx, o.least, o.most, o.cooldown, o.limits)
+	} else {
+		err = s.Scale(ctx, o.workers, o.limits)
+	}
+	if err != nil {
 		return err
 	}
 	tell := p.teller(changeOptions{json: o.json})
@@ -257,7 +281,7 @@ func (p *program) scale(ctx context.Context, o scaleOptions, name string) error 
 	if o.json {
 		return writeJSON(p.out, lineOf(rec, time.Now()))
 	}
-	_, err = fmt.Fprintf(p.out, "%s has %s.\n", name, format.Plural(int64(rec.Request.Workers), "worker"))
+	_, err = fmt.Fprintf(p.out, "%s has %s.\n", name, workersOf(rec.Request.Workers, rec.Request.Max))
 	return err
 }
 

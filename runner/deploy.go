@@ -80,6 +80,9 @@ func (o *deployOptions) AddFlags(flags *pflag.FlagSet) {
 	o.at.AddFlags(flags)
 	grouped(flags, "How large it is", func(f *pflag.FlagSet) {
 		f.IntVar(&r.Workers, "workers", 3, "`N` machines that run jobs; 0 is possible")
+		f.IntVar(&r.Min, "min", 0, "`N` workers that there are always, if there may be more")
+		f.IntVar(&r.Max, "max", 0, "`N` workers that there may be when jobs need them; as many as --workers by default")
+		f.DurationVar(&r.Cooldown, "cooldown", 0, "`TIME` without work after which a worker above --min ends; 2m by default")
 		f.IntVar(&r.Servers, "servers", 0, "`N` machines that keep the fleet together: 1, 3 or 5; 3 by default, 1 of local")
 		f.StringSliceVar(&r.WorkerTypes, "instance-type", nil, "`TYPE` of workers; several are tried in turn")
 		f.StringVar(&r.ServerType, "server-type", "", "`TYPE` of servers")
@@ -115,6 +118,9 @@ func newDeploy(p *program) *cobra.Command {
 		},
 	}.command(func(cmd *cobra.Command, args []string) error {
 		if err := wantArgs(cmd, args, 0, "no argument"); err != nil {
+			return err
+		}
+		if err := fixedOrElastic(cmd); err != nil {
 			return err
 		}
 		return p.deploy(cmd.Context(), o)
@@ -275,6 +281,9 @@ func planWords(p machines.Plan) string {
 	fmt.Fprintf(&b, "%s %s will be %s:\n", p.Cluster, where, changeWords(p))
 	for _, g := range p.Groups {
 		fmt.Fprintf(&b, "  %-12s", format.Plural(int64(g.Count), string(g.Role)))
+		if g.Most > 0 {
+			fmt.Fprintf(&b, " up to %d when jobs need them;", g.Most)
+		}
 		if g.Hourly > 0 {
 			fmt.Fprintf(&b, " %-12s %d on demand, %d spot  $%.2f/h", g.Type, g.OnDemand, g.Spot, g.Hourly)
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/nodeinit"
 	"github.com/seed3322913c/runner/runner/say"
+	"github.com/seed3322913c/runner/runner/scaling"
 	"github.com/seed3322913c/runner/scheduler"
 )
 
@@ -23,8 +24,9 @@ type fleetStatus struct {
 	clusterLine
 	Health   deploy.Health      `json:"health"`
 	Machines []machines.Machine `json:"machines"`
-	Jobs     []scheduler.JobID  `json:"jobs"`              // that run
-	Trouble  string             `json:"trouble,omitempty"` // why its jobs are not known
+	Jobs     []scheduler.JobID  `json:"jobs"`               // that run
+	Scalings []scaling.Event    `json:"scalings,omitempty"` // the last decisions about the number of workers
+	Trouble  string             `json:"trouble,omitempty"`  // why its jobs are not known
 }
 
 // fleetStatus tells how the fleet stands that was asked for, or the only one.
@@ -71,6 +73,9 @@ func (p *program) lookAt(ctx context.Context, s *deploy.Site) (fleetStatus, erro
 	if status.Machines, err = s.Machines(ctx); err != nil {
 		return status, err
 	}
+	if status.Scalings, err = s.Scalings(ctx); err != nil {
+		return status, err
+	}
 	_, _ = s.Connect(ctx) // servers may have been replaced; that there are none yet, the health has said
 	if status.Jobs, err = s.Running(ctx); err != nil {
 		status.Trouble = say.Sentence(err)
@@ -81,7 +86,7 @@ func (p *program) lookAt(ctx context.Context, s *deploy.Site) (fleetStatus, erro
 // words is the status for people: a line for the fleet, one for each machine, and what is wrong.
 func (f fleetStatus) words(now time.Time) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s  %s  %s  $%.2f so far\n", f.Name, f.Phase, f.when(now), f.Cost.USD)
+	fmt.Fprintf(&b, "%s  %s  %s  %s  $%.2f so far\n", f.Name, f.Phase, workersOf(f.Workers, f.Max), f.when(now), f.Cost.USD)
 	said := map[string]nodeinit.Report{}
 	for _, r := range f.Health.Reports {
 		said[r.Machine] = r
@@ -97,6 +102,7 @@ func (f fleetStatus) words(now time.Time) string {
 			fmt.Fprintf(&b, "  %s said:\n%s\n", r.Machine, indent(r.Log))
 		}
 	}
+	b.WriteString(tellScalings(f.Scalings))
 	var ids []string
 	for _, id := range f.Jobs {
 		ids = append(ids, short(id))

@@ -58,7 +58,7 @@ func (l Limits) check(p Plan) error {
 	workers := 0
 	for _, g := range p.Groups {
 		if g.Role == Worker {
-			workers = g.Count
+			workers = max(g.Count, g.Most)
 		}
 	}
 	switch {

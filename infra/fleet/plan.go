@@ -30,13 +30,15 @@ type Plan struct {
 	Stops   int              `json:"stops"`             // machines that there will be less
 	// Leftovers are what a killed run has left and no state knows; Apply removes them first.
 	Leftovers []Resource `json:"leftovers,omitempty"`
-	Resumes   bool       `json:"resumes,omitempty"` // the Apply before was cut off, and this one finishes it
+	Rebounds  bool       `json:"rebounds,omitempty"` // how far the fleet may grow or shrink by itself is another
+	Resumes   bool       `json:"resumes,omitempty"`  // the Apply before was cut off, and this one finishes it
 }
 
 // Group is a number of machines of one kind.
 type Group struct {
 	Role     Role    `json:"role"`
 	Count    int     `json:"count"`
+	Most     int     `json:"most,omitempty"` // in a fleet that grows by itself
 	Type     string  `json:"type,omitempty"` // the preferred one
 	OnDemand int     `json:"on_demand"`
 	Spot     int     `json:"spot"`
@@ -64,7 +66,7 @@ const (
 
 // Empty reports whether there is nothing to do.
 func (p Plan) Empty() bool {
-	return len(p.Changes) == 0 && len(p.Leftovers) == 0 && p.Starts+p.Stops == 0 && !p.Resumes
+	return len(p.Changes) == 0 && len(p.Leftovers) == 0 && p.Starts+p.Stops == 0 && !p.Resumes && !p.Rebounds
 }
 
 // Count returns how many resources an action is planned for.

@@ -63,7 +63,7 @@ func (p *Plan) price(r Request, now time.Time) {
 		full := factor*one + rest
 		g.Hourly = float64(g.OnDemand)*full + float64(g.Spot)*(factor*one*t.Spot+rest)
 		p.Hourly += g.Hourly
-		p.HourlyMost += float64(g.Count) * full
+		p.HourlyMost += float64(max(g.Count, g.Most)) * full
 	}
 	p.Total = p.Hourly * p.ExpiresAt.Sub(now).Hours()
 }

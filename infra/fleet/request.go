@@ -33,6 +33,12 @@ type Request struct {
 	Arch Arch              `json:"arch"`         // what Binaries and so all machines are made for
 	CA   string            `json:"ca,omitempty"` // certificate of who vouches for the servers, PEM
 
+	// Min and Max are between what the fleet grows and shrinks by itself; Max 0: it has Workers. Else Workers is Min.
+	Min int `json:"min,omitempty"`
+	Max int `json:"max,omitempty"`
+	// Cooldown is how long a worker has nothing to do before it ends, in a fleet that shrinks by itself; 0: 2 minutes.
+	Cooldown time.Duration `json:"cooldown,omitempty"`
+
 	// RunID tells the fleet from those that had its name before; it is on everything. Plan sets it.
 	RunID string `json:"run_id,omitempty"`
 	// ExpiresAt is when the dead-man switch fires. Plan sets it, from TTL and the deadline that the fleet has.
@@ -75,7 +81,24 @@ func (r Request) Defaults() Request {
 	if r.DiskGiB == 0 {
 		r.DiskGiB = 50
 	}
+	if r.Elastic() {
+		r.Workers = r.Min
+	}
 	return r
+}
+
+// Elastic reports whether the fleet grows and shrinks by itself.
+func (r Request) Elastic() bool { return r.Max > 0 }
+
+// Most is how many workers there may be.
+func (r Request) Most() int { return max(r.Workers, r.Max) }
+
+// size is how many workers a fleet is to be given that has some.
+func (r Request) size(has int) int {
+	if r.Elastic() {
+		return min(max(has, r.Min), r.Max)
+	}
+	return r.Workers
 }
 
 // OnDemand returns how many of n workers are paid in full when a share of them may be spot.
@@ -107,6 +130,11 @@ func (r Request) Validate() error {
 		return invalid("%d servers can't agree on anything; choose 1, 3 or 5", r.Servers)
 	case r.Workers < 0 || r.Workers > MaxWorkers:
 		return invalid("%d workers: 0 to %d are possible", r.Workers, MaxWorkers)
+	case r.Min < 0 || r.Max > MaxWorkers || r.Max < r.Min:
+		return invalid("from %d to %d workers: 0 to %d are possible, and the most is not less than the least", r.Min, r.Max,
+			MaxWorkers)
+	case r.Cooldown < 0:
+		return invalid("a worker can't have nothing to do for %v", r.Cooldown)
 	case !(r.Spot >= 0 && r.Spot <= 1):
 		return invalid("a share of %g of the workers can't be spot: 0 to 1 is possible", r.Spot)
 	case r.TTL < MinTTL || r.TTL > MaxTTL:

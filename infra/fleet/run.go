@@ -48,6 +48,8 @@ func (f *Fleet) Plan(ctx context.Context, r Request, l Limits) (Plan, error) {
 	}
 	p := f.describe(r, setup)
 	p.Resumes = rec.Phase == Applying
+	was := rec.Request
+	p.Rebounds = was.Min != r.Min || was.Max != r.Max || was.Cooldown != r.Cooldown
 	if err := l.check(p); err != nil {
 		return Plan{}, err // before Terraform is troubled
 	}
@@ -153,7 +155,9 @@ func (f *Fleet) describe(r Request, s Setup) Plan {
 	demand := OnDemand(r.Workers, r.Spot)
 	p.Groups = []Group{
 		{Role: Server, Count: r.Servers, Type: r.ServerType, OnDemand: r.Servers},
-		{Role: Worker, Count: r.Workers, Type: r.WorkerTypes[0], OnDemand: demand, Spot: r.Workers - demand},
+		{
+			Role: Worker, Count: r.Workers, Most: r.Max, Type: r.WorkerTypes[0], OnDemand: demand, Spot: r.Workers - demand,
+		},
 	}
 	if s.Priced {
 		p.price(r, f.options.Now())
@@ -188,7 +192,8 @@ func (f *Fleet) detail(ctx context.Context, op *operation, setup Setup, p *Plan)
 	}
 	machines, err := f.provider.Machines(ctx, f.name)
 	for _, g := range p.Groups {
-		more := g.Count - count(machines, g.Role)
+		has := count(machines, g.Role)
+		more := min(max(has, g.Count), max(g.Count, g.Most)) - has
 		p.Starts += max(0, more)
 		p.Stops += max(0, -more)
 	}
@@ -376,17 +381,26 @@ func (f *Fleet) deploy(ctx context.Context, w *workspace, saved pending, tell fu
 
 // start sets the numbers of machines, now that all else is there.
 func (f *Fleet) start(ctx context.Context, r Request, tell func(Event)) error {
-	demand := OnDemand(r.Workers, r.Spot)
-	e := Event{Kind: Started, Action: Update, Address: fmt.Sprintf("%d servers and %d workers", r.Servers, r.Workers),
+	machines, err := f.provider.Machines(ctx, f.name)
+	if err != nil {
+		return err
+	}
+	workers := r.size(count(machines, Worker))
+	e := Event{Kind: Started, Action: Update, Address: fmt.Sprintf("%d servers and %d workers", r.Servers, workers),
 		Type: "machines"}
 	tell(e)
-	err := f.provider.Adjust(ctx, f.name, Change{Servers: &r.Servers, Workers: &r.Workers, OnDemand: &demand})
-	if err != nil {
+	if err := f.provider.Adjust(ctx, f.name, resized(r, workers)); err != nil {
 		return err
 	}
 	e.Kind = Finished
 	tell(e)
 	return nil
+}
+
+// resized is the change that gives a fleet its machines.
+func resized(r Request, workers int) Change {
+	most, onDemand := max(workers, r.Max), OnDemand(workers, r.Spot)
+	return Change{Servers: &r.Servers, Workers: &workers, Most: &most, OnDemand: &onDemand}
 }
 
 // halfMade adds to an error what can be done about what was made before it.
@@ -424,14 +438,24 @@ func (f *Fleet) Extend(ctx context.Context, until time.Time) error {
 	return f.adjust(ctx, "an extension", Change{ExpiresAt: until}, func(r *Record) { r.ExpiresAt = until })
 }
 
-// Scale changes the number of workers of a running fleet; 0 stops all.
+// Scale changes the number of workers of a running fleet; 0 stops all. It stays so from then on.
 func (f *Fleet) Scale(ctx context.Context, workers int, l Limits) error {
+	return f.rescale(ctx, l, func(r *Request) { r.Workers, r.Min, r.Max = workers, 0, 0 })
+}
+
+// Bound changes between what a running fleet grows and shrinks by itself. Workers that there are too many of, or too few,
+// end or start at once.
+func (f *Fleet) Bound(ctx context.Context, least, most int, cooldown time.Duration, l Limits) error {
+	return f.rescale(ctx, l, func(r *Request) { r.Workers, r.Min, r.Max, r.Cooldown = least, least, most, cooldown })
+}
+
+func (f *Fleet) rescale(ctx context.Context, l Limits, change func(*Request)) error {
 	rec, err := f.Record()
 	if err != nil {
 		return err
 	}
 	r := rec.Request
-	r.Workers = workers
+	change(&r)
 	if err := r.Validate(); err != nil {
 		return err
 	}
@@ -439,9 +463,14 @@ func (f *Fleet) Scale(ctx context.Context, workers int, l Limits) error {
 	if err := l.check(p); err != nil {
 		return err
 	}
-	demand := OnDemand(workers, r.Spot)
-	return f.adjust(ctx, "a scaling", Change{Workers: &workers, OnDemand: &demand}, func(rec *Record) {
-		rec.Request.Workers = workers
+	machines, err := f.provider.Machines(ctx, f.name)
+	if err != nil {
+		return err
+	}
+	c := resized(r, r.size(count(machines, Worker)))
+	c.Servers = nil
+	return f.adjust(ctx, "a scaling", c, func(rec *Record) {
+		change(&rec.Request)
 		if rec.Plan != nil {
 			rec.Plan.Groups, rec.Plan.Hourly, rec.Plan.HourlyMost = p.Groups, p.Hourly, p.HourlyMost
 		}

@@ -232,7 +232,7 @@ func TestFleet(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(u.home, "buckets", "night", "runner-night", "counts", "_SUCCESS")); err != nil {
 		t.Errorf("the data did not stay: %v", err)
 	}
-	u.run("deploy", "--name", "night", "--workers", "0", "--yes", "--json")
+	u.breathes("night", func() store.Store { return u.bucket("night") })
 	if got := u.read(u.bucket("night"), "counts/part"); got != "a\t2\nb\t1\n" {
 		t.Errorf("a second fleet finds %q in the bucket of the first", got)
 	}

@@ -39,7 +39,7 @@ func (l *leader) queues() client.QueueList {
 }
 
 // Standing returns the jobs that are not over, and the machines as the last round of decisions saw them. It fails with
-// errs.Unavailable as long as there was none.
+// errs.NotFound as long as there was none.
 func (s *Server) Standing() ([]roster.Entry, fleet.View, error) {
 	l, err := s.leading()
 	if err != nil {
@@ -49,7 +49,7 @@ func (s *Server) Standing() ([]roster.Entry, fleet.View, error) {
 	view := l.mu.view
 	l.mu.Unlock()
 	if view.Alive == nil {
-		return nil, view, errs.Errorf("control.Standing", errs.Unavailable, nil, "no round of decisions yet")
+		return nil, view, errs.Errorf("control.Standing", errs.NotFound, nil, "no round of decisions yet")
 	}
 	return l.entries(), view, nil
 }

@@ -127,6 +127,9 @@ func (s *Site) Health(ctx context.Context) (Health, error) {
 			h.Workers++
 		}
 	}
+	if rec.Request.Elastic() { // those that there are now are as many as there shall be
+		h.OfWorkers = max(rec.Request.Min, h.Workers)
+	}
 	return h, nil
 }
 

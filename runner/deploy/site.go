@@ -3,7 +3,6 @@ package deploy
 import (
 	"cmp"
 	"context"
-	"maps"
 	"net"
 	"strings"
 	"time"
@@ -100,9 +99,12 @@ func (s *Site) Plan(ctx context.Context, r machines.Request, l machines.Limits, 
 	return s.machines.Plan(ctx, r, l)
 }
 
-// Apply does what a plan says; see machines.Fleet.
+// Apply does what a plan says; see machines.Fleet. A fleet that is to grow and shrink by itself is told so.
 func (s *Site) Apply(ctx context.Context, p machines.Plan, tell func(machines.Event)) error {
-	return s.machines.Apply(ctx, p, tell)
+	if err := s.machines.Apply(ctx, p, tell); err != nil || p.Destroys {
+		return err
+	}
+	return s.bound(ctx)
 }
 
 // PlanTeardown works out what has to be removed; see machines.Fleet.
@@ -121,11 +123,6 @@ func (s *Site) Left(ctx context.Context) ([]machines.Resource, error) {
 // Extend moves the time at which the fleet removes itself.
 func (s *Site) Extend(ctx context.Context, until time.Time) error {
 	return s.machines.Extend(ctx, until)
-}
-
-// Scale changes the number of workers.
-func (s *Site) Scale(ctx context.Context, workers int, l machines.Limits) error {
-	return s.machines.Scale(ctx, workers, l)
 }
 
 // Machines returns the machines that exist.
@@ -148,18 +145,18 @@ func (s *Site) Connect(ctx context.Context) (fleet.Cluster, error) {
 	if err != nil {
 		return fleet.Cluster{}, err
 	}
-	servers, env, err := s.place.reach(ctx, rec, secrets)
+	is, err := s.place.reach(ctx, rec, secrets)
 	if err != nil {
 		return fleet.Cluster{}, err
 	}
 	token := secrets[nodeinit.SecretToken]
 	c := fleet.Cluster{
-		Name: s.Name, Store: nodeinit.JobsURI(rec.Bucket), CA: out.CA, Env: maps.Clone(env),
-		Consul: fleet.Service{Addresses: at(servers, nodeinit.ConsulPort), Token: token},
-		Nomad:  fleet.Service{Addresses: at(servers, nodeinit.NomadPort), Token: token},
+		Name: s.Name, Store: nodeinit.JobsURI(rec.Bucket), CA: out.CA, Env: is.env, Outside: is.outside,
+		Consul: fleet.Service{Addresses: at(is.servers, nodeinit.ConsulPort), Token: token},
+		Nomad:  fleet.Service{Addresses: at(is.servers, nodeinit.NomadPort), Token: token},
 	}
-	if len(servers) > 0 {
-		c.Env[gatewaysEnv] = s.Name + "=" + strings.Join(at(servers, nodeinit.GatewayPort), ",")
+	if len(is.servers) > 0 {
+		c.Env[gatewaysEnv] = s.Name + "=" + strings.Join(at(is.servers, nodeinit.GatewayPort), ",")
 		c.Env[gatewayTokenEnv] = secrets[nodeinit.SecretGateway]
 	}
 	if known, err := fleet.Load(s.home, s.Name); err == nil && known.CA == c.CA {

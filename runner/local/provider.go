@@ -54,8 +54,8 @@ func (p Provider) Setup(_ context.Context, r fleet.Request) (fleet.Setup, error)
 	case os.Geteuid() != 0:
 		return fleet.Setup{}, errs.E("", errs.Permission, nil, errors.New(
 			"machines on this host need root, since Nomad divides it by cgroups; try sudo -E"))
-	case r.Workers > maxWorkers:
-		return fleet.Setup{}, errs.E("", errs.Invalid, nil, fmt.Errorf("%d workers: this host has addresses for %d", r.Workers,
+	case r.Most() > maxWorkers:
+		return fleet.Setup{}, errs.E("", errs.Invalid, nil, fmt.Errorf("%d workers: this host has addresses for %d", r.Most(),
 			maxWorkers))
 	}
 	program, err := os.Executable()
@@ -114,6 +114,9 @@ func (h Host) generations(r fleet.Request) map[string]string {
 		whole := err == nil && lost == nil && (name != deadmanPart || armed) && p.Size == sizes[name] && p.Size == len(members)
 		for machine := range members {
 			whole = whole && len(h.On(machine)) > 0
+		}
+		if name == workersPart && r.Elastic() {
+			whole = err == nil // who scales sees to its machines
 		}
 		if all[name] = p.Generation; !whole {
 			all[name] = rand.Text()

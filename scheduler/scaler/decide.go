@@ -99,7 +99,7 @@ func need(jobs []Job, shape queue.Resources) (machines int, why string) {
 		}
 		parts += float64(j.Executors)/float64(each) + share(j.Beside, shape)
 	}
-	why = fmt.Sprintf("there is work for %d executors", executors)
+	why = fmt.Sprintf("executors wanted: %d", executors)
 	switch {
 	case executors == 0:
 		return 0, "there is no work"

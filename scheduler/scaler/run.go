@@ -13,7 +13,7 @@ import (
 // Fleet is what a scaler does things with. All methods may be called again with the same.
 type Fleet interface {
 	// Look says how things stand; Now and Past are filled in by who asks. It fails with errs.NotFound if nobody has said
-	// how large the fleet may be: then it stays as it is.
+	// how large the fleet may be, or nobody knows yet how it stands: then it stays as it is.
 	Look(ctx context.Context) (Snapshot, error)
 	// Accept has a machine take new work, or none from now on. What runs there goes on.
 	Accept(ctx context.Context, machine string, work bool) error

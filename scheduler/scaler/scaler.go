@@ -136,7 +136,7 @@ func (d Decision) Empty() bool {
 func (d Decision) String() string {
 	var parts []string
 	if d.Resize != nil {
-		parts = append(parts, fmt.Sprintf("%d machines", d.Resize.Machines))
+		parts = append(parts, fmt.Sprintf("size %d", d.Resize.Machines))
 	}
 	for _, list := range []struct {
 		verb     string

@@ -101,7 +101,7 @@ func vars(r fleet.Request, account, region, bucket string, adopt bool) map[strin
 	return map[string]any{
 		"cluster": r.Name, "owner": r.Owner, "run_id": r.RunID, "region": region, "account": account,
 		"ttl_minutes": int(r.TTL / time.Minute), "expires_at": r.ExpiresAt.UTC().Format(time.RFC3339),
-		"servers": r.Servers, "server_type": r.ServerType, "workers": r.Workers, "worker_types": r.WorkerTypes,
+		"servers": r.Servers, "server_type": r.ServerType, "workers": r.Most(), "worker_types": r.WorkerTypes,
 		"on_demand": fleet.OnDemand(r.Workers, r.Spot), "architecture": architecture, "disk_gib": r.DiskGiB,
 		"allow_from": append([]string{}, r.AllowFrom...), "bucket": bucket, "adopt_bucket": adopt, "binaries": binaries,
 		"idle_minutes": int(r.Idle / time.Minute), "ca": r.CA,

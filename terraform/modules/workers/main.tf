@@ -65,7 +65,8 @@ resource "aws_autoscaling_group" "workers" {
   }
 
   lifecycle {
-    ignore_changes = [desired_capacity]
+    # Who scales sets both.
+    ignore_changes = [desired_capacity, mixed_instances_policy[0].instances_distribution[0].on_demand_base_capacity]
   }
 }
 
