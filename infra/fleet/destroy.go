@@ -38,6 +38,9 @@ func (f *Fleet) Leftovers(ctx context.Context) ([]Resource, error) {
 		return leftovers(found, nil, false), err
 	}
 	p, err := f.PlanDestroy(ctx, false)
+	if errs.KindOf(err) == errs.NotFound {
+		return nil, nil // there is nothing but data, perhaps
+	}
 	return p.Leftovers, err
 }
 

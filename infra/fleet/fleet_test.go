@@ -238,6 +238,9 @@ func TestNobodyHasHeardOfIt(t *testing.T) {
 	if err := f.Destroy(t.Context(), false, nil); errs.KindOf(err) != errs.NotFound {
 		t.Errorf("got %v", err)
 	}
+	if left, err := f.Leftovers(t.Context()); err != nil || len(left) > 0 {
+		t.Errorf("it has left %v, %v", left, err)
+	}
 }
 
 func TestOneAtATime(t *testing.T) {
