@@ -145,6 +145,10 @@ func TestCodecs(t *testing.T) {
 	if _, err := (guagua.Floats{}).Decode(data); !errors.Is(err, errs.Corrupt) {
 		t.Errorf("33 bytes: %v", err)
 	}
+	raw, err := guagua.Bytes{}.Append([]byte("x"), []byte{0, 1})
+	if same, err2 := (guagua.Bytes{}).Decode(raw); err != nil || err2 != nil || string(same) != "x\x00\x01" {
+		t.Errorf("bytes: %q %v %v", same, err, err2)
+	}
 	type point struct {
 		X, Y float64
 		Name string

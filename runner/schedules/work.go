@@ -15,7 +15,7 @@ import (
 )
 
 // Work is what a schedule runs: what `runner run` would have recorded when the schedule was added, ids left out, with
-// the placeholders of a slot in it (see cron.Fields). Exactly one of Job and Chain is there.
+// the placeholders of a slot in it (see cron.Schedule.Fill). Exactly one of Job and Chain is there.
 type Work struct {
 	Line  string          `json:"line"` // as it was typed, for people
 	Job   *scheduler.Job  `json:"job,omitempty"`

@@ -136,21 +136,15 @@ func (f Firing) same(g Firing) bool {
 	return f.Schedule == g.Schedule && f.Trigger == g.Trigger && f.Slot.Equal(g.Slot)
 }
 
-// Fields are the names that Fill replaces, with what they mean.
-func Fields() map[string]string {
-	return map[string]string{
-		"FireTime": "the slot in UTC, as in 20261121T020000Z",
-		"FireDate": "the slot's date where the schedule is, as in 2026-11-21",
-		"FireHour": "the slot's hour where the schedule is, as in 02",
-		"Schedule": "the schedule's name",
-	}
-}
-
 // placeholder is what Fill replaces: {{.Name}}, with blanks where Go's templates allow them.
 var placeholder = regexp.MustCompile(`\{\{\s*(\.?[^{}]*?)\s*\}\}`)
 
-// Fill replaces each {{.FireTime}} and its like in a text by what it is for a slot. An unknown one is an error of kind
-// Invalid.
+// Fill replaces placeholders in a text by what they are for a slot; an unknown one is an error of kind Invalid:
+//
+//	{{.FireTime}}   the slot in UTC, as in 20261121T020000Z
+//	{{.FireDate}}   the slot's date where the schedule is, as in 2026-11-21
+//	{{.FireHour}}   the slot's hour where the schedule is, as in 02
+//	{{.Schedule}}   the schedule's name
 func (s Schedule) Fill(text string, slot time.Time) (string, error) {
 	zone, err := location(s.Zone)
 	if err != nil {
