@@ -46,6 +46,7 @@ func (p *program) open(ctx context.Context) (place, func(), error) {
 	if name == "" {
 		home, err := embedded.OpenHome()
 		if err == nil {
+			home.Away = p.ownFleet
 			_ = home.Sweep(ctx) // what cannot be removed now is in nobody's way, and the next verb tries again
 		}
 		return home, func() {}, err

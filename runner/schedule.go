@@ -201,6 +201,9 @@ func showSchedule(v schedules.View) string {
 		fmt.Fprintf(&b, ", jitter %s", format.Duration(time.Duration(v.Jitter*float64(time.Second))))
 	}
 	fmt.Fprintf(&b, "\nruns  %s\n", v.Runs)
+	if v.Fleet != nil {
+		fmt.Fprintf(&b, "on    a fleet of its own, %s\n", format.Plural(int64(v.Fleet.Request.Workers), "worker"))
+	}
 	if len(v.Next) == 0 {
 		fmt.Fprintf(&b, "next  %s\n", nextWord(v))
 	}

@@ -24,6 +24,7 @@ type scheduleOptions struct {
 	schedule cron.Schedule
 	overlap  string
 	replace  bool
+	own      ownFleetOptions
 }
 
 func (o *scheduleOptions) AddFlags(flags *pflag.FlagSet) {
@@ -40,6 +41,7 @@ func (o *scheduleOptions) AddFlags(flags *pflag.FlagSet) {
 			"`N` slots that nobody was there for fire late, the latest ones; 1 by default")
 		f.BoolVar(&o.replace, "replace", false, "change the schedule if there is one of that name")
 	})
+	o.own.AddFlags(flags)
 }
 
 func newScheduleAdd(p *program, json *bool) *cobra.Command {
@@ -98,6 +100,13 @@ func addSchedule(ctx context.Context, at place, o scheduleOptions, line []string
 	w, err := workOf(ctx, line)
 	if err != nil {
 		return err
+	}
+	if w.Fleet, err = o.own.want(at); err != nil {
+		return err
+	}
+	if w.Fleet != nil && w.Chain != nil {
+		return say.Errorf(errs.Unsupported, "a file of several jobs can't have a fleet of its own yet; "+
+			"schedule its jobs one by one")
 	}
 	if f, ok := at.(*fleet.Fleet); ok {
 		if w, err = shipWork(ctx, f, w); err != nil {

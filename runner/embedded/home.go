@@ -44,6 +44,8 @@ type Home struct {
 
 	// Resolve finds the files of jobs that are submitted, which are taken along; nil if they have none.
 	Resolve store.Resolve
+	// Away runs the jobs that have an AwayLabel; nil if there are none.
+	Away Away
 }
 
 // HomeDir says where the home folder is, or would be.

@@ -55,6 +55,10 @@ func (h *Home) Status(ctx context.Context, job scheduler.Job) (Status, error) {
 		}
 		return s, err
 	}
+	if away(job) {
+		s.State, s.Message = scheduler.JobRunning, "on a fleet of its own"
+		return s, nil
+	}
 	if live, err := h.ask(ctx, job.ID); err == nil {
 		s.Report = live // else one is being started or replaced, and the store knows best
 	}
@@ -100,6 +104,9 @@ func (h *Home) Kill(ctx context.Context, job scheduler.Job, reason string) (Stat
 	case s.Interrupted:
 		s.Report, err = h.Supervise(ctx, job, Options{Kill: reason})
 		return s, err
+	}
+	if away(job) {
+		return h.killAway(ctx, job, reason)
 	}
 	client, err := h.dial(ctx, job.ID)
 	if err != nil {

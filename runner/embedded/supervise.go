@@ -48,6 +48,9 @@ func (h *Home) Supervise(ctx context.Context, job scheduler.Job, o Options) (am.
 	}
 	work := context.WithoutCancel(ctx) // what was begun is ended in order
 	defer lease.Release(work)          // on failure the kernel takes it back when this process ends
+	if away(job) {
+		return h.superviseAway(ctx, job, o)
+	}
 	s := supervisor{home: h, job: job, options: o, session: newSession(h.Dir)}
 	report, err := s.run(work, ctx.Done())
 	if err != nil {

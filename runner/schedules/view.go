@@ -18,7 +18,8 @@ type View struct {
 	Paused  bool         `json:"paused"`
 	Since   time.Time    `json:"since"`
 	User    string       `json:"user,omitempty"`
-	Runs    string       `json:"runs"` // the command line of its work
+	Runs    string       `json:"runs"`            // the command line of its work
+	Fleet   *Fleet       `json:"fleet,omitempty"` // that each firing gets for itself
 
 	Next    []time.Time   `json:"next"`    // when it fires next, in its zone; none while it is paused
 	Firings []cron.Firing `json:"firings"` // what became of its slots, the latest first
@@ -35,7 +36,7 @@ func NewView(s cron.Schedule, past cron.Past, now time.Time) (View, error) {
 	}
 	v := View{
 		Name: s.Name, Cron: s.Cron, Zone: s.Zone, Overlap: s.Overlap, CatchUp: s.CatchUp, Jitter: s.Jitter.Seconds(),
-		Paused: s.Paused, Since: s.Since, User: s.User, Runs: w.Line,
+		Paused: s.Paused, Since: s.Since, User: s.User, Runs: w.Line, Fleet: w.Fleet,
 		Next: append([]time.Time{}, s.Upcoming(now, Upcoming)...), Firings: []cron.Firing{},
 	}
 	if v.Zone == "" {

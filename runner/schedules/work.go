@@ -15,11 +15,13 @@ import (
 )
 
 // Work is what a schedule runs: what `runner run` would have recorded when the schedule was added, ids left out, with
-// the placeholders of a slot in it (see cron.Schedule.Fill). Exactly one of Job and Chain is there.
+// the placeholders of a slot in it (see cron.Schedule.Fill). Exactly one of Job and Chain is there; only a Job may have
+// a Fleet.
 type Work struct {
 	Line  string          `json:"line"` // as it was typed, for people
 	Job   *scheduler.Job  `json:"job,omitempty"`
 	Chain *embedded.Chain `json:"chain,omitempty"`
+	Fleet *Fleet          `json:"fleet,omitempty"` // nil: it runs where the schedule is kept
 }
 
 // Encode writes a work for cron.Schedule.Work.

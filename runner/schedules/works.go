@@ -120,6 +120,13 @@ func (r Works) begin(ctx context.Context, s cron.Schedule, f cron.Firing) error 
 		job := *w.Job
 		job.ID, job.Name, job.Submitted, job.User = scheduler.JobID(f.ID), s.Name, now, s.User
 		job.Labels = map[string]string{Label: s.Name}
+		fleet, err := w.Fleet.encode()
+		if err != nil {
+			return err
+		}
+		if fleet != "" {
+			job.Labels[embedded.AwayLabel] = fleet
+		}
 		return r.At.Jobs().SubmitAs(ctx, job)
 	}
 	chain := *w.Chain
