@@ -61,12 +61,6 @@ func TestUI(t *testing.T) {
 	if good := get(b, chromedp.Text("main")); !strings.Contains(good, "1 of 1") || !strings.Contains(good, "SUCCEEDED") {
 		t.Errorf("the page says\n%s", good)
 	}
-	dark := func(ctx context.Context, _ *chromedp.Target) error {
-		feature := emulation.MediaFeature{Name: "prefers-color-scheme", Value: "dark"}
-		_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia,
-			emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{&feature}})
-		return err
-	}
 	b.do("on a phone in the dark", chromedp.EmulateViewport(390, 800), chromedp.Func(dark))
 	if get(b, chromedp.Evaluate[bool]("document.documentElement.scrollWidth > innerWidth")) {
 		t.Error("a phone has to scroll sideways")
@@ -217,6 +211,14 @@ func openBrowser(t *testing.T, program, url string) *browser {
 	}()
 	b.do("the first page", chromedp.Navigate(url))
 	return b
+}
+
+// dark is how the page looks to people who like it so.
+func dark(ctx context.Context, _ *chromedp.Target) error {
+	feature := emulation.MediaFeature{Name: "prefers-color-scheme", Value: "dark"}
+	_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia,
+		emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{&feature}})
+	return err
 }
 
 // get reads something off the page.

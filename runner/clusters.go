@@ -191,6 +191,7 @@ func newExtend(p *program) *cobra.Command {
 		if err := s.Extend(cmd.Context(), time.Now().Add(o.ttl)); err != nil {
 			return err
 		}
+		p.tellControls(cmd.Context(), s)
 		rec, err := s.Record()
 		if err != nil {
 			return err
@@ -274,6 +275,7 @@ func (p *program) scale(ctx context.Context, o scaleOptions, name string) error 
 			return err
 		}
 	}
+	p.tellControls(ctx, s)
 	rec, err := s.Record()
 	if err != nil {
 		return err

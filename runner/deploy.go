@@ -223,6 +223,9 @@ func (p *program) build(ctx context.Context, a agreement) error {
 	if err != nil {
 		return err
 	}
+	if !a.options.noWait {
+		p.tellControls(ctx, a.site)
+	}
 	return p.arrived(a, took)
 }
 

@@ -77,7 +77,7 @@ func (p *program) ui(ctx context.Context, o uiOptions) error {
 		return say.Errorf(errs.Unavailable, "%s cannot be served: %s. --http chooses another address", o.http,
 			errs.Cause(err))
 	}
-	page, err := pageOf(at)
+	page, err := p.pageOf(ctx, at)
 	if err != nil {
 		return err
 	}
@@ -111,9 +111,9 @@ func (p *program) ui(ctx context.Context, o uiOptions) error {
 }
 
 // pageOf is the page of a place and the API below it.
-func pageOf(at place) (http.Handler, error) {
+func (p *program) pageOf(ctx context.Context, at place) (http.Handler, error) {
 	if f, ok := at.(*fleet.Fleet); ok {
-		v1, err := fleetAPI(f)
+		v1, err := p.fleetAPI(ctx, f)
 		return ui.New(v1, ui.Options{Fleet: true}), err
 	}
 	home := at.(*embedded.Home)
@@ -122,13 +122,38 @@ func pageOf(at place) (http.Handler, error) {
 		return nil, err
 	}
 	v1, err := api.New(api.Options{}, api.JobsPart(homeJobs{home}, newResolver("")),
-		api.SchedulesPart(bookOf(home), compileSchedule), functions)
+		api.SchedulesPart(bookOf(home), compileSchedule), api.FilesPart(browsable("")), functions)
 	return ui.New(v1, ui.Options{}), err
 }
 
-// fleetAPI answers as the control that leads a fleet, to whoever reaches this machine's page: it shows the token of the
+// fleetAPI answers what this machine knows better itself, and hands on the rest.
+func (p *program) fleetAPI(ctx context.Context, f *fleet.Fleet) (http.Handler, error) {
+	rest, err := controlAPI(f)
+	if err != nil {
+		return nil, err
+	}
+	parts, err := p.ownFleetParts(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	parts = append(parts, api.FilesPart(browsable(f.StoreURI())))
+	here, err := api.New(api.Options{}, parts...)
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", rest)
+	for _, part := range parts {
+		for _, route := range part.Routes {
+			mux.Handle(route.Pattern, here)
+		}
+	}
+	return mux, nil
+}
+
+// controlAPI answers as the control that leads a fleet, to whoever reaches this machine's page: it shows the token of the
 // cluster's file itself.
-func fleetAPI(f *fleet.Fleet) (http.Handler, error) {
+func controlAPI(f *fleet.Fleet) (http.Handler, error) {
 	where, token, by, err := f.API()
 	if err != nil {
 		return nil, err

@@ -52,9 +52,20 @@ func ControlPart(s Submitter, o Overview) Part {
 			}
 			return writeJSON(w, list)
 		}},
-		{"GET /v1/nodes", access.Read, telling(o.Nodes)},
+		{"GET /v1/nodes", access.Read, func(w http.ResponseWriter, r *http.Request) error { return nodes(w, r, o) }},
 		{"GET /v1/cluster", access.Read, telling(o.Cluster)},
 	}}
+}
+
+func nodes(w http.ResponseWriter, r *http.Request, o Overview) error {
+	list, err := o.Nodes(r.Context())
+	if err != nil {
+		return err
+	}
+	if list.Nodes, list.Next, err = page(r, list.Nodes, func(n client.Node) string { return n.ID }); err != nil {
+		return err
+	}
+	return writeJSON(w, list)
 }
 
 // telling answers with what a function returns.

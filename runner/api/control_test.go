@@ -116,6 +116,32 @@ func TestControl(t *testing.T) {
 	a.ask("GET", "/v1/cluster", "", 200, "Cluster")
 }
 
+// TestListsOfNames are read page by page, also when what ended a page has gone.
+func TestListsOfNames(t *testing.T) {
+	a, _ := newControlAsker(t)
+	c := client.New(client.Options{URL: a.http.URL})
+	for _, name := range []string{"one", "two", "three"} {
+		if _, err := c.CreateToken(t.Context(), name, "read"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := parse[client.TokenList](t, a.ask("GET", "/v1/tokens?limit=2", "", 200, "TokenList"))
+	if len(first.Tokens) != 2 || first.Next != first.Tokens[1].ID {
+		t.Fatalf("the first page is %+v", first)
+	}
+	if err := c.RemoveToken(t.Context(), first.Next); err != nil {
+		t.Fatal(err)
+	}
+	second := parse[client.TokenList](t, a.ask("GET", "/v1/tokens?limit=2&after="+first.Next, "", 200, "TokenList"))
+	if len(second.Tokens) != 1 || second.Next != "" || second.Tokens[0].ID <= first.Next {
+		t.Errorf("the second page is %+v behind %s", second, first.Next)
+	}
+	a.ask("GET", "/v1/nodes?limit=-1", "", 400, "Problem")
+	if none := a.ask("GET", "/v1/nodes?limit=0", "", 200, "NodeList"); !bytes.Contains(none, []byte(`"nodes":[]`)) {
+		t.Errorf("no machine at all is told as %s", none)
+	}
+}
+
 // TestKeyInHeader: clients that know the header only can repeat safely, too.
 func TestKeyInHeader(t *testing.T) {
 	a, d := newControlAsker(t)

@@ -120,9 +120,10 @@ func (f Functions) brief(ctx context.Context, one pack.Function) (functionBrief,
 	return b, nil
 }
 
-// functionList is all functions: people have few.
+// functionList is a page of functions, in order of their names.
 type functionList struct {
 	Functions []functionBrief `json:"functions"`
+	Next      string          `json:"next,omitempty"`
 }
 
 func (f Functions) list(w http.ResponseWriter, r *http.Request) error {
@@ -131,6 +132,9 @@ func (f Functions) list(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	all := functionList{Functions: []functionBrief{}}
+	if names, all.Next, err = page(r, names, func(name string) string { return name }); err != nil {
+		return err
+	}
 	for _, name := range names {
 		one, err := f.registry().Get(r.Context(), name)
 		if errs.KindOf(err) == errs.NotFound {

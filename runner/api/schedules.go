@@ -41,9 +41,10 @@ func SchedulesPart(
 	}}
 }
 
-// scheduleList is every schedule; there are few.
+// scheduleList is a page of schedules, in order of their names.
 type scheduleList struct {
 	Schedules []schedules.View `json:"schedules"`
+	Next      string           `json:"next,omitempty"`
 }
 
 func (c clock) list(w http.ResponseWriter, r *http.Request) error {
@@ -51,7 +52,12 @@ func (c clock) list(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, scheduleList{all})
+	var list scheduleList
+	list.Schedules, list.Next, err = page(r, all, func(v schedules.View) string { return v.Name })
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, list)
 }
 
 func (c clock) get(w http.ResponseWriter, r *http.Request) error {

@@ -20,6 +20,9 @@ func TokensPart(tokens *access.Tokens) Part {
 				return err
 			}
 			list := client.TokenList{Tokens: []client.Token{}}
+			if all, list.Next, err = page(r, all, func(t access.Token) string { return t.ID }); err != nil {
+				return err
+			}
 			for _, t := range all {
 				list.Tokens = append(list.Tokens, tokenOf(t, ""))
 			}

@@ -67,9 +67,14 @@ func (c *Client) SetQueues(ctx context.Context, config queue.Config) (QueueList,
 
 // Nodes returns the machines.
 func (c *Client) Nodes(ctx context.Context) (NodeList, error) {
-	var list NodeList
-	err := c.ask(ctx, http.MethodGet, "/v1/nodes", nil, &list)
-	return list, err
+	list := NodeList{Nodes: []Node{}}
+	for n, err := range pages(ctx, c, "/v1/nodes", func(p NodeList) ([]Node, string) { return p.Nodes, p.Next }) {
+		if err != nil {
+			return list, err
+		}
+		list.Nodes = append(list.Nodes, n)
+	}
+	return list, nil
 }
 
 // Cluster returns the fleet as a whole.
@@ -81,9 +86,14 @@ func (c *Client) Cluster(ctx context.Context) (Cluster, error) {
 
 // Tokens returns the tokens, without their texts.
 func (c *Client) Tokens(ctx context.Context) (TokenList, error) {
-	var list TokenList
-	err := c.ask(ctx, http.MethodGet, "/v1/tokens", nil, &list)
-	return list, err
+	list := TokenList{Tokens: []Token{}}
+	for t, err := range pages(ctx, c, "/v1/tokens", func(p TokenList) ([]Token, string) { return p.Tokens, p.Next }) {
+		if err != nil {
+			return list, err
+		}
+		list.Tokens = append(list.Tokens, t)
+	}
+	return list, nil
 }
 
 // CreateToken makes a token with a name and a role. Unlike the others it is not to be repeated: each call makes one.

@@ -48,9 +48,10 @@ type Queued struct {
 	Preempted int             `json:"preempted,omitempty"` // executors that it had to give back so far
 }
 
-// NodeList is the machines of a fleet.
+// NodeList is a page of the machines of a fleet.
 type NodeList struct {
 	Nodes []Node `json:"nodes"`
+	Next  string `json:"next,omitempty"` // what to say as after for the next page
 }
 
 // Ready is the state of a machine that takes work.
@@ -79,9 +80,10 @@ type Cluster struct {
 	Waiting int       `json:"waiting"`
 }
 
-// TokenList is the tokens of a fleet.
+// TokenList is a page of the tokens of a fleet.
 type TokenList struct {
 	Tokens []Token `json:"tokens"`
+	Next   string  `json:"next,omitempty"` // what to say as after for the next page
 }
 
 // Token stands for who may ask.
@@ -109,4 +111,51 @@ type LogList struct {
 type LogFile struct {
 	Name  string `json:"name"`
 	Bytes int64  `json:"bytes"`
+}
+
+// FileList is a page of a folder, in order of names; without a path it says where one can begin.
+type FileList struct {
+	Roots   []string `json:"roots,omitempty"` // URIs of folders
+	Path    string   `json:"path,omitempty"`  // URI of the folder, with a slash at its end
+	Entries []File   `json:"entries"`
+	Next    string   `json:"next,omitempty"` // what to say as after for the next page
+}
+
+// File is an entry of a folder.
+type File struct {
+	Name     string    `json:"name"`
+	Folder   bool      `json:"folder,omitempty"`
+	Bytes    int64     `json:"bytes"`
+	Modified time.Time `json:"modified,omitzero"`
+	Owner    string    `json:"owner,omitempty"`
+}
+
+// Fleet is what a fleet has cost, and when it removes itself.
+type Fleet struct {
+	Name     string    `json:"name"`
+	Provider string    `json:"provider"`
+	Region   string    `json:"region,omitempty"`
+	Phase    string    `json:"phase"` // deployed, or what is going on
+	Servers  int       `json:"servers"`
+	Workers  int       `json:"workers"`
+	Bucket   string    `json:"bucket,omitempty"`
+	Deployed time.Time `json:"deployed,omitzero"`
+	Expires  time.Time `json:"expires,omitzero"` // when the dead-man switch turns the machines off
+	// Idle is after how many seconds without a job it removes itself, too; 0: never. IdleSince is since when there is none.
+	Idle      float64   `json:"idleSeconds,omitempty"`
+	IdleSince time.Time `json:"idleSince,omitzero"`
+	USD       float64   `json:"usd"`               // so far
+	Hourly    float64   `json:"usdHourly"`         // at the moment
+	PricesOf  time.Time `json:"pricesOf,omitzero"` // of the table; none: nobody pays
+	Machines  []Machine `json:"machines"`
+}
+
+// Machine is a machine of a fleet as its provider sees it.
+type Machine struct {
+	ID      string `json:"id"`
+	Role    string `json:"role"` // server or worker
+	Type    string `json:"type,omitempty"`
+	Address string `json:"address,omitempty"`
+	State   string `json:"state"`
+	Spot    bool   `json:"spot,omitempty"`
 }

@@ -128,6 +128,9 @@ func (f *Fleet) Jobs() embedded.Jobs { return embedded.Jobs{Store: f.store} }
 // Name is what people call the fleet.
 func (f *Fleet) Name() string { return f.cluster.Name }
 
+// StoreURI is where the fleet keeps what outlives it.
+func (f *Fleet) StoreURI() string { return f.cluster.Store }
+
 // Chains returns how chains are run on the fleet: each by the process of whoever submits it, or goes on with it.
 func (f *Fleet) Chains() embedded.Chains {
 	return embedded.Chains{

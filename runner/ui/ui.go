@@ -5,6 +5,8 @@
 //	/jobs/{id}    one job            assets/job.js, timeline.js
 //	/schedules    what runs when     assets/schedules.js
 //	/queues       a fleet's queues   assets/fleet.js, and /nodes its machines
+//	/fleet        its time and cost  assets/lifetime.js
+//	/files        files              assets/files.js
 //	/functions    functions          assets/functions.js, and /functions/{name} one of them
 //	/assets/...   the page's files   app.js (which page), dom.js (text becomes elements, never markup), format.js
 //	/v1/...       package api
@@ -48,16 +50,17 @@ func New(api http.Handler, o Options) http.Handler {
 	mux.HandleFunc("GET /assets/{name}", func(w http.ResponseWriter, r *http.Request) {
 		serve(w, r, r.PathValue("name"))
 	})
-	for _, page := range []string{"GET /{$}", "GET /jobs/{id}", "GET /schedules", "GET /functions",
-		"GET /functions/{name}",
-		"GET /queues", "GET /nodes"} {
+	for _, page := range []string{
+		"GET /{$}", "GET /jobs/{id}", "GET /schedules", "GET /functions", "GET /functions/{name}", "GET /queues",
+		"GET /nodes", "GET /fleet", "GET /files",
+	} {
 		mux.HandleFunc(page, func(w http.ResponseWriter, r *http.Request) { serveIndex(w, r, o) })
 	}
 	return guard(http.NewCrossOriginProtection().Handler(mux), o)
 }
 
 // fleetLinks are the ways to a fleet's pages, for those who have one.
-const fleetLinks = `<a href="/queues">Queues</a><a href="/nodes">Machines</a>`
+const fleetLinks = `<a href="/queues">Queues</a><a href="/nodes">Machines</a><a href="/fleet">Fleet</a>`
 
 func serveIndex(w http.ResponseWriter, r *http.Request, o Options) {
 	links := ""

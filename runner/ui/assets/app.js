@@ -4,15 +4,18 @@ import { jobsPage } from "./jobs.js";
 import { jobPage } from "./job.js";
 import { schedulesPage } from "./schedules.js";
 import { queuesPage, nodesPage } from "./fleet.js";
+import { fleetPage } from "./lifetime.js";
+import { filesPage } from "./files.js";
 import { functionsPage, functionPage } from "./functions.js";
 
 const main = document.getElementById("main");
 let end = () => {};
-let at = null; // the path that is shown
+let at = null; // the path that is shown, and what of it
 
 function show() {
-  if (location.pathname === at) return; // a place in the page, as "To the page" is
-  at = location.pathname;
+  const here = location.pathname + location.search;
+  if (here === at) return; // a place in the page, as "To the page" is
+  at = here;
   end();
   end = () => {};
   const job = location.pathname.match(/^\/jobs\/([^/]+)$/);
@@ -23,6 +26,8 @@ function show() {
   else if (location.pathname === "/schedules") end = schedulesPage(main);
   else if (location.pathname === "/queues") end = queuesPage(main);
   else if (location.pathname === "/nodes") end = nodesPage(main);
+  else if (location.pathname === "/fleet") end = fleetPage(main);
+  else if (location.pathname === "/files") end = filesPage(main);
   else if (fn) end = functionPage(main, decodeURIComponent(fn[1]));
   else if (location.pathname === "/functions") end = functionsPage(main);
   else fill(main, h("p", {}, "There is no such page. ", h("a", { href: "/" }, "All jobs")));
@@ -30,7 +35,7 @@ function show() {
 
 document.addEventListener("click", (event) => {
   const link = event.target.closest("a[href^='/']");
-  if (!link || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+  if (!link || link.hasAttribute("download") || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
   event.preventDefault();
   history.pushState(null, "", link.href);
   show();

@@ -4,26 +4,32 @@ import { bytes, count, plural, short } from "./format.js";
 
 const every = 2000; // ms between two looks
 
-// watch draws a page again and again, and returns what ends that. Who has no token yet is asked for one.
-function watch(main, title, draw) {
+// watch draws a page again and again, and returns what ends that. Who has no token yet is asked for one. What draw
+// returns again stays where it is.
+export function watch(main, title, draw, pause = every) {
   document.title = `${title} · Runner`;
   const note = h("p", { class: "note", role: "status" });
   const body = h("div");
   fill(main, h("h1", {}, title), note, body);
   let timer;
   let ended = false;
+  let last = null;
   async function look() {
     try {
       const drawn = await draw();
       if (ended) return;
       fill(note);
-      fill(body, drawn);
+      if (drawn !== last) fill(body, drawn);
+      last = drawn;
     } catch (error) {
       if (ended) return;
-      if (error.status === 401) return signIn(body, look);
+      if (error.status === 401) {
+        last = null;
+        return signIn(body, look);
+      }
       fill(note, `The fleet can't be asked at the moment: ${error.message}`);
     }
-    if (!ended) timer = setTimeout(look, every);
+    if (!ended) timer = setTimeout(look, pause);
   }
   look();
   return () => {
@@ -51,7 +57,7 @@ function signIn(body, then) {
 
 const percent = (share) => `${Math.round(100 * share)}%`;
 
-function table(name, heads, rows) {
+export function table(name, heads, rows) {
   const head = h("thead", {}, h("tr", {}, heads.map((t) => h("th", { scope: "col" }, t))));
   const cells = (row) => h("tr", {}, row.map((c) => h("td", {}, c)));
   return h("div", { class: "wide" }, h("table", { class: name }, head, h("tbody", {}, rows.map(cells))));
