@@ -27,8 +27,8 @@ import (
 
 // runChain runs the jobs of a file that has several.
 func (p *program) runChain(ctx context.Context, o runOptions, file string, specs []spec.Spec) error {
-	if o.parallel < 0 {
-		return say.Errorf(errs.Invalid, "--parallel %d: want a number of jobs", o.parallel)
+	if o.parallel < 0 || o.retries < 0 {
+		return say.Errorf(errs.Invalid, "--parallel and --retries want a number")
 	}
 	at, end, err := p.open(ctx)
 	if err != nil {
@@ -47,7 +47,7 @@ func (p *program) runChain(ctx context.Context, o runOptions, file string, specs
 		}
 	}
 	chain.Name, chain.Submitted = spec.CleanName(cmp.Or(o.spec.Name, baseName(file))), time.Now().UTC()
-	chain.Parallel = o.parallel
+	chain.Parallel, chain.Retries = o.parallel, o.retries
 	if chain, err = at.Jobs().SubmitChain(ctx, chain); err != nil {
 		return err
 	}
@@ -196,7 +196,7 @@ func (p *program) superviseChain(ctx context.Context, at place, c embedded.Chain
 	o.watch.named = true
 	run := chainRun{
 		program: p, at: at, chains: chains, chain: c, watch: o.watch, lost: lost, screen: p.screen(o.watch),
-		todo: spec.Order(c.Needs()), ended: make(chan jobEnd), done: make([]scheduler.JobID, len(c.Links)), tidied: make([]bool, len(c.Links)),
+		todo: spec.Order(c.Needs()), ended: make(chan jobEnd), done: make([]scheduler.JobID, len(c.Links)), failed: make([]int, len(c.Links)), tidied: make([]bool, len(c.Links)),
 	}
 	run.say("chain %s of %d jobs", c.ID, len(c.Links))
 	if err := run.all(ctx); err != nil {
@@ -221,6 +221,7 @@ type chainRun struct {
 
 	// By place:
 	done   []scheduler.JobID // the tries that have succeeded
+	failed []int             // tries in this run, but for the last
 	tidied []bool            // the output was intermediate, and is no longer needed
 }
 
@@ -245,10 +246,16 @@ func (r *chainRun) all(ctx context.Context) (err error) {
 		}
 		e := <-r.ended
 		r.running--
-		if e.err == nil {
+		told := toldError{}
+		switch {
+		case e.err == nil:
 			r.succeeded(ctx, e.place, e.id)
-		} else if told := (toldError{}); err == nil && !errors.As(e.err, &told) {
-			err = e.err
+		case !errors.As(e.err, &told):
+			err = cmp.Or(err, e.err)
+		case r.failed[e.place] < r.chain.Retries && ctx.Err() == nil:
+			r.failed[e.place]++
+			r.say("job %s is tried again", e.id)
+			r.todo = append(r.todo, e.place)
 		}
 	}
 }

@@ -24,6 +24,7 @@ type runOptions struct {
 	watch    watchOptions
 	detach   bool
 	parallel int
+	retries  int
 	circle   circleOptions
 }
 
@@ -64,6 +65,7 @@ func (o *runOptions) addJob(flags *pflag.FlagSet) {
 			"`TIME` without news that ends an attempt; 10m by default, or never")
 		f.IntVar(&o.spec.MaxFailedPercent, "max-failed-percent", 0, "`N` of a hundred maps may fail; none by default")
 		f.IntVar(&o.spec.SkipBad, "skip-bad", 0, "`N` records that functions fail at may be left out; none by default")
+		f.IntVar(&o.retries, "retries", 0, "`N` times a job that has failed is tried again, of a file of several jobs; none by default")
 		f.StringVar(&o.spec.Shuffle, "shuffle", "",
 			"`PLACE` of map output: local by default, or store, for machines that vanish")
 		f.StringVar(&o.spec.Speculative, "speculative", "", "`true|false`: whether a slow attempt gets a second one beside it")
@@ -134,8 +136,8 @@ func (p *program) run(ctx context.Context, o runOptions, what string) error {
 	if len(specs) > 1 {
 		return p.runChain(ctx, o, what, specs)
 	}
-	if o.parallel != 0 {
-		return say.Errorf(errs.Invalid, "--parallel is about a file of several jobs, and this is one")
+	if o.parallel != 0 || o.retries != 0 {
+		return say.Errorf(errs.Invalid, "--parallel and --retries are about a file of several jobs, and this is one")
 	}
 	at, end, err := p.open(ctx) // first, since a cluster says how its store is reached
 	if err != nil {

@@ -1,9 +1,12 @@
 package role
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/seed3322913c/runner/guagua"
@@ -79,12 +82,46 @@ func (m *master) record(step *guagua.Step) error {
 	if len(step.Missing) > 0 {
 		line["missing"] = step.Missing
 	}
-	text, err := json.Marshal(line)
+	text, err := encodeLine(line)
 	if err != nil {
 		return errs.E("guagua.Record", errs.Failed, iteration(step.Iteration), err)
 	}
 	m.trail.lines = append(m.trail.lines, ledger.Line{Iteration: step.Iteration, Text: text})
 	return nil
+}
+
+// encodeLine is a line as JSON, what people look for first: docs/guagua.md has the order. Names that are not in it are
+// the program's.
+func encodeLine(line map[string]any) ([]byte, error) {
+	const theirs = ""
+	order := []string{
+		"iteration", "final", "loss", theirs, "seconds", "compute", "wait", "aggregate", "transfer", "missing", "workers",
+	}
+	place := func(name string) int {
+		if i := slices.Index(order, name); i >= 0 {
+			return i
+		}
+		return slices.Index(order, theirs)
+	}
+	names := slices.SortedFunc(maps.Keys(line), func(a, b string) int {
+		return cmp.Or(cmp.Compare(place(a), place(b)), strings.Compare(a, b))
+	})
+	text := []byte{'{'}
+	for i, name := range names {
+		if i > 0 {
+			text = append(text, ',')
+		}
+		key, err := json.Marshal(name)
+		if err != nil {
+			return nil, err
+		}
+		value, err := json.Marshal(line[name])
+		if err != nil {
+			return nil, err
+		}
+		text = append(append(append(text, key...), ':'), value...)
+	}
+	return append(text, '}'), nil
 }
 
 // pacing keeps snapshots for the workers from costing more than a small share of the time.

@@ -28,6 +28,7 @@ type Chain struct {
 	Name      string          `json:"name"`
 	Submitted time.Time       `json:"submitted"`
 	Parallel  int             `json:"parallel,omitempty"` // jobs at a time at most; 0: as many as the place likes
+	Retries   int             `json:"retries,omitempty"`  // how often a run of it tries a job again that has failed
 	Links     []Link          `json:"links"`              // in the order of the specification
 }
 
