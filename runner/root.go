@@ -162,11 +162,14 @@ func verbNames(root *cobra.Command) []string {
 	return names
 }
 
+// fullName is what a command is called behind the program's name, as in "fs ls".
+func fullName(cmd *cobra.Command) string { return strings.TrimPrefix(cmd.CommandPath(), cmd.Root().Name()+" ") }
+
 // explainFlag turns what the flag parser says into a sentence with what was probably meant.
 func explainFlag(cmd *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError
 	if !errors.As(err, &unknown) {
-		return say.Errorf(errs.Invalid, "%s; see `runner help %s`", strings.ReplaceAll(err.Error(), "\"", ""), cmd.Name())
+		return say.Errorf(errs.Invalid, "%s; see `runner help %s`", strings.ReplaceAll(err.Error(), "\"", ""), fullName(cmd))
 	}
 	var known []string
 	cmd.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, f.Name) })
@@ -174,7 +177,7 @@ func explainFlag(cmd *cobra.Command, err error) error {
 	if near := nearest.Of(unknown.GetSpecifiedName(), known); near != "" {
 		hint = " Did you mean --" + near + "?"
 	}
-	return say.Errorf(errs.Invalid, "%s has no flag --%s.%s `runner help %[1]s` lists them", cmd.Name(),
+	return say.Errorf(errs.Invalid, "%s has no flag --%s.%s `runner help %[1]s` lists them", fullName(cmd),
 		unknown.GetSpecifiedName(), hint)
 }
 
@@ -182,9 +185,9 @@ func explainFlag(cmd *cobra.Command, err error) error {
 func wantArgs(cmd *cobra.Command, args []string, n int, what string) error {
 	switch {
 	case len(args) < n:
-		return say.Errorf(errs.Invalid, "%s needs %s; see `runner help %[1]s`", cmd.Name(), what)
+		return say.Errorf(errs.Invalid, "%s needs %s; see `runner help %[1]s`", fullName(cmd), what)
 	case len(args) > n:
-		return say.Errorf(errs.Invalid, "%s takes %s and nothing else, but there is %q", cmd.Name(), what, args[n])
+		return say.Errorf(errs.Invalid, "%s takes %s and nothing else, but there is %q", fullName(cmd), what, args[n])
 	}
 	return nil
 }
