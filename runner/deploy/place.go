@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	machines "github.com/seed3322913c/runner/infra/fleet"
@@ -24,11 +25,17 @@ type place interface {
 	programs() []string
 	// depot is where the machines of a fleet report how they are.
 	depot(ctx context.Context, r machines.Record, open fleet.OpenStore) (nodeinit.Depot, error)
-	// reach returns the addresses by which the servers of a fleet are reached from here, the better ones first, and what
-	// the tools of its store need.
-	reach(ctx context.Context, r machines.Record, secrets map[string]string) ([]string, map[string]string, error)
+	// reach says how a fleet is reached from here.
+	reach(ctx context.Context, r machines.Record, secrets map[string]string) (reach, error)
 	// pause is the time between two looks at machines that boot.
 	pause() time.Duration
+}
+
+// reach is how a fleet is reached.
+type reach struct {
+	servers []string          // addresses that machines have among each other
+	outside map[string]string // what to take instead from here, by those; nil: the same
+	env     map[string]string // what the tools of its store need
 }
 
 // onHost is this host.
@@ -40,18 +47,15 @@ func (h onHost) depot(_ context.Context, r machines.Record, _ fleet.OpenStore) (
 	return h.Host(r.Request.Name).Depot()
 }
 
-func (onHost) reach(_ context.Context, r machines.Record, secrets map[string]string) ([]string, map[string]string,
-	error) {
-	env := map[string]string{
+func (onHost) reach(_ context.Context, r machines.Record, secrets map[string]string) (reach, error) {
+	is := reach{env: map[string]string{
 		"AWS_ACCESS_KEY_ID": nodeinit.S3User, "AWS_SECRET_ACCESS_KEY": secrets[nodeinit.SecretS3],
+	}}
+	if r.Outputs != nil {
+		is.servers = r.Outputs.Servers
+		maps.Copy(is.env, r.Outputs.Env)
 	}
-	if r.Outputs == nil {
-		return nil, env, nil
-	}
-	for k, v := range r.Outputs.Env {
-		env[k] = v
-	}
-	return r.Outputs.Servers, env, nil
+	return is, nil
 }
 
 func (onHost) pause() time.Duration { return 200 * time.Millisecond }
@@ -69,14 +73,20 @@ func (a atAmazon) depot(ctx context.Context, r machines.Record, open fleet.OpenS
 	return nodeinit.Depot{Store: st}, err
 }
 
-// reach prefers addresses from outside where somebody outside is let in.
-func (a atAmazon) reach(ctx context.Context, r machines.Record, _ map[string]string) ([]string, map[string]string,
-	error) {
-	private, public, err := a.Servers(ctx, r.Request.Name)
-	if len(r.Request.AllowFrom) > 0 {
-		private = append(public, private...)
+// reach takes addresses from outside where somebody outside is let in.
+func (a atAmazon) reach(ctx context.Context, r machines.Record, _ map[string]string) (reach, error) {
+	servers, err := a.Servers(ctx, r.Request.Name)
+	is := reach{env: nodeinit.CloudEnv(a.Region())}
+	for _, m := range servers {
+		is.servers = append(is.servers, m.Private)
+		if len(r.Request.AllowFrom) > 0 && m.Public != "" {
+			if is.outside == nil {
+				is.outside = map[string]string{}
+			}
+			is.outside[m.Private] = m.Public
+		}
 	}
-	return private, nodeinit.CloudEnv(a.Region()), err
+	return is, err
 }
 
 func (atAmazon) pause() time.Duration { return 2 * time.Second }

@@ -32,6 +32,8 @@ type Cluster struct {
 	// Control has the token of the API alone; which machine serves it, Consul knows.
 	Control Service           `json:"control"`
 	Env     map[string]string `json:"env"` // what the tools of the store need: AWS_ENDPOINT_URL and so on
+	// Outside are the addresses of machines for who is not in their network, by those that they have among each other.
+	Outside map[string]string `json:"outside,omitempty"`
 	// Driver is how containers are started; raw_exec if it is empty. exec needs machines that offer nomad.Volumes.
 	Driver nomad.Driver `json:"driver,omitempty"`
 }
@@ -114,7 +116,7 @@ func (c Cluster) Anywhere() (*http.Transport, error) {
 	}
 	return &http.Transport{
 		TLSClientConfig:     &tls.Config{RootCAs: roots, ServerName: ServerName, MinVersion: tls.VersionTLS12},
-		DialContext:         dialer.DialContext,
+		DialContext:         c.dial,
 		MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: 5 * time.Second,
 	}, nil
 }
@@ -134,6 +136,14 @@ func (c Cluster) Controls() (*http.Transport, error) {
 // dialer gives up soon, since there are others.
 var dialer = net.Dialer{Timeout: 2 * time.Second, KeepAlive: 30 * time.Second}
 
+// dial connects to a machine of the cluster by the address that it has for who is here.
+func (c Cluster) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if host, port, err := net.SplitHostPort(address); err == nil && c.Outside[host] != "" {
+		address = net.JoinHostPort(c.Outside[host], port)
+	}
+	return dialer.DialContext(ctx, network, address)
+}
+
 // Client returns an HTTP client for the servers of a service: it trusts the cluster's CA alone, and goes from one
 // server to the next when one is not there.
 func (c Cluster) Client(s Service) (*http.Client, error) {
@@ -146,7 +156,7 @@ func (c Cluster) Client(s Service) (*http.Client, error) {
 	}
 	t.DialContext = func(ctx context.Context, network, _ string) (conn net.Conn, err error) {
 		for _, address := range s.Addresses {
-			if conn, err = dialer.DialContext(ctx, network, address); err == nil || ctx.Err() != nil {
+			if conn, err = c.dial(ctx, network, address); err == nil || ctx.Err() != nil {
 				return conn, err
 			}
 		}

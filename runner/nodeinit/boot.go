@@ -48,6 +48,10 @@ func (n *node) works(ctx context.Context) error {
 	if err := get(look, client, nomad+"/v1/agent/health?type="+kind, `"ok":true`); err != nil || n.Role == Worker {
 		return err
 	}
+	gateway := "http://" + net.JoinHostPort(n.Address, GatewayPort)
+	if err := get(look, http.DefaultClient, gateway, ""); err != nil { // also one that stands by
+		return err
+	}
 	return n.found(ctx)
 }
 

@@ -130,9 +130,14 @@ const endpointEnv = "AWS_ENDPOINT_URL"
 // common, so all that know one find each other, also while some are missing.
 func (i *Instance) Servers(ctx context.Context) ([]string, error) {
 	var found []string
-	err := i.until(ctx, "looking for servers", func() (err error) {
-		if found, _, err = i.cloud.Servers(ctx, i.duty.Cluster); err != nil {
+	err := i.until(ctx, "looking for servers", func() error {
+		servers, err := i.cloud.Servers(ctx, i.duty.Cluster)
+		if err != nil {
 			return err
+		}
+		found = nil
+		for _, m := range servers {
+			found = append(found, m.Private)
 		}
 		if most := i.duty.Servers/2 + 1; len(found) < most {
 			return errs.Errorf("nodeinit.Servers", errs.Unavailable, i.duty.Cluster, "%d of %d are there", len(found), most)

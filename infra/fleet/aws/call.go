@@ -167,9 +167,9 @@ func (c *caller) once(ctx context.Context, r request) ([]byte, error) {
 	return answer, nil
 }
 
-// unreachable is the kind of an error without an answer.
+// unreachable is the kind of an error without an answer. A service that takes too long is not somebody who gives up.
 func unreachable(err error) errs.Kind {
-	if errs.KindOf(err) == errs.Canceled {
+	if errors.Is(err, context.Canceled) {
 		return errs.Canceled
 	}
 	return errs.Unavailable

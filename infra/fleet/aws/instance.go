@@ -3,6 +3,7 @@ package aws
 import (
 	"context"
 	"net/url"
+	"slices"
 
 	"github.com/seed3322913c/runner/infra/fleet"
 )
@@ -39,19 +40,10 @@ func (p *Provider) Stop(ctx context.Context, cluster string) error {
 	return nil
 }
 
-// Servers returns the addresses of a cluster's servers, inside its network and from outside.
-func (p *Provider) Servers(ctx context.Context, cluster string) (private, public []string, err error) {
+// Servers returns a cluster's servers that are there to stay, as far as they have an address.
+func (p *Provider) Servers(ctx context.Context, cluster string) ([]fleet.Machine, error) {
 	all, err := p.Machines(ctx, cluster)
-	for _, m := range all {
-		if m.Role != fleet.Server || m.State != "pending" && m.State != "running" {
-			continue
-		}
-		if m.Private != "" {
-			private = append(private, m.Private)
-		}
-		if m.Public != "" {
-			public = append(public, m.Public)
-		}
-	}
-	return private, public, err
+	return slices.DeleteFunc(all, func(m fleet.Machine) bool {
+		return m.Role != fleet.Server || m.Private == "" || m.State != "pending" && m.State != "running"
+	}), err
 }
