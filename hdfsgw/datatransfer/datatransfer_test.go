@@ -10,6 +10,7 @@ import (
 	"hash/crc32"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -384,6 +385,40 @@ func TestDamageIsNotSent(t *testing.T) {
 		if r.GetStatus() != hadoop.Status_ERROR || !strings.Contains(r.GetMessage(), "checksum differs") {
 			t.Error(r)
 		}
+	})
+}
+
+// TestAClientThatTakesNothing asks for a long block and reads none of it: little of it is read for him, and he is cut off.
+func TestAClientThatTakesNothing(t *testing.T) {
+	var read atomic.Int64
+	st := around.New(mem.New(), func(_ context.Context, c around.Call, do func([]byte) (int, error)) (int, error) {
+		n, err := do(c.Data)
+		if c.Op == around.Read && strings.HasPrefix(string(c.Name), block.Prefix) {
+			read.Add(int64(n))
+		}
+		return n, err
+	})
+	within(t, st, func(tr *trial) {
+		data := bytes.NewReader(make([]byte, 16<<20))
+		blocks, err := block.Copy(t.Context(), st, data, 1<<30, tr.names.NewBlock)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := blocks[0]
+		ticket := Ticket{Block: b.ID, Length: b.Length, MD5: b.MD5[:], CRC: b.CRC}
+		r := tr.ask(opRead, &hadoop.OpReadBlock{Header: header(ticket, tr.Issue(ticket)), Offset: proto.Uint64(0),
+			Len: proto.Uint64(uint64(b.Length))})
+		if r.GetStatus() != ok {
+			t.Fatal(r)
+		}
+		began := time.Now()
+		if err := <-tr.ended; err == nil || time.Since(began) != transferPause {
+			t.Errorf("it ended after %v: %v", time.Since(began), err)
+		}
+		if n := read.Load(); n > 2*packetData {
+			t.Errorf("%d bytes were read for nobody", n)
+		}
+		tr.ended <- nil
 	})
 }
 
