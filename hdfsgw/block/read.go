@@ -15,14 +15,15 @@ func Write(ctx context.Context, st store.Store, out io.Writer, blocks []namespac
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends what is read ahead, too
 	parts := cut(blocks, offset, length)
-	buf := make([]byte, copySize)
+	buf := make([]byte, min(copySize, max(length, 1)))
 	var next chan opened
 	for i, p := range parts {
-		current := next
-		if current == nil {
-			current = ahead(ctx, st, p)
+		var o opened
+		if next != nil {
+			o = <-next
+		} else {
+			o.r, o.err = (&source{st, p}).open(ctx)
 		}
-		o := <-current
 		if o.err != nil {
 			return o.err
 		}
