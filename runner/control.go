@@ -159,7 +159,7 @@ func fleetParts(f *fleet.Fleet, s *control.Server) []api.Part {
 	jobs := f.Jobs()
 	return []api.Part{api.JobsPart(fleetJobs{jobs, s, f}, newResolver("")), api.ControlPart(s, s), fnhost.FleetPart(f),
 		api.SchedulesPart(cron.Book{Store: jobs.Store}, compileSharedSchedule),
-		api.FleetPart(told{jobs.Store, f.Name()}), api.FilesPart(browsable(f.StoreURI()))}
+		api.FleetPart(toldFleet{jobs.Store, f.Name()}), api.FilesPart(browsable(f.StoreURI()))}
 }
 
 // fleetDuties is what the control that leads does beside dividing machines.

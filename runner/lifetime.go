@@ -121,14 +121,14 @@ func (o owned) Extend(ctx context.Context, ttl time.Duration) error {
 	return tellControls(ctx, o.site)
 }
 
-// told is a fleet as its controls know it.
-type told struct {
+// toldFleet is a fleet as its controls know it.
+type toldFleet struct {
 	store store.Store
 	name  string
 }
 
 // Fleet implements api.Lifetime.
-func (t told) Fleet(ctx context.Context) (client.Fleet, error) {
+func (t toldFleet) Fleet(ctx context.Context) (client.Fleet, error) {
 	text, err := store.Get(ctx, t.store, toldName, maxTold)
 	if errs.KindOf(err) == errs.NotFound {
 		return client.Fleet{}, say.Errorf(errs.NotFound,
@@ -146,7 +146,7 @@ func (t told) Fleet(ctx context.Context) (client.Fleet, error) {
 }
 
 // Extend implements api.Lifetime.
-func (t told) Extend(context.Context, time.Duration) error {
+func (t toldFleet) Extend(context.Context, time.Duration) error {
 	return say.Errorf(errs.Unsupported,
 		"its machines can't change when they end: say `runner extend %s --ttl 2h` where it was deployed", t.name)
 }
