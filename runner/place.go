@@ -19,12 +19,11 @@ import (
 	"github.com/seed3322913c/runner/scheduler/am"
 )
 
-// place is where jobs are recorded and run: the home folder of this machine, or a fleet. What only one of the two can
-// do is found by assertion.
+// place is where jobs are recorded and run: the home folder of this machine, or a fleet. What only one verb needs, or
+// only one of the two can do, is found by assertion.
 type place interface {
 	embedded.Place
 	Chains() embedded.Chains
-	Resize(ctx context.Context, job scheduler.Job, executors int) error
 	// Supervise runs a recorded job, or takes it up where it is, and watches it to its end.
 	Supervise(ctx context.Context, job scheduler.Job, o embedded.Options) (am.Report, error)
 }

@@ -44,6 +44,12 @@ func newResize(p *program) *cobra.Command {
 	return cmd
 }
 
+// resizer is the ability of a place to change the number of a job's executors.
+type resizer interface {
+	// Resize gives a running job so many executors.
+	Resize(ctx context.Context, job scheduler.Job, executors int) error
+}
+
 // patience is how long an application master may be away: one that ends is replaced.
 const patience = 15 * time.Second
 
@@ -51,10 +57,14 @@ func (p *program) resize(ctx context.Context, o resizeOptions, at place, job sch
 	if o.executors < 1 {
 		return say.Errorf(errs.Invalid, "how many executors is job %s to have? Say --executors N", job.ID)
 	}
+	jobs, ok := at.(resizer)
+	if !ok {
+		return say.Errorf(errs.Unsupported, "jobs keep their executors there")
+	}
 	wait := backoff.NewExponentialBackOff(backoff.WithInitialInterval(50*time.Millisecond),
 		backoff.WithMaxElapsedTime(patience))
 	err := backoff.Retry(func() error {
-		err := at.Resize(ctx, job, o.executors)
+		err := jobs.Resize(ctx, job, o.executors)
 		if err != nil && !errs.Retryable(err) {
 			return backoff.Permanent(err)
 		}

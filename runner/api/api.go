@@ -54,10 +54,14 @@ type Jobs interface {
 	Find(ctx context.Context, prefix string) (scheduler.Job, error)
 	Status(ctx context.Context, job scheduler.Job) (embedded.Status, error)
 	Kill(ctx context.Context, job scheduler.Job, reason string) (embedded.Status, error)
-	// Resize gives a running job another number of executors.
-	Resize(ctx context.Context, job scheduler.Job, executors int) error
 	// Logs holds the files NAME.log of a job.
 	Logs(id scheduler.JobID) fs.FS
+}
+
+// Resizer is Jobs that can be larger and smaller while they run.
+type Resizer interface {
+	// Resize gives a running job another number of executors.
+	Resize(ctx context.Context, job scheduler.Job, executors int) error
 }
 
 // Watcher is Jobs that tell by themselves when a job changes. Others are looked at again and again.

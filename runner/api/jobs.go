@@ -167,7 +167,11 @@ func (s *server) resize(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := s.jobs.Resize(r.Context(), job, ask.Executors); err != nil {
+	jobs, ok := s.jobs.(Resizer)
+	if !ok {
+		return say.Errorf(errs.Unsupported, "jobs keep their executors here")
+	}
+	if err := jobs.Resize(r.Context(), job, ask.Executors); err != nil {
 		return err
 	}
 	return writeJSON(w, client.Submitted{Job: job.ID})
