@@ -30,7 +30,7 @@ type oneMachine struct{}
 
 func (oneMachine) Look(context.Context, []scheduler.JobID) (fleet.View, error) {
 	all := queue.Resources{Cores: 4, Memory: 8 << 30}
-	return fleet.View{Total: all, Largest: all, Nodes: []client.Node{
+	return fleet.View{Total: all, Rooms: []queue.Room{{Resources: all, Machines: 1}}, Nodes: []client.Node{
 		{ID: "1", Name: "c1", Address: "10.0.0.1", State: "ready", Total: all, Used: queue.Resources{Cores: 3}},
 	}}, nil
 }

@@ -57,7 +57,7 @@ func (w *world) Look(context.Context, []scheduler.JobID) (fleet.View, error) {
 	defer w.mu.Unlock()
 	v := fleet.View{Alive: map[scheduler.JobID]int{}, Wants: map[scheduler.JobID]int{},
 		Total: queue.Resources{Cores: 4, Memory: 1 << 40}}
-	v.Largest = v.Total
+	v.Rooms = []queue.Room{{Resources: v.Total, Machines: 1}}
 	v.Nodes = []client.Node{{ID: "n", State: "ready", Total: v.Total}}
 	for id := range w.alive {
 		v.Alive[id] = w.allowed[id]

@@ -11,7 +11,6 @@ import (
 	"github.com/seed3322913c/runner/runner/say"
 	"github.com/seed3322913c/runner/scheduler"
 	"github.com/seed3322913c/runner/scheduler/am"
-	"github.com/seed3322913c/runner/scheduler/queue"
 	"github.com/seed3322913c/runner/scheduler/roster"
 )
 
@@ -124,11 +123,11 @@ func (l *leader) round(ctx context.Context, herds *sync.WaitGroup) error {
 	}
 	l.mu.Lock()
 	seen := roster.Seen{
-		Now: l.cfg.Options.Now().UTC(), Total: view.Total, Largest: view.Largest, Alive: view.Alive, Hungry: l.mu.hungry,
+		Now: l.cfg.Options.Now().UTC(), Total: view.Total, Rooms: view.Rooms, Alive: view.Alive, Hungry: l.mu.hungry,
 	}
 	l.mu.Unlock()
 	if l.most() > view.Ready() {
-		seen.Largest = queue.Resources{} // nobody is refused for what is too small yet
+		seen.Rooms = nil // nobody is refused for what is too small yet
 	}
 	var decided roster.Round
 	l.book.read(func(r *roster.Roster) { decided = r.Decide(seen, l.cfg.Options.Queue) })

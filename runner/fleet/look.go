@@ -1,8 +1,10 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,11 +21,11 @@ import (
 
 // View is what the machines have, and what jobs hold of it.
 type View struct {
-	Nodes   []client.Node
-	Total   queue.Resources // what executors can have, of all machines that take work
-	Largest queue.Resources // of the largest of them
-	Alive   map[scheduler.JobID]int
-	Wants   map[scheduler.JobID]int // executors that jobs say they could use
+	Nodes []client.Node
+	Total queue.Resources // what executors can have, of all machines that take work
+	Rooms []queue.Room    // the same by machine, the larger ones first
+	Alive map[scheduler.JobID]int
+	Wants map[scheduler.JobID]int // executors that jobs say they could use
 	// Traces says of each machine by its id whose containers run there, or have: others may still read what they left.
 	// What runs there for no job is one of "".
 	Traces map[string]map[scheduler.JobID]bool
@@ -94,7 +96,7 @@ func (v *View) count(
 		mhz[n.ID] = core(n)
 	}
 	used, others := map[string]queue.Resources{}, map[string]queue.Resources{} // by machine; others are not executors
-	executors := map[string]int{}
+	executors, rooms := map[string]int{}, map[queue.Resources]int64{}
 	for _, a := range allocs {
 		v.trace(a)
 		if !nomad.Alive(a) {
@@ -125,10 +127,14 @@ func (v *View) count(
 		v.Total = queue.Resources{
 			Cores: v.Total.Cores + room.Cores, Memory: v.Total.Memory + room.Memory, GPUs: v.Total.GPUs + room.GPUs,
 		}
-		if room.Cores > v.Largest.Cores {
-			v.Largest = room
-		}
+		rooms[room]++
 	}
+	for room, n := range rooms {
+		v.Rooms = append(v.Rooms, queue.Room{Resources: room, Machines: n})
+	}
+	slices.SortFunc(v.Rooms, func(a, b queue.Room) int {
+		return cmp.Or(cmp.Compare(b.Cores, a.Cores), cmp.Compare(b.Memory, a.Memory), cmp.Compare(b.GPUs, a.GPUs))
+	})
 }
 
 // trace writes down where a container runs, or has run.

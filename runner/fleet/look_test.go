@@ -47,8 +47,12 @@ func TestLook(t *testing.T) {
 	if want := (queue.Resources{Cores: 6 + 8, Memory: 5<<30 + 7<<30}); v.Total != want {
 		t.Errorf("the total is %+v, not %+v", v.Total, want)
 	}
-	if want := (queue.Resources{Cores: 8, Memory: 7 << 30}); v.Largest != want {
-		t.Errorf("the largest machine has %+v, not %+v", v.Largest, want)
+	want := []queue.Room{
+		{Resources: queue.Resources{Cores: 8, Memory: 7 << 30}, Machines: 1},
+		{Resources: queue.Resources{Cores: 6, Memory: 5 << 30}, Machines: 1},
+	}
+	if diff := cmp.Diff(want, v.Rooms); diff != "" {
+		t.Error(diff)
 	}
 	var states []string
 	for _, n := range v.Nodes {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"container/heap"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 )
@@ -48,6 +49,7 @@ type job struct {
 	leaf   *node
 	grown  int
 	shrunk int
+	most   int    // executors that the machines have room for, if nobody else has any
 	why    string // what kept it from more
 	refuse bool
 	held   bool // what becomes free is kept for it
@@ -64,7 +66,7 @@ func newRound(t *Tree, s Snapshot, o Options) *round {
 	r := &round{Snapshot: s, options: o, tree: t, free: s.Total, hungry: map[string]time.Time{}}
 	r.queues = make([]state, len(t.nodes))
 	for _, given := range s.Jobs {
-		r.jobs = append(r.jobs, &job{Job: given, leaf: t.leaves[given.Queue]})
+		r.jobs = append(r.jobs, &job{Job: given, leaf: t.leaves[given.Queue], most: s.most(given.Ask)})
 	}
 	slices.SortFunc(r.jobs, func(a, b *job) int { return cmp.Compare(a.ID, b.ID) })
 	for _, j := range r.jobs {
@@ -103,6 +105,18 @@ func newRound(t *Tree, s Snapshot, o Options) *round {
 	return r
 }
 
+// most is how many executors fit on the machines together, each on one of them.
+func (s Snapshot) most(ask Resources) int {
+	if len(s.Rooms) == 0 || ask == (Resources{}) {
+		return math.MaxInt
+	}
+	sum := 0
+	for _, room := range s.Rooms {
+		sum += int(min(ask.times(room.Resources)*room.Machines, math.MaxInt32))
+	}
+	return sum
+}
+
 func (r *round) of(n *node) *state { return &r.queues[n.index] }
 
 // hold writes down that a job holds n executors more.
@@ -126,11 +140,13 @@ func (r *round) never(j *job) string {
 	switch {
 	case j.Ask == Resources{} || j.Ask.Cores < 0 || j.Ask.Memory < 0 || j.Ask.GPUs < 0:
 		return "its executors ask for nothing"
-	case r.Largest != Resources{} && !j.Ask.fits(r.Largest, 1):
+	case j.most == 0:
 		return "no machine is large enough for one of its executors"
+	case j.Gang > j.most:
+		return fmt.Sprintf("it needs %d executors at once, and all machines together have room for %d", j.Gang, j.most)
 	case j.Gang > j.Want:
 		return fmt.Sprintf("it needs %d executors at once and wants only %d", j.Gang, j.Want)
-	case r.Total != Resources{} && r.Largest != Resources{} && over(all.share(r.Total), min(j.leaf.max, j.leaf.userMax)):
+	case r.Total != Resources{} && len(r.Rooms) > 0 && over(all.share(r.Total), min(j.leaf.max, j.leaf.userMax)):
 		return fmt.Sprintf("%d executors at once are more than %s may ever hold", gang, j.leaf)
 	}
 	return ""
@@ -213,6 +229,8 @@ func (r *round) obstacle(j *job, n int64, free Resources) string {
 		return full
 	case j.leaf.userMax < 1 && over(leaf.users[j.User].plus(more, 1).share(r.Total), j.leaf.userMax):
 		return fmt.Sprintf("user %s has all that one user may have in %s", j.User, j.leaf)
+	case int64(j.has())+n > int64(j.most):
+		return fmt.Sprintf("the machines have room for no more than %d of its executors", j.most)
 	case !more.fits(free, 1) && n > 1:
 		return fmt.Sprintf("it waits until %d executors fit at once", n)
 	case !more.fits(free, 1):

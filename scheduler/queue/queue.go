@@ -42,6 +42,17 @@ func (r Resources) fits(free Resources, times int64) bool {
 	return r.Cores*times <= free.Cores && r.Memory*times <= free.Memory && r.GPUs*times <= free.GPUs
 }
 
+// times is how many times r fits into one of room; r asks for something.
+func (r Resources) times(room Resources) int64 {
+	n := int64(math.MaxInt64)
+	for _, part := range [][2]int64{{r.Cores, room.Cores}, {r.Memory, room.Memory}, {r.GPUs, room.GPUs}} {
+		if part[0] > 0 {
+			n = min(n, max(0, part[1])/part[0])
+		}
+	}
+	return n
+}
+
 // share is the dominant share of r in total.
 func (r Resources) share(total Resources) float64 {
 	part := func(have, of int64) float64 {

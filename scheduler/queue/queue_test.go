@@ -51,9 +51,10 @@ func (s *script) do(t *testing.T, d *datadriven.TestData) string {
 		return strings.Join(tree.Leaves(), " ") + "\n"
 	case "cluster":
 		s.s.Total = resources(number)
-		s.s.Largest = Resources{Cores: int64(number("largest", 0)), Memory: 1 << 20, GPUs: 1 << 20}
-		if !d.HasArg("largest") {
-			s.s.Largest = Resources{}
+		s.s.Rooms = nil
+		if d.HasArg("largest") {
+			largest := Resources{Cores: int64(number("largest", 0)), Memory: 1 << 20, GPUs: 1 << 20}
+			s.s.Rooms = []Room{{largest, int64(number("machines", 1))}, {Resources{Cores: 1}, 100}}
 		}
 		return ""
 	case "job":

@@ -21,12 +21,18 @@ type Job struct {
 	Leaving   int       // executors that were told to go
 }
 
+// Room is what each of so many machines has for executors.
+type Room struct {
+	Resources
+	Machines int64
+}
+
 // Snapshot is how things stand.
 type Snapshot struct {
-	Now     time.Time
-	Total   Resources // of all machines that take work
-	Largest Resources // of the largest machine: what asks for more can never run; zero: unknown
-	Jobs    []Job     // in any order
+	Now   time.Time
+	Total Resources // of all machines that take work
+	Rooms []Room    // the same by machine, since an executor is on one of them; none: unknown
+	Jobs  []Job     // in any order
 
 	// Hungry says since when leaves have had less than they are guaranteed while they want more: what the decisions of
 	// the round before returned.

@@ -9,9 +9,9 @@ import (
 
 // Seen is what is known of the world beside the roster when a round of decisions is made.
 type Seen struct {
-	Now     time.Time
-	Total   queue.Resources // of all machines that take work
-	Largest queue.Resources // of the largest of them
+	Now   time.Time
+	Total queue.Resources // of all machines that take work
+	Rooms []queue.Room    // the same by machine; none: unknown
 	// Alive is how many executors of a job there are. Those beyond what it may have are on their way out, and what they
 	// hold is nobody else's yet.
 	Alive  map[scheduler.JobID]int
@@ -20,7 +20,7 @@ type Seen struct {
 
 // Standing is how things stand for the queues.
 func (r *Roster) Standing(s Seen) queue.Snapshot {
-	snap := queue.Snapshot{Now: s.Now, Total: s.Total, Largest: s.Largest, Hungry: s.Hungry}
+	snap := queue.Snapshot{Now: s.Now, Total: s.Total, Rooms: s.Rooms, Hungry: s.Hungry}
 	for _, e := range r.Jobs() {
 		if !e.Running() && e.Kill != "" {
 			continue
