@@ -243,6 +243,9 @@ func checkForFleet(ctx context.Context, job scheduler.Job) error {
 	if err := onlyShared(job); err != nil {
 		return err
 	}
+	if slices.ContainsFunc(append(slices.Clone(job.Input), job.Output), isGateway) {
+		return nil // where gateways are, and who asks them, the job's own processes are told; who submits it has looked
+	}
 	return say.Usage(checkShipped(ctx, job))
 }
 
