@@ -15,6 +15,7 @@ import (
 	"github.com/seed3322913c/runner/integration/cluster"
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/scheduler"
+	"github.com/seed3322913c/runner/scheduler/am"
 )
 
 // sorts measures what jobs themselves do on a fleet: how fast executors start, and TeraSort, also when its application
@@ -125,11 +126,11 @@ func (l *local) sort(ctx context.Context, in string, happen func() error) (r sor
 	events := bufio.NewScanner(stdout)
 	for events.Buffer(nil, 16<<20); events.Scan(); {
 		var e struct {
-			embedded.Status
-			Event string
-			Name  string
-			Done  int
-			Tasks int
+			Event string `json:"event"`
+			Name  string `json:"name"`
+			Done  int    `json:"done"`
+			Tasks int    `json:"tasks"`
+			am.Report
 		}
 		if err := json.Unmarshal(events.Bytes(), &e); err != nil {
 			return r, err

@@ -35,8 +35,9 @@ type trial struct {
 	t       *testing.T
 	cluster *cluster.Cluster
 	bucket  *s3.Store
-	folder  string // in the bucket
-	dir     string // with the specification
+	folder  string   // in the bucket
+	dir     string   // with the specification
+	env     []string // for all commands
 	want    map[string]int
 	chance  *rand.Rand
 }
@@ -102,6 +103,7 @@ func (tr *trial) command(args ...string) *exec.Cmd {
 	for k, v := range tr.cluster.State.Fleet.Env {
 		cmd.Env = append(cmd.Env, k+"="+v)
 	}
+	cmd.Env = append(cmd.Env, tr.env...)
 	return cmd
 }
 

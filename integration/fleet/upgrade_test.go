@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 )
 
@@ -63,13 +62,9 @@ func (tr *trial) install(program string) {
 func (tr *trial) roll(verb string) {
 	tr.t.Helper()
 	var before []int
-	for _, p := range tr.cluster.Program() {
-		if p.Verb == verb {
-			before = append(before, p.PID)
-			if err := syscall.Kill(p.PID, syscall.SIGKILL); err != nil && err != syscall.ESRCH {
-				tr.t.Fatal(err)
-			}
-		}
+	for _, p := range tr.all(verb) {
+		before = append(before, p.PID)
+		tr.end(p)
 	}
 	installed, err := os.Stat(tr.cluster.State.Program)
 	tr.must(err)
@@ -88,20 +83,40 @@ func (tr *trial) roll(verb string) {
 	}))
 }
 
-// TestRollingUpgrade replaces the program on all machines in the middle of a job, role by role, and then goes back in
-// the middle of another one: each version reads what the other has written, and no task that was finished runs again.
+// TestRollingUpgrade replaces the program on all machines in the middle of a job, role by role, and in two gateways, through
+// which the job reads; and then goes back in the middle of another one. Each version reads what the other has written, and
+// no task that was finished runs again.
 func TestRollingUpgrade(t *testing.T) {
-	old := filepath.Join(site.bin, "runner")
-	t.Run("next", func(t *testing.T) { upgrade(t, nextBuild(t)) })
-	t.Run("back", func(t *testing.T) { upgrade(t, old) }) // which leaves the cluster as it was
+	old, next := filepath.Join(site.bin, "runner"), nextBuild(t)
+	t.Run("next", func(t *testing.T) { upgrade(t, old, next) })
+	t.Run("back", func(t *testing.T) { upgrade(t, next, old) }) // which leaves the cluster as it was
 }
 
 // upgrade installs another build while a job runs.
-func upgrade(t *testing.T, program string) {
+func upgrade(t *testing.T, from, to string) {
 	tr := newTrial(t)
-	w := tr.start("run", "crash.yaml", "--set", "pace=300ms")
+	at := tr.addresses(2)
+	coord := t.TempDir()
+	gateway := func(program string, i int) gateway {
+		return tr.gateway(program, "--store", tr.uri("files"), "--cache", "0", "--coord", coord, "--http", at[i])
+	}
+	leader := gateway(from, 0)
+	leader.leads()
+	other := gateway(from, 1)
+	tr.env = append(tr.env, "RUNNER_GATEWAYS=demo="+strings.Join(at, ","))
+	for i := range 2 {
+		text := filepath.Join(tr.dir, fmt.Sprint(i, ".txt"))
+		tr.must(os.WriteFile(text, []byte(tr.read(fmt.Sprintf("in/%d.txt", i))), 0o600))
+		tr.run("fs", "put", text, fmt.Sprintf("webhdfs://demo/in/%d.txt", i))
+	}
+	w := tr.start("run", "crash.yaml", "--input", "webhdfs://demo/in", "--set", "pace=300ms")
 	before := w.progressed(3)
-	tr.install(program)
+	tr.install(to)
+	other.end()
+	other = gateway(to, 1)
+	leader.end()
+	other.leads()
+	gateway(to, 0)
 	for _, verb := range []string{"am", "node", "control"} {
 		tr.roll(verb)
 	}

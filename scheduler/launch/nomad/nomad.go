@@ -181,6 +181,7 @@ func (l *Launcher) forever(ctx context.Context, op string, g launch.Group, as fu
 	}
 	whole := Launcher{client: l.client, prefix: l.prefix, cpu: l.cpu, driver: RawExec} // which sees the machine
 	job := whole.job(g)
+	job.Priority = ptr(maxPriority) // so that Nomad evicts for no job what all jobs rest on
 	group := job.TaskGroups[0]
 	group.RestartPolicy.Attempts, group.RestartPolicy.Mode = ptr(3), ptr(api.RestartPolicyModeDelay)
 	group.RestartPolicy.Interval = ptr(10 * time.Second)
@@ -415,6 +416,7 @@ exec "$@"`
 
 const (
 	generationEnv = "RUNNER_GENERATION"
+	maxPriority   = 100  // of Nomad's jobs, where nobody has configured more
 	generation    = 1000 // restart numbers for each allocation of an index
 )
 
