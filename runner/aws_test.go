@@ -48,14 +48,14 @@ func (a account) with(t *testing.T) account {
 	return a
 }
 
-// told is what a verb has said.
-type told struct {
+// spoken is what a verb has said.
+type spoken struct {
 	code       int
 	out, story string
 }
 
 // runs runs a verb with a home of its own and a changed environment.
-func (a account) runs(home string, env []string, args ...string) told {
+func (a account) runs(home string, env []string, args ...string) spoken {
 	a.Helper()
 	cmd := exec.CommandContext(a.Context(), filepath.Join(os.Getenv("RUNNER_TEST_BIN"), "runner"), args...)
 	cmd.Env = append(append(os.Environ(), embedded.HomeEnv+"="+home, "USER=tester"), env...)
@@ -65,11 +65,11 @@ func (a account) runs(home string, env []string, args ...string) told {
 	if _, ok := errors.AsType[*exec.ExitError](err); err != nil && !ok {
 		a.Fatal(err)
 	}
-	return told{cmd.ProcessState.ExitCode(), out.String(), story.String()}
+	return spoken{cmd.ProcessState.ExitCode(), out.String(), story.String()}
 }
 
 // must runs a verb that must succeed, and decodes the last line of its answer.
-func (a account) must(home string, v any, args ...string) told {
+func (a account) must(home string, v any, args ...string) spoken {
 	a.Helper()
 	t := a.runs(home, nil, args...)
 	if t.code != say.ExitDone {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -153,5 +154,26 @@ func TestMachineOutOfScheduling(t *testing.T) {
 	}
 	if text := shortOf(filepath.Join(n.dir, "gone")); text == "" {
 		t.Error("a disk that cannot be looked at is well")
+	}
+}
+
+// TestOutside reaches a machine by the address that it has for who is not in its network.
+func TestOutside(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := Cluster{Outside: map[string]string{"192.0.2.1": "127.0.0.1"}} // an address that nobody has
+	conn, err := c.dial(t.Context(), "tcp", net.JoinHostPort("192.0.2.1", port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.Close(); err != nil {
+		t.Error(err)
 	}
 }

@@ -15,7 +15,7 @@ const lookForJobs = 10 * time.Second
 
 // idle ends the fleet when nobody has wanted anything of it for the time that was agreed. A server that can't tell
 // counts the fleet as busy: the dead-man switch remains.
-func (n *node) idle(ctx context.Context, s Stopper) {
+func (n *node) idle(ctx context.Context, s Stopper, hasJobs func(context.Context) (bool, error)) {
 	every := min(lookForJobs, n.options.Idle)
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -25,7 +25,7 @@ func (n *node) idle(ctx context.Context, s Stopper) {
 			return
 		case <-tick.C:
 		}
-		if busy, err := n.hasJobs(ctx); err != nil || busy {
+		if busy, err := hasJobs(ctx); err != nil || busy {
 			since = time.Now()
 		}
 		if time.Since(since) < n.options.Idle {

@@ -44,10 +44,8 @@ func JobsURI(bucket string) string { return "s3://" + bucket + "/.runner" }
 func FilesURI(bucket string) string { return "s3://" + bucket + "/.files" }
 
 const (
-	// instanceDir is for all that an instance keeps.
-	instanceDir = "/var/lib/runner"
-	// askEvery is the time between two questions for what is not known yet.
-	askEvery = 2 * time.Second
+	instanceDir = "/var/lib/runner" // for all that an instance keeps
+	askEvery    = 2 * time.Second
 )
 
 // Instance is a machine of EC2. It is the Source of what it is, from three places: what user-data says (Duty), the
@@ -61,6 +59,7 @@ type Instance struct {
 	id      string
 	address string
 	region  string
+	every   time.Duration // between two questions for what is not known yet
 }
 
 // metadataEnv is where the tools of AWS look for another metadata service than EC2's.
@@ -69,7 +68,7 @@ const metadataEnv = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
 // NewInstance asks the metadata service who this machine is, until it answers or ctx ends.
 func NewInstance(ctx context.Context, d Duty, log *slog.Logger) (*Instance, error) {
 	address := cmp.Or(os.Getenv(metadataEnv), "http://169.254.169.254")
-	i := &Instance{Metadata: NewMetadata(address, MetadataOptions{}), duty: d, log: log}
+	i := &Instance{Metadata: NewMetadata(address, MetadataOptions{}), duty: d, log: log, every: askEvery}
 	for path, to := range map[string]*string{
 		"instance-id": &i.id, "local-ipv4": &i.address, "placement/region": &i.region,
 	} {
@@ -88,7 +87,7 @@ func NewInstance(ctx context.Context, d Duty, log *slog.Logger) (*Instance, erro
 
 // until repeats what fails until it works or ctx ends.
 func (i *Instance) until(ctx context.Context, what string, do func() error) error {
-	tick := time.NewTicker(askEvery)
+	tick := time.NewTicker(i.every)
 	defer tick.Stop()
 	for {
 		err := do()
