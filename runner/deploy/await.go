@@ -185,8 +185,8 @@ func (s *Site) gateway(ctx context.Context, c fleet.Cluster) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, gatewayTime)
 	defer cancel()
-	_, addresses, _ := strings.Cut(c.Env[gatewaysEnv], "=")
-	g, err := client.New(strings.Split(addresses, ","), client.Options{Token: c.Env[gatewayTokenEnv]})
+	_, addresses, _ := strings.Cut(c.Env[nodeinit.GatewaysEnv], "=")
+	g, err := client.New(strings.Split(addresses, ","), client.Options{Token: c.Env[nodeinit.GatewayTokenEnv]})
 	if err != nil {
 		return err
 	}

@@ -156,20 +156,14 @@ func (s *Site) Connect(ctx context.Context) (fleet.Cluster, error) {
 		Nomad:  fleet.Service{Addresses: at(is.servers, nodeinit.NomadPort), Token: token},
 	}
 	if len(is.servers) > 0 {
-		c.Env[gatewaysEnv] = s.Name + "=" + strings.Join(at(is.servers, nodeinit.GatewayPort), ",")
-		c.Env[gatewayTokenEnv] = secrets[nodeinit.SecretGateway]
+		c.Env[nodeinit.GatewaysEnv] = nodeinit.Gateways(s.Name, is.servers)
+		c.Env[nodeinit.GatewayTokenEnv] = secrets[nodeinit.SecretGateway]
 	}
 	if known, err := fleet.Load(s.home, s.Name); err == nil && known.CA == c.CA {
 		c.Control = known.Control // what it was given meanwhile
 	}
 	return c, c.Save(s.home)
 }
-
-// What the program's own verbs look for to reach gateways.
-const (
-	gatewaysEnv     = "RUNNER_GATEWAYS"
-	gatewayTokenEnv = "RUNNER_GATEWAY_TOKEN"
-)
 
 // at returns addresses with a port.
 func at(hosts []string, port string) []string {

@@ -201,5 +201,6 @@ func (n *node) install(ctx context.Context) error {
 // do.
 func (n *node) controlEnv() []string {
 	return append(n.asFleet().ControlEnv(n.Address, n.File(caFile)), embedded.HomeEnv+"="+n.File("runner"),
-		fleet.PoolEnv+"="+n.Pool, fleet.DepotEnv+"="+n.Depot)
+		fleet.PoolEnv+"="+n.Pool, fleet.DepotEnv+"="+n.Depot,
+		GatewaysEnv+"="+Gateways(n.Cluster, n.Servers), GatewayTokenEnv+"="+n.secrets.Gateway)
 }

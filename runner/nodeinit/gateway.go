@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/runner/embedded"
@@ -18,6 +19,21 @@ const (
 	gatewayUser = "runner"
 	tokensFile  = "gateway.tokens"
 )
+
+// What whoever asks gateways finds in its environment.
+const (
+	GatewaysEnv     = "RUNNER_GATEWAYS"
+	GatewayTokenEnv = "RUNNER_GATEWAY_TOKEN"
+)
+
+// Gateways says where the gateways are of which the names hdfs://CLUSTER/... speak, for GatewaysEnv.
+func Gateways(cluster string, servers []string) string {
+	var all []string
+	for _, s := range servers {
+		all = append(all, net.JoinHostPort(s, GatewayPort))
+	}
+	return cluster + "=" + strings.Join(all, ",")
+}
 
 // addGateway makes the server one of the cluster's gateways.
 func (n *node) addGateway() error {
