@@ -58,7 +58,7 @@ func copyObject(ctx context.Context, args []string) error {
 }
 
 // play starts moto and a cloud that plays its machines.
-func play(t *testing.T) *Cloud {
+func play(t *testing.T, grace time.Duration) *Cloud {
 	t.Helper()
 	program, err := os.Executable()
 	if err != nil {
@@ -66,7 +66,7 @@ func play(t *testing.T) *Cloud {
 	}
 	c, err := Open(Options{
 		IP: enginetest.Binary(t, "iproute2"), AWS: program, Moto: fleettest.Start(t).URL, Region: fleettest.Region,
-		Dir: t.TempDir(), Grace: 20 * time.Second, Log: t.Logf,
+		Dir: t.TempDir(), Grace: grace, Log: t.Logf,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -114,7 +114,7 @@ while true; do sleep 0.1; done
 // TestMachines boots machines, kills one, takes one away, lets one boot late and one not at all, cuts one off, and
 // leaves nothing behind.
 func TestMachines(t *testing.T) {
-	c := play(t)
+	c := play(t, 20*time.Second)
 	putProgram(t)
 	subnet := makeSubnet(t, c)
 	c.Trouble(func(role string) (Trouble, bool) {

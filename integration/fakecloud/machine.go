@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -51,7 +52,7 @@ func (c *Cloud) start(ctx context.Context, i instance) (*machine, error) {
 	}
 	id := Identity{
 		ID: i.ID, Type: i.Type, Image: i.Image, Zone: i.Zone, Private: i.Private, Public: i.Public,
-		Role: i.Profile[strings.LastIndexByte(i.Profile, '/')+1:], UserData: userData, Tags: map[string]string{},
+		Role: i.role(), UserData: userData, Tags: map[string]string{},
 	}
 	for _, t := range i.Tags {
 		id.Tags[t.Key] = t.Value
@@ -102,7 +103,7 @@ func (m *machine) power(endpoint string) error {
 	if err != nil {
 		return err
 	}
-	defer console.Close() // the process has its own descriptor
+	defer console.Close() // the process has its own descriptor by then
 	host := "ip-" + strings.ReplaceAll(m.Private, ".", "-")
 	m.cmd = exec.Command("nsenter", "--net=/run/netns/"+space(m.ID), "--", "unshare", "--mount", "--uts", "--pid",
 		"--fork",
@@ -112,15 +113,20 @@ func (m *machine) power(endpoint string) error {
 		"AWS_ENDPOINT_URL=" + endpoint, "CHECKPOINT_DISABLE=1",
 	}
 	m.cmd.Stdout, m.cmd.Stderr = console, console
-	m.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := m.cmd.Start(); err != nil {
-		return err
-	}
+	m.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
+	started := make(chan error)
 	go func() {
-		_ = m.cmd.Wait() // however it ends
-		close(m.ended)
+		// The kernel's wish is about the thread that started the process, so that thread waits for it.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := m.cmd.Start()
+		started <- err
+		if err == nil {
+			_ = m.cmd.Wait() // however it ends
+			close(m.ended)
+		}
 	}()
-	return nil
+	return <-started
 }
 
 func (m *machine) console() string { return filepath.Join(m.dir, "console") }
@@ -136,13 +142,19 @@ func (m *machine) off() error {
 	return errors.Join(all...)
 }
 
-// tail is the end of what the machine has said.
+// tail is the end of what the machine has said, and of what its programs have.
 func (m *machine) tail() string {
-	text, err := os.ReadFile(m.console())
-	if err != nil {
-		return err.Error()
+	logs, _ := filepath.Glob(filepath.Join(m.dir, "lib", "logs", "*.log")) // the pattern is well formed
+	var b strings.Builder
+	for _, file := range append([]string{m.console()}, logs...) {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			text = []byte(err.Error())
+		}
+		lines := bytes.Split(bytes.TrimSpace(text), []byte("\n"))
+		const most = 8
+		fmt.Fprintf(&b, "%s (%s): the end of %s:\n%s\n", m.ID, m.Private, filepath.Base(file),
+			bytes.Join(lines[max(0, len(lines)-most):], []byte("\n")))
 	}
-	lines := bytes.Split(bytes.TrimSpace(text), []byte("\n"))
-	return fmt.Sprintf("%s (%s) said at last:\n%s\n", m.ID, m.Private,
-		bytes.Join(lines[max(0, len(lines)-15):], []byte("\n")))
+	return b.String()
 }

@@ -1,6 +1,7 @@
 package fakecloud
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/xml"
@@ -53,6 +54,11 @@ func (i instance) tag(key string) string {
 
 // group is the Auto Scaling group that the machine belongs to; "" if there is none.
 func (i instance) group() string { return i.tag("aws:autoscaling:groupName") }
+
+// role is whose rights the machine has. moto forgets that of a group's machines; ours are called as their group.
+func (i instance) role() string {
+	return cmp.Or(i.Profile[strings.LastIndexByte(i.Profile, '/')+1:], i.group())
+}
 
 // instances lists all machines, those that have ended included.
 func (m *moto) instances(ctx context.Context) ([]instance, error) {
