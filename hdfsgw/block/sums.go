@@ -38,8 +38,9 @@ type sums struct {
 	md5    hash.Hash
 	crc    uint32 // of the chunk so far
 	chunk  int    // bytes of it
-	whole  uint32
+	chunks []byte // CRCs of the grain's chunks
 	grain  uint32
+	whole  uint32
 	length int64 // bytes of all chunks that have ended
 	grains []byte
 }
@@ -61,23 +62,29 @@ func (s *sums) Write(p []byte) (int, error) {
 }
 
 func (s *sums) endChunk() {
-	var b [crc32.Size]byte
-	binary.BigEndian.PutUint32(b[:], s.crc)
-	s.md5.Write(b[:])
+	s.chunks = binary.BigEndian.AppendUint32(s.chunks, s.crc)
 	if s.chunk == ChunkSize {
-		s.whole, s.grain = afterChunk.times(s.whole)^s.crc, afterChunk.times(s.grain)^s.crc
+		s.grain = afterChunk.times(s.grain) ^ s.crc
 	} else {
-		s.whole, s.grain = combine(s.whole, s.crc, int64(s.chunk)), combine(s.grain, s.crc, int64(s.chunk))
+		s.grain = combine(s.grain, s.crc, int64(s.chunk))
 	}
-	if s.length += int64(s.chunk); s.length%grainSize == 0 {
-		s.endGrain()
-	}
+	s.length += int64(s.chunk)
 	s.crc, s.chunk = 0, 0
+	if s.length%grainSize == 0 {
+		s.endGrain(grainSize)
+	}
 }
 
-func (s *sums) endGrain() {
+// endGrain ends a grain of n bytes.
+func (s *sums) endGrain(n int64) {
+	s.md5.Write(s.chunks)
 	s.grains = binary.BigEndian.AppendUint32(s.grains, s.grain)
-	s.grain = 0
+	if n == grainSize {
+		s.whole = multiply(afterGrain, s.whole) ^ s.grain
+	} else {
+		s.whole = combine(s.whole, s.grain, n)
+	}
+	s.chunks, s.grain = s.chunks[:0], 0
 }
 
 // end sets the checksums of a block that has all that was written, and returns those of its grains.
@@ -85,8 +92,8 @@ func (s *sums) end(b *namespace.Block) (grains []byte) {
 	if s.chunk > 0 {
 		s.endChunk()
 	}
-	if s.length%grainSize > 0 {
-		s.endGrain()
+	if n := s.length % grainSize; n > 0 {
+		s.endGrain(n)
 	}
 	s.md5.Sum(b.MD5[:0])
 	b.CRC = s.whole
@@ -98,6 +105,12 @@ func (s *sums) end(b *namespace.Block) (grains []byte) {
 const (
 	polynomial = crc32.Castagnoli
 	one        = 1 << 31
+)
+
+// What checksums are multiplied by most often.
+var (
+	afterChunk = newFactor(after(ChunkSize))
+	afterGrain = after(grainSize)
 )
 
 // multiply returns a product's remainder.
@@ -142,8 +155,6 @@ func newFactor(of uint32) *factor {
 func (f *factor) times(a uint32) uint32 {
 	return f[0][byte(a)] ^ f[1][byte(a>>8)] ^ f[2][byte(a>>16)] ^ f[3][a>>24]
 }
-
-var afterChunk = newFactor(after(ChunkSize))
 
 // Sums returns a block with its checksums. Where they are not known, because the block was truncated or is old, the
 // block is read.
