@@ -55,6 +55,8 @@ func TestEveryOperation(t *testing.T) {
 		{"GET", "/d", "GETCONTENTSUMMARY", 200, `"directoryCount":3`},
 		{"GET", "/d", "GETQUOTAUSAGE", 200, `"quota":-1`},
 		{"GET", "/d/f", "GETFILECHECKSUM", 200, "512CRC32C"},
+		{"GET", "/d/f", "GETFILECHECKSUM&combine=composite_crc", 200, `"COMPOSITE-CRC32C","bytes":"83bea331"`},
+		{"GET", "/d/f", "GETFILECHECKSUM&combine=NO", 400, "IllegalArgumentException"},
 		{"GET", "/", "GETHOMEDIRECTORY", 200, `"/user/root"`},
 		{"GET", "/", "GETDELEGATIONTOKEN", 200, `{"Token":null}`},
 		{"PUT", "/", "RENEWDELEGATIONTOKEN", 400, "Required param token"},
