@@ -47,9 +47,11 @@ func (j *objects) segmentName(s segment) store.Name {
 
 // segmentNumber is the number in the name of a segment.
 func segmentNumber(name, prefix store.Name) (uint64, bool) {
-	numberPart, mark, _ := strings.Cut(strings.TrimPrefix(string(name), string(prefix)), "-")
-	seq, ok := parseNumber(prefix+store.Name(numberPart), prefix, segmentPart)
-	return seq, ok && len(mark) == 2*markSize
+	dash := strings.LastIndexByte(string(name), '-')
+	if dash != len(name)-2*markSize-1 {
+		return 0, false
+	}
+	return parseNumber(name[:dash], prefix, segmentPart)
 }
 
 // castagnoli's table makes hash/crc32 use the CPU's instruction.
