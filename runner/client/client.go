@@ -1,4 +1,4 @@
-// Package client asks a fleet's control over HTTP: it is the API (docs/api.md) as Go functions.
+// Package client asks a fleet's control over HTTP: it is the API that /v1/openapi.json describes, as Go functions.
 //
 //	c := client.New(client.Options{URL: "https://10.0.0.7:7338", Token: os.Getenv("RUNNER_TOKEN")})
 //	job, err := c.Submit(ctx, client.Submission{Key: "tonight", Spec: spec})
