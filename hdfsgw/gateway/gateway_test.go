@@ -16,6 +16,7 @@ import (
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/journal"
 	"github.com/seed3322913c/runner/infra/store"
+	"github.com/seed3322913c/runner/infra/store/file"
 	"github.com/seed3322913c/runner/infra/store/mem"
 )
 
@@ -74,6 +75,35 @@ func TestAStandbyTakesOver(t *testing.T) {
 		}
 		stopTwo()
 	})
+}
+
+// TestChangesFollowEachOtherInAFolder has a gateway over a folder keep all changes in one file, and another one read it.
+func TestChangesFollowEachOtherInAFolder(t *testing.T) {
+	st, err := file.New(t.TempDir(), file.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{"/a", "/b", "/c"} {
+		g, stop := start(t, st, Options{})
+		leads(t, g)
+		if code, body := ask(g, "PUT", dir+"?op=MKDIRS", ""); code != http.StatusOK {
+			t.Fatal(code, body)
+		}
+		if code, body := ask(g, "GET", "/a?op=GETFILESTATUS", ""); code != http.StatusOK {
+			t.Error(code, body)
+		}
+		stop()
+	}
+	objects := map[string]int{}
+	for info, err := range st.List(t.Context(), string(Journal)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		objects[strings.Split(string(info.Name), "/")[1]]++
+	}
+	if _, grow := store.LogsOf(st); grow && (objects["log"] != 2 || objects["segment"] != 1) {
+		t.Errorf("the journal is %v", objects)
+	}
 }
 
 // TestAPausedLeaderDoesNotAnswer has a leader that was fenced and has not noticed.

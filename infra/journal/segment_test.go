@@ -132,6 +132,25 @@ func ofTwo(t *testing.T) (st store.Store, data []byte, second int) {
 	return st, data, bytes.LastIndex(data, data[:16])
 }
 
+// TestOldSegmentsGo makes checkpoints of a journal whose name looks like the end of a segment's.
+func TestOldSegmentsGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := mem.New()
+		l, err := journal.Lead(t.Context(), st, "j/k-00", &values{}, segments())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		for range 3 {
+			appendAll(t, l, "a")
+			checkpoint(t, l)
+		}
+		if got := objects(t, st); len(got) != 3 {
+			t.Errorf("there is %v", got)
+		}
+	})
+}
+
 // TestTornEntries lets leaders die in the midst of an append, at each byte of it, and the next one go on. What both
 // began lies before what the third writes.
 func TestTornEntries(t *testing.T) {
