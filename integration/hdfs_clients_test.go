@@ -131,8 +131,8 @@ func TestJavaStreams(t *testing.T) {
 	}
 }
 
-// TestDelegationToken lets Hadoop's Java client act for users of whom it has nothing but a delegation token, which a proxy
-// got for it, or `runner fs token`.
+// TestDelegationToken lets Hadoop's Java client act for users of whom it has nothing but a delegation token, which a
+// proxy got for it, or `runner fs token`.
 func TestDelegationToken(t *testing.T) {
 	tokens := filepath.Join(t.TempDir(), "tokens")
 	if err := os.WriteFile(tokens, []byte("secret root\nworkflow oozie\nbobs bob\n"), 0o600); err != nil {

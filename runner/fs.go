@@ -195,13 +195,16 @@ func fsReading() []fsCommand {
 			return sh.Checksum(ctx, args, composite)
 		},
 	}, {
-		verb: verb{use: "token FILE [flags]", does: "Writes a delegation token that Hadoop's processes take for a proof of who they are.",
-			more: "They do so if HADOOP_TOKEN_FILE_LOCATION names FILE. It is good for a day, and renewed for seven. It is for webhdfs://,\n" +
-				"and with --rpc for hdfs://.",
-			examples: []string{"runner fs token creds --rpc 10.0.0.1:8020", "runner fs token creds --rpc ha-hdfs:demo --renewer yarn"}},
+		verb: verb{use: "token FILE [flags]",
+			does: "Writes a delegation token that Hadoop's processes take for a proof of who they are.",
+			more: "They do so if HADOOP_TOKEN_FILE_LOCATION names FILE. It is good for a day, and renewed for seven. It is for\n" +
+				"webhdfs://, and with --rpc for hdfs://.",
+			examples: []string{"runner fs token creds --rpc 10.0.0.1:8020",
+				"runner fs token creds --rpc ha-hdfs:demo --renewer yarn"}},
 		least: 1, most: 1,
 		flags: func(f *pflag.FlagSet) {
-			f.StringArrayVar(&token.RPC, "rpc", nil, "`ADDRESS` of hdfs:// where it is used, too: HOST:PORT, or ha-hdfs:NAME; repeat it")
+			f.StringArrayVar(&token.RPC, "rpc", nil,
+				"`ADDRESS` of hdfs:// where it is used, too: HOST:PORT, or ha-hdfs:NAME; repeat it")
 			f.StringVar(&token.Renewer, "renewer", "", "`USER` who may renew it; you by default")
 		},
 		run: func(ctx context.Context, sh *shell.Shell, args []string) error { return sh.Token(ctx, args[0], token) },

@@ -8,8 +8,8 @@ import (
 	"github.com/seed3322913c/runner/hdfsgw/namespace"
 )
 
-// DelegationToken gets a token that stands for the caller. renewer is who may renew it, "" for the caller. It is refused
-// with errs.Unsupported where nobody has to prove who he is.
+// DelegationToken gets a token that stands for the caller. renewer is who may renew it, "" for the caller. It is
+// refused with errs.Unsupported where nobody has to prove who he is.
 func (c *Client) DelegationToken(ctx context.Context, renewer string) (delegation.Token, error) {
 	r := request{method: http.MethodGet, op: "GETDELEGATIONTOKEN", path: "/"}
 	if renewer != "" {

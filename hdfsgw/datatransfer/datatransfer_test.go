@@ -388,7 +388,7 @@ func TestDamageIsNotSent(t *testing.T) {
 	})
 }
 
-// TestAClientThatTakesNothing asks for a long block and reads none of it: little of it is read for him, and he is cut off.
+// TestAClientThatTakesNothing asks for a long block and reads none of it: little is read for him, and he is cut off.
 func TestAClientThatTakesNothing(t *testing.T) {
 	var read atomic.Int64
 	st := around.New(mem.New(), func(_ context.Context, c around.Call, do func([]byte) (int, error)) (int, error) {

@@ -18,8 +18,8 @@ import (
 	"github.com/seed3322913c/runner/infra/errs"
 )
 
-// Kinds of tokens, by which clients find the one that they need: that of WebHDFS, and that of hdfs://, which is otherwise
-// the same.
+// Kinds of tokens, by which clients find the one that they need: that of WebHDFS, and that of hdfs://, which is
+// otherwise the same.
 const (
 	Kind       = "WEBHDFS delegation"
 	KindNative = "HDFS_DELEGATION_TOKEN"

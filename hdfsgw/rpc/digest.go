@@ -16,8 +16,8 @@ import (
 	"github.com/seed3322913c/runner/hdfsgw/rpc/hadoop"
 )
 
-// Who has a delegation token proves it by DIGEST-MD5 (RFC 2831), without sending what it is worth: the identifier is the
-// user's name, the password the password, both in base64.
+// Who has a delegation token proves it by DIGEST-MD5 (RFC 2831), without sending what it is worth: the identifier is
+// the user's name, the password the password, both in base64.
 //
 //	client  NEGOTIATE
 //	server  NEGOTIATE   TOKEN, DIGEST-MD5, and the challenge: realm, nonce, ...

@@ -10,8 +10,8 @@ import (
 	"github.com/seed3322913c/runner/hdfsgw/rpc/hadoop"
 )
 
-// getDelegationToken answers nothing where nothing has to be proven, as a NameNode does then. Where it has, whoever asks
-// here has a token already: tokens are got over WebHDFS.
+// getDelegationToken answers nothing where nothing has to be proven, as a NameNode does then. Where it has, whoever
+// asks here has a token already: tokens are got over WebHDFS.
 func (c *call) getDelegationToken(*hadoop.Empty) (proto.Message, error) {
 	if c.o.Secret == "" {
 		return &hadoop.Empty{}, nil
