@@ -126,9 +126,9 @@ type Combiner[WR any] struct {
 	pair    func(a, b WR) WR
 }
 
-// Combine is a combiner that calls f, which must be associative as far as the program cares. It may change and return
-// a. What it returns is encoded before it is combined further, and waits so: in memory or, if there is no room, in a
-// file.
+// Combine is a combiner that calls f, which must be associative as far as the program cares, and may be called by
+// several goroutines at once. It may change and return a. What it returns is encoded before it is combined further, and
+// waits so: in memory or, if there is no room, in a file.
 func Combine[WR any](f func(a, b WR) WR) *Combiner[WR] { return &Combiner[WR]{pair: f} }
 
 // AddVectors is the combiner that adds vectors element by element. It needs the codec Floats, and has the fast path:

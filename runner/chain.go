@@ -168,8 +168,8 @@ const (
 )
 
 func addParallel(flags *pflag.FlagSet, to *int) {
-	flags.IntVar(to, "parallel", 0, fmt.Sprintf("`N` jobs of the file at a time at most; %d on this machine and %d on a cluster "+
-		"by default", parallelHere, parallelFleet))
+	flags.IntVar(to, "parallel", 0, fmt.Sprintf("`N` jobs of the file at a time at most; %d on this machine and %d on a "+
+		"cluster by default", parallelHere, parallelFleet))
 }
 
 // parallel is how many jobs of a chain run at a time.
@@ -196,7 +196,8 @@ func (p *program) superviseChain(ctx context.Context, at place, c embedded.Chain
 	o.watch.named = true
 	run := chainRun{
 		program: p, at: at, chains: chains, chain: c, watch: o.watch, lost: lost, screen: p.screen(o.watch),
-		todo: spec.Order(c.Needs()), ended: make(chan jobEnd), done: make([]scheduler.JobID, len(c.Links)), failed: make([]int, len(c.Links)), tidied: make([]bool, len(c.Links)),
+		todo: spec.Order(c.Needs()), ended: make(chan jobEnd), done: make([]scheduler.JobID, len(c.Links)),
+		failed: make([]int, len(c.Links)), tidied: make([]bool, len(c.Links)),
 	}
 	run.say("chain %s of %d jobs", c.ID, len(c.Links))
 	if err := run.all(ctx); err != nil {
@@ -228,7 +229,8 @@ type chainRun struct {
 // jobEnd is what has become of a job: nil, a toldError, or why nobody knows.
 type jobEnd struct {
 	place int
-	id    scheduler.JobID
+	job   scheduler.JobID
+	state scheduler.JobState // "" if nobody knows
 	err   error
 }
 
@@ -249,12 +251,12 @@ func (r *chainRun) all(ctx context.Context) (err error) {
 		told := toldError{}
 		switch {
 		case e.err == nil:
-			r.succeeded(ctx, e.place, e.id)
+			r.succeeded(ctx, e.place, e.job)
 		case !errors.As(e.err, &told):
 			err = cmp.Or(err, e.err)
-		case r.failed[e.place] < r.chain.Retries && ctx.Err() == nil:
+		case e.state == scheduler.JobFailed && r.failed[e.place] < r.chain.Retries: // and not killed by somebody
 			r.failed[e.place]++
-			r.say("job %s is tried again", e.id)
+			r.say("job %s is tried again", e.job)
 			r.todo = append(r.todo, e.place)
 		}
 	}
@@ -319,12 +321,14 @@ func (r *chainRun) begin(ctx context.Context, i int) error {
 	r.say("job %s", job.ID)
 	view := r.screen.View(job.Name)
 	go func() {
+		end := jobEnd{place: i, job: job.ID}
 		report, err := r.at.Supervise(ctx, job, embedded.Options{Show: view.Show, Say: view.Say})
 		view.Close()
-		if err == nil {
-			r.screen.Aside(func() { err = r.tell(ctx, r.at, job, report, r.watch) })
+		if end.err = err; err == nil {
+			end.state = report.State
+			r.screen.Aside(func() { end.err = r.tell(ctx, r.at, job, report, r.watch) })
 		}
-		r.ended <- jobEnd{i, job.ID, err}
+		r.ended <- end
 	}()
 	return nil
 }
