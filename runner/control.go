@@ -158,7 +158,9 @@ func newControlServer(
 func fleetParts(f *fleet.Fleet, s *control.Server) []api.Part {
 	jobs := f.Jobs()
 	return []api.Part{api.JobsPart(fleetJobs{jobs, s, f}, newResolver("")), api.ControlPart(s, s), fnhost.FleetPart(f),
-		api.SchedulesPart(cron.Book{Store: jobs.Store}, compileSharedSchedule),
+		api.SchedulesPart(cron.Book{Store: jobs.Store}, api.Compiler{
+			Spec: compileSharedSchedule, Work: takeSharedWork,
+		}),
 		api.FleetPart(toldFleet{jobs.Store, f.Name()}), api.FilesPart(browsable(f.StoreURI()))}
 }
 
@@ -243,20 +245,20 @@ func checkForFleet(ctx context.Context, job scheduler.Job) error {
 	if err := onlyShared(job); err != nil {
 		return err
 	}
-	if slices.ContainsFunc(append(slices.Clone(job.Input), job.Output), isGateway) {
-		return nil // where gateways are, and who asks them, the job's own processes are told; who submits it has looked
-	}
-	return say.Usage(checkShipped(ctx, job))
+	return say.Usage(checkShipped(ctx, job, nil))
 }
 
 // checkShipped finds what is wrong with a job whose parts may have been shipped from elsewhere. They were looked at
 // there, and nobody's program is run beside a control: of such a job only its output is looked at.
-func checkShipped(ctx context.Context, job scheduler.Job) error {
+func checkShipped(ctx context.Context, job scheduler.Job, made func(uri string) bool) error {
+	if slices.ContainsFunc(append(slices.Clone(job.Input), job.Output), isGateway) {
+		return nil // where gateways are, and who asks them, the job's own processes are told; who submits it has looked
+	}
 	resolve := newResolver(job.Output)
 	job.Secrets = nil // the control is given them, and does not have them
 	job.Files = slices.DeleteFunc(slices.Clone(job.Files), func(f scheduler.File) bool { return f.Object != "" })
 	if !fleet.Shipped(job) {
-		return checkJob(ctx, job, resolve, nil)
+		return checkJob(ctx, job, resolve, made)
 	}
 	out, err := commit.New(ctx, job, resolve)
 	if err != nil {
@@ -267,7 +269,7 @@ func checkShipped(ctx context.Context, job scheduler.Job) error {
 
 // checkSharedFiring finds what is wrong with a work that is about to start on a fleet.
 func checkSharedFiring(ctx context.Context, w schedules.Work) error {
-	return say.Usage(checkShipped(ctx, *w.Job)) // chains are refused when they are added
+	return say.Usage(checkShipped(ctx, *w.Job, nil)) // chains are refused when they are added
 }
 
 // demandOf says how many executors a job wants, and without how many it cannot work.

@@ -107,7 +107,11 @@ func noSchedule(ctx context.Context, at place, name string, err error) error {
 		return err
 	}
 	var names []string
-	all, listing := bookOf(at).All(ctx)
+	book, listing := calendarOf(at)
+	if listing != nil {
+		return listing
+	}
+	all, listing := book.Schedules(ctx)
 	if listing != nil {
 		return listing
 	}
@@ -118,10 +122,23 @@ func noSchedule(ctx context.Context, at place, name string, err error) error {
 		say.DidYouMean(name, names))
 }
 
+// scheduleOf returns one schedule of a place.
+func scheduleOf(ctx context.Context, at place, name string) (schedules.View, error) {
+	book, err := calendarOf(at)
+	if err != nil {
+		return schedules.View{}, err
+	}
+	return book.Schedule(ctx, name)
+}
+
 func bookOf(at place) cron.Book { return cron.Book{Store: at.Jobs().Store} }
 
 func (p *program) scheduleList(ctx context.Context, at place, json bool) error {
-	all, err := schedules.All(ctx, bookOf(at), time.Now())
+	book, err := calendarOf(at)
+	if err != nil {
+		return err
+	}
+	all, err := book.Schedules(ctx)
 	if err != nil {
 		return err
 	}
@@ -180,7 +197,7 @@ func (p *program) tellUnserved(ctx context.Context, at place) error {
 }
 
 func (p *program) scheduleShow(ctx context.Context, at place, name string, json bool) error {
-	v, err := schedules.Get(ctx, bookOf(at), name, time.Now())
+	v, err := scheduleOf(ctx, at, name)
 	if err != nil {
 		return err
 	}
@@ -246,15 +263,15 @@ func (p *program) scheduleNext(ctx context.Context, at place, name string, o nex
 	if o.n < 1 || o.n > maxNext {
 		return say.Errorf(errs.Invalid, "--count %d is not 1 to %d", o.n, maxNext)
 	}
-	s, err := bookOf(at).Get(ctx, name)
+	v, err := scheduleOf(ctx, at, name)
 	if err != nil {
 		return err
 	}
-	next := append([]time.Time{}, s.Upcoming(time.Now(), o.n)...)
+	next := append([]time.Time{}, v.Upcoming(time.Now(), o.n)...)
 	if o.json {
 		return writeJSON(p.out, next)
 	}
-	if s.Paused {
+	if v.Paused {
 		fmt.Fprintf(p.err, "Schedule %s is paused: runner schedule resume %[1]s\n", name)
 	}
 	for _, at := range next {
@@ -269,27 +286,32 @@ type pauseOptions struct {
 }
 
 func (p *program) schedulePause(ctx context.Context, at place, name string, o pauseOptions) error {
-	if err := schedules.SetPaused(ctx, bookOf(at), name, o.paused, time.Now()); err != nil {
-		return err
-	}
-	return p.tellSchedule(ctx, at, name, o.json)
-}
-
-// tellSchedule says when a schedule fires next, after it was changed.
-func (p *program) tellSchedule(ctx context.Context, at place, name string, json bool) error {
-	v, err := schedules.Get(ctx, bookOf(at), name, time.Now())
+	book, err := calendarOf(at)
 	if err != nil {
 		return err
 	}
+	v, err := book.SetSchedulePaused(ctx, name, o.paused)
+	if err != nil {
+		return err
+	}
+	return p.tellSchedule(ctx, at, v, o.json)
+}
+
+// tellSchedule says when a schedule fires next, after it was changed.
+func (p *program) tellSchedule(ctx context.Context, at place, v schedules.View, json bool) error {
 	if json {
 		return writeJSON(p.out, v)
 	}
-	fmt.Fprintf(p.out, "%s  next %s\n", name, nextWord(v))
+	fmt.Fprintf(p.out, "%s  next %s\n", v.Name, nextWord(v))
 	return p.tellUnserved(ctx, at)
 }
 
 func (p *program) scheduleTrigger(ctx context.Context, at place, name string, json bool) error {
-	t, err := bookOf(at).Trigger(ctx, name, time.Now())
+	book, err := calendarOf(at)
+	if err != nil {
+		return err
+	}
+	t, err := book.TriggerSchedule(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -301,16 +323,16 @@ func (p *program) scheduleTrigger(ctx context.Context, at place, name string, js
 }
 
 func (p *program) scheduleRemove(ctx context.Context, at place, name string, json bool) error {
-	book := bookOf(at)
-	if _, err := book.Get(ctx, name); err != nil {
-		return err
+	book, err := calendarOf(at)
+	if err == nil {
+		err = book.RemoveSchedule(ctx, name)
 	}
-	if err := book.Remove(ctx, name); err != nil {
+	if err != nil {
 		return err
 	}
 	if json {
 		return writeJSON(p.out, map[string]string{"removed": name})
 	}
-	_, err := fmt.Fprintf(p.out, "%s is removed\n", name)
+	_, err = fmt.Fprintf(p.out, "%s is removed\n", name)
 	return err
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/runner/client"
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/fleet"
 	"github.com/seed3322913c/runner/runner/say"
@@ -67,7 +68,11 @@ func newScheduleAdd(p *program, json *bool) *cobra.Command {
 		if err := addSchedule(cmd.Context(), at, o, line); err != nil {
 			return err
 		}
-		return p.tellSchedule(cmd.Context(), at, name, *json)
+		v, err := scheduleOf(cmd.Context(), at, name)
+		if err != nil {
+			return err
+		}
+		return p.tellSchedule(cmd.Context(), at, v, *json)
 	})
 	o.AddFlags(cmd.Flags())
 	return cmd
@@ -108,13 +113,11 @@ func addSchedule(ctx context.Context, at place, o scheduleOptions, line []string
 		return say.Errorf(errs.Unsupported, "a file of several jobs can't have a fleet of its own yet; "+
 			"schedule its jobs one by one")
 	}
-	if f, ok := at.(*fleet.Fleet); ok {
-		if w, err = shipWork(ctx, f, w); err != nil {
-			return err
-		}
-	}
-	if s, err = withWork(ctx, s, w); err != nil {
+	if s, err = withWork(ctx, s, w, checkLater); err != nil {
 		return err
+	}
+	if f, ok := at.(*fleet.Fleet); ok {
+		return addToFleet(ctx, f, s, w, !o.replace)
 	}
 	if o.replace {
 		return bookOf(at).Replace(ctx, s)
@@ -126,8 +129,27 @@ func addSchedule(ctx context.Context, at place, o scheduleOptions, line []string
 	return err
 }
 
+// addToFleet ships what a work has on this machine, and asks a fleet's control for its schedule.
+func addToFleet(ctx context.Context, f *fleet.Fleet, s cron.Schedule, w schedules.Work, isNew bool) error {
+	w, err := shipWork(ctx, f, w)
+	if err != nil {
+		return err
+	}
+	c, err := f.Control()
+	if err != nil {
+		return err
+	}
+	_, err = c.PutSchedule(ctx, s.Name, client.ScheduleRequest{
+		Cron: s.Cron, Zone: s.Zone, Overlap: s.Overlap, CatchUp: &s.CatchUp, Jitter: s.Jitter.Seconds(), Work: &w,
+		User: s.User, New: isNew,
+	})
+	return err
+}
+
 // withWork gives a schedule its work, if nothing is wrong with that as far as it can be known before the first slot.
-func withWork(ctx context.Context, s cron.Schedule, w schedules.Work) (cron.Schedule, error) {
+func withWork(
+	ctx context.Context, s cron.Schedule, w schedules.Work, check func(context.Context, scheduler.Job) error,
+) (cron.Schedule, error) {
 	var err error
 	if s.Work, err = w.Encode(); err != nil {
 		return s, err
@@ -136,7 +158,7 @@ func withWork(ctx context.Context, s cron.Schedule, w schedules.Work) (cron.Sche
 	if err != nil {
 		return s, err
 	}
-	return s, checkScheduled(ctx, w, filled)
+	return s, checkScheduled(ctx, w, filled, check)
 }
 
 // compileSchedule gives a schedule that came over the API its work, of a specification. Its paths must be absolute.
@@ -152,7 +174,7 @@ func compileSchedule(ctx context.Context, s cron.Schedule, text []byte) (cron.Sc
 	if err != nil {
 		return s, err
 	}
-	return withWork(ctx, s, schedules.Work{Line: "run " + job.Name + ".yaml", Job: &job})
+	return withWork(ctx, s, schedules.Work{Line: "run " + job.Name + ".yaml", Job: &job}, checkLater)
 }
 
 // compileSharedSchedule is compileSchedule for a fleet, whose machines see nothing of each other's files.
@@ -166,6 +188,18 @@ func compileSharedSchedule(ctx context.Context, s cron.Schedule, text []byte) (c
 		return s, err
 	}
 	return s, onlyShared(*w.Job)
+}
+
+// takeSharedWork gives a schedule of a fleet a work that was compiled elsewhere.
+func takeSharedWork(ctx context.Context, s cron.Schedule, w schedules.Work) (cron.Schedule, error) {
+	if w.Job == nil || w.Fleet != nil {
+		return s, say.Errorf(errs.Unsupported, "a fleet's schedule runs one job, on that fleet")
+	}
+	if err := onlyShared(*w.Job); err != nil {
+		return s, err
+	}
+	later := func(ctx context.Context, job scheduler.Job) error { return checkShipped(ctx, job, comesLater) }
+	return withWork(ctx, s, w, later)
 }
 
 // workOf makes the work of a schedule of what would be typed for `runner run`.
@@ -221,10 +255,11 @@ func shipWork(ctx context.Context, f *fleet.Fleet, w schedules.Work) (schedules.
 
 // checkScheduled finds what can be known to be wrong before the first slot, for which filled is the work. What it reads
 // may come later.
-func checkScheduled(ctx context.Context, w, filled schedules.Work) error {
-	later := func(string) bool { return true }
+func checkScheduled(
+	ctx context.Context, w, filled schedules.Work, check func(context.Context, scheduler.Job) error,
+) error {
 	for i, job := range filled.Jobs() {
-		if err := checkJob(ctx, job, newResolver(job.Output), later); err != nil {
+		if err := check(ctx, job); err != nil {
 			return say.Usage(err)
 		}
 		if out := w.Jobs()[i].Output; out == job.Output && !job.Overwrite {
@@ -233,6 +268,14 @@ func checkScheduled(ctx context.Context, w, filled schedules.Work) error {
 		}
 	}
 	return nil
+}
+
+// comesLater says of every input that it may come later.
+func comesLater(string) bool { return true }
+
+// checkLater finds what is wrong with a job whose input may come later.
+func checkLater(ctx context.Context, job scheduler.Job) error {
+	return checkJob(ctx, job, newResolver(job.Output), comesLater)
 }
 
 // checkFiring finds what is wrong with a work that is about to start.

@@ -122,7 +122,8 @@ func (p *program) pageOf(ctx context.Context, at place) (http.Handler, error) {
 		return nil, err
 	}
 	v1, err := api.New(api.Options{}, api.JobsPart(homeJobs{home}, newResolver("")),
-		api.SchedulesPart(bookOf(home), compileSchedule), api.FilesPart(browsable("")), functions)
+		api.SchedulesPart(bookOf(home), api.Compiler{Spec: compileSchedule}),
+		api.FilesPart(browsable("")), functions)
 	return ui.New(v1, ui.Options{}), err
 }
 

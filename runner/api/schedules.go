@@ -4,12 +4,12 @@ import (
 	"cmp"
 	"context"
 	_ "embed"
-	"encoding/json"
 	"net/http"
 	"time"
 
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/runner/access"
+	"github.com/seed3322913c/runner/runner/client"
 	"github.com/seed3322913c/runner/runner/say"
 	"github.com/seed3322913c/runner/runner/schedules"
 	"github.com/seed3322913c/runner/scheduler/cron"
@@ -21,14 +21,19 @@ var schedulesDoc []byte
 // clock is the answers about the schedules of a book.
 type clock struct {
 	book    cron.Book
-	compile func(ctx context.Context, s cron.Schedule, spec []byte) (cron.Schedule, error)
+	compile Compiler
 }
 
-// SchedulesPart answers everything about the schedules of a book. compile gives a schedule that has everything else its
-// work, of a specification in JSON; its errors are told.
-func SchedulesPart(
-	book cron.Book, compile func(ctx context.Context, s cron.Schedule, spec []byte) (cron.Schedule, error),
-) Part {
+// Compiler gives a schedule that has everything else its work. Its errors are told.
+type Compiler struct {
+	// Spec makes it of a specification in JSON.
+	Spec func(ctx context.Context, s cron.Schedule, spec []byte) (cron.Schedule, error)
+	// Work takes one that was compiled elsewhere; nil: specifications alone are taken.
+	Work func(ctx context.Context, s cron.Schedule, w schedules.Work) (cron.Schedule, error)
+}
+
+// SchedulesPart answers everything about the schedules of a book.
+func SchedulesPart(book cron.Book, compile Compiler) Part {
 	c := clock{book: book, compile: compile}
 	return Part{Doc: schedulesDoc, Routes: []Route{
 		{"GET /v1/schedules", access.Read, c.list},
@@ -41,18 +46,12 @@ func SchedulesPart(
 	}}
 }
 
-// scheduleList is a page of schedules, in order of their names.
-type scheduleList struct {
-	Schedules []schedules.View `json:"schedules"`
-	Next      string           `json:"next,omitempty"`
-}
-
 func (c clock) list(w http.ResponseWriter, r *http.Request) error {
 	all, err := schedules.All(r.Context(), c.book, time.Now())
 	if err != nil {
 		return err
 	}
-	var list scheduleList
+	var list client.ScheduleList
 	list.Schedules, list.Next, err = page(r, all, func(v schedules.View) string { return v.Name })
 	if err != nil {
 		return err
@@ -68,19 +67,9 @@ func (c clock) get(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, v)
 }
 
-// wanted is a schedule as it is asked for.
-type wanted struct {
-	Cron    string          `json:"cron"`
-	Zone    string          `json:"zone"`
-	Overlap cron.Overlap    `json:"overlap"`
-	CatchUp *int            `json:"catchUp"`
-	Jitter  float64         `json:"jitterSeconds"`
-	Spec    json.RawMessage `json:"spec"`
-}
-
-// put writes a schedule down, in place of an earlier one of its name: asked twice it does the same.
+// put writes a schedule down, in place of an earlier one of its name unless it shall be new.
 func (c clock) put(w http.ResponseWriter, r *http.Request) error {
-	var ask wanted
+	var ask client.ScheduleRequest
 	if err := readJSON(w, r, &ask, maxSubmission); err != nil {
 		return err
 	}
@@ -97,14 +86,38 @@ func (c clock) put(w http.ResponseWriter, r *http.Request) error {
 	if err := s.Check(s.Since); err != nil {
 		return err
 	}
-	s, err := c.compile(r.Context(), s, ask.Spec)
+	s.User = ask.User
+	// Who may do everything may ask for others.
+	if by := CallerOf(r.Context()); by.Name != "" && (by.Role < access.Admin || s.User == "") {
+		s.User = by.Name
+	}
+	s, err := c.compiled(r.Context(), s, ask)
 	if err != nil {
 		return err
 	}
-	if err := c.book.Replace(r.Context(), s); err != nil {
+	write := c.book.Replace
+	if ask.New {
+		write = c.book.Add
+	}
+	err = write(r.Context(), s)
+	if errs.KindOf(err) == errs.Exist {
+		return say.Errorf(errs.Exist, "there is a schedule %s already. Choose another name or say --replace", s.Name)
+	}
+	if err != nil {
 		return err
 	}
 	return c.get(w, r)
+}
+
+// compiled gives a schedule its work.
+func (c clock) compiled(ctx context.Context, s cron.Schedule, ask client.ScheduleRequest) (cron.Schedule, error) {
+	switch {
+	case ask.Work == nil:
+		return c.compile.Spec(ctx, s, ask.Spec)
+	case c.compile.Work == nil || len(ask.Spec) > 0:
+		return s, say.Errorf(errs.Invalid, "say what to run as spec")
+	}
+	return c.compile.Work(ctx, s, *ask.Work)
 }
 
 // absent says of an error that there is no such schedule, if that is what it says.

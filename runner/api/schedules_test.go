@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/store/mem"
+	"github.com/seed3322913c/runner/runner/client"
 	"github.com/seed3322913c/runner/runner/schedules"
 	"github.com/seed3322913c/runner/scheduler"
 	"github.com/seed3322913c/runner/scheduler/cron"
@@ -26,8 +27,8 @@ func compileDay(_ context.Context, s cron.Schedule, text []byte) (cron.Schedule,
 
 func TestSchedules(t *testing.T) {
 	book := cron.Book{Store: mem.New()}
-	c := newClientOf(t, SchedulesPart(book, compileDay))
-	none := parse[scheduleList](t, c.ask("GET", "/v1/schedules", "", 200, "ScheduleList"))
+	c := newClientOf(t, SchedulesPart(book, Compiler{Spec: compileDay}))
+	none := parse[client.ScheduleList](t, c.ask("GET", "/v1/schedules", "", 200, "ScheduleList"))
 	if none.Schedules == nil || len(none.Schedules) != 0 {
 		t.Errorf("none are told as %v", none)
 	}
@@ -101,8 +102,55 @@ func TestScheduleWithFirings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	newClientOf(t, SchedulesPart(cron.Book{Store: mem.New()}, nil)).check("a view", text, "Schedule")
+	newClientOf(t, SchedulesPart(cron.Book{Store: mem.New()}, Compiler{})).check("a view", text, "Schedule")
 	if v.Firings[0].ID != "7k2f-s" || v.Jitter != 60 {
 		t.Errorf("%+v", v)
+	}
+}
+
+// TestClientOfSchedules: what verbs ask about schedules, they find.
+func TestClientOfSchedules(t *testing.T) {
+	takeWork := func(_ context.Context, s cron.Schedule, w schedules.Work) (cron.Schedule, error) {
+		var err error
+		s.Work, err = w.Encode()
+		return s, err
+	}
+	a := newClientOf(t, SchedulesPart(cron.Book{Store: mem.New()}, Compiler{Spec: compileDay, Work: takeWork}))
+	ctx, c := t.Context(), client.New(client.Options{URL: a.http.URL})
+	ask := client.ScheduleRequest{
+		Cron: "@hourly", User: "ann", New: true,
+		Work: &schedules.Work{Line: "run sum", Job: &scheduler.Job{Kind: "guagua", Name: "sum"}},
+	}
+	if v, err := c.PutSchedule(ctx, "hourly", ask); err != nil || v.Runs != "run sum" || v.User != "ann" || len(v.Next) == 0 {
+		t.Errorf("%+v, %v", v, err)
+	}
+	if _, err := c.PutSchedule(ctx, "hourly", ask); errs.KindOf(err) != errs.Exist {
+		t.Errorf("a new one of the same name: %v", err)
+	}
+	ask.New = false
+	if _, err := c.PutSchedule(ctx, "hourly", ask); err != nil {
+		t.Error(err)
+	}
+	ask.Spec = json.RawMessage(`{}`)
+	if _, err := c.PutSchedule(ctx, "hourly", ask); errs.KindOf(err) != errs.Invalid {
+		t.Errorf("both a specification and a work: %v", err)
+	}
+	if v, err := c.SetSchedulePaused(ctx, "hourly", true); err != nil || !v.Paused {
+		t.Errorf("paused: %+v, %v", v, err)
+	}
+	if v, err := c.SetSchedulePaused(ctx, "hourly", false); err != nil || v.Paused {
+		t.Errorf("resumed: %+v, %v", v, err)
+	}
+	if trigger, err := c.TriggerSchedule(ctx, "hourly"); err != nil || trigger.ID == "" {
+		t.Errorf("triggered: %+v, %v", trigger, err)
+	}
+	if all, err := c.Schedules(ctx); err != nil || len(all) != 1 || all[0].Name != "hourly" {
+		t.Errorf("all are %+v, %v", all, err)
+	}
+	if err := c.RemoveSchedule(ctx, "hourly"); err != nil {
+		t.Error(err)
+	}
+	if _, err := c.Schedule(ctx, "hourly"); errs.KindOf(err) != errs.NotFound {
+		t.Errorf("removed: %v", err)
 	}
 }

@@ -48,6 +48,15 @@ func NewView(s cron.Schedule, past cron.Past, now time.Time) (View, error) {
 	return v, nil
 }
 
+// Upcoming returns the next n moments at which the schedule fires, as cron.Schedule has them.
+func (v View) Upcoming(now time.Time, n int) []time.Time {
+	s := cron.Schedule{
+		Name: v.Name, Cron: v.Cron, Zone: v.Zone, Paused: v.Paused, Since: v.Since,
+		Jitter: time.Duration(v.Jitter * float64(time.Second)),
+	}
+	return s.Upcoming(now, n)
+}
+
 // All shows every schedule of a book, in order of their names.
 func All(ctx context.Context, b cron.Book, now time.Time) ([]View, error) {
 	all, err := b.All(ctx)
