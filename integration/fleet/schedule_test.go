@@ -3,6 +3,7 @@ package fleet_test
 import (
 	"encoding/json"
 	"fmt"
+	"path/filepath"
 	"testing"
 
 	"github.com/seed3322913c/runner/runner/schedules"
@@ -10,10 +11,12 @@ import (
 	"github.com/seed3322913c/runner/scheduler/cron"
 )
 
-// TestSchedule adds a schedule to the cluster and wants it to run now: the control that leads fires it.
+// TestSchedule adds a schedule to the cluster, of a binary of this machine, and wants it to run now: the control that
+// leads fires it.
 func TestSchedule(t *testing.T) {
 	tr := newTrial(t)
-	tr.run("schedule", "add", "hourly", "--cron", "@hourly", "--", "run", "wordcount", "--input", tr.uri("in"),
+	tr.run("schedule", "add", "hourly", "--cron", "@hourly", "--", "run", filepath.Join(site.bin, "paced"),
+		"--function", "main", "--set", "pace=1ms", "--input", tr.uri("in"),
 		"--output", tr.uri("out-{{.Schedule}}-{{.FireTime}}"))
 	t.Cleanup(func() { tr.run("schedule", "rm", "hourly") })
 	tr.run("schedule", "trigger", "hourly")
