@@ -91,7 +91,9 @@ func (a account) deploy(name string, more ...string) []string {
 
 // mistakes must each be told in one sentence, with the right exit code, and leave nothing.
 func (a account) mistakes() {
-	a.cloud.Refuse(fleettest.Refusal{Action: "GetCallerIdentity", Holds: "Credential=stolen", Code: "InvalidClientTokenId"})
+	a.cloud.Refuse(fleettest.Refusal{
+		Action: "GetCallerIdentity", Holds: "Credential=stolen", Code: "InvalidClientTokenId",
+	})
 	for what, c := range map[string]struct {
 		args []string
 		env  []string

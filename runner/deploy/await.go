@@ -40,8 +40,8 @@ func (h Health) troubles() []nodeinit.Report {
 	return slices.DeleteFunc(slices.Clone(h.Reports), func(r nodeinit.Report) bool { return r.State != nodeinit.Failed })
 }
 
-// Await waits until every machine works and jobs can be run, and returns how long machines took to boot and all of it to
-// answer after that; tell hears whenever more does. Then it is saved how jobs reach the fleet.
+// Await waits until every machine works and jobs can be run, and returns how long machines took to boot and all of it
+// to answer after that; tell hears whenever more does. Then it is saved how jobs reach the fleet.
 func (s *Site) Await(ctx context.Context, tell func(Health)) (boot, health time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, bootTime)
 	defer cancel()
@@ -136,8 +136,8 @@ func (s *Site) Health(ctx context.Context) (Health, error) {
 // lookTime bounds one look whether a fleet answers: who is asked while he is replaced may never do so.
 const lookTime = 30 * time.Second
 
-// answers returns nil if a job could be run: Consul, Nomad, the store, control and a gateway answer, and all workers take
-// work.
+// answers returns nil if a job could be run: Consul, Nomad, the store, control and a gateway answer, and all workers
+// take work.
 func (s *Site) answers(ctx context.Context, workers int) error {
 	const op = "deploy.answers"
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
@@ -161,7 +161,7 @@ func (s *Site) answers(ctx context.Context, workers int) error {
 	if _, err = f.Jobs().All(ctx); err != nil {
 		return err
 	}
-	if err := s.gateway(ctx, c); err != nil || workers == 0 { // control runs on workers
+	if err := s.gateway(ctx, c); err != nil {
 		return err
 	}
 	control, err := f.Control()

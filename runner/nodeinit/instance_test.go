@@ -57,8 +57,9 @@ func (r *cloud) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 func (r *cloud) instances() string {
 	r.looks++
 	item := func(id, state, role, address string) string {
-		return fmt.Sprintf("<item><instanceId>%s</instanceId><instanceState><name>%s</name></instanceState><privateIpAddress>%s"+
-			"</privateIpAddress><tagSet><item><key>runner:role</key><value>%s</value></item></tagSet></item>", id, state, address, role)
+		return fmt.Sprintf("<item><instanceId>%s</instanceId><instanceState><name>%s</name></instanceState>"+
+			"<privateIpAddress>%s</privateIpAddress><tagSet><item><key>runner:role</key><value>%s</value></item></tagSet></item>",
+			id, state, address, role)
 	}
 	text := item("i-1", "shutting-down", "server", "10.64.0.1") + item("i-2", "running", "worker", "10.64.0.2")
 	for n, address := range r.servers[:min(r.looks, len(r.servers))] {
@@ -72,7 +73,8 @@ func newInstance(t *testing.T, r *cloud, role Role) *Instance {
 	server := httptest.NewServer(r)
 	t.Cleanup(server.Close)
 	for name, value := range map[string]string{
-		metadataEnv: server.URL, endpointEnv: server.URL, "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s", "AWS_PROFILE": "",
+		metadataEnv: server.URL, endpointEnv: server.URL, "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s",
+		"AWS_PROFILE": "",
 	} {
 		t.Setenv(name, value)
 	}
@@ -185,8 +187,9 @@ func TestIdle(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(stopped)
 		go n.idle(ctx, ended, busy)
-		if after := (<-ended).Sub(began); after < 2*time.Hour+10*time.Minute-lookForJobs || after > 2*time.Hour+11*time.Minute {
-			t.Errorf("the fleet was ended after %v", after)
+		idle := (<-ended).Sub(began) - 2*time.Hour
+		if idle < n.options.Idle-lookForJobs || idle > n.options.Idle+time.Minute {
+			t.Errorf("the fleet was ended when it had been idle for %v", idle)
 		}
 		cancel()
 		synctest.Wait()
