@@ -195,7 +195,7 @@ func TestMergedRefuses(t *testing.T) {
 		"/v1/aaaa-words/map/merged?of=0.0,1.0&lo=0&hi=20":                      404,
 		"/v1/aaaa-words/..%2Fmap/merged?of=0.0,7.1&lo=0&hi=20":                 400,
 		"/v1/aaaa-words/map/merged?lo=0&hi=20&of=" + many:                      400,
-		"/v1/aaaa-other/map/merged?of=0.0,7.1&lo=0&hi=20":                      401,
+		"/v1/aaaa-other/map/merged?of=0.0,7.1&lo=0&hi=20":                      503,
 	} {
 		r := httptest.NewRequest(http.MethodGet, url, nil)
 		r.Header.Set("Authorization", "Bearer "+secret)

@@ -9,7 +9,7 @@
 //	Authorization: Bearer <secret of the job>
 //
 //	200  Runner-Index: <length of the index>   Content-Length: <of both>
-//	4xx  Runner-Kind: <errs.Kind>              one line of text
+//	4xx  Runner-Kind: <errs.Kind>              one line of text; 503 of a job that the server does not know, or not yet
 //
 // Where the partitions of attempts are small, requests and the opening of files are most of the work. So the server
 // merges what several attempts left (segment.Merge) when that is first asked for, and keeps it beside them; a reducer
@@ -59,8 +59,8 @@ type Server struct {
 	mux       *http.ServeMux
 }
 
-// NewServer serves DIR/<job>/<attempt>/. Secret returns the secret of a job; without one nobody gets anything of it. It
-// must not block, and is called by many goroutines at once.
+// NewServer serves DIR/<job>/<attempt>/. Secret returns the secret of a job; without one nobody gets anything of it, and
+// is told to ask again. It must not block, and is called by many goroutines at once.
 func NewServer(dir string, secret func(scheduler.JobID) (string, bool)) *Server {
 	s := &Server{dir: dir, secret: secret, transfers: make(chan struct{}, maxTransfers), mux: http.NewServeMux()}
 	s.mux.HandleFunc("GET "+pathPrefix+"{job}/{attempt}", s.serve)
@@ -132,8 +132,15 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 func (s *Server) parse(r *http.Request) (request, error) {
 	const op = "shuffle.Serve"
 	job, err := scheduler.ParseJobID(r.PathValue("job"))
-	if err != nil || !s.authorised(r, job) {
-		return request{}, errs.Errorf(op, errs.Permission, nil, "wrong job or secret")
+	if err != nil {
+		return request{}, errs.E(op, errs.Permission, nil, err)
+	}
+	secret, known := s.secret(job)
+	if !known {
+		return request{}, errs.Errorf(op, errs.Unavailable, nil, "a server that was started again learns of jobs by and by")
+	}
+	if !authorised(r, secret) {
+		return request{}, errs.Errorf(op, errs.Permission, nil, "wrong secret")
 	}
 	req := request{dir: filepath.Join(s.dir, string(job)), from: -1}
 	q := r.URL.Query()
@@ -179,11 +186,10 @@ func (req request) find() (dir string, lo, hi int, err error) {
 }
 
 // authorised compares digests, whose comparison takes the same time whatever they are and however long the secrets.
-func (s *Server) authorised(r *http.Request, job scheduler.JobID) bool {
-	want, ok := s.secret(job)
+func authorised(r *http.Request, want string) bool {
 	got, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	a, b := sha256.Sum256([]byte(want)), sha256.Sum256([]byte(got))
-	return subtle.ConstantTimeCompare(a[:], b[:]) == 1 && ok && bearer && want != ""
+	return subtle.ConstantTimeCompare(a[:], b[:]) == 1 && bearer && want != ""
 }
 
 // send writes the answer. An error means that nothing was written yet; when the writing itself fails the connection is
@@ -246,6 +252,7 @@ func refuse(w http.ResponseWriter, err error) {
 	kind := errs.KindOf(err)
 	status := map[errs.Kind]int{
 		errs.Invalid: http.StatusBadRequest, errs.Permission: http.StatusUnauthorized, errs.NotFound: http.StatusNotFound,
+		errs.Unavailable: http.StatusServiceUnavailable,
 	}[kind]
 	if status == 0 {
 		status = http.StatusInternalServerError

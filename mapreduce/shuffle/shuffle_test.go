@@ -359,6 +359,19 @@ func TestFetchOwnTrouble(t *testing.T) {
 	}
 }
 
+// TestFetchFromServerStartedAgain: one that does not know the job yet is asked again, and never the reducer's failure.
+func TestFetchFromServerStartedAgain(t *testing.T) {
+	var asked atomic.Int32
+	addr := start(t, NewServer(node(t, 10), func(scheduler.JobID) (string, bool) { return secret, asked.Add(1) > 2 }))
+	if _, err := fetchFrom(t, addr, 0, parts, memory(t)); err != nil || asked.Load() < 3 {
+		t.Errorf("asked %d times: %v", asked.Load(), err)
+	}
+	unknown := start(t, NewServer(t.TempDir(), func(scheduler.JobID) (string, bool) { return "", false }))
+	if _, err := fetchFrom(t, unknown, 0, parts, memory(t)); !errors.As(err, new(*scheduler.InputLost)) {
+		t.Errorf("a job that nobody knows: %v", err)
+	}
+}
+
 func TestServerRefuses(t *testing.T) {
 	dir := node(t, 10)
 	if err := os.WriteFile(filepath.Join(dir, "outside"), []byte("secret"), 0o666); err != nil {
@@ -375,8 +388,8 @@ func TestServerRefuses(t *testing.T) {
 		{"GET", good + "&from=0", secret, 200},
 		{"GET", good, "", 401},
 		{"GET", good, "open sesam", 401},
-		{"GET", "/v1/aaaa-other/map-3.1?lo=0&hi=20", secret, 401},
-		{"GET", "/v1/aaaa-other/map-3.1?lo=0&hi=20", "", 401},
+		{"GET", "/v1/aaaa-other/map-3.1?lo=0&hi=20", secret, 503},
+		{"GET", "/v1/aaaa-other/map-3.1?lo=0&hi=20", "", 503},
 		{"GET", "/v1/../map-3.1?lo=0&hi=20", secret, 307}, // to a cleaned path that does not exist
 		{"GET", "/v1/%2e%2e/map-3.1?lo=0&hi=20", secret, 401},
 		{"GET", "/v1/aaaa-words/..%2Foutside?lo=0&hi=20", secret, 400},
