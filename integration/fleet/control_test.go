@@ -87,7 +87,7 @@ func TestControlKilled(t *testing.T) {
 	tr := newTrial(t)
 	c := tr.control()
 	tr.divide("queues: [{name: default, share: 1, jobs: 1}]")
-	w := tr.start("run", "crash.yaml")
+	w := tr.start("run", "crash.yaml", "--set", "pace=2s") // so slow that the others are there before its end
 	first := w.progressed(1).Job
 	waiting := []scheduler.JobID{tr.task("second"), tr.task("third")}
 	for _, id := range waiting {

@@ -12,6 +12,7 @@ import (
 	nomadapi "github.com/hashicorp/nomad/api"
 
 	"github.com/seed3322913c/runner/integration/cluster"
+	"github.com/seed3322913c/runner/scheduler"
 	"github.com/seed3322913c/runner/scheduler/launch"
 )
 
@@ -74,9 +75,9 @@ func survive(t *testing.T, happen func(tr *trial), mend func() error) []event {
 	ready(t)
 	for _, e := range ends {
 		tr.nothingLeft(e.Job)
-		for _, s := range e.Stages {
-			if s.Failed > 0 {
-				t.Errorf("%d attempts of %s have failed, which were only lost", s.Failed, s.Name)
+		for _, a := range e.Attempts {
+			if a.State == scheduler.AttemptFailed {
+				t.Errorf("%s of %s has failed, and was only lost: %s", a.ID, e.Job, a.Error)
 			}
 		}
 	}
