@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"errors"
+	"github.com/seed3322913c/runner/scheduler/launch/nomad"
 	"log/slog"
 	"net"
 	"os"
@@ -175,5 +176,20 @@ func TestOutside(t *testing.T) {
 	}
 	if err := conn.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestOwnCores looks at machines on loopback addresses, which share a host.
+func TestOwnCores(t *testing.T) {
+	for _, c := range []struct {
+		driver  nomad.Driver
+		address string
+		want    bool
+	}{
+		{nomad.Exec, "10.0.0.7", true}, {nomad.Exec, "127.0.0.1", false}, {nomad.RawExec, "10.0.0.7", false},
+	} {
+		if got := ownCores(c.driver, c.address); got != c.want {
+			t.Errorf("%s on %s: %v", c.driver, c.address, got)
+		}
 	}
 }

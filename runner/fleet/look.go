@@ -81,7 +81,7 @@ func (f *Fleet) Look(ctx context.Context, jobs []scheduler.JobID) (View, error) 
 // core is what a core of a machine is in Nomad's MHz: where executors have cores of their own, what it truly is; else
 // what the launcher says for it.
 func (f *Fleet) core(n *nomadapi.NodeListStub) int64 {
-	if r := n.NodeResources; f.cluster.Driver == nomad.Exec && r != nil && r.Cpu.TotalCpuCores > 0 {
+	if r := n.NodeResources; ownCores(f.cluster.Driver, n.Address) && r != nil && r.Cpu.TotalCpuCores > 0 {
 		return max(1, r.Cpu.CpuShares/int64(r.Cpu.TotalCpuCores))
 	}
 	return int64(f.launcher.CPU())

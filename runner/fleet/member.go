@@ -5,6 +5,7 @@ import (
 	"context"
 	"maps"
 	"net"
+	"net/netip"
 	"os"
 	"os/user"
 	"slices"
@@ -118,12 +119,19 @@ func containers(uri string, id scheduler.JobID, s embedded.Session, verb string)
 	return g
 }
 
+// ownCores reports whether executors on a machine get cores of their own. Machines that share a host by its loopback
+// addresses would give the same ones away, and take them from each other: their agents share one tree of cgroups.
+func ownCores(driver nomad.Driver, address string) bool {
+	ip, err := netip.ParseAddr(address)
+	return driver == nomad.Exec && !(err == nil && ip.IsLoopback())
+}
+
 // Executors says how an application master's executors are started. They get the secrets that it has itself, but for
 // the token that starts containers.
 func (m *Member) Executors(job scheduler.Job, s embedded.Session) launch.Group {
 	s.Node = node // each on its own machine
 	g := containers(os.Getenv(storeEnv), job.ID, s, executorRole)
-	g.Exclusive = os.Getenv(driverEnv) == string(nomad.Exec)
+	g.Exclusive = ownCores(nomad.Driver(os.Getenv(driverEnv)), m.Address)
 	g.Secrets[consulToken] = m.consul
 	for _, entry := range os.Environ() {
 		name, value, _ := strings.Cut(entry, "=")

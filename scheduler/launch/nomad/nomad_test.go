@@ -50,6 +50,15 @@ func TestJob(t *testing.T) {
 	}
 }
 
+func TestExclusiveCores(t *testing.T) {
+	job := new(Launcher).job(launch.Group{
+		ID: id, Command: []string{"true"}, Resources: scheduler.Resources{CPU: 2}, Exclusive: true,
+	})
+	if r := job.TaskGroups[0].Tasks[0].Resources; r.CPU != nil || r.Cores == nil || *r.Cores != 2 {
+		t.Errorf("resources %+v", r)
+	}
+}
+
 // alloc is an allocation of index 3 in a state; restarts of it are counted where there were any.
 func alloc(created uint64, status string, restarts uint64,
 	change func(*api.AllocationListStub)) *api.AllocationListStub {
