@@ -3,7 +3,6 @@ package deploy
 import (
 	"context"
 	"errors"
-	"slices"
 
 	machines "github.com/seed3322913c/runner/infra/fleet"
 
@@ -25,12 +24,17 @@ func Leftovers(ctx context.Context, home string, o Options) ([]Leftover, error) 
 	if err != nil {
 		return nil, err
 	}
+	seen := map[string]bool{}
 	var all []Leftover
 	for _, o := range places {
 		s := Site{home: home, options: o}
 		if err := s.settle(ctx, o.Provider, o.Region); err != nil {
 			return nil, err
 		}
+		if seen[s.Region()] {
+			continue
+		}
+		seen[s.Region()] = true
 		left, err := s.leftovers(ctx)
 		if err != nil {
 			return nil, err
@@ -40,7 +44,7 @@ func Leftovers(ctx context.Context, home string, o Options) ([]Leftover, error) 
 	return all, nil
 }
 
-// places are all that there may be something left at.
+// places are all that there may be something left at, some more than once.
 func places(home string, o Options) ([]Options, error) {
 	records, err := machines.List(home)
 	if err != nil {
@@ -53,9 +57,7 @@ func places(home string, o Options) ([]Options, error) {
 		all = append(all, there)
 	}
 	for _, r := range records {
-		there.Region = r.Request.Region
-		known := func(o Options) bool { return o.Region == there.Region && o.Provider == AWS }
-		if r.Request.Provider == AWS && !slices.ContainsFunc(all, known) {
+		if there.Region = r.Request.Region; r.Request.Provider == AWS {
 			all = append(all, there)
 		}
 	}
