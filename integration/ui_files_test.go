@@ -33,7 +33,8 @@ func (l *lifetime) Fleet(context.Context) (client.Fleet, error) {
 	now := time.Now()
 	return client.Fleet{
 		Name: "night", Provider: "aws", Region: "eu-west-1", Phase: "deployed", Servers: 3, Workers: 2,
-		Deployed: now.Add(-time.Hour), Expires: l.until, Idle: 1800, IdleSince: now.Add(-10 * time.Minute), USD: 1.234, Hourly: 0.92, PricesOf: now,
+		Deployed: now.Add(-time.Hour), Expires: l.until, Idle: 1800, IdleSince: now.Add(-10 * time.Minute), USD: 1.234,
+		Hourly: 0.92, PricesOf: now,
 		Machines: []client.Machine{{ID: "i-1", Role: "server", State: "running", Type: "t4g.small", Address: "10.0.0.1"}},
 	}, nil
 }
@@ -76,7 +77,8 @@ func TestUIOfFilesAndTime(t *testing.T) {
 	b.do("where files are", chromedp.WaitVisible("table.folder a"))
 	b.do("a bucket", chromedp.Click("table.folder a"), chromedp.WaitVisible("table.folder tr:nth-child(2) a"))
 	b.do("a folder with a hostile name", chromedp.Click("table.folder tr:first-child a"),
-		chromedp.WaitVisible("table.folder tr:nth-child(2) a"), chromedp.Click("table.folder tr:first-child a"), chromedp.WaitVisible(".crumbs a:nth-of-type(4)"))
+		chromedp.WaitVisible("table.folder tr:nth-child(2) a"), chromedp.Click("table.folder tr:first-child a"),
+		chromedp.WaitVisible(".crumbs a:nth-of-type(4)"))
 	if shown := get(b, chromedp.Text("main")); !strings.Contains(shown, hostile+".html") {
 		t.Errorf("the folder shows\n%s", shown)
 	}
@@ -88,7 +90,8 @@ func TestUIOfFilesAndTime(t *testing.T) {
 	b.do("what is no text", chromedp.Navigate(server.URL+"/files?file=s3://demo/in/binary"),
 		chromedp.WaitVisible("[role=status]:not(:empty)"))
 	b.do("a long folder", chromedp.Navigate(server.URL+"/files?path=s3://demo/many/"),
-		chromedp.WaitVisible("table.folder tr:nth-child(500)"), chromedp.Click("main > button"), chromedp.WaitVisible("table.folder tbody tr:nth-child(600)"))
+		chromedp.WaitVisible("table.folder tr:nth-child(500)"), chromedp.Click("main > button"),
+		chromedp.WaitVisible("table.folder tbody tr:nth-child(600)"))
 	b.do("files on a phone in the dark", chromedp.EmulateViewport(390, 800), chromedp.Func(dark),
 		chromedp.Navigate(server.URL+"/files?path=s3://demo/in/"), chromedp.WaitVisible("table.folder a"))
 	if get(b, chromedp.Evaluate[bool]("document.documentElement.scrollWidth > innerWidth")) {

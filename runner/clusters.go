@@ -41,7 +41,8 @@ func newClusters(p *program) *cobra.Command {
 		use:  "clusters [NAME] [flags]",
 		does: "Lists fleets: what they are, when they end, what they have cost.",
 		examples: []string{
-			"runner clusters", "eval \"$(runner clusters demo --env)\"; runner fs ls s3://runner-demo/", "runner clusters --all --json",
+			"runner clusters", "eval \"$(runner clusters demo --env)\"; runner fs ls s3://runner-demo/",
+			"runner clusters --all --json",
 		},
 	}.command(func(cmd *cobra.Command, args []string) error {
 		home, err := embedded.HomeDir()
@@ -94,7 +95,8 @@ type clusterLine struct {
 func lineOf(r machines.Record, now time.Time) clusterLine {
 	return clusterLine{
 		Name: r.Request.Name, Provider: r.Request.Provider, Phase: r.Phase, Servers: r.Request.Servers,
-		Workers: r.Request.Workers, Max: r.Request.Max, ExpiresAt: r.ExpiresAt, Over: r.Phase == machines.Deployed && now.After(r.ExpiresAt),
+		Workers: r.Request.Workers, Max: r.Request.Max, ExpiresAt: r.ExpiresAt, Over: r.Phase == machines.Deployed &&
+			now.After(r.ExpiresAt),
 		Idle: r.Request.Idle, Bucket: r.Bucket, Cost: r.Cost(now),
 	}
 }
@@ -158,7 +160,8 @@ func (p *program) clusters(home string, o clustersOptions, args []string) error 
 	now := time.Now()
 	table := tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0)
 	for _, c := range lines {
-		fmt.Fprintf(table, "%s\t%s\t%s, %s\t%s\t$%.2f so far\n", c.Name, c.Provider, format.Plural(int64(c.Servers), "server"),
+		fmt.Fprintf(table, "%s\t%s\t%s, %s\t%s\t$%.2f so far\n", c.Name, c.Provider,
+			format.Plural(int64(c.Servers), "server"),
 			workersOf(c.Workers, c.Max), c.when(now), c.Cost.USD)
 	}
 	return table.Flush()
@@ -224,10 +227,13 @@ func newScale(p *program) *cobra.Command {
 	cmd := verb{
 		use:  "scale [NAME] (--workers N | --min N --max N) [flags]",
 		does: "Changes how many workers a fleet has, or may have.",
-		more: "0 leaves the servers, and costs as little; jobs wait until there are workers again. Machines that go move their\n" +
-			"work elsewhere first. With --max the fleet grows by itself when jobs wait, and shrinks when machines have nothing\n" +
+		more: "0 leaves the servers, and costs as little; jobs wait until there are workers again. " +
+			"Machines that go move their\n" +
+			"work elsewhere first. With --max the fleet grows by itself when jobs wait, " +
+			"and shrinks when machines have nothing\n" +
 			"to do.",
-		examples: []string{"runner scale demo --workers 8", "runner scale demo --min 0 --max 20", "runner scale --workers 3 --json"},
+		examples: []string{"runner scale demo --workers 8", "runner scale demo --min 0 --max 20",
+			"runner scale --workers 3 --json"},
 	}.command(func(cmd *cobra.Command, args []string) error {
 		name, err := onlyFleet(cmd, args)
 		if err != nil {
@@ -344,8 +350,10 @@ func newGC(p *program) *cobra.Command {
 	cmd := verb{
 		use:  "gc [flags]",
 		does: "Finds and removes what fleets have left behind of which nobody knows.",
-		more: "It asks the providers for all that carries the mark of a fleet, whatever is known here. What belongs to a fleet\n" +
-			"that is known and runs is no leftover, and buckets with data stay. It looks at this host, and at every region in which\n" +
+		more: "It asks the providers for all that carries the mark of a fleet, whatever is known here. " +
+			"What belongs to a fleet\n" +
+			"that is known and runs is no leftover, and buckets with data stay. " +
+			"It looks at this host, and at every region in which\n" +
 			"there ever was a fleet of yours; --provider and --region add another one.",
 		examples: []string{
 			"runner gc --dry-run", "runner gc --yes", "runner gc --provider aws --region eu-west-1 --dry-run --json",

@@ -39,7 +39,8 @@ func newDemo(p *program) *cobra.Command {
 	cmd := verb{
 		use:  "demo [flags]",
 		does: "Counts the words of twelve books and trains a classifier, to show what jobs look like.",
-		more: "The books come with the program. The output goes to out/demo and out/demo-model, to out/demo-2 and so on if\n" +
+		more: "The books come with the program. " +
+			"The output goes to out/demo and out/demo-model, to out/demo-2 and so on if\n" +
 			"that exists.",
 		examples: []string{
 			"runner demo", "runner demo --json", "runner demo --quiet",

@@ -74,7 +74,8 @@ func (o *deployOptions) AddFlags(flags *pflag.FlagSet) {
 	r := &o.request
 	grouped(flags, placeGroup, func(f *pflag.FlagSet) {
 		f.StringVar(&o.name, "name", defaultCluster, "`NAME` of the fleet")
-		f.StringVar(&o.at.programs, "programs", "", "`FOLDER` with runner, consul and nomad for the machines; found by default")
+		f.StringVar(&o.at.programs, "programs", "",
+			"`FOLDER` with runner, consul and nomad for the machines; found by default")
 		f.StringArrayVar(&r.AllowFrom, "allow-from", nil, "`NETWORK` from which servers are reached, as in 203.0.113.7/32")
 	})
 	o.at.AddFlags(flags)
@@ -109,7 +110,8 @@ func newDeploy(p *program) *cobra.Command {
 	cmd := verb{
 		use:  "deploy [flags]",
 		does: "Makes a fleet of machines that removes itself when its time is over.",
-		more: "It tells what it will make and what that costs, and asks before it does so. The machines of the provider local\n" +
+		more: "It tells what it will make and what that costs, and asks before it does so. " +
+			"The machines of the provider local\n" +
 			"are processes on this host, so that a fleet can be tried before it is paid for (Linux, root).\n" +
 			"Doing it again goes on with what was cut off, replaces what is broken, and changes nothing that is well.",
 		examples: []string{
@@ -249,7 +251,8 @@ func (p *program) arrived(a agreement, took times) error {
 	}
 	_, err = fmt.Fprintf(p.out, "%s It removes itself at %s.\n"+
 		"  runner run wordcount --cluster %s --input %s/in --output %[4]s/out\n"+
-		"  runner status --cluster %[3]s   runner extend %[3]s --ttl 2h   runner scale %[3]s --workers 0   runner teardown %[3]s\n",
+		"  runner status --cluster %[3]s   runner extend %[3]s --ttl 2h   runner scale %[3]s --workers 0   runner teardown "+
+		"%[3]s\n",
 		state, clock(rec.ExpiresAt), s.Name, data)
 	return err
 }
@@ -301,8 +304,10 @@ func planWords(p machines.Plan) string {
 		fmt.Fprintf(&b, "It costs nothing. At %s everything but the bucket removes itself, also if nobody is there.\n", until)
 		return b.String()
 	}
-	fmt.Fprintf(&b, "About $%.2f an hour (never above $%.2f), $%.2f until %s, when everything but the bucket removes itself, "+
-		"also if this machine is off. Prices of %s.\n", p.Hourly, p.HourlyMost, p.Total, until, p.PricesOf.Format(time.DateOnly))
+	fmt.Fprintf(&b,
+		"About $%.2f an hour (never above $%.2f), $%.2f until %s, when everything but the bucket removes itself, "+
+			"also if this machine is off. Prices of %s.\n", p.Hourly, p.HourlyMost, p.Total, until,
+		p.PricesOf.Format(time.DateOnly))
 	if len(p.Unpriced) > 0 {
 		fmt.Fprintf(&b, "The price of %s is not known, and not in there.\n", strings.Join(p.Unpriced, ", "))
 	}

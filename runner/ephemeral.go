@@ -60,7 +60,8 @@ func (o *ownFleetOptions) want(at place) (*schedules.Fleet, error) {
 	case o.fleet == "":
 		return nil, nil
 	case o.fleet != ephemeral:
-		return nil, say.Errorf(errs.Invalid, "--fleet is %s or nothing; --cluster NAME is for a fleet that is there", ephemeral)
+		return nil, say.Errorf(errs.Invalid, "--fleet is %s or nothing; --cluster NAME is for a fleet that is there",
+			ephemeral)
 	case !atHome:
 		return nil, say.Errorf(errs.Unsupported, "--fleet %s is for schedules of this machine: a cluster has its machines "+
 			"already", ephemeral)

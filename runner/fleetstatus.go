@@ -42,7 +42,8 @@ func (p *program) fleetStatus(ctx context.Context, o statusOptions) error {
 			return err
 		}
 		if len(names) != 1 {
-			return say.Errorf(errs.Invalid, "status needs the ID of a job, or --cluster NAME of a fleet; see `runner help status`")
+			return say.Errorf(errs.Invalid,
+				"status needs the ID of a job, or --cluster NAME of a fleet; see `runner help status`")
 		}
 		name = names[0]
 	}
@@ -86,7 +87,8 @@ func (p *program) lookAt(ctx context.Context, s *deploy.Site) (fleetStatus, erro
 // words is the status for people: a line for the fleet, one for each machine, and what is wrong.
 func (f fleetStatus) words(now time.Time) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s  %s  %s  %s  $%.2f so far\n", f.Name, f.Phase, workersOf(f.Workers, f.Max), f.when(now), f.Cost.USD)
+	fmt.Fprintf(&b, "%s  %s  %s  %s  $%.2f so far\n", f.Name, f.Phase, workersOf(f.Workers, f.Max), f.when(now),
+		f.Cost.USD)
 	said := map[string]nodeinit.Report{}
 	for _, r := range f.Health.Reports {
 		said[r.Machine] = r

@@ -30,7 +30,8 @@ type fsOptions struct {
 // AddFlags adds the flags that all commands have.
 func (o *fsOptions) AddFlags(flags *pflag.FlagSet) {
 	grouped(flags, "Which files", func(f *pflag.FlagSet) {
-		f.StringVar(&o.fs, "fs", os.Getenv(fsEnv), "`URI` of the file system of paths without one; $RUNNER_FS, or local files")
+		f.StringVar(&o.fs, "fs", os.Getenv(fsEnv),
+			"`URI` of the file system of paths without one; $RUNNER_FS, or local files")
 	})
 	grouped(flags, tellGroup, func(f *pflag.FlagSet) {
 		f.BoolVar(&o.json, "json", false, "answer in JSON, one document on each line")
@@ -49,7 +50,8 @@ func (p *program) shell(o fsOptions) (*shell.Shell, error) {
 	}
 	place, name := cut(o.fs)
 	if o.fs != "" && (!strings.Contains(o.fs, "://") || name != "") {
-		return nil, say.Errorf(errs.Invalid, "--fs %s is no file system; write it as hdfs://NAME, s3://BUCKET or file://", o.fs)
+		return nil, say.Errorf(errs.Invalid, "--fs %s is no file system; write it as hdfs://NAME, s3://BUCKET or file://",
+			o.fs)
 	}
 	if o.fs == "" {
 		place = ""
@@ -100,7 +102,8 @@ func newFS(p *program) *cobra.Command {
 	cmd := verb{
 		use:  "fs COMMAND [flags]",
 		does: "Lists, copies and changes files at gateways, in buckets and on this machine.",
-		more: "Commands, and what they print, are those of `hdfs dfs`; the dash before them may stay. put and append take - for\n" +
+		more: "Commands, and what they print, are those of `hdfs dfs`; the dash before them may stay. " +
+			"put and append take - for\n" +
 			"standard input.\n" +
 			"Arguments are hdfs://, webhdfs://, s3:// and file:// URIs, or paths in the default file system; * ? [a-z] {a,b}\n" +
 			"stand for names. RUNNER_GATEWAYS says where a gateway is (demo=HOST:9870,HOST:9870), RUNNER_GATEWAY_TOKEN and\n" +
@@ -172,7 +175,8 @@ func fsReading() []fsCommand {
 		run: func(ctx context.Context, sh *shell.Shell, args []string) error { return sh.Count(ctx, args, count) },
 	}, {
 		verb: verb{use: "stat PATH... [flags]", does: "Describes files.",
-			more: "Letters after %: a and A permissions, b length, F type, g group, n name, o block size, r replication, u owner,\n" +
+			more: "Letters after %: a and A permissions, b length, F type, g group, n name, o block size, " +
+				"r replication, u owner,\n" +
 				"x and X time of access, y and Y of modification (a date in UTC, milliseconds)."},
 		least: 1, most: -1,
 		flags: func(f *pflag.FlagSet) { f.StringVar(&format, "format", "%y", "`TEXT` with letters after %") },
@@ -197,7 +201,8 @@ func fsReading() []fsCommand {
 	}, {
 		verb: verb{use: "token FILE [flags]",
 			does: "Writes a delegation token that Hadoop's processes take for a proof of who they are.",
-			more: "They do so if HADOOP_TOKEN_FILE_LOCATION names FILE. It is good for a day, and renewed for seven. It is for\n" +
+			more: "They do so if HADOOP_TOKEN_FILE_LOCATION names FILE. " +
+				"It is good for a day, and renewed for seven. It is for\n" +
 				"webhdfs://, and with --rpc for hdfs://.",
 			examples: []string{"runner fs token creds --rpc 10.0.0.1:8020",
 				"runner fs token creds --rpc ha-hdfs:demo --renewer yarn"}},
@@ -280,7 +285,8 @@ func fsChanging() []fsCommand {
 		least: 2, most: -1,
 		run: func(ctx context.Context, sh *shell.Shell, args []string) error { return sh.Move(ctx, args) },
 	}, {
-		verb: verb{use: "rm PATH... [flags]", does: "Removes files, or moves them to the trash of a gateway that has one."}, least: 1, most: -1,
+		verb:  verb{use: "rm PATH... [flags]", does: "Removes files, or moves them to the trash of a gateway that has one."},
+		least: 1, most: -1,
 		flags: func(f *pflag.FlagSet) {
 			f.BoolVarP(&rm.Recursive, "recursive", "r", false, "directories with all that is in them")
 			f.BoolVarP(&rm.Force, "force", "f", false, "what does not exist is fine")

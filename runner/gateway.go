@@ -52,25 +52,31 @@ type gatewayOptions struct {
 // AddFlags adds the flags of `runner gateway`.
 func (o *gatewayOptions) AddFlags(flags *pflag.FlagSet) {
 	grouped(flags, "What it serves", func(f *pflag.FlagSet) {
-		f.StringVar(&o.store, "store", "", "`URI` where files and their names are kept: file:///DIR, s3://BUCKET or s3://BUCKET/PREFIX")
+		f.StringVar(&o.store, "store", "",
+			"`URI` where files and their names are kept: file:///DIR, s3://BUCKET or s3://BUCKET/PREFIX")
 		f.StringVar(&o.http, "http", "127.0.0.1:9870", "`ADDRESS` to serve WebHDFS on; 127.0.0.1:9870 by default")
 		f.StringVar(&o.rpc, "rpc", "", "`ADDRESS` to serve hdfs:// on, names and data; Hadoop's own port is 8020")
 		f.StringVar(&o.external, "external", "", "`URL` under which clients reach this gateway; what they ask for by default")
-		f.StringVar(&o.coord, "coord", "", "`WHERE` gateways of one store agree who leads, the others stand by: a FOLDER, or consul")
+		f.StringVar(&o.coord, "coord", "",
+			"`WHERE` gateways of one store agree who leads, the others stand by: a FOLDER, or consul")
 	})
 	grouped(flags, "How it watches over its files", func(f *pflag.FlagSet) {
 		f.Int64Var(&o.scrub, "scrub", 0, "`BYTES` a second to compare with their checksums, once a day; 0: none")
 	})
 	grouped(flags, "What it keeps", func(f *pflag.FlagSet) {
-		f.StringVar(&o.cache, "cache", "", "`SIZE` of the cache on this machine's disk, in ~/.runner/cache; 1GiB for buckets, 0: none")
-		f.DurationVar(&o.trash, "trash", 0, "`TIME` for which what clients remove stays in the trash, as 24h; 0: there is none")
+		f.StringVar(&o.cache, "cache", "",
+			"`SIZE` of the cache on this machine's disk, in ~/.runner/cache; 1GiB for buckets, 0: none")
+		f.DurationVar(&o.trash, "trash", 0,
+			"`TIME` for which what clients remove stays in the trash, as 24h; 0: there is none")
 	})
 	grouped(flags, "Whom it believes", func(f *pflag.FlagSet) {
-		f.StringVar(&o.auth, "auth", "", "`HOW` callers are known: token, kerberos, or simple (who they say; the default on loopback)")
+		f.StringVar(&o.auth, "auth", "",
+			"`HOW` callers are known: token, kerberos, or simple (who they say; the default on loopback)")
 		f.StringVar(&o.tokens, "tokens", "", "`FILE` with a token and its user on each line, for --auth token")
 		f.StringVar(&o.keytab, "keytab", "", "`FILE` with the key of HTTP/HOST@REALM, for --auth kerberos")
 		f.StringVar(&o.superuser, "superuser", "", "`USER` who may do everything; you by default")
-		f.StringArrayVar(&o.proxies, "proxy", nil, "`USER` who may act for others (doas): USER for all, USER=A,B for A and B; repeat it")
+		f.StringArrayVar(&o.proxies, "proxy", nil,
+			"`USER` who may act for others (doas): USER for all, USER=A,B for A and B; repeat it")
 	})
 	grouped(flags, tellGroup, func(f *pflag.FlagSet) {
 		f.BoolVar(&o.json, "json", false, "one line of JSON for each change between serving and standing by")
@@ -83,7 +89,8 @@ func newGateway(p *program) *cobra.Command {
 		use:  "gateway --store URI [flags]",
 		does: "Serves a store as an HDFS that webhdfs:// and hdfs:// clients can use.",
 		more: "Names, permissions, snapshots and the like are kept in a journal in the store, beside the bytes.",
-		examples: []string{"runner gateway --store file:///srv/data --rpc 127.0.0.1:8020", "runner gateway --store s3://bucket/files --auth token --tokens FILE",
+		examples: []string{"runner gateway --store file:///srv/data --rpc 127.0.0.1:8020",
+			"runner gateway --store s3://bucket/files --auth token --tokens FILE",
 			"runner gateway --store file:///srv/data --http 127.0.0.1:9871 --coord /srv/coord"},
 	}.command(func(cmd *cobra.Command, args []string) error {
 		if err := wantArgs(cmd, args, 0, "no argument"); err != nil {

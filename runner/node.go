@@ -54,8 +54,8 @@ func (p *program) fleetNode(ctx context.Context) error {
 // nodeLog is the log of a background supervisor, beside those of the job's containers.
 const nodeLog = "node.log"
 
-// node supervises a job, or a chain, that nobody watches. Its standard output is a pipe to whoever started it, who waits for one
-// line there and goes; everything else is told to the log that is its standard error.
+// node supervises a job, or a chain, that nobody watches. Its standard output is a pipe to whoever started it, who
+// waits for one line there and goes; everything else is told to the log that is its standard error.
 func (p *program) node(ctx context.Context, id string) error {
 	at, end, err := p.open(ctx)
 	if err != nil {

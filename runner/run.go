@@ -48,7 +48,8 @@ func (o *runOptions) addJob(flags *pflag.FlagSet) {
 		f.StringVar(&o.spec.Reducers, "reducers", "", "`N` parts of output; auto by default, 0 for maps alone")
 		f.IntVar(&o.spec.Maps, "maps", 0, "`N` maps of a job without input, each of which is given its number")
 		f.StringVar(&o.spec.Partitioner, "partitioner", "", "`WAY` to divide keys among parts: hash, total-order or function")
-		f.StringVar(&o.spec.Key, "key", "", "`ORDER` of keys, as in group=1,numeric,reverse,separator=TEXT (a secondary sort)")
+		f.StringVar(&o.spec.Key, "key", "",
+			"`ORDER` of keys, as in group=1,numeric,reverse,separator=TEXT (a secondary sort)")
 	})
 	grouped(flags, "What it may use", func(f *pflag.FlagSet) {
 		f.StringVar(&o.spec.Executors, "executors", "", "`N` processes; auto by default, one for each core")
@@ -65,10 +66,12 @@ func (o *runOptions) addJob(flags *pflag.FlagSet) {
 			"`TIME` without news that ends an attempt; 10m by default, or never")
 		f.IntVar(&o.spec.MaxFailedPercent, "max-failed-percent", 0, "`N` of a hundred maps may fail; none by default")
 		f.IntVar(&o.spec.SkipBad, "skip-bad", 0, "`N` records that functions fail at may be left out; none by default")
-		f.IntVar(&o.retries, "retries", 0, "`N` times a job that has failed is tried again, of a file of several jobs; none by default")
+		f.IntVar(&o.retries, "retries", 0,
+			"`N` times a job that has failed is tried again, of a file of several jobs; none by default")
 		f.StringVar(&o.spec.Shuffle, "shuffle", "",
 			"`PLACE` of map output: local by default, or store, for machines that vanish")
-		f.StringVar(&o.spec.Speculative, "speculative", "", "`true|false`: whether a slow attempt gets a second one beside it")
+		f.StringVar(&o.spec.Speculative, "speculative", "",
+			"`true|false`: whether a slow attempt gets a second one beside it")
 	})
 }
 

@@ -80,7 +80,8 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// startGateway NAME [FLAGS] starts a gateway to an empty folder until the end of the script, and sets NAME to its address.
+// startGateway NAME [FLAGS] starts a gateway to an empty folder until the end of the script, and sets NAME to its
+// address.
 func startGateway(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: startgateway NAME [FLAGS]")
@@ -159,8 +160,8 @@ func unprivileged(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.Chmod(ts.MkAbs("secret"), 0o700))
 }
 
-// interrupts CODE FIFO,FIFO... COMMAND... starts a command, waits until somebody reads each named pipe, presses Ctrl-C, and
-// checks the exit code.
+// interrupts CODE FIFO,FIFO... COMMAND... starts a command, waits until somebody reads each named pipe, presses Ctrl-C,
+// and checks the exit code.
 func interrupts(ts *testscript.TestScript, _ bool, args []string) {
 	cmd := command(ts, args[2:])
 	ts.Check(cmd.Start())

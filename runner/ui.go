@@ -152,8 +152,8 @@ func (p *program) fleetAPI(ctx context.Context, f *fleet.Fleet) (http.Handler, e
 	return mux, nil
 }
 
-// controlAPI answers as the control that leads a fleet, to whoever reaches this machine's page: it shows the token of the
-// cluster's file itself.
+// controlAPI answers as the control that leads a fleet, to whoever reaches this machine's page: it shows the token of
+// the cluster's file itself.
 func controlAPI(f *fleet.Fleet) (http.Handler, error) {
 	where, token, by, err := f.API()
 	if err != nil {

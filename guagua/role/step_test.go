@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// TestLinesBeginWithWhatPeopleLookFor: iteration and loss first, the engine's times after what the program has recorded.
+// TestLinesBeginWithWhatPeopleLookFor: iteration and loss first, the engine's times after what the program has
+// recorded.
 func TestLinesBeginWithWhatPeopleLookFor(t *testing.T) {
 	text, err := encodeLine(map[string]any{
 		"seconds": 0.5, "missing": []int{2}, "loss": 0.25, "b \"x\"": 1, "accuracy": 1, "iteration": 7, "final": true,

@@ -4,8 +4,8 @@
 //	identifier             0 | owner | renewer | real user | issued | until | number | key
 //
 // Texts have their length in front; all numbers are Hadoop's, which are short for small ones. The password is a MAC of
-// the identifier: who knows the secret tells a token that was issued from one that was made up. Whether it was renewed or
-// cancelled since, the namespace knows, by the number (namespace.Grant).
+// the identifier: who knows the secret tells a token that was issued from one that was made up. Whether it was renewed
+// or cancelled since, the namespace knows, by the number (namespace.Grant).
 package delegation
 
 import (

@@ -77,7 +77,8 @@ func TestAStandbyTakesOver(t *testing.T) {
 	})
 }
 
-// TestChangesFollowEachOtherInAFolder has a gateway over a folder keep all changes in one file, and another one read it.
+// TestChangesFollowEachOtherInAFolder has a gateway over a folder keep all changes in one file, and another one read
+// it.
 func TestChangesFollowEachOtherInAFolder(t *testing.T) {
 	st, err := file.New(t.TempDir(), file.Options{})
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"github.com/seed3322913c/runner/infra/errs"
 )
 
-// TestElastic: what a fleet may become counts where it must not become too large or dear, and it is not told to be another
-// size than it is between its bounds.
+// TestElastic: what a fleet may become counts where it must not become too large or dear, and it is not told to be
+// another size than it is between its bounds.
 func TestElastic(t *testing.T) {
 	c := &cloud{}
 	f := newFleet(t, c, Options{})
@@ -16,7 +16,8 @@ func TestElastic(t *testing.T) {
 	r.Min, r.Max = 1, 9
 	fixed := mustPlan(t, f, plain())
 	p := mustPlan(t, f, r)
-	if g := p.Groups[1]; g.Count != 1 || g.Most != 9 || p.Starts != 4 || p.HourlyMost <= fixed.HourlyMost || p.Hourly >= fixed.Hourly {
+	if g := p.Groups[1]; g.Count != 1 || g.Most != 9 || p.Starts != 4 || p.HourlyMost <= fixed.HourlyMost ||
+		p.Hourly >= fixed.Hourly {
 		t.Errorf("the plan is %+v", p)
 	}
 	for _, l := range []Limits{{MaxWorkers: 8}, {MaxHourly: fixed.HourlyMost}} {

@@ -95,7 +95,8 @@ type Event struct {
 // EventKind is what an event tells.
 type EventKind string
 
-// The kinds of events. A Problem is an error or a warning of Terraform; whether it was the end is said by Apply's error.
+// The kinds of events. A Problem is an error or a warning of Terraform; whether it was the end is said by Apply's
+// error.
 const (
 	Started  EventKind = "started"
 	Going    EventKind = "going"

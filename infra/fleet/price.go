@@ -12,8 +12,8 @@ import (
 //go:embed prices.json
 var pricesFile []byte
 
-// priceTable holds list prices in USD: on demand in us-east-1, by region a factor, for spot a usual share. A cloud's bill
-// is exact, this is what one decides by; so the day of the table is always told with it.
+// priceTable holds list prices in USD: on demand in us-east-1, by region a factor, for spot a usual share. A cloud's
+// bill is exact, this is what one decides by; so the day of the table is always told with it.
 type priceTable struct {
 	Date           string             `json:"date"`
 	Regions        map[string]float64 `json:"regions"`

@@ -303,8 +303,8 @@ type pending struct {
 
 const pendingFile = "plan.json"
 
-// Apply does what the plan says, and tells events as it goes, from one goroutine at a time; tell must not block, and may
-// be nil. It fails with errs.Invalid if the plan is not the last one, or the world has moved on since.
+// Apply does what the plan says, and tells events as it goes, from one goroutine at a time; tell must not block, and
+// may be nil. It fails with errs.Invalid if the plan is not the last one, or the world has moved on since.
 //
 // When ctx ends, what is under way is finished, the state saved and the lock released; the error is of kind Canceled.
 // After that, after any failure and after SIGKILL, the same Plan and Apply again take it from there, or Destroy removes
@@ -405,8 +405,9 @@ func resized(r Request, workers int) Change {
 
 // halfMade adds to an error what can be done about what was made before it.
 func (f *Fleet) halfMade(err error) error {
-	return errs.E("", errs.KindOf(err), nil, fmt.Errorf("%w. What was made so far: the same deploy again goes on from there, "+
-		"`runner teardown %s` removes it", err, f.name))
+	return errs.E("", errs.KindOf(err), nil,
+		fmt.Errorf("%w. What was made so far: the same deploy again goes on from there, "+
+			"`runner teardown %s` removes it", err, f.name))
 }
 
 // Outputs returns what the root module said about the fleet when it was deployed, or errs.NotFound before that.
@@ -443,8 +444,8 @@ func (f *Fleet) Scale(ctx context.Context, workers int, l Limits) error {
 	return f.rescale(ctx, l, func(r *Request) { r.Workers, r.Min, r.Max = workers, 0, 0 })
 }
 
-// Bound changes between what a running fleet grows and shrinks by itself. Workers that there are too many of, or too few,
-// end or start at once.
+// Bound changes between what a running fleet grows and shrinks by itself. Workers that there are too many of, or too
+// few, end or start at once.
 func (f *Fleet) Bound(ctx context.Context, least, most int, cooldown time.Duration, l Limits) error {
 	return f.rescale(ctx, l, func(r *Request) { r.Workers, r.Min, r.Max, r.Cooldown = least, least, most, cooldown })
 }

@@ -134,8 +134,8 @@ func (s Source) read(ctx context.Context, st store.Store, take func(io.Reader) e
 	return nil
 }
 
-// Add adds a file to a tar, under a name with slashes. If the file is gone, it fails with fs.ErrNotExist and adds nothing.
-// What is appended to the file meanwhile is left out.
+// Add adds a file to a tar, under a name with slashes. If the file is gone, it fails with fs.ErrNotExist and adds
+// nothing. What is appended to the file meanwhile is left out.
 func Add(out *tar.Writer, file, name string, info fs.FileInfo) error {
 	f, err := os.Open(file)
 	if err != nil {

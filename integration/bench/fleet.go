@@ -34,7 +34,8 @@ func sorts(ctx context.Context, s settings, title string) error {
 	fmt.Printf("%d executors, from the first to the last at work   %5.2f s: %.1f a second\n", executors, took.Seconds(),
 		(executors-1)/took.Seconds())
 	in := "s3://" + cluster.Bucket + "/rows"
-	if _, err := l.verb(ctx, "run", "teragen", "--quiet", "--set", fmt.Sprint("records=", s.rows), "--output", in); err != nil {
+	if _, err := l.verb(ctx, "run", "teragen", "--quiet", "--set", fmt.Sprint("records=", s.rows), "--output",
+		in); err != nil {
 		return err
 	}
 	calm, err := l.sort(ctx, in, nil)
@@ -42,13 +43,15 @@ func sorts(ctx context.Context, s settings, title string) error {
 		return err
 	}
 	megabytes := float64(s.rows) / 1e4
-	fmt.Printf("TeraSort of %.0f MB in S3, with TeraValidate's check    %5.2f s: %.0f MB/s\n", megabytes, calm.took.Seconds(),
+	fmt.Printf("TeraSort of %.0f MB in S3, with TeraValidate's check    %5.2f s: %.0f MB/s\n", megabytes,
+		calm.took.Seconds(),
 		megabytes/calm.took.Seconds())
 	killed, err := l.sort(ctx, in, func() error { return l.kill("am") })
 	if err != nil {
 		return err
 	}
-	fmt.Printf("the same, its application master killed at two thirds  %5.2f s: %.2f s lost, %d of %d finished tasks run again\n",
+	fmt.Printf("the same, its application master killed at two thirds  %5.2f s: %.2f s lost, %d of %d finished tasks "+
+		"run again\n",
 		killed.took.Seconds(), (killed.took - calm.took).Seconds(), killed.again, killed.done)
 	return nil
 }
@@ -58,7 +61,8 @@ const executors = 15
 
 // gather starts executors that hold on to their tasks, and says how long it took from the first to the last.
 func (l *local) gather(ctx context.Context) (time.Duration, error) {
-	text, err := l.verb(ctx, "run", "task", "--name", "gather", "--command", "sleep 600", "--detach", "--memory", "64MiB", "--output", "s3://"+cluster.Bucket+"/gather",
+	text, err := l.verb(ctx, "run", "task", "--name", "gather", "--command", "sleep 600", "--detach", "--memory", "64MiB",
+		"--output", "s3://"+cluster.Bucket+"/gather",
 		"--tasks", fmt.Sprint(executors), "--executors", fmt.Sprint(executors))
 	if err != nil {
 		return 0, err

@@ -57,7 +57,8 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s := settings{rounds: *rounds, only: map[string]bool{}, cache: filepath.Join(cache, "runner", "bench"), input: *input, rows: *rows}
+	s := settings{rounds: *rounds, only: map[string]bool{}, cache: filepath.Join(cache, "runner", "bench"), input: *input,
+		rows: *rows}
 	for _, name := range strings.FieldsFunc(*only, func(r rune) bool { return r == ',' }) {
 		s.only[name] = true
 	}

@@ -15,8 +15,9 @@ import (
 	"github.com/seed3322913c/runner/scheduler/cron"
 )
 
-// TestFiringHasAFleet adds a schedule whose firings each get a fleet, and wants it to run now. The process that makes the
-// fleet is killed on the way; another one goes on. The model is at the slot's path in the end, and nothing else is left.
+// TestFiringHasAFleet adds a schedule whose firings each get a fleet, and wants it to run now. The process that makes
+// the fleet is killed on the way; another one goes on. The model is at the slot's path in the end, and nothing else is
+// left.
 func TestFiringHasAFleet(t *testing.T) {
 	u := newUser(t)
 	in := filepath.Join(u.home, "numbers")

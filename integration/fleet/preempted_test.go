@@ -8,8 +8,8 @@ import (
 	nomadapi "github.com/hashicorp/nomad/api"
 )
 
-// TestPreemptedByNomad has Nomad give all of a machine to somebody else's job that is more important: the jobs' containers
-// there are evicted and replaced elsewhere, and those that look after the machine stay.
+// TestPreemptedByNomad has Nomad give all of a machine to somebody else's job that is more important: the jobs'
+// containers there are evicted and replaced elsewhere, and those that look after the machine stay.
 func TestPreemptedByNomad(t *testing.T) {
 	nomad, err := needCluster(t).Nomad()
 	if err != nil {

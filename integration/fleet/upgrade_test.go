@@ -83,9 +83,9 @@ func (tr *trial) roll(verb string) {
 	}))
 }
 
-// TestRollingUpgrade replaces the program on all machines in the middle of a job, role by role, and in two gateways, through
-// which the job reads; and then goes back in the middle of another one. Each version reads what the other has written, and
-// no task that was finished runs again.
+// TestRollingUpgrade replaces the program on all machines in the middle of a job, role by role, and in two gateways,
+// through which the job reads; and then goes back in the middle of another one. Each version reads what the other has
+// written, and no task that was finished runs again.
 func TestRollingUpgrade(t *testing.T) {
 	old, next := filepath.Join(site.bin, "runner"), nextBuild(t)
 	t.Run("next", func(t *testing.T) { upgrade(t, old, next) })

@@ -95,7 +95,8 @@ func Run(o Options) (Result, error) {
 	}
 	f.r.Worst = 1
 	n := int64(o.Nodes)
-	f.s = queue.Snapshot{Rooms: []queue.Room{{Resources: node, Machines: n}}, Total: queue.Resources{Cores: node.Cores * n, Memory: node.Memory * n}}
+	f.s = queue.Snapshot{Rooms: []queue.Room{{Resources: node, Machines: n}},
+		Total: queue.Resources{Cores: node.Cores * n, Memory: node.Memory * n}}
 	f.free = slices.Repeat([]queue.Resources{node}, o.Nodes)
 	f.submit(o.Tasks)
 	begun := f.now

@@ -59,8 +59,8 @@ type Server struct {
 	mux       *http.ServeMux
 }
 
-// NewServer serves DIR/<job>/<attempt>/. Secret returns the secret of a job; without one nobody gets anything of it, and
-// is told to ask again. It must not block, and is called by many goroutines at once.
+// NewServer serves DIR/<job>/<attempt>/. Secret returns the secret of a job; without one nobody gets anything of it,
+// and is told to ask again. It must not block, and is called by many goroutines at once.
 func NewServer(dir string, secret func(scheduler.JobID) (string, bool)) *Server {
 	s := &Server{dir: dir, secret: secret, transfers: make(chan struct{}, maxTransfers), mux: http.NewServeMux()}
 	s.mux.HandleFunc("GET "+pathPrefix+"{job}/{attempt}", s.serve)

@@ -50,7 +50,8 @@ func listOf(t *testing.T, a *asker, query string) (names []string, next string) 
 
 func TestFolders(t *testing.T) {
 	a := filesAsker(t)
-	if roots := parse[client.FileList](t, a.ask("GET", "/v1/files", "", 200, "FileList")).Roots; len(roots) != 1 || roots[0] != "s3://demo/" {
+	if roots := parse[client.FileList](t, a.ask("GET", "/v1/files", "", 200, "FileList")).Roots; len(roots) != 1 ||
+		roots[0] != "s3://demo/" {
 		t.Errorf("one can begin at %v", roots)
 	}
 	if names, next := listOf(t, a, "path=s3://demo/"); strings.Join(names, " ") != "in/ ownership" || next != "" {
@@ -80,7 +81,8 @@ func TestContents(t *testing.T) {
 		t.Errorf("from byte 4 on it is %q", text)
 	}
 	for query, status := range map[string]int{
-		"path=s3://demo/in": 400, "path=s3://demo/own/tokens/1": 403, "path=s3://demo/in/c": 404, "path=s3://demo/in/a.txt&download=2": 200,
+		"path=s3://demo/in": 400, "path=s3://demo/own/tokens/1": 403, "path=s3://demo/in/c": 404,
+		"path=s3://demo/in/a.txt&download=2": 200,
 	} {
 		a.ask("GET", "/v1/files/content?"+query, "", status, "")
 	}
@@ -91,7 +93,8 @@ func TestContents(t *testing.T) {
 		}
 		defer resp.Body.Close()
 		h := resp.Header
-		if h.Get("Content-Type") != "application/octet-stream" || !strings.HasPrefix(h.Get("Content-Disposition"), "attachment") ||
+		if h.Get("Content-Type") != "application/octet-stream" ||
+			!strings.HasPrefix(h.Get("Content-Disposition"), "attachment") ||
 			h.Get("X-Content-Type-Options") != "nosniff" || resp.ContentLength != int64(len(want)) {
 			t.Errorf("%s is sent as %v", name, h)
 		}
@@ -102,7 +105,8 @@ func TestContents(t *testing.T) {
 type lease struct{ until time.Time }
 
 func (l *lease) Fleet(context.Context) (client.Fleet, error) {
-	return client.Fleet{Name: "demo", Provider: "local", Phase: "deployed", Expires: l.until, Machines: []client.Machine{}}, nil
+	return client.Fleet{Name: "demo", Provider: "local", Phase: "deployed", Expires: l.until,
+		Machines: []client.Machine{}}, nil
 }
 
 func (l *lease) Extend(_ context.Context, ttl time.Duration) error {

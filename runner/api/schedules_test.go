@@ -121,7 +121,8 @@ func TestClientOfSchedules(t *testing.T) {
 		Cron: "@hourly", User: "ann", New: true,
 		Work: &schedules.Work{Line: "run sum", Job: &scheduler.Job{Kind: "guagua", Name: "sum"}},
 	}
-	if v, err := c.PutSchedule(ctx, "hourly", ask); err != nil || v.Runs != "run sum" || v.User != "ann" || len(v.Next) == 0 {
+	if v, err := c.PutSchedule(ctx, "hourly", ask); err != nil || v.Runs != "run sum" || v.User != "ann" ||
+		len(v.Next) == 0 {
 		t.Errorf("%+v, %v", v, err)
 	}
 	if _, err := c.PutSchedule(ctx, "hourly", ask); errs.KindOf(err) != errs.Exist {

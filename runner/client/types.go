@@ -141,7 +141,8 @@ type Fleet struct {
 	Bucket   string    `json:"bucket,omitempty"`
 	Deployed time.Time `json:"deployed,omitzero"`
 	Expires  time.Time `json:"expires,omitzero"` // when the dead-man switch turns the machines off
-	// Idle is after how many seconds without a job it removes itself, too; 0: never. IdleSince is since when there is none.
+	// Idle is after how many seconds without a job it removes itself, too; 0: never. IdleSince is since when there is
+	// none.
 	Idle      float64   `json:"idleSeconds,omitempty"`
 	IdleSince time.Time `json:"idleSince,omitzero"`
 	USD       float64   `json:"usd"`               // so far

@@ -81,7 +81,8 @@ func (s *Site) settle(ctx context.Context, provider, region string) error {
 }
 
 // Plan works out what has to be done for a fleet to be as it is asked for. story is told what takes long.
-func (s *Site) Plan(ctx context.Context, r machines.Request, l machines.Limits, story func(string)) (machines.Plan, error) {
+func (s *Site) Plan(ctx context.Context, r machines.Request, l machines.Limits, story func(string)) (machines.Plan,
+	error) {
 	secrets, err := s.machines.Secrets(nodeinit.NewSecrets)
 	if err != nil {
 		return machines.Plan{}, err

@@ -11,8 +11,8 @@ import (
 	"github.com/seed3322913c/runner/scheduler/am"
 )
 
-// AwayLabel is the label of a job that is recorded here and runs elsewhere, on a fleet that is made for it: it says what
-// fleet. The process that sees to that holds the job's lease, as any supervisor does, so that one that dies has a
+// AwayLabel is the label of a job that is recorded here and runs elsewhere, on a fleet that is made for it: it says
+// what fleet. The process that sees to that holds the job's lease, as any supervisor does, so that one that dies has a
 // successor; what has become of the job is in its ledger at the end.
 const AwayLabel = "fleet"
 
@@ -64,7 +64,8 @@ func (h *Home) awaitStop(ctx context.Context, id scheduler.JobID, end context.Ca
 	}
 }
 
-// killAway asks for the end of a job that runs elsewhere, and tells how it stands: its end comes with that of its fleet.
+// killAway asks for the end of a job that runs elsewhere, and tells how it stands: its end comes with that of its
+// fleet.
 func (h *Home) killAway(ctx context.Context, job scheduler.Job, reason string) (Status, error) {
 	if err := h.put(ctx, stopKey(job.ID), []byte(reason)); err != nil {
 		return Status{}, err

@@ -9,8 +9,8 @@ import (
 	"github.com/seed3322913c/runner/scheduler/launch"
 )
 
-// masters tells how application masters do to those who wait for that: by one query of Nomad for all of them, or a control
-// could look after no more jobs than Nomad takes connections. The query lasts while anybody waits.
+// masters tells how application masters do to those who wait for that: by one query of Nomad for all of them, or a
+// control could look after no more jobs than Nomad takes connections. The query lasts while anybody waits.
 type masters struct {
 	// watch yields the latest events of all application masters at first and whenever there are others, until ctx ends.
 	watch func(ctx context.Context) iter.Seq2[map[launch.GroupID]launch.Event, error]

@@ -12,8 +12,8 @@ import (
 	"github.com/seed3322913c/runner/scheduler/launch"
 )
 
-// TestMasters: hundreds wait for application masters, there is never more than one query, each hears of his own, and none
-// of how things stood before he came.
+// TestMasters: hundreds wait for application masters, there is never more than one query, each hears of his own, and
+// none of how things stood before he came.
 func TestMasters(t *testing.T) {
 	const jobs = 500
 	var open, most atomic.Int32

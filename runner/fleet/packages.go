@@ -67,8 +67,8 @@ func pack(path string) (*os.File, string, error) {
 	return f, filepath.Base(path) + ".tar", err
 }
 
-// archive writes the files of a folder. The same files give the same bytes, whenever they were written. What others remove
-// meanwhile is left out: a folder may be one in which people, or other jobs, are at work.
+// archive writes the files of a folder. The same files give the same bytes, whenever they were written. What others
+// remove meanwhile is left out: a folder may be one in which people, or other jobs, are at work.
 func archive(to io.Writer, folder string) error {
 	const op = "fleet.archive"
 	out := tar.NewWriter(to)

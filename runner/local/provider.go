@@ -111,7 +111,8 @@ func (h Host) generations(r fleet.Request) map[string]string {
 	for _, name := range []string{depotPart, deadmanPart, storePart, serversPart, workersPart} {
 		p, err := h.part(name)
 		members, lost := h.members(name)
-		whole := err == nil && lost == nil && (name != deadmanPart || armed) && p.Size == sizes[name] && p.Size == len(members)
+		whole := err == nil && lost == nil && (name != deadmanPart || armed) && p.Size == sizes[name] &&
+			p.Size == len(members)
 		for machine := range members {
 			whole = whole && len(h.On(machine)) > 0
 		}

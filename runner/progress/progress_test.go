@@ -209,7 +209,8 @@ func TestLinesOfSeveralJobs(t *testing.T) {
 	s.Say("chain 7k2f-day of 2 jobs")
 	s.View("words").Show(at(12))
 	s.View("sort").Say("waits")
-	want := "chain 7k2f-day of 2 jobs\n  words         map       12/12   120.0 MB   10 MB/s   5.0 MB/s per core\nsort: waits\n"
+	want := "chain 7k2f-day of 2 jobs\n  words         map       12/12   120.0 MB " +
+		"  10 MB/s   5.0 MB/s per core\nsort: waits\n"
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Error(diff)
 	}

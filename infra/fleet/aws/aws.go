@@ -1,5 +1,5 @@
-// Package aws is the provider of fleets on Amazon's cloud: who asks, where the state is kept, and what is there whatever
-// a state says.
+// Package aws is the provider of fleets on Amazon's cloud: who asks, where the state is kept, and what is there
+// whatever a state says.
 //
 // Machines are two Auto Scaling groups, servers and workers, whose sizes are set here and nowhere else: Terraform makes
 // them empty. The dead-man switch sets them to 0 again.
@@ -80,7 +80,8 @@ func (p *Provider) Setup(ctx context.Context, r fleet.Request) (fleet.Setup, err
 	}
 	return fleet.Setup{
 		Root: "aws", Account: account, Bucket: bucket, Priced: true,
-		Backend: map[string]any{"bucket": "runner-state-" + account + "-" + p.region, "key": r.Name + "/terraform.tfstate", "region": p.region,
+		Backend: map[string]any{"bucket": "runner-state-" + account + "-" + p.region, "key": r.Name + "/terraform.tfstate",
+			"region":       p.region,
 			"use_lockfile": true, "encrypt": true},
 		Vars: vars(r, account, p.region, bucket, adopt),
 		Targets: []string{"module.workers", "module.servers", "module.identity", "module.network", "aws_s3_object.binary",
@@ -124,7 +125,8 @@ func (p *Provider) Machines(ctx context.Context, cluster string) ([]fleet.Machin
 	var all []fleet.Machine
 	err := p.instances(ctx, cluster, func(i instance) {
 		all = append(all, fleet.Machine{
-			ID: i.ID, Role: fleet.Role(tagValue(i.Tags, "runner:role")), State: i.State, Type: i.Type, Zone: i.Zone, Spot: i.Lifecycle == "spot",
+			ID: i.ID, Role: fleet.Role(tagValue(i.Tags, "runner:role")), State: i.State, Type: i.Type, Zone: i.Zone,
+			Spot:    i.Lifecycle == "spot",
 			Private: i.Private, Public: i.Public, Started: i.Started,
 		})
 	})

@@ -68,9 +68,9 @@ func (l *Launcher) Watch(ctx context.Context, id launch.GroupID) iter.Seq2[launc
 	}
 }
 
-// WatchRole yields the latest event of the one container of each group of a role, for groups that have no others: of all
-// of them at first, and again when anything has changed. It is one query for any number of groups, and ends after the
-// first error; ctx's end is such an error. Like Watch it numbers containers.
+// WatchRole yields the latest event of the one container of each group of a role, for groups that have no others: of
+// all of them at first, and again when anything has changed. It is one query for any number of groups, and ends after
+// the first error; ctx's end is such an error. Like Watch it numbers containers.
 func (l *Launcher) WatchRole(ctx context.Context, role string) iter.Seq2[map[launch.GroupID]launch.Event, error] {
 	return func(yield func(map[launch.GroupID]launch.Event, error) bool) {
 		const op = "nomad.WatchRole"
