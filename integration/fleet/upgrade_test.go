@@ -104,6 +104,7 @@ func upgrade(t *testing.T, from, to string) {
 	leader.leads()
 	other := gateway(from, 1)
 	tr.env = append(tr.env, "RUNNER_GATEWAYS=demo="+strings.Join(at, ","))
+	tr.run("fs", "mkdir", "-p", "webhdfs://demo/in")
 	for i := range 2 {
 		text := filepath.Join(tr.dir, fmt.Sprint(i, ".txt"))
 		tr.must(os.WriteFile(text, []byte(tr.read(fmt.Sprintf("in/%d.txt", i))), 0o600))

@@ -264,9 +264,9 @@ func TestShared(t *testing.T) {
 // TestSharedLimit: writers that do not know of each other keep the one limit, and nobody is served what is not there.
 func TestSharedLimit(t *testing.T) {
 	st := mem.New()
-	const limit, objects = 64 << 20 / 10, 100
+	const limit, objects, size = 1 << 20, 40, 50 << 10
 	for i := range objects + 1 {
-		if err := store.Put(t.Context(), st, store.Name(fmt.Sprint(i)), bytes.Repeat([]byte{byte(i)}, 300<<10)); err != nil {
+		if err := store.Put(t.Context(), st, store.Name(fmt.Sprint(i)), bytes.Repeat([]byte{byte(i)}, size)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -276,12 +276,12 @@ func TestSharedLimit(t *testing.T) {
 		t.Fatal(err)
 	}
 	var all sync.WaitGroup
-	for range 4 {
+	for range 3 {
 		c := open(t, st, dir, cache.Options{Limit: limit, Shared: true})
 		all.Go(func() {
 			for i := range objects {
 				got, err := store.Get(t.Context(), c, store.Name(fmt.Sprint(i)), 1<<20)
-				if err != nil || !bytes.Equal(got, bytes.Repeat([]byte{byte(i)}, 300<<10)) {
+				if err != nil || !bytes.Equal(got, bytes.Repeat([]byte{byte(i)}, size)) {
 					t.Errorf("object %d: %d bytes, %v", i, len(got), err)
 				}
 			}
