@@ -85,7 +85,7 @@ func play(t *testing.T, grace time.Duration) *Cloud {
 // await waits until something is true of a cloud.
 func await(t *testing.T, c *Cloud, what string, is func() bool) {
 	t.Helper()
-	late := time.After(2 * time.Minute)
+	late := time.After(5 * time.Minute) // machines fetch programs through moto, which is slow on a busy host
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for !is() {
