@@ -163,7 +163,9 @@ func verbNames(root *cobra.Command) []string {
 }
 
 // fullName is what a command is called behind the program's name, as in "fs ls".
-func fullName(cmd *cobra.Command) string { return strings.TrimPrefix(cmd.CommandPath(), cmd.Root().Name()+" ") }
+func fullName(cmd *cobra.Command) string {
+	return strings.TrimPrefix(cmd.CommandPath(), cmd.Root().Name()+" ")
+}
 
 // explainFlag turns what the flag parser says into a sentence with what was probably meant.
 func explainFlag(cmd *cobra.Command, err error) error {

@@ -29,9 +29,10 @@ locals {
     worker = [
       { Sid = "Secrets", Effect = "Allow", Action = ["ssm:GetParameter", "ssm:GetParameters", "ssm:GetParametersByPath"],
       Resource = ["${local.parameters}/node/*"] },
-      # A job shares its machine's rights; it must not be able to change what all machines boot from.
-      { Sid = "Binaries", Effect = "Deny", Action = ["s3:PutObject", "s3:DeleteObject"],
-      Resource = ["arn:aws:s3:::${var.bucket}/_runner/bin/*"] },
+      # A job shares its machine's rights; it must not be able to change what all machines boot from, nor how many there
+      # may be.
+      { Sid = "Depot", Effect = "Deny", Action = ["s3:PutObject", "s3:DeleteObject"],
+      Resource = [for part in ["bin", "scale"] : "arn:aws:s3:::${var.bucket}/_runner/${part}/*"] },
     ]
   }
   all = [
