@@ -100,7 +100,7 @@ func (p *program) ownFleet(ctx context.Context, job scheduler.Job, o embedded.Op
 		"its fleet could not be removed: %s. Do it with `runner teardown %s`", say.Sentence(end), q.cluster))
 }
 
-// fleetOf is the name of the fleet that a job has for itself.
+// fleetOf is the name of the fleet that a job has for itself. A job's id may begin with a digit, a fleet's name may not.
 func fleetOf(id scheduler.JobID) string {
 	const most = 31 // characters of a name
 	name := strings.Map(func(r rune) rune {
@@ -109,6 +109,7 @@ func fleetOf(id scheduler.JobID) string {
 		}
 		return '-'
 	}, string(id))
+	name = "for-" + name
 	return strings.TrimRight(name[:min(len(name), most)], "-")
 }
 

@@ -42,19 +42,20 @@ func (u *user) breathes(name string, bucket func() store.Store) {
 		u.Errorf("the fleet that has grown counts %q", got)
 	}
 	var s sizes
-	u.await("the end of the last worker", func() (over bool) {
+	grown, ended := 0, 0
+	u.await("the end of the last worker", func() (over bool) { // what was done is told when it is done
 		var workers int
 		s, workers = u.sizes(name)
-		return workers == 0
-	})
-	grown, ended := 0, 0
-	for _, d := range s.Scalings {
-		if d.Resize != nil {
-			grown = max(grown, d.Resize.Machines)
+		grown, ended = 0, 0
+		for _, d := range s.Scalings {
+			if d.Resize != nil {
+				grown = max(grown, d.Resize.Machines)
+			}
+			ended += len(d.End)
 		}
-		ended += len(d.End)
-	}
-	if grown < 1 || grown > 2 || ended < 1 {
+		return workers == 0 && ended > 0
+	})
+	if grown < 1 || grown > 2 {
 		u.Errorf("it tells of %d machines, %d of which have ended: %+v", grown, ended, s.Scalings)
 	}
 	var plan struct{ Changes []any }

@@ -54,7 +54,7 @@ func TestFiringHasAFleet(t *testing.T) {
 	var fired cron.Firing
 	u.await("the fleet of a firing", func() bool {
 		fired = u.firing("nightly")
-		return fired.ID != "" && exists(filepath.Join(u.home, "fleets", fired.ID))
+		return fired.ID != "" && exists(filepath.Join(u.home, "fleets", "for-"+fired.ID))
 	})
 	if err := local.Kill(func() []int { return supervisors(u.home, fired.ID) }); err != nil {
 		t.Fatal(err)
@@ -78,7 +78,7 @@ func TestFiringHasAFleet(t *testing.T) {
 	if text := u.run("jobs"); !strings.Contains(text, "SUCCEEDED") {
 		t.Errorf("the jobs are %s", text)
 	}
-	u.nothingLeft(fired.ID)
+	u.nothingLeft("for-" + fired.ID)
 }
 
 // firing is what became of the latest slot of a schedule.
