@@ -122,13 +122,13 @@ var kinds = []struct {
 	kind  errs.Kind
 	words []string
 }{
+	// Who removes a fleet removes its state at last, and with it the lock of whoever looks at it at that moment.
+	{errs.Fenced, []string{"Error releasing the state lock"}},
 	{errs.Permission, []string{"AccessDenied", "UnauthorizedOperation", "InvalidClientTokenId", "AuthFailure",
-		"ExpiredToken",
-		"SignatureDoesNotMatch", "No valid credential sources", "not authorized", "InvalidAccessKeyId",
+		"ExpiredToken", "SignatureDoesNotMatch", "No valid credential sources", "not authorized", "InvalidAccessKeyId",
 		"UnrecognizedClient"}},
 	{errs.Exhausted, []string{"LimitExceeded", "QuotaExceeded", "InsufficientInstanceCapacity",
-		"MaxSpotInstanceCountExceeded",
-		"TooManyBuckets", "VcpuLimitExceeded"}},
+		"MaxSpotInstanceCountExceeded", "TooManyBuckets", "VcpuLimitExceeded"}},
 	{errs.Unavailable, []string{"RequestLimitExceeded", "Throttling", "connection refused", "no such host", "timeout"}},
 }
 

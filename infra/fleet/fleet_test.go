@@ -399,6 +399,21 @@ func TestProgressIsRead(t *testing.T) {
 	}
 }
 
+// TestWordsOfClouds gives kinds to what people may meet.
+func TestWordsOfClouds(t *testing.T) {
+	for text, want := range map[string]errs.Kind{
+		"Error releasing the state lock: NoSuchKey":      errs.Fenced, // the fleet was removed while it was looked at
+		"api error UnauthorizedOperation: not for you":   errs.Permission,
+		"api error VcpuLimitExceeded":                    errs.Exhausted,
+		"api error Throttling: Rate exceeded":            errs.Unavailable,
+		"api error InvalidParameterValue: no such thing": errs.Other,
+	} {
+		if got := KindOf(text); got != want {
+			t.Errorf("%s: %v, want %v", text, got, want)
+		}
+	}
+}
+
 func TestSecretsAreMadeOnceAndForTheirOwnerAlone(t *testing.T) {
 	f := newFleet(t, &cloud{}, Options{})
 	first, err := f.Secrets(func() (map[string]string, error) { return map[string]string{"node/gossip": "1"}, nil })

@@ -87,7 +87,8 @@ func (s *Site) leftovers(ctx context.Context) ([]Leftover, error) {
 			return nil, err
 		}
 		left, err := one.machines.Leftovers(ctx)
-		if refusal, ok := errors.AsType[*machines.Refusal](err); ok && refusal.Rule == machines.RuleLocked {
+		if refusal, ok := errors.AsType[*machines.Refusal](err); ok && refusal.Rule == machines.RuleLocked ||
+			errs.KindOf(err) == errs.Fenced {
 			continue
 		}
 		if err != nil {
