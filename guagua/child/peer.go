@@ -99,6 +99,7 @@ func (p *peer) hangUp(err error) {
 }
 
 func (p *peer) answer(ctx context.Context, q message) {
+	p.written()
 	a := header{Call: q.Call, Answer: true}
 	result, data, err := p.handle(ctx, q.Op, q.Args, q.data)
 	if err == nil && result != nil {
@@ -146,6 +147,13 @@ func (p *peer) call(ctx context.Context, op string, args any, data []byte, resul
 	case <-ctx.Done():
 		return nil, errs.E(in, errs.Canceled, op, context.Cause(ctx))
 	}
+}
+
+// written waits until what is being said is said. The other end may have heard an answer, and ask again, before its
+// write has returned here; programs use the memory of their answers again.
+func (p *peer) written() {
+	p.out.Lock()
+	defer p.out.Unlock()
 }
 
 func (p *peer) write(h header, data []byte) error {
