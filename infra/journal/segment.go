@@ -83,6 +83,13 @@ func (s *segment) cut(data []byte) (stored []byte, n int, err error) {
 		switch {
 		case len(rest) < headSize+markSize, sound && len(rest) < size:
 			return nil, n, nil
+		case !sound && s.torn(rest[:headSize]):
+			next := s.next(rest)
+			if next < 0 {
+				return nil, n, nil
+			}
+			n += next
+			continue
 		case !sound:
 			return nil, n, damaged("no entry begins at %d", s.at+int64(n))
 		}
@@ -101,15 +108,24 @@ func (s *segment) frameSize(data []byte) (size int, sound bool) {
 	return headSize + int(min(n, maxEntry)), n <= maxEntry
 }
 
-// endsInMark reports whether data may end with the beginning of a mark inside of its first n bytes: what looks like a
-// frame of that size, but for its checksum, is then a torn one, and another one is just being written.
-func (s *segment) endsInMark(data []byte, n int) bool {
-	for begun := len(data) - n + 1; begun < markSize; begun++ {
+// torn reports whether bytes that should be a frame, or its head, but are not, are what a writer has left who died in
+// the midst of it, and those after him who died within their mark: then they end as a mark begins.
+func (s *segment) torn(data []byte) bool {
+	for begun := 1; begun < markSize; begun++ {
 		if bytes.HasSuffix(data, s.mark[:begun]) {
 			return true
 		}
 	}
 	return false
+}
+
+// next returns where the next mark behind the first byte of data is; less than 0 if there is none so far.
+func (s *segment) next(data []byte) int {
+	i := bytes.Index(data[1:], s.mark[:])
+	if i < 0 {
+		return i
+	}
+	return 1 + i
 }
 
 // scan reads the entries that follow number seq and are whole, as many as fit into scanSize, up to one that leads to
@@ -148,8 +164,13 @@ func (s *segment) entries(data []byte, seq uint64) (entries []entry, n int, err 
 			break
 		}
 		e, err := decodeEntry(stored)
-		if err != nil && s.endsInMark(data[n:], size) {
-			break
+		if err != nil && s.torn(data[n:n+size]) {
+			next := s.next(data[n:])
+			if next < 0 { // another one is just being written
+				break
+			}
+			n += next
+			continue
 		}
 		n += size
 		switch {

@@ -162,15 +162,32 @@ func TestTornEntries(t *testing.T) {
 		appendAll(t, lead(t, st, &values{}, segments()), "c")
 		want(t, st, "a", "c")
 		for m := range len(data) - second {
-			want(t, inSegment(t, like, slices.Concat(torn, data[second:second+m])), "a")
+			st := inSegment(t, like, slices.Concat(torn, data[second:second+m]))
+			want(t, st, "a")
+			if m < 16 { // within the mark: it may fill just what the first has left open
+				appendAll(t, lead(t, st, &values{}, segments()), "c")
+				want(t, st, "a", "c")
+			}
 		}
 		want(t, inSegment(t, like, slices.Concat(torn, data[second:])), "a", "b")
 	}
 }
 
+// endsAsMarksBegin reports whether one of two frames, or its head, has at its end the first byte of the mark, or would
+// have it with a bit flipped: such damage looks like what two dead writers leave.
+func endsAsMarksBegin(data []byte, second int) bool {
+	const head = 24
+	return slices.ContainsFunc([]int{head, second, second + head, len(data)}, func(end int) bool {
+		return data[end-1]&^0x40 == data[0]&^0x40
+	})
+}
+
 // TestDamageInSegmentsIsTold flips each byte of a segment: what was acknowledged is never taken for torn.
 func TestDamageInSegmentsIsTold(t *testing.T) {
-	like, data, _ := ofTwo(t)
+	like, data, second := ofTwo(t)
+	for endsAsMarksBegin(data, second) {
+		like, data, second = ofTwo(t)
+	}
 	for i := range data {
 		bad := bytes.Clone(data)
 		bad[i] ^= 0x40
