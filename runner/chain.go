@@ -393,7 +393,7 @@ func (p *program) tellChain(ctx context.Context, at place, c embedded.Chain, o w
 	if verdict != nil {
 		return verdict
 	}
-	return err
+	return unread(err)
 }
 
 // chainFailure says which jobs of a chain did not succeed, which were not run, and what to do.

@@ -2,8 +2,11 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
@@ -34,8 +37,11 @@ func (o *watchOptions) AddFlags(flags *pflag.FlagSet) {
 	})
 }
 
-// screen returns how to show jobs: events go to standard output, everything else to standard error.
+// screen returns how to show jobs: events go to standard output, everything else to standard error. That nobody reads
+// there any more (`| head`) does not end the program from now on, as it would end one that only shows things: a job
+// depends on no reader.
 func (p *program) screen(o watchOptions) *progress.Screen {
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // writes fail instead; programs that it starts know nothing of it
 	switch {
 	case o.json:
 		return progress.New(progress.JSON, p.out, progress.Options{})
@@ -54,6 +60,14 @@ func (p *program) screen(o watchOptions) *progress.Screen {
 		return columns, rows
 	}
 	return progress.New(progress.Bars, p.err, progress.Options{Size: size})
+}
+
+// unread passes over that nobody reads an answer: what has become of a job is the same.
+func unread(err error) error {
+	if errors.Is(err, syscall.EPIPE) {
+		return nil
+	}
+	return err
 }
 
 // writeJSON writes one document on one line.

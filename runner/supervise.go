@@ -60,7 +60,7 @@ func (p *program) tell(ctx context.Context, at place, job scheduler.Job, r am.Re
 	if o.json {
 		last := result{"result", time.Now().UTC(), r, job.Output, took(r).Seconds(), say.ExitCode(verdict), used}
 		if err := writeJSON(p.out, last); verdict == nil {
-			return err
+			return unread(err)
 		}
 		return verdict
 	}
@@ -79,7 +79,7 @@ func (p *program) tell(ctx context.Context, at place, job scheduler.Job, r am.Re
 		answer = string(job.ID) + ": " + answer
 	}
 	_, err = fmt.Fprint(p.out, answer+used.line())
-	return err
+	return unread(err)
 }
 
 // took is how long a job has worked.
