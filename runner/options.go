@@ -41,7 +41,8 @@ func (o *watchOptions) AddFlags(flags *pflag.FlagSet) {
 // there any more (`| head`) does not end the program from now on, as it would end one that only shows things: a job
 // depends on no reader.
 func (p *program) screen(o watchOptions) *progress.Screen {
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // writes fail instead; programs that it starts know nothing of it
+	// Writes fail instead. (Ignored, the signal would be so in the programs that this one starts, too.)
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	switch {
 	case o.json:
 		return progress.New(progress.JSON, p.out, progress.Options{})

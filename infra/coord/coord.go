@@ -83,6 +83,18 @@ func (k Key) Check() error {
 	return nil
 }
 
+// Begin is how a driver begins its call op about a key: an error of kind Invalid if the key is not well formed, of kind
+// Canceled if ctx has ended.
+func Begin(ctx context.Context, op string, key Key) error {
+	if err := key.Check(); err != nil {
+		return errs.E(op, errs.Other, nil, err)
+	}
+	if ctx.Err() != nil {
+		return errs.E(op, errs.Canceled, key, ctx.Err())
+	}
+	return nil
+}
+
 // Version numbers the states of one key; 0 is absence. It grows, by how much means nothing.
 type Version uint64
 

@@ -110,20 +110,10 @@ func fail(ctx context.Context, op string, subject any, err error) error {
 	return errs.E(op, kind, subject, err)
 }
 
-func check(ctx context.Context, op string, key coord.Key) error {
-	if err := key.Check(); err != nil {
-		return errs.E(op, errs.Other, nil, err)
-	}
-	if ctx.Err() != nil {
-		return errs.E(op, errs.Canceled, key, ctx.Err())
-	}
-	return nil
-}
-
 // Get implements coord.Coordinator.
 func (c *Coordinator) Get(ctx context.Context, key coord.Key) (coord.Value, error) {
 	const op = "consul.Get"
-	if err := check(ctx, op, key); err != nil {
+	if err := coord.Begin(ctx, op, key); err != nil {
 		return coord.Value{}, err
 	}
 	pair, _, err := c.client.KV().Get(c.value(string(key)), read(ctx))
@@ -143,7 +133,7 @@ func valueOf(pair *api.KVPair) coord.Value {
 // Swap implements coord.Coordinator. An error of kind Unavailable leaves open whether the value was replaced.
 func (c *Coordinator) Swap(ctx context.Context, key coord.Key, old coord.Version, next []byte) (coord.Version, error) {
 	const op = "consul.Swap"
-	if err := check(ctx, op, key); err != nil {
+	if err := coord.Begin(ctx, op, key); err != nil {
 		return 0, err
 	}
 	if len(next) > coord.MaxValue {

@@ -47,7 +47,7 @@ type lease struct {
 // blocking query.
 func (c *Coordinator) Acquire(ctx context.Context, key coord.Key, ttl time.Duration) (coord.Lease, error) {
 	const op = "consul.Acquire"
-	if err := check(ctx, op, key); err != nil {
+	if err := coord.Begin(ctx, op, key); err != nil {
 		return nil, err
 	}
 	if ttl <= 0 {

@@ -72,20 +72,10 @@ func fileName(key coord.Key) string { return strings.ReplaceAll(string(key), "/"
 // keyOf is the inverse of fileName.
 func keyOf(name string) coord.Key { return coord.Key(strings.ReplaceAll(name, "+", "/")) }
 
-func check(ctx context.Context, op string, key coord.Key) error {
-	if err := key.Check(); err != nil {
-		return errs.E(op, errs.Other, nil, err)
-	}
-	if ctx.Err() != nil {
-		return errs.E(op, errs.Canceled, key, ctx.Err())
-	}
-	return nil
-}
-
 // Get implements coord.Coordinator.
 func (c *Coordinator) Get(ctx context.Context, key coord.Key) (coord.Value, error) {
 	const op = "dir.Get"
-	if err := check(ctx, op, key); err != nil {
+	if err := coord.Begin(ctx, op, key); err != nil {
 		return coord.Value{}, err
 	}
 	v, err := c.read(key)
@@ -120,7 +110,7 @@ func (c *Coordinator) read(key coord.Key) (coord.Value, error) {
 // Swap implements coord.Coordinator.
 func (c *Coordinator) Swap(ctx context.Context, key coord.Key, old coord.Version, next []byte) (coord.Version, error) {
 	const op = "dir.Swap"
-	if err := check(ctx, op, key); err != nil {
+	if err := coord.Begin(ctx, op, key); err != nil {
 		return 0, err
 	}
 	if len(next) > coord.MaxValue {

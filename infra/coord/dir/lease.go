@@ -24,7 +24,7 @@ type lease struct {
 // the lease's file was removed, which ends it.
 func (c *Coordinator) Acquire(ctx context.Context, key coord.Key, ttl time.Duration) (coord.Lease, error) {
 	const op = "dir.Acquire"
-	if err := check(ctx, op, key); err != nil {
+	if err := coord.Begin(ctx, op, key); err != nil {
 		return nil, err
 	}
 	if ttl <= 0 {

@@ -125,13 +125,10 @@ func (c *Coordinator) Expire(key coord.Key) bool {
 	return true
 }
 
-// check refuses what no driver may grant, and everything while the client is cut off.
+// checkLocked refuses what no driver may grant, and everything while the client is cut off.
 func (c *Coordinator) checkLocked(ctx context.Context, op string, key coord.Key) error {
-	if err := key.Check(); err != nil {
-		return errs.E(op, errs.Other, nil, err)
-	}
-	if ctx.Err() != nil {
-		return errs.E(op, errs.Canceled, key, ctx.Err())
+	if err := coord.Begin(ctx, op, key); err != nil {
+		return err
 	}
 	if c.cut {
 		return errs.Errorf(op, errs.Unavailable, key, "partitioned")
