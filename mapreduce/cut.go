@@ -61,6 +61,64 @@ func (s shape) partitions(bytes int64) int {
 	return max(n, min(n*perReducer, maxPartitions))
 }
 
+// mapped is what the maps of a job have put out together.
+type mapped struct {
+	partitions  int
+	sizes       []int64 // of records in bytes, of each bin of partitions
+	values      string  // functions.ValueKind
+	bad, stored int64   // records left out; bytes on the nodes' disks
+	maps        []scheduler.Output
+}
+
+// sumOf adds up what the maps have said that were not given up.
+func sumOf(maps []scheduler.Output, partitions int) (mapped, error) {
+	all := mapped{partitions: partitions, sizes: make([]int64, min(partitions, maxBins))}
+	for _, m := range maps {
+		if givenUp(m) {
+			continue
+		}
+		r, err := decode[mapResult](m.Attempt, m.Data)
+		if err == nil {
+			err = addSizes(all.sizes, r.Sizes)
+		}
+		if err != nil {
+			return mapped{}, err
+		}
+		if r.Bad != nil {
+			all.bad += r.Bad.Records
+		}
+		all.values = r.Values
+		all.stored += r.Stored
+		all.maps = append(all.maps, m)
+	}
+	return all, nil
+}
+
+// bytes are those of all records.
+func (m mapped) bytes() (sum int64) {
+	for _, s := range m.sizes {
+		sum += s
+	}
+	return sum
+}
+
+// cut gives each of n reducers its partitions.
+func (m mapped) cut(n int) reducePlan {
+	plan := reducePlan{Values: m.values, Bytes: make([]int64, n)}
+	if m.partitions == len(m.sizes) {
+		plan.Spans = balance(m.sizes, n)
+	} else {
+		plan.Spans = even(m.partitions, n)
+	}
+	for i, s := range plan.Spans {
+		for p := s.Lo; p < s.Hi; p++ {
+			bin := binOf(p, m.partitions)
+			plan.Bytes[i] += m.sizes[bin] * int64(len(m.sizes)) / int64(m.partitions)
+		}
+	}
+	return plan
+}
+
 // Sizes that decide whether nodes merge what maps have left. To fetch a segment by a request of its own takes as long
 // as 100 KB take to be copied (docs/performance.md).
 const (

@@ -228,51 +228,17 @@ func (e *Engine) makeCut(ctx context.Context, maps []scheduler.Output) error {
 	if err != nil {
 		return err
 	}
-	partitions := e.plan.Shuffle.Partitions
-	sizes := make([]int64, min(partitions, maxBins))
-	var c reducePlan
-	var bad, stored int64
-	var known []scheduler.Output
-	for _, m := range maps {
-		if givenUp(m) {
-			continue
-		}
-		r, err := decode[mapResult](m.Attempt, m.Data)
-		if err == nil {
-			err = addSizes(sizes, r.Sizes)
-		}
-		if err != nil {
-			return err
-		}
-		c.Values = r.Values
-		stored += r.Stored
-		known = append(known, m)
-		if r.Bad != nil {
-			bad += r.Bad.Records
-		}
-	}
-	if err := opts.tooManyBad(bad); err != nil {
+	all, err := sumOf(maps, e.plan.Shuffle.Partitions)
+	if err != nil {
 		return err
 	}
-	var total int64
-	for _, s := range sizes {
-		total += s
+	if err := opts.tooManyBad(all.bad); err != nil {
+		return err
 	}
-	n := shapeOf(e.job, opts, e.opts.Slots, false).reducers(total)
-	if partitions == len(sizes) {
-		c.Spans = balance(sizes, n)
-	} else {
-		c.Spans = even(partitions, n)
-	}
-	c.Bytes = make([]int64, n)
-	for i, s := range c.Spans {
-		for p := s.Lo; p < s.Hi; p++ {
-			bin := binOf(p, partitions)
-			c.Bytes[i] += sizes[bin] * int64(len(sizes)) / int64(partitions)
-		}
-	}
+	n := shapeOf(e.job, opts, e.opts.Slots, false).reducers(all.bytes())
+	c := all.cut(n)
 	if opts.Shuffle != StoreShuffle {
-		c.Merge = mergedMaps(known, n, partitions, stored)
+		c.Merge = mergedMaps(all.maps, n, all.partitions, all.stored)
 	}
 	b, err := encode(c)
 	if err != nil {

@@ -209,25 +209,12 @@ func (e *Engine) compile(ctx context.Context) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case s.Config.Staleness > 0 && !facts.Steady:
+	if s.Config.Staleness > 0 && !facts.Steady {
 		return nil, errs.Errorf(op, errs.Invalid, nil, "staleness=%d: the iterations of %s build on each other",
 			s.Config.Staleness, s.Program)
-	case len(e.job.Input) == 0:
-		return nil, errs.Errorf(op, errs.Invalid, nil, "the job has no input; say --input FILE, FOLDER or GLOB")
-	case e.job.Output == "":
-		return nil, errs.Errorf(op, errs.Invalid, nil, "the job has no output; say --output FOLDER")
 	}
-	for _, name := range facts.Files {
-		if err := e.lookAt(ctx, name, s.Params[name]); err != nil {
-			return nil, err
-		}
-	}
-	files, err := e.with.List(ctx, e.job.Input)
+	files, err := e.ends(ctx, facts, s.Params)
 	if err != nil {
-		return nil, err
-	}
-	if err := e.with.Publisher.Check(ctx); err != nil {
 		return nil, err
 	}
 	p := &plan{settings: s}
@@ -252,6 +239,27 @@ func (e *Engine) compile(ctx context.Context) (*plan, error) {
 		}
 	}
 	return p, nil
+}
+
+// ends looks at what a job reads and writes, and returns the files of its input.
+func (e *Engine) ends(ctx context.Context, facts guagua.Plan, params guagua.Params) ([]split.File, error) {
+	const op = "guagua.Check"
+	switch {
+	case len(e.job.Input) == 0:
+		return nil, errs.Errorf(op, errs.Invalid, nil, "the job has no input; say --input FILE, FOLDER or GLOB")
+	case e.job.Output == "":
+		return nil, errs.Errorf(op, errs.Invalid, nil, "the job has no output; say --output FOLDER")
+	}
+	for _, name := range facts.Files {
+		if err := e.lookAt(ctx, name, params[name]); err != nil {
+			return nil, err
+		}
+	}
+	files, err := e.with.List(ctx, e.job.Input)
+	if err != nil {
+		return nil, err
+	}
+	return files, e.with.Publisher.Check(ctx)
 }
 
 // lookAt fails if a parameter names a file that is not there.
