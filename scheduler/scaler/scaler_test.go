@@ -133,7 +133,7 @@ func TestProperties(t *testing.T) {
 			Min: rapid.IntRange(0, most).Draw(t, "min"), Max: most, Spot: float64(rapid.IntRange(0, 10).Draw(t, "spot")) / 10,
 		}, shape)
 		f.Boot = time.Duration(rapid.IntRange(0, 120).Draw(t, "boot")) * time.Second
-		p := &play{T: t, f: f}
+		p := &play{T: t, f: f, idle: map[string]time.Time{}}
 		for range rapid.IntRange(1, 60).Draw(t, "rounds") {
 			p.happen()
 			p.round(time.Duration(rapid.IntRange(1, 60).Draw(t, "seconds")) * time.Second)
@@ -146,6 +146,7 @@ type play struct {
 	*rapid.T
 	f    *mem.Fleet
 	past scaler.Past
+	idle map[string]time.Time // since when machines were seen with nothing to do
 }
 
 func (p *play) happen() {
@@ -169,9 +170,17 @@ func (p *play) happen() {
 
 func (p *play) round(passes time.Duration) {
 	p.f.Pass(passes)
-	before := map[string]scaler.Machine{}
+	before, supply := map[string]scaler.Machine{}, 0
 	for _, m := range p.f.Machines() {
 		before[m.ID] = m
+		if m.State == scaler.Ready || m.State == scaler.Silent {
+			supply++
+		}
+		if _, known := p.idle[m.ID]; m.Busy || m.State == scaler.Silent {
+			delete(p.idle, m.ID)
+		} else if !known {
+			p.idle[m.ID] = p.f.Now
+		}
 	}
 	d, err := scaler.Round(context.Background(), p.f, p.past, p.f.Now)
 	if err != nil {
@@ -188,6 +197,12 @@ func (p *play) round(passes time.Duration) {
 		if before[id].Busy {
 			p.Fatalf("%s takes no new work, and has some", id)
 		}
+		if idle := p.f.Now.Sub(p.idle[id]); idle < p.f.Settings.Defaults().Idle {
+			p.Fatalf("%s takes no new work, and has been idle for %v only", id, idle)
+		}
+	}
+	if least := max(p.f.Settings.Min, min(d.Need, p.f.Settings.Max)); len(d.Stop) > 0 && supply-len(d.Stop) < least {
+		p.Fatalf("%v take no new work of %d machines, where %d are needed", d.Stop, supply, least)
 	}
 	if d.Resize != nil && d.Resize.Machines > p.f.Settings.Max {
 		p.Fatalf("%d machines, of at most %d", d.Resize.Machines, p.f.Settings.Max)
@@ -219,6 +234,28 @@ func (p *play) calm() {
 	if ready != want {
 		p.Fatalf("%d executors have %d machines in the end, not %d: %+v", executors, ready, want, p.f.Machines())
 	}
+}
+
+// TestFromZero: a fleet without machines asks for some when a job waits, whatever that needs, and for none otherwise.
+func TestFromZero(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := scaler.Snapshot{
+			Now:      time.Date(2026, 11, 21, 8, 0, 0, 0, time.UTC),
+			Settings: scaler.Settings{Max: rapid.IntRange(1, 8).Draw(t, "max")},
+		}
+		if rapid.Bool().Draw(t, "seen before") {
+			s.Past.Shape = shape
+		}
+		n := rapid.IntRange(0, 40).Draw(t, "executors")
+		s.Jobs = jobs(n)
+		d := scaler.Decide(s)
+		switch {
+		case n == 0 && !d.Empty():
+			t.Fatalf("without a job: %v", d)
+		case n > 0 && (d.Resize == nil || d.Resize.Machines < 1 || d.Resize.Machines > s.Settings.Max):
+			t.Fatalf("for %d executors: %v", n, d)
+		}
+	})
 }
 
 // TestOrder: the order of machines changes nothing.
