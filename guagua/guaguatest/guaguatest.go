@@ -16,7 +16,6 @@ package guaguatest
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"io"
 	"maps"
 	"slices"
@@ -136,10 +135,4 @@ func (o *Options) opener() guagua.Opener {
 		}
 		return nil, errs.E("guaguatest.Open", errs.NotFound, uri, nil)
 	}
-}
-
-// JSON decodes a file of an outcome.
-func JSON[T any](o Outcome, name string) (v T, err error) {
-	err = json.Unmarshal(o.Files[name], &v)
-	return v, err
 }
