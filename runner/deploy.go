@@ -420,7 +420,7 @@ func (t *teller) health(h deploy.Health) {
 		t.note("waiting: " + h.Waiting)
 	}
 	for _, r := range h.Reports {
-		if r.State == nodeinit.Failed {
+		if r.State.Trouble() {
 			fmt.Fprintf(t.story, "  %s: %s\n", r.Machine, r.Message)
 		}
 	}

@@ -37,7 +37,18 @@ func (h Health) Booted() bool { return h.Servers == h.OfServers && h.Workers == 
 
 // troubles are the reports of machines where something does not work.
 func (h Health) troubles() []nodeinit.Report {
-	return slices.DeleteFunc(slices.Clone(h.Reports), func(r nodeinit.Report) bool { return r.State != nodeinit.Failed })
+	return slices.DeleteFunc(slices.Clone(h.Reports), func(r nodeinit.Report) bool { return !r.State.Trouble() })
+}
+
+// hopeless reports whether waiting changes nothing: all machines are ready but for those that have given up.
+func (h Health) hopeless() bool {
+	broken := 0
+	for _, r := range h.Reports {
+		if r.State == nodeinit.Broken {
+			broken++
+		}
+	}
+	return broken > 0 && h.Servers+h.Workers+broken >= h.OfServers+h.OfWorkers
 }
 
 // Await waits until every machine works and jobs can be run, and returns how long machines took to boot and all of it
@@ -66,16 +77,19 @@ func (s *Site) Await(ctx context.Context, tell func(Health)) (boot, health time.
 		if h.Answers {
 			return boot, time.Since(began) - boot, nil
 		}
+		if h.hopeless() {
+			return 0, 0, s.late(ctx, h, time.Since(began), nil)
+		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return 0, 0, s.late(ctx, h, errors.Join(err, why))
+			return 0, 0, s.late(ctx, h, bootTime, errors.Join(err, why))
 		}
 	}
 }
 
-// late says why a fleet is not there.
-func (s *Site) late(ctx context.Context, h Health, reason error) error {
+// late says why a fleet is not there after a time.
+func (s *Site) late(ctx context.Context, h Health, took time.Duration, reason error) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return errs.E("", errs.Canceled, nil, fmt.Errorf("interrupted while the machines of %s boot; `runner status --cluster "+
 			"%[1]s` says how far they are, `runner teardown %[1]s` removes them", s.Name))
@@ -88,8 +102,8 @@ func (s *Site) late(ctx context.Context, h Health, reason error) error {
 		why = append(why, say.Sentence(reason))
 	}
 	return errs.E("", errs.Unavailable, nil, fmt.Errorf("after %v %d of %d servers and %d of %d workers of %s work; %s. "+
-		"`runner status --cluster %[6]s` says more, `runner teardown %[6]s` removes them", bootTime, h.Servers, h.OfServers,
-		h.Workers, h.OfWorkers, s.Name, cmp.Or(strings.Join(why, "; "), "nobody says why")))
+		"`runner status --cluster %[6]s` says more, `runner teardown %[6]s` removes them", took.Round(time.Second),
+		h.Servers, h.OfServers, h.Workers, h.OfWorkers, s.Name, cmp.Or(strings.Join(why, "; "), "nobody says why")))
 }
 
 // Health looks how much of the fleet works.

@@ -111,9 +111,13 @@ const (
 	Starting State = "starting"
 	Ready    State = "ready"    // its agents answer
 	Failed   State = "failed"   // something does not work; it is tried again all the same
+	Broken   State = "broken"   // it could not become a member, and does not try again
 	Draining State = "draining" // it was told to end
 	Gone     State = "gone"
 )
+
+// Trouble reports whether something does not work.
+func (s State) Trouble() bool { return s == Failed || s == Broken }
 
 // Report is what a machine says of itself.
 type Report struct {

@@ -64,7 +64,7 @@ func Run(ctx context.Context, source Source, o Options) error {
 	}
 	n.say(ctx, Starting, nil)
 	if err := n.prepare(ctx, source); err != nil {
-		n.say(ctx, Failed, err)
+		n.say(ctx, Broken, err)
 		return err
 	}
 	n.live(ctx, source)

@@ -171,7 +171,7 @@ func TestBootFails(t *testing.T) {
 		t.Fatal("it booted without its programs")
 	}
 	for r, err := range (Depot{Store: st}).Reports(t.Context()) {
-		if err != nil || r.Machine != m.Name || r.State != Failed || !strings.Contains(r.Message, "consul") {
+		if err != nil || r.Machine != m.Name || r.State != Broken || !strings.Contains(r.Message, "consul") {
 			t.Errorf("it reports %+v (%v)", r, err)
 		}
 		return
