@@ -45,7 +45,7 @@ func newFn(p *program) *cobra.Command {
 		newFnRollback(p, &json), newFnAlias(p, &json), newFnRemove(p, &json),
 		ofRegistry(p, verb{use: "log ID", does: "Prints what was said about an invocation."}, 1,
 			func(ctx context.Context, at functionPlace, args []string) error { return p.fnLog(ctx, at, args[0]) }),
-		newFnDead(p, &json), newFnServe(p), newFnStop(p, &json), newFnSchema(p),
+		newFnDead(p, &json), newFnServe(p), newFnWork(p), newFnStop(p, &json), newFnSchema(p),
 	)
 	return cmd
 }

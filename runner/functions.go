@@ -16,6 +16,7 @@ import (
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/fleet"
 	"github.com/seed3322913c/runner/runner/fnhost"
+	"github.com/seed3322913c/runner/runner/say"
 )
 
 // This file is where functions are kept and answered: at home, or on a fleet.
@@ -133,6 +134,36 @@ func (p *program) fnServe(ctx context.Context, o fnServeOptions) error {
 		return toldError{errs.E("fn.serve", errs.Canceled, nil, cause)} // who has ended it knows
 	}
 	return nil
+}
+
+func newFnWork(p *program) *cobra.Command {
+	does := "Takes the events of a function on a machine of a fleet, whose host of functions starts it."
+	cmd := verb{use: "work", does: does, hidden: true}.command(func(cmd *cobra.Command, args []string) error {
+		if err := wantArgs(cmd, args, 0, "no argument"); err != nil {
+			return err
+		}
+		return p.fnWork(cmd.Context())
+	})
+	return cmd
+}
+
+func (p *program) fnWork(ctx context.Context) error {
+	if !fleet.Inside() {
+		return say.Errorf(errs.Invalid, "a worker is part of a fleet, which starts it")
+	}
+	around, err := fleet.FromEnv()
+	if err != nil {
+		return err
+	}
+	st, err := fleetStore(ctx, around.Cluster.Store)
+	if err != nil {
+		return err
+	}
+	dir, err := embedded.HomeDir()
+	if err != nil {
+		return err
+	}
+	return fnhost.Work(ctx, around, st, filepath.Join(dir, "functions"), nil)
 }
 
 // functionSite is where this process hosts functions: the home folder, or the machine of the fleet that has started it.

@@ -180,7 +180,7 @@ func (h *Host) attempt(ctx context.Context, f *flight, inv Invocation) (v pack.V
 	var result []byte
 	if v.Manifest.Kind == pack.Handler {
 		call := wire.Call{ID: string(inv.ID), Attempt: inv.Attempts + 1, Key: inv.Key}
-		result, o.took, o.err = h.pool(v).call(ctx, call, event, LogFile(h.o.Dir, inv))
+		result, o.took, o.err = h.handlersOf(v).call(ctx, call, event, &logFile{path: LogFile(h.o.Dir, inv)})
 	} else {
 		began := time.Now()
 		result, o.err = h.submit(ctx, v, event)
@@ -196,7 +196,7 @@ func (h *Host) submit(ctx context.Context, v pack.Version, event []byte) ([]byte
 		return nil, errs.Errorf("", errs.Invalid, nil, "%s is of kind %s, which this host cannot start", v.Name,
 			v.Manifest.Kind)
 	}
-	folder, err := pack.Fetch(ctx, h.st, v.Package, h.packages())
+	folder, err := pack.Fetch(ctx, h.st, v.Package, h.starter.packages())
 	if err != nil {
 		return nil, err
 	}

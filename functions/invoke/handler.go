@@ -178,30 +178,24 @@ func (h *handler) death() string {
 // logSwitch sends what a process says to the log of the invocation that it works on.
 type logSwitch struct {
 	mu   sync.Mutex
-	path string
-	file *os.File // nil before the first word
+	to   io.WriteCloser // nil: what is said now belongs to no invocation
 	size int64
 }
 
-// maxLog bounds the log of one invocation, in bytes.
+// maxLog bounds the log of one attempt, in bytes.
 const maxLog = 1 << 20
 
-// point sends what comes from now on to another file, which is made when there is something to write.
-func (l *logSwitch) point(path string) {
+// point sends what comes from now on to another log, which it closes when that one has all.
+func (l *logSwitch) point(to io.WriteCloser) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.closeLocked()
-	l.path = path
-}
-
-func (l *logSwitch) closeLocked() {
-	if l.file != nil {
-		_ = l.file.Close() // the log is the last resort: nowhere to tell that it is gone
+	if l.to != nil {
+		_ = l.to.Close() // the log is the last resort: nowhere to tell that it is gone
 	}
-	l.file, l.size = nil, 0
+	l.to, l.size = to, 0
 }
 
-func (l *logSwitch) close() { l.point("") }
+func (l *logSwitch) close() { l.point(nil) }
 
 // line writes one line.
 func (l *logSwitch) line(text []byte) {
@@ -212,14 +206,39 @@ func (l *logSwitch) line(text []byte) {
 func (l *logSwitch) Write(text []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.file == nil && l.path != "" {
-		if err := os.MkdirAll(filepath.Dir(l.path), 0o700); err == nil {
-			l.file, _ = os.OpenFile(l.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-		}
-	}
-	if room := maxLog - l.size; l.file != nil && room > 0 {
-		n, _ := l.file.Write(text[:min(int64(len(text)), room)])
+	if room := maxLog - l.size; l.to != nil && room > 0 {
+		n, _ := l.to.Write(text[:min(int64(len(text)), room)])
 		l.size += int64(n)
 	}
 	return len(text), nil
+}
+
+// logFile is a file that is made when there is something to write.
+type logFile struct {
+	path string
+	file *os.File
+}
+
+// Write appends to the file.
+func (l *logFile) Write(text []byte) (int, error) {
+	if l.file == nil {
+		if err := os.MkdirAll(filepath.Dir(l.path), 0o700); err != nil {
+			return 0, err
+		}
+		var err error
+		if l.file, err = os.OpenFile(l.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
+			return 0, err
+		}
+	}
+	return l.file.Write(text)
+}
+
+// Close closes the file, if there is one. What is written later opens it again.
+func (l *logFile) Close() error {
+	if l.file == nil {
+		return nil
+	}
+	file := l.file
+	l.file = nil
+	return file.Close()
 }

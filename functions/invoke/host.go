@@ -35,6 +35,9 @@ type Options struct {
 	// are handlers only.
 	Submit func(ctx context.Context, v pack.Version, folder string, event []byte) (job string, err error)
 
+	// Crew has handlers run elsewhere; nil: they are children of this process.
+	Crew Crew
+
 	Most     int           // invocations that are not over; 0 means 10,000
 	AliasFor time.Duration // how long it is believed what an alias means; 0: it is looked up each time
 	OnError  func(error)   // is told what went wrong without harm; must not block; nil ignores
@@ -45,6 +48,7 @@ type Options struct {
 type Host struct {
 	st       store.Store
 	registry pack.Registry
+	starter  starter
 	o        Options
 	ledger   *Ledger
 	leader   *journal.Leader
@@ -56,7 +60,8 @@ type Host struct {
 		sync.Mutex
 		flights map[ID]*flight
 		keys    map[string]*flight
-		pools   map[string]*pool // by the sum of the package
+		pools   map[string]handlers // by the sum of the package
+		names   map[string]string   // of functions, likewise
 		aliases map[string]meaning
 		active  time.Time // when the last flight landed
 		closed  bool
@@ -77,10 +82,11 @@ func Open(ctx context.Context, st store.Store, o Options) (*Host, error) {
 	}
 	h := &Host{
 		st: st, registry: pack.Registry{Store: st}, o: o, ledger: &Ledger{}, take: make(chan *flight),
-		done: make(chan struct{}),
+		done: make(chan struct{}), starter: starter{st: st, dir: o.Dir, env: o.Env},
 	}
 	h.mu.flights, h.mu.keys = map[ID]*flight{}, map[string]*flight{}
-	h.mu.pools, h.mu.aliases, h.mu.active = map[string]*pool{}, map[string]meaning{}, time.Now()
+	h.mu.pools, h.mu.names = map[string]handlers{}, map[string]string{}
+	h.mu.aliases, h.mu.active = map[string]meaning{}, time.Now()
 	var err error
 	kept := journal.Options{Writer: o.Writer, OnError: o.OnError}
 	if h.leader, err = journal.Lead(ctx, st, journalName, h.ledger, kept); err != nil {
@@ -136,9 +142,11 @@ func (h *Host) run(ctx context.Context, flights []*flight) {
 	pools := slices.Collect(maps.Values(h.mu.pools))
 	h.mu.Unlock()
 	h.work.Wait()
+	var ending sync.WaitGroup
 	for _, p := range pools {
-		p.close()
+		ending.Go(p.close)
 	}
+	ending.Wait()
 }
 
 // gone is what callers are told when the host ends.
@@ -287,8 +295,6 @@ func (h *Host) registerLocked(f *flight) {
 	}
 }
 
-func (h *Host) packages() string { return filepath.Join(h.o.Dir, "packages") }
-
 // LogFile is where a host whose folder is dir writes what is said about an invocation.
 func LogFile(dir string, inv Invocation) string {
 	return filepath.Join(dir, "logs", inv.Function, string(inv.ID)+".log")
@@ -302,29 +308,21 @@ func Load(ctx context.Context, st store.Store, p Payload) ([]byte, error) {
 	return store.Get(ctx, st, p.Object, MaxPayload)
 }
 
-// pool returns the handlers of a version.
-func (h *Host) pool(v pack.Version) *pool {
+// handlersOf returns the handlers of a version.
+func (h *Host) handlersOf(v pack.Version) handlers {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	p, ok := h.mu.pools[v.Package]
 	if !ok {
-		p = newPool(v, h.start)
+		if h.o.Crew != nil {
+			p = newCrew(v, h.o.Crew, h.o.OnError)
+		} else {
+			p = newPool(v, h.starter.start)
+		}
 		h.mu.pools[v.Package] = p
+		h.mu.names[v.Package] = v.Name
 	}
 	return p
-}
-
-// start starts a handler of a version.
-func (h *Host) start(ctx context.Context, v pack.Version) (*handler, error) {
-	secrets, err := v.Manifest.ResolveSecrets(os.LookupEnv)
-	if err != nil {
-		return nil, err
-	}
-	folder, err := pack.Fetch(ctx, h.st, v.Package, h.packages())
-	if err != nil {
-		return nil, err
-	}
-	return startHandler(ctx, commandOf(v.Manifest, folder, h.o.Env, secrets), v.Manifest.Memory)
 }
 
 // resolve returns what a reference means.
@@ -433,8 +431,8 @@ func (h *Host) Handlers() map[string]int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	n := map[string]int{}
-	for _, p := range h.mu.pools {
-		n[p.version.Name] += p.size()
+	for sum, p := range h.mu.pools {
+		n[h.mu.names[sum]] += p.size()
 	}
 	return n
 }

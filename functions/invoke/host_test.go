@@ -39,6 +39,7 @@ type wish struct {
 	Hang  bool
 	Eat   int // bytes of memory
 	Long  int // bytes of the answer
+	Nap   int // milliseconds
 }
 
 func grant(ctx context.Context, w wish) (string, error) {
@@ -60,6 +61,7 @@ func grant(ctx context.Context, w wish) (string, error) {
 			return w.Say, nil
 		}
 	}
+	time.Sleep(time.Duration(w.Nap) * time.Millisecond) // what the handler of somebody does
 	switch {
 	case w.Exit:
 		fmt.Fprintln(os.Stderr, "out of here")
@@ -86,6 +88,7 @@ type site struct {
 	st   store.Store
 	dir  string
 	host *invoke.Host
+	crew invoke.Crew // nil: handlers are children of the host
 }
 
 const manifest = `kind: handler
@@ -125,7 +128,7 @@ func (s *site) push(more string) {
 func (s *site) open() {
 	s.t.Helper()
 	var err error
-	s.host, err = invoke.Open(s.t.Context(), s.st, invoke.Options{Dir: filepath.Join(s.dir, "local"), Most: 100,
+	s.host, err = invoke.Open(s.t.Context(), s.st, invoke.Options{Dir: filepath.Join(s.dir, "local"), Most: 100, Crew: s.crew,
 		OnError: func(err error) { s.t.Log(err) }})
 	if err != nil {
 		s.t.Fatal(err)

@@ -7,6 +7,12 @@
 //	            invocations/journal/...            what was accepted, and what became of it (package journal)
 //	            invocations/payloads/<id>/event    events and results that are too long for the journal
 //
+// The handlers of a machine are children of its host. On a fleet they are elsewhere, each with a Worker that has come to
+// the host and takes one event after the other; a Crew sees to it that there are as many as there are events for. An
+// event whose worker is lost is handed to another one.
+//
+//	Host ──▶ crew of a version ◀──connection── Worker ──▶ handler          on any machine
+//
 // An invocation is accepted when it is in the journal, and its result is stored once: the first to be written is the
 // answer to every retry with the same key. A handler may run twice for it; its result is not there twice.
 //

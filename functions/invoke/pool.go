@@ -3,7 +3,9 @@ package invoke
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 	"github.com/seed3322913c/runner/functions/process"
 	"github.com/seed3322913c/runner/functions/wire"
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/store"
 )
 
 // pool has the handlers of one version: as many as there are events for, at most the manifest's concurrency, and none
@@ -31,9 +34,9 @@ func newPool(v pack.Version, start func(context.Context, pack.Version) (*handler
 	return &pool{version: v, start: start, slots: make(chan struct{}, v.Manifest.Concurrency)}
 }
 
-// call has an event answered by one of the handlers, when one is free. log is the file of what it says.
+// call has an event answered by one of the handlers, when one is free. log gets what it says, and is closed then.
 func (p *pool) call(
-	ctx context.Context, call wire.Call, event []byte, log string,
+	ctx context.Context, call wire.Call, event []byte, log io.WriteCloser,
 ) (result []byte, took time.Duration, err error) {
 	select {
 	case p.slots <- struct{}{}:
@@ -123,6 +126,28 @@ func (p *pool) close() {
 	p.mu.idle = nil
 	p.mu.Unlock()
 	p.ending.Wait()
+}
+
+// starter starts handlers as children of this process.
+type starter struct {
+	st  store.Store
+	dir string   // for packages
+	env []string // what all handlers find in their environment
+}
+
+func (s starter) packages() string { return filepath.Join(s.dir, "packages") }
+
+// start starts a handler of a version.
+func (s starter) start(ctx context.Context, v pack.Version) (*handler, error) {
+	secrets, err := v.Manifest.ResolveSecrets(os.LookupEnv)
+	if err != nil {
+		return nil, err
+	}
+	folder, err := pack.Fetch(ctx, s.st, v.Package, s.packages())
+	if err != nil {
+		return nil, err
+	}
+	return startHandler(ctx, commandOf(v.Manifest, folder, s.env, secrets), v.Manifest.Memory)
 }
 
 // inherited are the variables that handlers have from the host; nothing else of its environment is theirs.

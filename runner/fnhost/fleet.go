@@ -28,15 +28,20 @@ const meaningFor = 500 * time.Millisecond
 func InFleet(m *fleet.Member, around fleet.Surroundings, dir string) Site {
 	secret := rand.Text()
 	around.Listen = net.JoinHostPort(m.Address, "0")
+	urlOf := func(at net.Addr) string {
+		here := around
+		here.Listen = at.String()
+		return here.URL()
+	}
 	return Site{
-		Store: m.Store, Dir: dir, Writer: m.Address, AliasFor: meaningFor,
+		workers: newWorkers(m, urlOf),
+		Store:   m.Store, Dir: dir, Writer: m.Address, AliasFor: meaningFor,
 		Hold: func(ctx context.Context) (coord.Lease, error) {
 			return m.Coord.Acquire(ctx, fleet.FunctionsKey, leaseTTL)
 		},
 		Listen: around.Open,
 		Announce: func(ctx context.Context, at net.Addr) error {
-			around.Listen = at.String()
-			return m.AnnounceFunctions(ctx, fleet.FunctionHost{URL: around.URL(), Secret: secret})
+			return m.AnnounceFunctions(ctx, fleet.FunctionHost{URL: urlOf(at), Secret: secret})
 		},
 		Who: func(_ context.Context, text string) (access.Token, error) {
 			if subtle.ConstantTimeCompare([]byte(text), []byte(secret)) != 1 {

@@ -81,6 +81,8 @@ type Site struct {
 	// Listen makes the listener, and Announce, which may be nil, tells others where it is.
 	Listen   func() (net.Listener, error)
 	Announce func(ctx context.Context, at net.Addr) error
+	// workers take the events; nil: children of the host do.
+	workers *workers
 	// Who knows callers; nil: whoever reaches the listener may do everything.
 	Who func(ctx context.Context, text string) (access.Token, error)
 }
@@ -106,10 +108,18 @@ func Serve(ctx context.Context, site Site, o Options) error {
 		return err
 	}
 	defer listener.Close() // also removes a socket
-	host, err := invoke.Open(ctx, site.Store, invoke.Options{
-		Dir: site.Dir, Writer: site.Writer, Env: site.Env, Submit: o.Submit, AliasFor: site.AliasFor,
-		OnError: func(err error) { o.Log.Warn("functions", "error", err) },
-	})
+	warn := func(err error) { o.Log.Warn("functions", "error", err) }
+	options := invoke.Options{
+		Dir: site.Dir, Writer: site.Writer, Env: site.Env, Submit: o.Submit, AliasFor: site.AliasFor, OnError: warn,
+	}
+	if site.workers != nil {
+		site.workers.url = site.workers.urlOf(listener.Addr())
+		options.Crew = site.workers.set
+		if err := site.workers.member.ForgetWorkers(ctx); err != nil {
+			warn(err) // they end by themselves
+		}
+	}
+	host, err := invoke.Open(ctx, site.Store, options)
 	if err != nil {
 		return err
 	}
@@ -143,6 +153,9 @@ func (s Site) handler(host *invoke.Host, stop func()) (http.Handler, error) {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/v1/", v1)
+	if s.workers != nil {
+		mux.HandleFunc("GET /handlers/{package}", s.workers.attach(host))
+	}
 	if s.Who == nil {
 		mux.HandleFunc("POST /stop", func(http.ResponseWriter, *http.Request) { stop() })
 	}
