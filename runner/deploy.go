@@ -21,7 +21,6 @@ import (
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/format"
 	"github.com/seed3322913c/runner/runner/local"
-	"github.com/seed3322913c/runner/runner/nodeinit"
 	"github.com/seed3322913c/runner/runner/say"
 )
 
