@@ -1,7 +1,9 @@
 package mapreduce
 
 import (
+	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -40,8 +42,24 @@ func TestFixedLengthMistakes(t *testing.T) {
 	if errs.KindOf(err) != errs.Invalid || !strings.Contains(err.Error(), "the file ends with 1 bytes") {
 		t.Error("a part of a record:", err)
 	}
-	o.Partitioner = TotalOrderPartitioner
-	if err := o.Validate(); errs.KindOf(err) != errs.Invalid {
-		t.Error("total order without lines:", err)
+}
+
+// TestFixedLengthInOrder sorts records that are no lines across all parts, by a sample of them.
+func TestFixedLengthInOrder(t *testing.T) {
+	var all strings.Builder
+	var want []string
+	for i := range 1000 {
+		record := fmt.Sprintf("%03d.", i*617%1000)
+		all.WriteString(record)
+		want = append(want, record+"\t\n")
+	}
+	slices.Sort(want)
+	in := fill(t, map[string]string{"a": all.String()})
+	o := programs("cat", "", "cat")
+	o.Format, o.Set, o.SplitSize = format.FixedLength, functions.Params{format.RecordLength: "4"}, 1001
+	o.Partitioner, o.Reducers = TotalOrderPartitioner, ExactReducers(3)
+	parts := newCluster(t, BodyOptions{}).mustRun(newJob(t, o, filepath.Join(t.TempDir(), "out"), in))
+	if got := strings.Join(parts, ""); len(parts) != 3 || slices.Contains(parts, "") || got != strings.Join(want, "") {
+		t.Errorf("%d parts: %q", len(parts), got)
 	}
 }

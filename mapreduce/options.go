@@ -270,9 +270,9 @@ func (o Options) checkWay() error {
 	if err := o.OutputFormat.CheckOutput(format.Output{Compress: o.Compress, Set: o.Set}); err != nil {
 		return err
 	}
-	if !o.Format.Lines() && o.Partitioner == TotalOrderPartitioner {
+	if o.Partitioner == TotalOrderPartitioner && !o.Format.Lines() && o.Format != format.FixedLength {
 		return errs.Errorf("mapreduce.Options", errs.Invalid, nil,
-			"%s orders keys by a sample of lines, which the format %s has not; say partitioner: %s",
+			"%s orders keys by a sample of records from anywhere, which the format %s has not; say partitioner: %s",
 			o.Partitioner, string(o.Format), HashPartitioner)
 	}
 	return o.Compress.Check()
