@@ -11,7 +11,9 @@
 //	length 4 | header length 2 | PacketHeader | CRCs, 4 bytes for each 512 of data | data
 //	           length is that of the CRCs, the data, and itself
 //
-// A writer gets one PipelineAck for each packet. There is no pipeline: what durability means is the store's business.
+// A writer gets one PipelineAck for each packet. There is no pipeline: what durability means is the store's business. A
+// client may be told of several data nodes, all of them this one. When its connection breaks it gives the first of them
+// up and goes on with the next, in a stage of recovery: it says how much it knows to have arrived, and sends the rest.
 //
 // # Tickets
 //
@@ -56,6 +58,7 @@ const (
 	opWrite    = 80
 	opRead     = 81
 	opChecksum = 85
+	opTransfer = 86
 )
 
 // Limits.
@@ -79,14 +82,15 @@ type Server struct {
 
 	mu struct {
 		sync.Mutex
-		uploads map[Writer]*upload
+		uploads   map[Writer]*upload
+		receivers map[Writer]*receiver // the connection that a writer sends on
 	}
 }
 
 // New returns the data node of the blocks in st.
 func New(st store.Store, names Names) *Server {
 	s := &Server{store: st, names: names, key: newKey(), slots: make(chan struct{}, maxTransfers)}
-	s.mu.uploads = map[Writer]*upload{}
+	s.mu.uploads, s.mu.receivers = map[Writer]*upload{}, map[Writer]*receiver{}
 	return s
 }
 
@@ -142,6 +146,8 @@ func (c *conn) serveOne(ctx context.Context) error {
 		return serve(ctx, c, (*conn).write)
 	case opChecksum:
 		return serve(ctx, c, (*conn).checksum)
+	case opTransfer:
+		return serve(ctx, c, (*conn).transfer)
 	}
 	// What follows can't be understood, so the connection has to end.
 	return errors.Join(c.refuse(hadoop.Status_ERROR_UNSUPPORTED, "Unsupported operation %d", head[2]),

@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/seed3322913c/runner/hdfsgw/namespace"
 	"github.com/seed3322913c/runner/hdfsgw/rpc/hadoop"
 	"github.com/seed3322913c/runner/infra/errs"
 )
@@ -19,6 +20,8 @@ type receiver struct {
 	sums     summer
 	received int64 // bytes of the block
 	largest  int   // data of a packet
+
+	ended chan struct{} // closed when nothing more is taken from this connection
 }
 
 // write receives a block. Whatever happens, what has arrived is not lost: see Server.Flush.
@@ -32,21 +35,90 @@ func (c *conn) write(ctx context.Context, op *hadoop.OpWriteBlock) error {
 	switch {
 	case !ok:
 		return c.refuse(hadoop.Status_ERROR_UNSUPPORTED, "Unknown checksum %v", op.GetRequestedChecksum())
-	case op.GetStage() != hadoop.OpWriteBlock_PIPELINE_SETUP_CREATE || len(op.GetTargets()) > 0:
-		// Blocks that exist are never added to, and there are no other data nodes: we hand neither out.
-		return c.refuse(hadoop.Status_ERROR_UNSUPPORTED, "Unsupported stage %v with %d targets", op.GetStage(),
-			len(op.GetTargets()))
+	case op.GetStage() != begins && !goesOn(op.GetStage()):
+		return c.refuse(hadoop.Status_ERROR_UNSUPPORTED, "Unsupported stage %v", op.GetStage())
 	}
 	ctx = context.WithoutCancel(ctx) // what is begun is ended, so that acknowledged bytes are kept
+	r := &receiver{conn: c, ticket: t, sums: sums, ended: make(chan struct{})}
+	c.enroll(r)
+	defer c.leave(r)
+	if goesOn(op.GetStage()) {
+		if err := r.goOn(ctx, op.GetMinBytesRcvd()); err != nil {
+			return c.refuse(hadoop.Status_ERROR, "Block %d cannot be gone on with: %s", t.Block, errs.Cause(err))
+		}
+	}
 	welcome := &hadoop.BlockOpResponse{Status: hadoop.Status_SUCCESS.Enum(), FirstBadLink: proto.String("")}
-	if err := c.send(welcome); err != nil {
+	if err := c.send(welcome); err != nil || op.GetStage() == closes {
 		return err
 	}
-	r := receiver{conn: c, ticket: t, sums: sums}
 	if err := r.receive(ctx); err != nil {
 		return errors.Join(err, c.Flush(ctx, t.File))
 	}
 	return nil
+}
+
+// The stages of a write that are not like others.
+const (
+	begins = hadoop.OpWriteBlock_PIPELINE_SETUP_CREATE
+	closes = hadoop.OpWriteBlock_PIPELINE_CLOSE_RECOVERY // all was received, only the client has not heard of the end
+)
+
+// goesOn reports whether some of the block has arrived before. Clients are told to begin a new block when they append,
+// so it is one whose connection broke.
+func goesOn(stage hadoop.OpWriteBlock_Stage) bool {
+	return stage == hadoop.OpWriteBlock_PIPELINE_SETUP_STREAMING_RECOVERY || stage == closes
+}
+
+// enroll makes r the only connection of its writer. One that he had before, of which we may not know yet that it broke,
+// is ended first: what is still on its way there he will send again.
+func (s *Server) enroll(r *receiver) {
+	s.mu.Lock()
+	old := s.mu.receivers[r.ticket.writer()]
+	s.mu.receivers[r.ticket.writer()] = r
+	s.mu.Unlock()
+	if old != nil {
+		old.Close() // it only has to end
+		<-old.ended
+	}
+}
+
+func (s *Server) leave(r *receiver) {
+	s.mu.Lock()
+	if s.mu.receivers[r.ticket.writer()] == r {
+		delete(s.mu.receivers, r.ticket.writer())
+	}
+	s.mu.Unlock()
+	close(r.ended)
+}
+
+// goOn finds out how much of a block has arrived of which the client knows that least bytes have. All of it is entered
+// in the namespace then; what the client sends once more is passed over.
+func (r *receiver) goOn(ctx context.Context, least uint64) error {
+	t := r.ticket
+	if err := r.Flush(ctx, t.File); err != nil {
+		return err
+	}
+	names, err := r.names(ctx)
+	if err != nil {
+		return err
+	}
+	s, err := names.OpenFor(t.Caller, t.Path, t.Holder, t.File)
+	if err != nil {
+		return err
+	}
+	if r.received = s.Length - t.Start; r.received < 0 || uint64(r.received) < least {
+		return namespace.Lost(t.Path, s.Length, t.Start+int64(min(least, uint64(t.Limit))))
+	}
+	return nil
+}
+
+// transfer is asked to copy what has arrived of a block to a data node that joins the pipeline: that is this one, too.
+func (c *conn) transfer(_ context.Context, op *hadoop.OpTransferBlock) error {
+	h := op.GetHeader().GetBaseHeader()
+	if t, ok := c.check(h); !ok || t.Path == "" {
+		return c.badTicket(h)
+	}
+	return c.send(&hadoop.BlockOpResponse{Status: hadoop.Status_SUCCESS.Enum()})
 }
 
 // receive takes packets up to the last one.

@@ -131,6 +131,26 @@ func (t *Tree) OpenFor(who Caller, path, holder string, file uint64) (Status, er
 	return t.status(slot), nil
 }
 
+// OpenBy finds a file by its id, which a holder must have open.
+func (t *Tree) OpenBy(holder string, file uint64) (path string, s Status, err error) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if slot := t.openBy(holder, file); slot != none {
+		return t.pathOf(slot), t.status(slot), nil
+	}
+	return "", Status{}, Refuse(LeaseExpired, "Holder %s does not have inode %d open.", holder, file)
+}
+
+// openBy is OpenBy; none if there is none.
+func (t *Tree) openBy(holder string, file uint64) uint32 {
+	for slot, h := range t.open {
+		if h == holder && t.inodes.get(slot).id == file {
+			return slot
+		}
+	}
+	return none
+}
+
 // opened finds a file that the holder of a request has open.
 func (t *Tree) opened(r *Request) (uint32, error) {
 	p, err := t.changing(&r.Caller, r.Path, noFile)
@@ -139,10 +159,8 @@ func (t *Tree) opened(r *Request) (uint32, error) {
 		return p.slot, nil
 	}
 	if r.File != 0 {
-		for slot, holder := range t.open {
-			if holder == r.Holder && t.inodes.get(slot).id == r.File {
-				return slot, nil
-			}
+		if slot := t.openBy(r.Holder, r.File); slot != none {
+			return slot, nil
 		}
 	}
 	if err != nil {

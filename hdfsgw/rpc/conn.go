@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -49,7 +50,9 @@ type conn struct {
 	digest *digest // a challenge that waits for its answer
 	user   string  // who has been proven; "" for nobody
 	who    namespace.Caller
-	met    bool // who is known
+	met    bool   // who is known
+	host   string // under which clients reach the data, at this port
+	port   uint32
 	node   *hadoop.DatanodeInfo
 
 	out sync.Mutex // held while a frame is written
@@ -107,9 +110,7 @@ func (c *conn) greet() error {
 		return &fatal{hadoop.RpcResponseHeader_FATAL_UNAUTHORIZED, namespace.AccessControl.JavaName(),
 			errors.New("SIMPLE authentication is not enabled.  Available:[TOKEN]")}
 	}
-	var err error
-	c.node, err = c.dataNode()
-	return err
+	return c.reached()
 }
 
 // readFrame reads a frame, which is only valid until the next one. Between two, a client may be silent for ever.
@@ -253,23 +254,27 @@ func shortName(principal string) string {
 	return user
 }
 
-// dataNode describes this server as the data node that the client is to use.
-func (c *conn) dataNode() (*hadoop.DatanodeInfo, error) {
+// reached finds out where the client is to go for the data.
+func (c *conn) reached() error {
 	host, port, err := net.SplitHostPort(c.nc.LocalAddr().String())
 	if err != nil {
-		return nil, err
+		return err
 	}
 	number, err := strconv.ParseUint(port, 10, 16)
-	if err != nil {
-		return nil, err
-	}
-	if c.o.Host != "" {
-		host = c.o.Host
-	}
-	p := proto.Uint32(uint32(number))
-	return &hadoop.DatanodeInfo{Id: &hadoop.DatanodeID{IpAddr: &host, HostName: &host, Uuid: proto.String("objects"),
-		XferPort: p, InfoPort: proto.Uint32(0), IpcPort: p}, Location: proto.String("/default-rack"),
-		Capacity: proto.Uint64(uint64(namespace.Capacity)), Remaining: proto.Uint64(uint64(namespace.Capacity))}, nil
+	c.host, c.port = cmp.Or(c.o.Host, host), uint32(number)
+	c.node = c.dataNode(0)
+	return err
+}
+
+// nodeID is what clients tell data nodes apart by.
+func nodeID(number int) string { return "objects-" + strconv.Itoa(number) }
+
+// dataNode describes this server as one of the data nodes that the client is to use.
+func (c *conn) dataNode(number int) *hadoop.DatanodeInfo {
+	return &hadoop.DatanodeInfo{Id: &hadoop.DatanodeID{IpAddr: &c.host, HostName: &c.host,
+		Uuid: proto.String(nodeID(number)), XferPort: &c.port, InfoPort: proto.Uint32(0), IpcPort: &c.port},
+		Location: proto.String("/default-rack"), Capacity: proto.Uint64(uint64(namespace.Capacity)),
+		Remaining: proto.Uint64(uint64(namespace.Capacity))}
 }
 
 // reply writes an answer. header has its status, SUCCESS if it has none.

@@ -1,6 +1,8 @@
 package rpc
 
 import (
+	"slices"
+
 	"google.golang.org/protobuf/proto"
 
 	"github.com/seed3322913c/runner/hdfsgw/datatransfer"
@@ -15,9 +17,12 @@ import (
 //	addBlock, with the block before, and so on; fsync after a flush
 //	complete               with the last block: all that was written is durable, and the file is closed
 //
-// A block that is being written has the number of the file's bytes in front of it as its generation stamp. A client
-// hands that back with the block's length, so it can be told, by whichever gateway, whether the namespace has all that
-// the client believes to have written.
+// A client whose connection broke in the midst of a block asks for another ticket (updateBlockForPipeline) and goes on
+// with the next of the data nodes that it was told of, which all are this one.
+//
+// A block that is being written has its file's id, and the number of the file's bytes in front of it as its generation
+// stamp. A client hands both back with the block's length, so whichever gateway is asked knows which file it is, and
+// whether the namespace has all that the client believes to have written.
 
 func ticketFor(b namespace.Block) datatransfer.Ticket {
 	return datatransfer.Ticket{Block: b.ID, Length: b.Length, MD5: b.MD5[:], CRC: b.CRC}
@@ -27,12 +32,15 @@ func ticketFor(b namespace.Block) datatransfer.Ticket {
 // being written.
 func stamp(offset int64) uint64 { return uint64(offset) + generation + 1 }
 
+// begin is where a block that is being written begins in its file.
+func begin(b *hadoop.ExtendedBlock) int64 { return int64(b.GetGenerationStamp() - generation - 1) }
+
 // end is where a block ends in its file, as its writer has it; 0 for none.
 func end(b *hadoop.ExtendedBlock) int64 {
 	if b == nil {
 		return 0
 	}
-	return int64(b.GetGenerationStamp()-generation-1) + int64(b.GetNumBytes())
+	return begin(b) + int64(b.GetNumBytes())
 }
 
 func (c *call) create(q *hadoop.CreateRequest) (proto.Message, error) {
@@ -92,8 +100,17 @@ func (c *call) addBlock(q *hadoop.AddBlockRequest) (proto.Message, error) {
 			return nil, err
 		}
 	}
-	return c.newBlock(c.names.NewBlock(), offset, datatransfer.Ticket{Path: p, File: s.ID, Holder: w.Holder,
-		Caller: c.who, Limit: s.BlockSize}), nil
+	l := c.written(p, s, w.Holder, offset)
+	c.spread(l, max(s.Replication, 2))
+	return &hadoop.LocatedBlockResponse{Block: l}, nil
+}
+
+// written describes a block of a file that begins at an offset, with a ticket to write it.
+func (c *call) written(p string, s namespace.Status, holder string, offset int64) *hadoop.LocatedBlock {
+	l := c.located(s.ID, stamp(offset), 0, offset)
+	l.Token = c.data.Issue(datatransfer.Ticket{Block: s.ID, Path: p, File: s.ID, Holder: holder, Caller: c.who,
+		Start: offset, Limit: s.BlockSize})
+	return l
 }
 
 // catchUp enters what is durable of a file by now, so that a crash costs no more than the last blocks. It refuses if
@@ -119,14 +136,6 @@ func (c *call) addBlocks(p string, w datatransfer.Writer, blocks []namespace.Blo
 	}
 	return namespace.Request{Op: namespace.OpAddBlocks, Caller: c.who, Path: p, Holder: w.Holder, File: w.File,
 		Placed: true, At: length, Blocks: blocks}
-}
-
-// newBlock describes a block that begins at an offset, with the ticket to write it.
-func (c *call) newBlock(id uint64, offset int64, t datatransfer.Ticket) *hadoop.LocatedBlockResponse {
-	l := c.located(id, stamp(offset), 0, offset)
-	t.Block, t.Start = id, offset
-	l.Token = c.data.Issue(t)
-	return &hadoop.LocatedBlockResponse{Block: l}
 }
 
 // complete closes a file. Its client believes that it ends where the last block does.
@@ -164,11 +173,43 @@ func (c *call) abandonBlock(q *hadoop.AbandonBlockRequest) (proto.Message, error
 	return &hadoop.Empty{}, err
 }
 
-// blockForPipeline answers clients that ask for it when a block is done, or when a data node has failed. There is none
-// to take over what was begun, so there is no ticket.
+// blockForPipeline is asked for when a connection broke, and by some clients when a block is done. There is no other
+// generation of a block, but another ticket, which this gateway has signed.
 func (c *call) blockForPipeline(q *hadoop.BlockForPipelineRequest) (proto.Message, error) {
-	b := q.GetBlock()
-	l := c.located(b.GetBlockId(), b.GetGenerationStamp(), int64(b.GetNumBytes()), 0)
+	l, err := c.again(q.GetBlock(), q.GetClientName())
+	return &hadoop.LocatedBlockResponse{Block: l}, err
+}
+
+// again describes a block that a client has begun to write.
+func (c *call) again(b *hadoop.ExtendedBlock, holder string) (*hadoop.LocatedBlock, error) {
+	p, s, err := c.names.OpenBy(holder, b.GetBlockId())
+	if err != nil {
+		return nil, err
+	}
+	l := c.written(p, s, holder, begin(b))
+	l.Block.NumBytes = b.NumBytes
+	return l, nil
+}
+
+// additionalNode is asked for by a client that has lost a data node and wants another one, or more than it has: it gets
+// one that it has not had.
+func (c *call) additionalNode(q *hadoop.GetAdditionalDatanodeRequest) (proto.Message, error) {
+	l, err := c.again(q.GetBlock(), q.GetClientName())
+	if err != nil {
+		return nil, err
+	}
+	had := map[string]bool{}
+	for _, node := range slices.Concat(q.GetExisting(), q.GetExcluded()) {
+		had[node.GetId().GetUuid()] = true
+	}
+	n := 0
+	for had[nodeID(n)] {
+		n++
+	}
+	l.Locations, l.StorageTypes, l.StorageIds = nil, nil, nil
+	for _, node := range append(q.GetExisting(), c.dataNode(n)) {
+		place(l, node)
+	}
 	return &hadoop.LocatedBlockResponse{Block: l}, nil
 }
 

@@ -7,7 +7,7 @@ import (
 	"github.com/seed3322913c/runner/hdfsgw/rpc/hadoop"
 )
 
-// What a NameNode without erasure coding, key provider and further data nodes says.
+// What a NameNode without erasure coding, and key provider says.
 
 func (c *call) setECPolicy(q *hadoop.SetErasureCodingPolicyRequest) (proto.Message, error) {
 	return nil, namespace.SetECPolicy(q.GetPolicy())
@@ -44,18 +44,6 @@ func (c *call) enclosingRoot(q *hadoop.PathRequest) (proto.Message, error) {
 // corruptFiles tells of none: nobody looks at all blocks for that. `runner fs fsck` does.
 func (c *call) corruptFiles(*hadoop.Empty) (proto.Message, error) {
 	return &hadoop.ListCorruptFileBlocksResponse{Corrupt: &hadoop.CorruptFileBlocks{Cookie: proto.String("")}}, nil
-}
-
-// additionalNode is asked for by a client that wants more copies, or has lost a data node. It keeps those that it has.
-func (c *call) additionalNode(q *hadoop.GetAdditionalDatanodeRequest) (proto.Message, error) {
-	b := q.GetBlock()
-	l := c.located(b.GetBlockId(), b.GetGenerationStamp(), int64(b.GetNumBytes()), 0)
-	l.Locations, l.StorageTypes, l.StorageIds = q.GetExisting(), nil, nil
-	for range q.GetExisting() {
-		l.StorageTypes = append(l.StorageTypes, hadoop.StorageType_DISK)
-		l.StorageIds = append(l.StorageIds, pool)
-	}
-	return &hadoop.LocatedBlockResponse{Block: l}, nil
 }
 
 func (c *call) storageReport(q *hadoop.GetDatanodeReportRequest) (proto.Message, error) {

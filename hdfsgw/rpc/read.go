@@ -192,7 +192,7 @@ const (
 	generation = 1001
 )
 
-// maxPlaces bounds how often the one place of a block is told, for those who wait for as many places as they asked for.
+// maxPlaces bounds how often the one place of a block is told.
 const maxPlaces = 16
 
 // locate tells where the blocks of a range of a file are, with tickets to read them if tickets is set.
@@ -209,11 +209,7 @@ func (c *call) locate(who namespace.Caller, file string, offset, length int64, t
 		wanted := at+b.Length > offset && at-offset < length
 		if wanted || i == len(blocks)-1 {
 			l := c.located(b.ID, generation, b.Length, at)
-			for range min(s.Replication, maxPlaces) - 1 {
-				l.Locations = append(l.Locations, c.node)
-				l.StorageTypes = append(l.StorageTypes, hadoop.StorageType_DISK)
-				l.StorageIds = append(l.StorageIds, pool)
-			}
+			c.spread(l, s.Replication)
 			if tickets {
 				l.Token = c.data.Issue(ticketFor(b))
 			}
@@ -229,13 +225,29 @@ func (c *call) locate(who namespace.Caller, file string, offset, length int64, t
 
 // located describes a block in its one place, without a ticket.
 func (c *call) located(id, stamp uint64, length, offset int64) *hadoop.LocatedBlock {
-	return &hadoop.LocatedBlock{
+	l := &hadoop.LocatedBlock{
 		Block: &hadoop.ExtendedBlock{PoolId: proto.String(pool), BlockId: &id, GenerationStamp: &stamp,
 			NumBytes: proto.Uint64(uint64(length))},
-		Offset: proto.Uint64(uint64(offset)), Corrupt: proto.Bool(false), Locations: []*hadoop.DatanodeInfo{c.node},
+		Offset: proto.Uint64(uint64(offset)), Corrupt: proto.Bool(false),
 		Token: &hadoop.Token{Identifier: []byte{}, Password: []byte{}, Kind: proto.String(""),
 			Service: proto.String("")},
-		StorageTypes: []hadoop.StorageType{hadoop.StorageType_DISK}, StorageIds: []string{pool},
+	}
+	place(l, c.node)
+	return l
+}
+
+// place adds a data node to those that have a block.
+func place(l *hadoop.LocatedBlock, node *hadoop.DatanodeInfo) {
+	l.Locations = append(l.Locations, node)
+	l.StorageTypes = append(l.StorageTypes, hadoop.StorageType_DISK)
+	l.StorageIds = append(l.StorageIds, pool)
+}
+
+// spread tells the one place of a block as n, so that who waits for as many sees them, and who has lost his connection
+// to one goes on with another.
+func (c *call) spread(l *hadoop.LocatedBlock, n int16) {
+	for i := range min(n, maxPlaces) - 1 {
+		place(l, c.dataNode(int(i)+1))
 	}
 }
 

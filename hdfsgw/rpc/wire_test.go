@@ -239,12 +239,6 @@ func TestAdministratorsAreAnswered(t *testing.T) {
 			func(m proto.Message) bool { return len(m.(*hadoop.GetDatanodeReportResponse).GetNodes()) == 1 }},
 		{"getDatanodeStorageReport", live, &hadoop.GetDatanodeStorageReportResponse{},
 			func(m proto.Message) bool { return len(m.(*hadoop.GetDatanodeStorageReportResponse).GetNodes()) == 1 }},
-		{"getAdditionalDatanode", &hadoop.GetAdditionalDatanodeRequest{Src: proto.String("/f"), Block: &hadoop.ExtendedBlock{
-			PoolId: proto.String(""), BlockId: proto.Uint64(1), GenerationStamp: proto.Uint64(1)}},
-			&hadoop.LocatedBlockResponse{},
-			func(m proto.Message) bool {
-				return len(m.(*hadoop.LocatedBlockResponse).GetBlock().GetLocations()) == 0
-			}},
 	} {
 		w.ask(int32(i), test.method, test.request)
 		h := w.answer(test.answer)

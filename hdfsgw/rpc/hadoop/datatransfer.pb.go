@@ -227,7 +227,7 @@ func (x *BlockChecksumOptions_Type) UnmarshalJSON(b []byte) error {
 
 // Deprecated: Use BlockChecksumOptions_Type.Descriptor instead.
 func (BlockChecksumOptions_Type) EnumDescriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_datatransfer_proto_rawDescGZIP(), []int{6, 0}
+	return file_hdfsgw_rpc_hadoop_datatransfer_proto_rawDescGZIP(), []int{7, 0}
 }
 
 type BaseHeader struct {
@@ -559,6 +559,50 @@ func (x *OpWriteBlock) GetRequestedChecksum() *Checksum {
 	return nil
 }
 
+type OpTransferBlock struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Header        *ClientOperationHeader `protobuf:"bytes,1,req,name=header" json:"header,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpTransferBlock) Reset() {
+	*x = OpTransferBlock{}
+	mi := &file_hdfsgw_rpc_hadoop_datatransfer_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpTransferBlock) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpTransferBlock) ProtoMessage() {}
+
+func (x *OpTransferBlock) ProtoReflect() protoreflect.Message {
+	mi := &file_hdfsgw_rpc_hadoop_datatransfer_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpTransferBlock.ProtoReflect.Descriptor instead.
+func (*OpTransferBlock) Descriptor() ([]byte, []int) {
+	return file_hdfsgw_rpc_hadoop_datatransfer_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *OpTransferBlock) GetHeader() *ClientOperationHeader {
+	if x != nil {
+		return x.Header
+	}
+	return nil
+}
+
 type OpBlockChecksum struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Header        *BaseHeader            `protobuf:"bytes,1,req,name=header" json:"header,omitempty"`
@@ -569,7 +613,7 @@ type OpBlockChecksum struct {
 
 func (x *OpBlockChecksum) Reset() {
 	*x = OpBlockChecksum{}
-	mi := &file_hdfsgw_rpc_hadoop_datatransfer_proto_msgTypes[5]
+	mi := &file_hdfsgw_rpc_hadoop_datatransfer_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -581,7 +625,7 @@ func (x *OpBlockChecksum) String() string {
 func (*OpBlockChecksum) ProtoMessage() {}
 
 func (x *OpBlockChecksum) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_datatransfer_proto_msgTypes[5]
+	mi := &file_hdfsgw_rpc_hadoop_datatransfer_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -594,7 +638,7 @@ func (x *OpBlockChecksum) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpBlockChecksum.ProtoReflect.Descriptor instead.
 func (*OpBlockChecksum) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_datatransfer_proto_rawDescGZIP(), []int{5}
+	return file_hdfsgw_rpc_hadoop_datatransfer_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *OpBlockChecksum) GetHeader() *BaseHeader {
@@ -626,7 +670,7 @@ const (
 
 func (x *BlockChecksumOptions) Reset() {
 	*x = BlockChecksumOptions{}
-	mi := &file_hdfsgw_rpc_hadoop_datatransfer_proto_msgTypes[6]
+	mi := &file_hdfsgw_rpc_hadoop_datatransfer_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -638,7 +682,7 @@ func (x *BlockChecksumOptions) String() string {
 func (*BlockChecksumOptions) ProtoMessage() {}
 
 func (x *BlockChecksumOptions) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_datatransfer_proto_msgTypes[6]
+	mi := &file_hdfsgw_rpc_hadoop_datatransfer_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -651,7 +695,7 @@ func (x *BlockChecksumOptions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockChecksumOptions.ProtoReflect.Descriptor instead.
 func (*BlockChecksumOptions) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_datatransfer_proto_rawDescGZIP(), []int{6}
+	return file_hdfsgw_rpc_hadoop_datatransfer_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *BlockChecksumOptions) GetType() BlockChecksumOptions_Type {
@@ -686,7 +730,7 @@ const (
 
 func (x *PacketHeader) Reset() {
 	*x = PacketHeader{}
-	mi := &file_hdfsgw_rpc_hadoop_datatransfer_proto_msgTypes[7]
+	mi := &file_hdfsgw_rpc_hadoop_datatransfer_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -698,7 +742,7 @@ func (x *PacketHeader) String() string {
 func (*PacketHeader) ProtoMessage() {}
 
 func (x *PacketHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_datatransfer_proto_msgTypes[7]
+	mi := &file_hdfsgw_rpc_hadoop_datatransfer_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -711,7 +755,7 @@ func (x *PacketHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PacketHeader.ProtoReflect.Descriptor instead.
 func (*PacketHeader) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_datatransfer_proto_rawDescGZIP(), []int{7}
+	return file_hdfsgw_rpc_hadoop_datatransfer_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *PacketHeader) GetOffsetInBlock() int64 {
@@ -760,7 +804,7 @@ type PipelineAck struct {
 
 func (x *PipelineAck) Reset() {
 	*x = PipelineAck{}
-	mi := &file_hdfsgw_rpc_hadoop_datatransfer_proto_msgTypes[8]
+	mi := &file_hdfsgw_rpc_hadoop_datatransfer_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -772,7 +816,7 @@ func (x *PipelineAck) String() string {
 func (*PipelineAck) ProtoMessage() {}
 
 func (x *PipelineAck) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_datatransfer_proto_msgTypes[8]
+	mi := &file_hdfsgw_rpc_hadoop_datatransfer_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -785,7 +829,7 @@ func (x *PipelineAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PipelineAck.ProtoReflect.Descriptor instead.
 func (*PipelineAck) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_datatransfer_proto_rawDescGZIP(), []int{8}
+	return file_hdfsgw_rpc_hadoop_datatransfer_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *PipelineAck) GetSeqno() int64 {
@@ -819,7 +863,7 @@ type ReadOpChecksumInfo struct {
 
 func (x *ReadOpChecksumInfo) Reset() {
 	*x = ReadOpChecksumInfo{}
-	mi := &file_hdfsgw_rpc_hadoop_datatransfer_proto_msgTypes[9]
+	mi := &file_hdfsgw_rpc_hadoop_datatransfer_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -831,7 +875,7 @@ func (x *ReadOpChecksumInfo) String() string {
 func (*ReadOpChecksumInfo) ProtoMessage() {}
 
 func (x *ReadOpChecksumInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_datatransfer_proto_msgTypes[9]
+	mi := &file_hdfsgw_rpc_hadoop_datatransfer_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -844,7 +888,7 @@ func (x *ReadOpChecksumInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadOpChecksumInfo.ProtoReflect.Descriptor instead.
 func (*ReadOpChecksumInfo) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_datatransfer_proto_rawDescGZIP(), []int{9}
+	return file_hdfsgw_rpc_hadoop_datatransfer_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ReadOpChecksumInfo) GetChecksum() *Checksum {
@@ -874,7 +918,7 @@ type BlockOpResponse struct {
 
 func (x *BlockOpResponse) Reset() {
 	*x = BlockOpResponse{}
-	mi := &file_hdfsgw_rpc_hadoop_datatransfer_proto_msgTypes[10]
+	mi := &file_hdfsgw_rpc_hadoop_datatransfer_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -886,7 +930,7 @@ func (x *BlockOpResponse) String() string {
 func (*BlockOpResponse) ProtoMessage() {}
 
 func (x *BlockOpResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_datatransfer_proto_msgTypes[10]
+	mi := &file_hdfsgw_rpc_hadoop_datatransfer_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -899,7 +943,7 @@ func (x *BlockOpResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockOpResponse.ProtoReflect.Descriptor instead.
 func (*BlockOpResponse) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_datatransfer_proto_rawDescGZIP(), []int{10}
+	return file_hdfsgw_rpc_hadoop_datatransfer_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *BlockOpResponse) GetStatus() Status {
@@ -946,7 +990,7 @@ type ClientReadStatus struct {
 
 func (x *ClientReadStatus) Reset() {
 	*x = ClientReadStatus{}
-	mi := &file_hdfsgw_rpc_hadoop_datatransfer_proto_msgTypes[11]
+	mi := &file_hdfsgw_rpc_hadoop_datatransfer_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -958,7 +1002,7 @@ func (x *ClientReadStatus) String() string {
 func (*ClientReadStatus) ProtoMessage() {}
 
 func (x *ClientReadStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_datatransfer_proto_msgTypes[11]
+	mi := &file_hdfsgw_rpc_hadoop_datatransfer_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -971,7 +1015,7 @@ func (x *ClientReadStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClientReadStatus.ProtoReflect.Descriptor instead.
 func (*ClientReadStatus) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_datatransfer_proto_rawDescGZIP(), []int{11}
+	return file_hdfsgw_rpc_hadoop_datatransfer_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ClientReadStatus) GetStatus() Status {
@@ -994,7 +1038,7 @@ type OpBlockChecksumResponse struct {
 
 func (x *OpBlockChecksumResponse) Reset() {
 	*x = OpBlockChecksumResponse{}
-	mi := &file_hdfsgw_rpc_hadoop_datatransfer_proto_msgTypes[12]
+	mi := &file_hdfsgw_rpc_hadoop_datatransfer_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1006,7 +1050,7 @@ func (x *OpBlockChecksumResponse) String() string {
 func (*OpBlockChecksumResponse) ProtoMessage() {}
 
 func (x *OpBlockChecksumResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hdfsgw_rpc_hadoop_datatransfer_proto_msgTypes[12]
+	mi := &file_hdfsgw_rpc_hadoop_datatransfer_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1019,7 +1063,7 @@ func (x *OpBlockChecksumResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpBlockChecksumResponse.ProtoReflect.Descriptor instead.
 func (*OpBlockChecksumResponse) Descriptor() ([]byte, []int) {
-	return file_hdfsgw_rpc_hadoop_datatransfer_proto_rawDescGZIP(), []int{12}
+	return file_hdfsgw_rpc_hadoop_datatransfer_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *OpBlockChecksumResponse) GetBytesPerCrc() uint32 {
@@ -1097,7 +1141,9 @@ const file_hdfsgw_rpc_hadoop_datatransfer_proto_rawDesc = "" +
 	"\x17PIPELINE_CLOSE_RECOVERY\x10\x05\x12\x19\n" +
 	"\x15PIPELINE_SETUP_CREATE\x10\x06\x12\x10\n" +
 	"\fTRANSFER_RBW\x10\a\x12\x16\n" +
-	"\x12TRANSFER_FINALIZED\x10\b\"\x83\x01\n" +
+	"\x12TRANSFER_FINALIZED\x10\b\"O\n" +
+	"\x0fOpTransferBlock\x12<\n" +
+	"\x06header\x18\x01 \x02(\v2$.runner.hadoop.ClientOperationHeaderR\x06header\"\x83\x01\n" +
 	"\x0fOpBlockChecksum\x121\n" +
 	"\x06header\x18\x01 \x02(\v2\x19.runner.hadoop.BaseHeaderR\x06header\x12=\n" +
 	"\aoptions\x18\x02 \x01(\v2#.runner.hadoop.BlockChecksumOptionsR\aoptions\"\xa8\x01\n" +
@@ -1159,7 +1205,7 @@ func file_hdfsgw_rpc_hadoop_datatransfer_proto_rawDescGZIP() []byte {
 }
 
 var file_hdfsgw_rpc_hadoop_datatransfer_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_hdfsgw_rpc_hadoop_datatransfer_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_hdfsgw_rpc_hadoop_datatransfer_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_hdfsgw_rpc_hadoop_datatransfer_proto_goTypes = []any{
 	(Status)(0),                     // 0: runner.hadoop.Status
 	(OpWriteBlock_Stage)(0),         // 1: runner.hadoop.OpWriteBlock.Stage
@@ -1169,45 +1215,47 @@ var file_hdfsgw_rpc_hadoop_datatransfer_proto_goTypes = []any{
 	(*OpReadBlock)(nil),             // 5: runner.hadoop.OpReadBlock
 	(*Checksum)(nil),                // 6: runner.hadoop.Checksum
 	(*OpWriteBlock)(nil),            // 7: runner.hadoop.OpWriteBlock
-	(*OpBlockChecksum)(nil),         // 8: runner.hadoop.OpBlockChecksum
-	(*BlockChecksumOptions)(nil),    // 9: runner.hadoop.BlockChecksumOptions
-	(*PacketHeader)(nil),            // 10: runner.hadoop.PacketHeader
-	(*PipelineAck)(nil),             // 11: runner.hadoop.PipelineAck
-	(*ReadOpChecksumInfo)(nil),      // 12: runner.hadoop.ReadOpChecksumInfo
-	(*BlockOpResponse)(nil),         // 13: runner.hadoop.BlockOpResponse
-	(*ClientReadStatus)(nil),        // 14: runner.hadoop.ClientReadStatus
-	(*OpBlockChecksumResponse)(nil), // 15: runner.hadoop.OpBlockChecksumResponse
-	(*ExtendedBlock)(nil),           // 16: runner.hadoop.ExtendedBlock
-	(*Token)(nil),                   // 17: runner.hadoop.Token
-	(ChecksumType)(0),               // 18: runner.hadoop.ChecksumType
-	(*DatanodeInfo)(nil),            // 19: runner.hadoop.DatanodeInfo
+	(*OpTransferBlock)(nil),         // 8: runner.hadoop.OpTransferBlock
+	(*OpBlockChecksum)(nil),         // 9: runner.hadoop.OpBlockChecksum
+	(*BlockChecksumOptions)(nil),    // 10: runner.hadoop.BlockChecksumOptions
+	(*PacketHeader)(nil),            // 11: runner.hadoop.PacketHeader
+	(*PipelineAck)(nil),             // 12: runner.hadoop.PipelineAck
+	(*ReadOpChecksumInfo)(nil),      // 13: runner.hadoop.ReadOpChecksumInfo
+	(*BlockOpResponse)(nil),         // 14: runner.hadoop.BlockOpResponse
+	(*ClientReadStatus)(nil),        // 15: runner.hadoop.ClientReadStatus
+	(*OpBlockChecksumResponse)(nil), // 16: runner.hadoop.OpBlockChecksumResponse
+	(*ExtendedBlock)(nil),           // 17: runner.hadoop.ExtendedBlock
+	(*Token)(nil),                   // 18: runner.hadoop.Token
+	(ChecksumType)(0),               // 19: runner.hadoop.ChecksumType
+	(*DatanodeInfo)(nil),            // 20: runner.hadoop.DatanodeInfo
 }
 var file_hdfsgw_rpc_hadoop_datatransfer_proto_depIdxs = []int32{
-	16, // 0: runner.hadoop.BaseHeader.block:type_name -> runner.hadoop.ExtendedBlock
-	17, // 1: runner.hadoop.BaseHeader.token:type_name -> runner.hadoop.Token
+	17, // 0: runner.hadoop.BaseHeader.block:type_name -> runner.hadoop.ExtendedBlock
+	18, // 1: runner.hadoop.BaseHeader.token:type_name -> runner.hadoop.Token
 	3,  // 2: runner.hadoop.ClientOperationHeader.base_header:type_name -> runner.hadoop.BaseHeader
 	4,  // 3: runner.hadoop.OpReadBlock.header:type_name -> runner.hadoop.ClientOperationHeader
-	18, // 4: runner.hadoop.Checksum.type:type_name -> runner.hadoop.ChecksumType
+	19, // 4: runner.hadoop.Checksum.type:type_name -> runner.hadoop.ChecksumType
 	4,  // 5: runner.hadoop.OpWriteBlock.header:type_name -> runner.hadoop.ClientOperationHeader
-	19, // 6: runner.hadoop.OpWriteBlock.targets:type_name -> runner.hadoop.DatanodeInfo
+	20, // 6: runner.hadoop.OpWriteBlock.targets:type_name -> runner.hadoop.DatanodeInfo
 	1,  // 7: runner.hadoop.OpWriteBlock.stage:type_name -> runner.hadoop.OpWriteBlock.Stage
 	6,  // 8: runner.hadoop.OpWriteBlock.requested_checksum:type_name -> runner.hadoop.Checksum
-	3,  // 9: runner.hadoop.OpBlockChecksum.header:type_name -> runner.hadoop.BaseHeader
-	9,  // 10: runner.hadoop.OpBlockChecksum.options:type_name -> runner.hadoop.BlockChecksumOptions
-	2,  // 11: runner.hadoop.BlockChecksumOptions.type:type_name -> runner.hadoop.BlockChecksumOptions.Type
-	0,  // 12: runner.hadoop.PipelineAck.reply:type_name -> runner.hadoop.Status
-	6,  // 13: runner.hadoop.ReadOpChecksumInfo.checksum:type_name -> runner.hadoop.Checksum
-	0,  // 14: runner.hadoop.BlockOpResponse.status:type_name -> runner.hadoop.Status
-	15, // 15: runner.hadoop.BlockOpResponse.checksum_response:type_name -> runner.hadoop.OpBlockChecksumResponse
-	12, // 16: runner.hadoop.BlockOpResponse.read_op_checksum_info:type_name -> runner.hadoop.ReadOpChecksumInfo
-	0,  // 17: runner.hadoop.ClientReadStatus.status:type_name -> runner.hadoop.Status
-	18, // 18: runner.hadoop.OpBlockChecksumResponse.crc_type:type_name -> runner.hadoop.ChecksumType
-	9,  // 19: runner.hadoop.OpBlockChecksumResponse.options:type_name -> runner.hadoop.BlockChecksumOptions
-	20, // [20:20] is the sub-list for method output_type
-	20, // [20:20] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	4,  // 9: runner.hadoop.OpTransferBlock.header:type_name -> runner.hadoop.ClientOperationHeader
+	3,  // 10: runner.hadoop.OpBlockChecksum.header:type_name -> runner.hadoop.BaseHeader
+	10, // 11: runner.hadoop.OpBlockChecksum.options:type_name -> runner.hadoop.BlockChecksumOptions
+	2,  // 12: runner.hadoop.BlockChecksumOptions.type:type_name -> runner.hadoop.BlockChecksumOptions.Type
+	0,  // 13: runner.hadoop.PipelineAck.reply:type_name -> runner.hadoop.Status
+	6,  // 14: runner.hadoop.ReadOpChecksumInfo.checksum:type_name -> runner.hadoop.Checksum
+	0,  // 15: runner.hadoop.BlockOpResponse.status:type_name -> runner.hadoop.Status
+	16, // 16: runner.hadoop.BlockOpResponse.checksum_response:type_name -> runner.hadoop.OpBlockChecksumResponse
+	13, // 17: runner.hadoop.BlockOpResponse.read_op_checksum_info:type_name -> runner.hadoop.ReadOpChecksumInfo
+	0,  // 18: runner.hadoop.ClientReadStatus.status:type_name -> runner.hadoop.Status
+	19, // 19: runner.hadoop.OpBlockChecksumResponse.crc_type:type_name -> runner.hadoop.ChecksumType
+	10, // 20: runner.hadoop.OpBlockChecksumResponse.options:type_name -> runner.hadoop.BlockChecksumOptions
+	21, // [21:21] is the sub-list for method output_type
+	21, // [21:21] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_hdfsgw_rpc_hadoop_datatransfer_proto_init() }
@@ -1222,7 +1270,7 @@ func file_hdfsgw_rpc_hadoop_datatransfer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hdfsgw_rpc_hadoop_datatransfer_proto_rawDesc), len(file_hdfsgw_rpc_hadoop_datatransfer_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   13,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

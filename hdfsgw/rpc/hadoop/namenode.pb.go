@@ -1288,6 +1288,8 @@ type GetAdditionalDatanodeRequest struct {
 	Src           *string                `protobuf:"bytes,1,req,name=src" json:"src,omitempty"`
 	Block         *ExtendedBlock         `protobuf:"bytes,2,req,name=block" json:"block,omitempty"`
 	Existing      []*DatanodeInfo        `protobuf:"bytes,3,rep,name=existing" json:"existing,omitempty"`
+	Excluded      []*DatanodeInfo        `protobuf:"bytes,4,rep,name=excluded" json:"excluded,omitempty"`
+	ClientName    *string                `protobuf:"bytes,6,req,name=client_name,json=clientName" json:"client_name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1341,6 +1343,20 @@ func (x *GetAdditionalDatanodeRequest) GetExisting() []*DatanodeInfo {
 		return x.Existing
 	}
 	return nil
+}
+
+func (x *GetAdditionalDatanodeRequest) GetExcluded() []*DatanodeInfo {
+	if x != nil {
+		return x.Excluded
+	}
+	return nil
+}
+
+func (x *GetAdditionalDatanodeRequest) GetClientName() string {
+	if x != nil && x.ClientName != nil {
+		return *x.ClientName
+	}
+	return ""
 }
 
 type CompleteRequest struct {
@@ -5431,11 +5447,14 @@ const file_hdfsgw_rpc_hadoop_namenode_proto_rawDesc = "" +
 	"\bprevious\x18\x03 \x01(\v2\x1c.runner.hadoop.ExtendedBlockR\bprevious\x12\x1a\n" +
 	"\afile_id\x18\x05 \x01(\x04:\x010R\x06fileId\"I\n" +
 	"\x14LocatedBlockResponse\x121\n" +
-	"\x05block\x18\x01 \x02(\v2\x1b.runner.hadoop.LocatedBlockR\x05block\"\x9d\x01\n" +
+	"\x05block\x18\x01 \x02(\v2\x1b.runner.hadoop.LocatedBlockR\x05block\"\xf7\x01\n" +
 	"\x1cGetAdditionalDatanodeRequest\x12\x10\n" +
 	"\x03src\x18\x01 \x02(\tR\x03src\x122\n" +
 	"\x05block\x18\x02 \x02(\v2\x1c.runner.hadoop.ExtendedBlockR\x05block\x127\n" +
-	"\bexisting\x18\x03 \x03(\v2\x1b.runner.hadoop.DatanodeInfoR\bexisting\"\x92\x01\n" +
+	"\bexisting\x18\x03 \x03(\v2\x1b.runner.hadoop.DatanodeInfoR\bexisting\x127\n" +
+	"\bexcluded\x18\x04 \x03(\v2\x1b.runner.hadoop.DatanodeInfoR\bexcluded\x12\x1f\n" +
+	"\vclient_name\x18\x06 \x02(\tR\n" +
+	"clientName\"\x92\x01\n" +
 	"\x0fCompleteRequest\x12\x10\n" +
 	"\x03src\x18\x01 \x02(\tR\x03src\x12\x1f\n" +
 	"\vclient_name\x18\x02 \x02(\tR\n" +
@@ -5855,51 +5874,52 @@ var file_hdfsgw_rpc_hadoop_namenode_proto_depIdxs = []int32{
 	98,  // 17: runner.hadoop.LocatedBlockResponse.block:type_name -> runner.hadoop.LocatedBlock
 	100, // 18: runner.hadoop.GetAdditionalDatanodeRequest.block:type_name -> runner.hadoop.ExtendedBlock
 	101, // 19: runner.hadoop.GetAdditionalDatanodeRequest.existing:type_name -> runner.hadoop.DatanodeInfo
-	100, // 20: runner.hadoop.CompleteRequest.last:type_name -> runner.hadoop.ExtendedBlock
-	96,  // 21: runner.hadoop.MkdirsRequest.masked:type_name -> runner.hadoop.FsPermission
-	96,  // 22: runner.hadoop.MkdirsRequest.unmasked:type_name -> runner.hadoop.FsPermission
-	97,  // 23: runner.hadoop.DirectoryListing.partial_listing:type_name -> runner.hadoop.FileStatus
-	30,  // 24: runner.hadoop.GetListingResponse.dir_list:type_name -> runner.hadoop.DirectoryListing
-	97,  // 25: runner.hadoop.BatchedDirectoryListing.partial_listing:type_name -> runner.hadoop.FileStatus
-	33,  // 26: runner.hadoop.BatchedDirectoryListing.exception:type_name -> runner.hadoop.RemoteException
-	34,  // 27: runner.hadoop.GetBatchedListingResponse.listings:type_name -> runner.hadoop.BatchedDirectoryListing
-	97,  // 28: runner.hadoop.SnapshottableDirectoryStatus.dir_status:type_name -> runner.hadoop.FileStatus
-	36,  // 29: runner.hadoop.SnapshottableDirectoryListing.listing:type_name -> runner.hadoop.SnapshottableDirectoryStatus
-	37,  // 30: runner.hadoop.GetSnapshottableDirListingResponse.list:type_name -> runner.hadoop.SnapshottableDirectoryListing
-	40,  // 31: runner.hadoop.SnapshotDiffReport.entries:type_name -> runner.hadoop.SnapshotDiffReportEntry
-	41,  // 32: runner.hadoop.GetSnapshotDiffReportResponse.diff_report:type_name -> runner.hadoop.SnapshotDiffReport
-	43,  // 33: runner.hadoop.GetSnapshotDiffListingRequest.cursor:type_name -> runner.hadoop.SnapshotDiffCursor
-	45,  // 34: runner.hadoop.SnapshotDiffListing.modified:type_name -> runner.hadoop.SnapshotDiffListingEntry
-	45,  // 35: runner.hadoop.SnapshotDiffListing.created:type_name -> runner.hadoop.SnapshotDiffListingEntry
-	45,  // 36: runner.hadoop.SnapshotDiffListing.deleted:type_name -> runner.hadoop.SnapshotDiffListingEntry
-	43,  // 37: runner.hadoop.SnapshotDiffListing.cursor:type_name -> runner.hadoop.SnapshotDiffCursor
-	46,  // 38: runner.hadoop.GetSnapshotDiffListingResponse.report:type_name -> runner.hadoop.SnapshotDiffListing
-	97,  // 39: runner.hadoop.SnapshotStatus.dir_status:type_name -> runner.hadoop.FileStatus
-	48,  // 40: runner.hadoop.SnapshotListing.listing:type_name -> runner.hadoop.SnapshotStatus
-	49,  // 41: runner.hadoop.GetSnapshotListingResponse.list:type_name -> runner.hadoop.SnapshotListing
-	102, // 42: runner.hadoop.TokenRequest.token:type_name -> runner.hadoop.Token
-	101, // 43: runner.hadoop.GetDatanodeReportResponse.nodes:type_name -> runner.hadoop.DatanodeInfo
-	58,  // 44: runner.hadoop.StorageReport.storage:type_name -> runner.hadoop.DatanodeStorage
-	101, // 45: runner.hadoop.DatanodeStorageReport.node:type_name -> runner.hadoop.DatanodeInfo
-	59,  // 46: runner.hadoop.DatanodeStorageReport.reports:type_name -> runner.hadoop.StorageReport
-	60,  // 47: runner.hadoop.GetDatanodeStorageReportResponse.nodes:type_name -> runner.hadoop.DatanodeStorageReport
-	64,  // 48: runner.hadoop.ListCorruptFileBlocksResponse.corrupt:type_name -> runner.hadoop.CorruptFileBlocks
-	70,  // 49: runner.hadoop.GetContentSummaryResponse.summary:type_name -> runner.hadoop.ContentSummary
-	72,  // 50: runner.hadoop.GetQuotaUsageResponse.usage:type_name -> runner.hadoop.QuotaUsage
-	99,  // 51: runner.hadoop.SetQuotaRequest.storage_type:type_name -> runner.hadoop.StorageType
-	100, // 52: runner.hadoop.BlockForPipelineRequest.block:type_name -> runner.hadoop.ExtendedBlock
-	82,  // 53: runner.hadoop.AclStatus.entries:type_name -> runner.hadoop.AclEntry
-	96,  // 54: runner.hadoop.AclStatus.permission:type_name -> runner.hadoop.FsPermission
-	82,  // 55: runner.hadoop.AclRequest.acl_spec:type_name -> runner.hadoop.AclEntry
-	83,  // 56: runner.hadoop.GetAclStatusResponse.result:type_name -> runner.hadoop.AclStatus
-	86,  // 57: runner.hadoop.SetXAttrRequest.x_attr:type_name -> runner.hadoop.XAttr
-	86,  // 58: runner.hadoop.XAttrsRequest.x_attrs:type_name -> runner.hadoop.XAttr
-	86,  // 59: runner.hadoop.XAttrsResponse.x_attrs:type_name -> runner.hadoop.XAttr
-	60,  // [60:60] is the sub-list for method output_type
-	60,  // [60:60] is the sub-list for method input_type
-	60,  // [60:60] is the sub-list for extension type_name
-	60,  // [60:60] is the sub-list for extension extendee
-	0,   // [0:60] is the sub-list for field type_name
+	101, // 20: runner.hadoop.GetAdditionalDatanodeRequest.excluded:type_name -> runner.hadoop.DatanodeInfo
+	100, // 21: runner.hadoop.CompleteRequest.last:type_name -> runner.hadoop.ExtendedBlock
+	96,  // 22: runner.hadoop.MkdirsRequest.masked:type_name -> runner.hadoop.FsPermission
+	96,  // 23: runner.hadoop.MkdirsRequest.unmasked:type_name -> runner.hadoop.FsPermission
+	97,  // 24: runner.hadoop.DirectoryListing.partial_listing:type_name -> runner.hadoop.FileStatus
+	30,  // 25: runner.hadoop.GetListingResponse.dir_list:type_name -> runner.hadoop.DirectoryListing
+	97,  // 26: runner.hadoop.BatchedDirectoryListing.partial_listing:type_name -> runner.hadoop.FileStatus
+	33,  // 27: runner.hadoop.BatchedDirectoryListing.exception:type_name -> runner.hadoop.RemoteException
+	34,  // 28: runner.hadoop.GetBatchedListingResponse.listings:type_name -> runner.hadoop.BatchedDirectoryListing
+	97,  // 29: runner.hadoop.SnapshottableDirectoryStatus.dir_status:type_name -> runner.hadoop.FileStatus
+	36,  // 30: runner.hadoop.SnapshottableDirectoryListing.listing:type_name -> runner.hadoop.SnapshottableDirectoryStatus
+	37,  // 31: runner.hadoop.GetSnapshottableDirListingResponse.list:type_name -> runner.hadoop.SnapshottableDirectoryListing
+	40,  // 32: runner.hadoop.SnapshotDiffReport.entries:type_name -> runner.hadoop.SnapshotDiffReportEntry
+	41,  // 33: runner.hadoop.GetSnapshotDiffReportResponse.diff_report:type_name -> runner.hadoop.SnapshotDiffReport
+	43,  // 34: runner.hadoop.GetSnapshotDiffListingRequest.cursor:type_name -> runner.hadoop.SnapshotDiffCursor
+	45,  // 35: runner.hadoop.SnapshotDiffListing.modified:type_name -> runner.hadoop.SnapshotDiffListingEntry
+	45,  // 36: runner.hadoop.SnapshotDiffListing.created:type_name -> runner.hadoop.SnapshotDiffListingEntry
+	45,  // 37: runner.hadoop.SnapshotDiffListing.deleted:type_name -> runner.hadoop.SnapshotDiffListingEntry
+	43,  // 38: runner.hadoop.SnapshotDiffListing.cursor:type_name -> runner.hadoop.SnapshotDiffCursor
+	46,  // 39: runner.hadoop.GetSnapshotDiffListingResponse.report:type_name -> runner.hadoop.SnapshotDiffListing
+	97,  // 40: runner.hadoop.SnapshotStatus.dir_status:type_name -> runner.hadoop.FileStatus
+	48,  // 41: runner.hadoop.SnapshotListing.listing:type_name -> runner.hadoop.SnapshotStatus
+	49,  // 42: runner.hadoop.GetSnapshotListingResponse.list:type_name -> runner.hadoop.SnapshotListing
+	102, // 43: runner.hadoop.TokenRequest.token:type_name -> runner.hadoop.Token
+	101, // 44: runner.hadoop.GetDatanodeReportResponse.nodes:type_name -> runner.hadoop.DatanodeInfo
+	58,  // 45: runner.hadoop.StorageReport.storage:type_name -> runner.hadoop.DatanodeStorage
+	101, // 46: runner.hadoop.DatanodeStorageReport.node:type_name -> runner.hadoop.DatanodeInfo
+	59,  // 47: runner.hadoop.DatanodeStorageReport.reports:type_name -> runner.hadoop.StorageReport
+	60,  // 48: runner.hadoop.GetDatanodeStorageReportResponse.nodes:type_name -> runner.hadoop.DatanodeStorageReport
+	64,  // 49: runner.hadoop.ListCorruptFileBlocksResponse.corrupt:type_name -> runner.hadoop.CorruptFileBlocks
+	70,  // 50: runner.hadoop.GetContentSummaryResponse.summary:type_name -> runner.hadoop.ContentSummary
+	72,  // 51: runner.hadoop.GetQuotaUsageResponse.usage:type_name -> runner.hadoop.QuotaUsage
+	99,  // 52: runner.hadoop.SetQuotaRequest.storage_type:type_name -> runner.hadoop.StorageType
+	100, // 53: runner.hadoop.BlockForPipelineRequest.block:type_name -> runner.hadoop.ExtendedBlock
+	82,  // 54: runner.hadoop.AclStatus.entries:type_name -> runner.hadoop.AclEntry
+	96,  // 55: runner.hadoop.AclStatus.permission:type_name -> runner.hadoop.FsPermission
+	82,  // 56: runner.hadoop.AclRequest.acl_spec:type_name -> runner.hadoop.AclEntry
+	83,  // 57: runner.hadoop.GetAclStatusResponse.result:type_name -> runner.hadoop.AclStatus
+	86,  // 58: runner.hadoop.SetXAttrRequest.x_attr:type_name -> runner.hadoop.XAttr
+	86,  // 59: runner.hadoop.XAttrsRequest.x_attrs:type_name -> runner.hadoop.XAttr
+	86,  // 60: runner.hadoop.XAttrsResponse.x_attrs:type_name -> runner.hadoop.XAttr
+	61,  // [61:61] is the sub-list for method output_type
+	61,  // [61:61] is the sub-list for method input_type
+	61,  // [61:61] is the sub-list for extension type_name
+	61,  // [61:61] is the sub-list for extension extendee
+	0,   // [0:61] is the sub-list for field type_name
 }
 
 func init() { file_hdfsgw_rpc_hadoop_namenode_proto_init() }
