@@ -115,7 +115,7 @@ func (p *program) fnPush(ctx context.Context, at functionPlace, folder, alias st
 	if err := checkEntry(folder, m); err != nil {
 		return err
 	}
-	v, pushed, err := at.Push(ctx, folder, alias, os.Getenv("USER"))
+	v, pushed, err := at.Push(ctx, folder, alias)
 	if err != nil {
 		return err
 	}
@@ -130,42 +130,20 @@ func (p *program) fnPush(ctx context.Context, at functionPlace, folder, alias st
 }
 
 func (p *program) fnList(ctx context.Context, at functionPlace, json bool) error {
-	names, err := at.Names(ctx)
+	all, err := at.Functions(ctx)
 	if err != nil {
 		return err
-	}
-	ledger, err := at.ledger(ctx)
-	if err != nil {
-		return err
-	}
-	type line struct {
-		Name   string       `json:"name"`
-		Kind   pack.Kind    `json:"kind"`
-		Live   int          `json:"live,omitempty"`
-		Latest int          `json:"latest"`
-		Pushed time.Time    `json:"pushed"`
-		Stats  invoke.Stats `json:"stats"`
-	}
-	lines := []line{}
-	for _, name := range names {
-		f, err := at.Get(ctx, name)
-		if err != nil {
-			return err
-		}
-		latest := f.Versions[0]
-		lines = append(lines, line{name, latest.Manifest.Kind, f.Aliases[pack.Live].Version, latest.N, latest.Pushed,
-			ledger.Stats(name)})
 	}
 	if json {
-		return writeJSON(p.out, lines)
+		return writeJSON(p.out, all)
 	}
-	if len(lines) == 0 {
+	if len(all) == 0 {
 		fmt.Fprintln(p.err, "No functions yet. See: runner help fn")
 		return nil
 	}
 	table := tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "NAME\tKIND\tLIVE\tLATEST\tPUSHED\tDONE\tDEAD\tWAIT\tP50\tP99")
-	for _, l := range lines {
+	for _, l := range all {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%d\t%d\t%d\t%s\t%s\n", l.Name, l.Kind, orDash(l.Live), l.Latest,
 			l.Pushed.Local().Format("2006-01-02 15:04"), l.Stats.Succeeded, l.Stats.Dead, l.Stats.Queued,
 			latency(l.Stats.P50), latency(l.Stats.P99))
@@ -181,18 +159,18 @@ func orDash(n int) string {
 }
 
 // latency writes a time as short as it needs to be.
-func latency(d time.Duration) string {
+func latency(ms float64) string {
 	switch {
-	case d == 0:
+	case ms == 0:
 		return "-"
-	case d < 10*time.Millisecond:
-		return fmt.Sprintf("%.2g ms", float64(d)/float64(time.Millisecond))
+	case ms < 10:
+		return fmt.Sprintf("%.2g ms", ms)
 	}
-	return format.Duration(d)
+	return format.Duration(time.Duration(ms * float64(time.Millisecond)))
 }
 
 func (p *program) fnShow(ctx context.Context, at functionPlace, name string, json bool) error {
-	f, err := at.Get(ctx, name)
+	f, err := at.Function(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -200,7 +178,7 @@ func (p *program) fnShow(ctx context.Context, at functionPlace, name string, jso
 		return writeJSON(p.out, f)
 	}
 	m := f.Versions[0].Manifest
-	if live, ok := f.Live(); ok {
+	if live, err := f.Version(pack.Live); err == nil { // else there is none
 		m = live.Manifest
 	}
 	fmt.Fprintf(p.out, "%s is a %s: timeout %s, %d at once, %d attempts, %s\n", name, m.Kind, m.Timeout, m.Concurrency,
@@ -251,10 +229,7 @@ func newFnAlias(p *program, json *bool) *cobra.Command {
 			if err != nil {
 				return say.Errorf(errs.Invalid, "%q is not the number of a version", args[2])
 			}
-			if err := at.Point(ctx, args[0], args[1], n); err != nil {
-				return err
-			}
-			v, err := at.Version(ctx, args[0], n)
+			v, err := at.SetAlias(ctx, args[0], args[1], n)
 			if err != nil {
 				return err
 			}
@@ -267,7 +242,7 @@ func newFnRemove(p *program, json *bool) *cobra.Command {
 	var yes bool
 	cmd := ofRegistry(p, verb{use: "rm NAME [flags]", does: does}, 1,
 		func(ctx context.Context, at functionPlace, args []string) error {
-			known, err := at.Get(ctx, args[0])
+			known, err := at.Function(ctx, args[0])
 			if err != nil {
 				return err
 			}
@@ -277,7 +252,7 @@ func newFnRemove(p *program, json *bool) *cobra.Command {
 			if err := confirm(ctx, p.err, changeOptions{yes: yes, json: *json}); err != nil {
 				return err
 			}
-			if err := at.Remove(ctx, args[0]); err != nil {
+			if err := at.RemoveFunction(ctx, args[0]); err != nil {
 				return err
 			}
 			if *json {
@@ -290,14 +265,14 @@ func newFnRemove(p *program, json *bool) *cobra.Command {
 }
 
 func (p *program) fnLog(ctx context.Context, at functionPlace, id string) error {
-	inv, err := at.invocation(ctx, id)
+	inv, err := at.Invocation(ctx, invoke.ID(id))
 	if err != nil {
 		return err
 	}
 	var said []byte
 	if at.logs == "" {
 		said, err = at.Log(ctx, inv.ID)
-	} else if said, err = os.ReadFile(invoke.LogFile(at.logs, inv)); errors.Is(err, os.ErrNotExist) {
+	} else if said, err = os.ReadFile(invoke.LogFile(at.logs, inv.Function, inv.ID)); errors.Is(err, os.ErrNotExist) {
 		err = nil // nothing was said
 	}
 	if err != nil {
@@ -305,19 +280,6 @@ func (p *program) fnLog(ctx context.Context, at functionPlace, id string) error 
 	}
 	_, err = p.out.Write(said)
 	return err
-}
-
-// invocation returns an invocation by its id.
-func (at functionPlace) invocation(ctx context.Context, id string) (invoke.Invocation, error) {
-	ledger, err := at.ledger(ctx)
-	if err != nil {
-		return invoke.Invocation{}, err
-	}
-	inv, ok := ledger.Get(invoke.ID(id))
-	if !ok {
-		return inv, say.Errorf(errs.NotFound, "there is no invocation %q; what is over is kept for a day", id)
-	}
-	return inv, nil
 }
 
 func newFnDead(p *program, json *bool) *cobra.Command {
@@ -338,19 +300,15 @@ func newFnDead(p *program, json *bool) *cobra.Command {
 
 func (p *program) fnDeadList(ctx context.Context, at functionPlace, name string, json bool) error {
 	if name != "" {
-		if _, err := at.Get(ctx, name); err != nil {
+		if _, err := at.Function(ctx, name); err != nil {
 			return err
 		}
 	}
-	ledger, err := at.ledger(ctx)
+	all, err := at.DeadLetters(ctx, name)
 	if err != nil {
 		return err
 	}
-	all := ledger.List(name, invoke.Dead)
 	if json {
-		if all == nil {
-			all = []invoke.Invocation{}
-		}
 		return writeJSON(p.out, all)
 	}
 	table := tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0)

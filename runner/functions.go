@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -12,7 +13,9 @@ import (
 	"github.com/seed3322913c/runner/functions/invoke"
 	"github.com/seed3322913c/runner/functions/pack"
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/runner/api"
+	"github.com/seed3322913c/runner/runner/client"
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/fleet"
 	"github.com/seed3322913c/runner/runner/fnhost"
@@ -24,10 +27,27 @@ import (
 // functionPlace is where functions are kept and invoked.
 type functionPlace struct {
 	place
-	pack.Registry
+	register
+	told
 	*fnhost.Client        // asks the host
 	dir            string // for packages, on this machine
 	logs           string // of the host, if it is on this machine
+}
+
+// register is where versions of functions are written down, and what aliases mean.
+type register interface {
+	Function(ctx context.Context, name string) (pack.Function, error)
+	Push(ctx context.Context, folder, alias string) (v pack.Version, pushed bool, err error)
+	SetAlias(ctx context.Context, name, alias string, n int) (pack.Version, error)
+	Rollback(ctx context.Context, name, alias string) (pack.Version, error)
+	RemoveFunction(ctx context.Context, name string) error
+}
+
+// told is what is known of functions and of what they have answered.
+type told interface {
+	Functions(ctx context.Context) ([]client.Function, error)
+	Invocation(ctx context.Context, id invoke.ID) (client.Invocation, error)
+	DeadLetters(ctx context.Context, function string) ([]client.Invocation, error)
 }
 
 // openFunctions opens the place that was asked for. The returned function gives it back.
@@ -36,27 +56,209 @@ func (p *program) openFunctions(ctx context.Context) (functionPlace, func(), err
 	if err != nil {
 		return functionPlace{}, nil, err
 	}
-	fp := functionPlace{place: at, Registry: pack.Registry{Store: at.Jobs().Store}}
+	fp := functionPlace{place: at}
 	if home, ok := at.(*embedded.Home); ok {
-		fp.Client, fp.dir, fp.logs = fnhost.NewClient(home), fnhost.Dir(home), fnhost.Dir(home)
-	} else if fp.Client, err = fnhost.FleetClient(at.(*fleet.Fleet)); err == nil {
-		fp.dir, err = embedded.HomeDir()
-		fp.dir = filepath.Join(fp.dir, "functions")
-	}
-	if err != nil {
+		own := ownFunctions{pack.Registry{Store: home.Store}}
+		fp.register, fp.told, fp.Client = own, own, fnhost.NewClient(home)
+		fp.dir, fp.logs = fnhost.Dir(home), fnhost.Dir(home)
+	} else if err = fp.openFleet(at.(*fleet.Fleet)); err != nil {
 		end()
 		return functionPlace{}, nil, err
 	}
 	return fp, func() { fp.Client.Close(); end() }, nil
 }
 
-// ledger returns what is known of invocations.
-func (at functionPlace) ledger(ctx context.Context) (*invoke.Ledger, error) {
-	f, err := invoke.Follow(at.Store)
+// openFleet asks a fleet's control about everything.
+func (at *functionPlace) openFleet(f *fleet.Fleet) error {
+	control, err := f.Control()
+	if err != nil {
+		return err
+	}
+	home, err := embedded.HomeDir()
+	if err != nil {
+		return err
+	}
+	shared := sharedFunctions{control, f.Jobs().Store}
+	at.register, at.told, at.dir = shared, shared, filepath.Join(home, "functions")
+	at.Client, err = fnhost.FleetClient(f)
+	return err
+}
+
+// resolve returns what a reference means: NAME, NAME@ALIAS or NAME@VERSION.
+func (at functionPlace) resolve(ctx context.Context, ref string) (pack.Version, error) {
+	name, word, _ := strings.Cut(ref, "@")
+	f, err := at.Function(ctx, name)
+	if err != nil {
+		return pack.Version{}, err
+	}
+	return f.Version(word)
+}
+
+// result waits for the answer of an invocation. For one that is over no host is started.
+func (at functionPlace) result(ctx context.Context, id invoke.ID) (fnhost.Answer, error) {
+	own, ok := at.register.(ownFunctions)
+	if !ok {
+		return at.Result(ctx, id)
+	}
+	ledger, err := own.ledger(ctx)
+	if err != nil {
+		return fnhost.Answer{}, err
+	}
+	a := fnhost.Answer{ID: id}
+	inv, ok := ledger.Get(id)
+	switch {
+	case !ok:
+		err = noInvocation(id)
+	case inv.State == invoke.Succeeded:
+		a.Result, err = invoke.Load(ctx, own.Store, inv.Result)
+	case inv.State == invoke.Dead:
+		err = api.DeadLetter(inv)
+	default:
+		return at.Result(ctx, id)
+	}
+	return a, err
+}
+
+// ownFunctions are those of a home folder.
+type ownFunctions struct{ pack.Registry }
+
+func (o ownFunctions) Function(ctx context.Context, name string) (pack.Function, error) {
+	return o.Get(ctx, name)
+}
+
+func (o ownFunctions) Push(ctx context.Context, folder, alias string) (pack.Version, bool, error) {
+	return o.Registry.Push(ctx, folder, alias, os.Getenv("USER"))
+}
+
+func (o ownFunctions) SetAlias(ctx context.Context, name, alias string, n int) (pack.Version, error) {
+	if err := o.Point(ctx, name, alias, n); err != nil {
+		return pack.Version{}, err
+	}
+	return o.Version(ctx, name, n)
+}
+
+func (o ownFunctions) Rollback(ctx context.Context, name, alias string) (pack.Version, error) {
+	return o.Registry.Rollback(ctx, name, alias, 0)
+}
+
+func (o ownFunctions) RemoveFunction(ctx context.Context, name string) error {
+	return o.Remove(ctx, name)
+}
+
+func (o ownFunctions) ledger(ctx context.Context) (*invoke.Ledger, error) {
+	f, err := invoke.Follow(o.Store)
 	if err != nil {
 		return nil, err
 	}
 	return f.Ledger(ctx)
+}
+
+func (o ownFunctions) Functions(ctx context.Context) ([]client.Function, error) {
+	names, err := o.Names(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ledger, err := o.ledger(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all := []client.Function{}
+	for _, name := range names {
+		f, err := o.Get(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, client.BriefOf(f, ledger.Stats(name)))
+	}
+	return all, nil
+}
+
+func (o ownFunctions) Invocation(ctx context.Context, id invoke.ID) (client.Invocation, error) {
+	ledger, err := o.ledger(ctx)
+	if err != nil {
+		return client.Invocation{}, err
+	}
+	inv, ok := ledger.Get(id)
+	if !ok {
+		return client.Invocation{}, noInvocation(id)
+	}
+	return client.InvocationOf(inv), nil
+}
+
+func noInvocation(id invoke.ID) error {
+	return say.Errorf(errs.NotFound, "there is no invocation %q; what is over is kept for a day", id)
+}
+
+func (o ownFunctions) DeadLetters(ctx context.Context, function string) ([]client.Invocation, error) {
+	ledger, err := o.ledger(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all := []client.Invocation{}
+	for _, inv := range ledger.List(function, invoke.Dead) {
+		all = append(all, client.InvocationOf(inv))
+	}
+	return all, nil
+}
+
+// sharedFunctions are those of a fleet, as its control has them. Packages alone go to its store.
+type sharedFunctions struct {
+	*client.Client
+	store store.Store
+}
+
+func (s sharedFunctions) Push(ctx context.Context, folder, alias string) (pack.Version, bool, error) {
+	var done client.FunctionPushed
+	err := pack.Ship(ctx, s.store, folder, func(m pack.Manifest, sum string) error {
+		text, err := os.ReadFile(filepath.Join(folder, pack.ManifestFile))
+		if err != nil {
+			return errs.E("fn.push", errs.Other, folder, err)
+		}
+		push := client.FunctionPush{
+			Package: sum, Manifest: string(text), Alias: alias, By: os.Getenv("USER"), Env: map[string]string{},
+		}
+		for _, name := range m.SecretVariables() {
+			value, ok := os.LookupEnv(name)
+			if !ok || value == "" {
+				return say.Errorf(errs.Invalid, "%s needs the secret %s, which is not in your environment", m.Name, name)
+			}
+			push.Env[name] = value
+		}
+		done, err = s.PushFunction(ctx, m.Name, push)
+		return err
+	})
+	return done.Version, done.Pushed, err
+}
+
+func (s sharedFunctions) Rollback(ctx context.Context, name, alias string) (pack.Version, error) {
+	f, err := s.Function(ctx, name)
+	if err != nil {
+		return pack.Version{}, err
+	}
+	return s.Client.Rollback(ctx, name, alias, f.Aliases[alias].Version)
+}
+
+func (s sharedFunctions) DeadLetters(ctx context.Context, function string) ([]client.Invocation, error) {
+	names := []string{function}
+	if function == "" {
+		all, err := s.Functions(ctx)
+		if err != nil {
+			return nil, err
+		}
+		names = names[:0]
+		for _, f := range all {
+			names = append(names, f.Name)
+		}
+	}
+	letters := []client.Invocation{}
+	for _, name := range names {
+		some, err := s.Client.DeadLetters(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		letters = append(letters, some...)
+	}
+	return letters, nil
 }
 
 // ofRegistry makes a command with so many arguments about functions.

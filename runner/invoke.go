@@ -18,7 +18,6 @@ import (
 	"github.com/seed3322913c/runner/functions/invoke"
 	"github.com/seed3322913c/runner/functions/pack"
 	"github.com/seed3322913c/runner/infra/errs"
-	"github.com/seed3322913c/runner/runner/api"
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/fnhost"
 	"github.com/seed3322913c/runner/runner/say"
@@ -78,7 +77,7 @@ func (p *program) invoke(ctx context.Context, o invokeOptions, name string) erro
 		return err
 	}
 	defer end()
-	v, err := at.Resolve(ctx, name)
+	v, err := at.resolve(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -193,19 +192,7 @@ func (p *program) result(ctx context.Context, id string, json bool) error {
 		return err
 	}
 	defer end()
-	inv, err := at.invocation(ctx, id)
-	if err != nil {
-		return err
-	}
-	a := fnhost.Answer{ID: inv.ID}
-	switch inv.State {
-	case invoke.Succeeded:
-		a.Result, err = invoke.Load(ctx, at.Store, inv.Result)
-	case invoke.Dead:
-		err = api.DeadLetter(inv)
-	default: // the host is started, if need be, and goes on with it
-		a, err = at.Result(ctx, inv.ID)
-	}
+	a, err := at.result(ctx, invoke.ID(id))
 	if err != nil {
 		return p.toldDead(a, err)
 	}
@@ -223,7 +210,7 @@ func (p *program) invokeJob(
 	if err != nil {
 		return errs.E("invoke", errs.Other, nil, err)
 	}
-	folder, err := pack.Fetch(ctx, at.Store, v.Package, filepath.Join(at.dir, "packages"))
+	folder, err := pack.Fetch(ctx, at.Jobs().Store, v.Package, filepath.Join(at.dir, "packages"))
 	if err != nil {
 		return err
 	}

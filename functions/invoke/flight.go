@@ -180,7 +180,7 @@ func (h *Host) attempt(ctx context.Context, f *flight, inv Invocation) (v pack.V
 	var result []byte
 	if v.Manifest.Kind == pack.Handler {
 		call := wire.Call{ID: string(inv.ID), Attempt: inv.Attempts + 1, Key: inv.Key}
-		result, o.took, o.err = h.handlersOf(v).call(ctx, call, event, &logFile{path: LogFile(h.o.Dir, inv)})
+		result, o.took, o.err = h.handlersOf(v).call(ctx, call, event, &logFile{path: LogFile(h.o.Dir, inv.Function, inv.ID)})
 	} else {
 		began := time.Now()
 		result, o.err = h.submit(ctx, v, event)

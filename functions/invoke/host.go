@@ -296,8 +296,8 @@ func (h *Host) registerLocked(f *flight) {
 }
 
 // LogFile is where a host whose folder is dir writes what is said about an invocation.
-func LogFile(dir string, inv Invocation) string {
-	return filepath.Join(dir, "logs", inv.Function, string(inv.ID)+".log")
+func LogFile(dir, function string, id ID) string {
+	return filepath.Join(dir, "logs", function, string(id)+".log")
 }
 
 // Load returns the bytes of a payload.
@@ -412,7 +412,7 @@ func (h *Host) tidy(ctx context.Context) {
 				h.o.OnError(err)
 			}
 		}
-		_ = os.Remove(LogFile(h.o.Dir, inv)) // most have said nothing
+		_ = os.Remove(LogFile(h.o.Dir, inv.Function, inv.ID)) // most have said nothing
 	}
 }
 

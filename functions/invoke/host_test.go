@@ -167,7 +167,7 @@ func (s *site) want(event string, state invoke.State, answer string) invoke.Invo
 }
 
 func (s *site) log(inv invoke.Invocation) string {
-	text, err := os.ReadFile(invoke.LogFile(filepath.Join(s.dir, "local"), inv))
+	text, err := os.ReadFile(invoke.LogFile(filepath.Join(s.dir, "local"), inv.Function, inv.ID))
 	if err != nil {
 		s.t.Error(err)
 	}

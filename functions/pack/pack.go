@@ -139,6 +139,17 @@ func Fetch(ctx context.Context, st store.Store, sum, into string) (string, error
 	})
 }
 
+// SecretVariables are the names of the variables that the manifest's references mean.
+func (m Manifest) SecretVariables() (names []string) {
+	for _, ref := range m.Secrets {
+		if name, ok := strings.CutPrefix(ref, "env:"); ok && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 // ResolveSecrets looks up what the manifest's references mean on this machine.
 func (m Manifest) ResolveSecrets(lookup func(string) (string, bool)) (map[string]string, error) {
 	values := map[string]string{}

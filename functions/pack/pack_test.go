@@ -165,11 +165,11 @@ func TestLifeOfAFunction(t *testing.T) {
 		}
 	}
 
-	if v, err := r.Rollback(t.Context(), "wc", "live"); err != nil || v.N != 1 {
+	if v, err := r.Rollback(t.Context(), "wc", "live", 0); err != nil || v.N != 1 {
 		t.Errorf("rolled back to %s, %v", v, err)
 	}
 	means("wc", 1)
-	if _, err := r.Rollback(t.Context(), "wc", "live"); errs.KindOf(err) != errs.Invalid {
+	if _, err := r.Rollback(t.Context(), "wc", "live", 0); errs.KindOf(err) != errs.Invalid {
 		t.Errorf("rolled back beyond the first: %v", err)
 	}
 	for ref, want := range map[string]string{

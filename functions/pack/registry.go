@@ -1,6 +1,7 @@
 package pack
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -48,13 +49,22 @@ type Function struct {
 	Aliases  map[string]Alias `json:"aliases"`
 }
 
-// Live returns the version that is meant when nobody says one; ok is false if there is none.
-func (f Function) Live() (v Version, ok bool) {
-	i := slices.IndexFunc(f.Versions, func(v Version) bool { return v.N == f.Aliases[Live].Version })
-	if i < 0 {
-		return Version{}, false
+// Version returns the version that a word means: the number of one, or an alias; "" is Live.
+func (f Function) Version(word string) (v Version, err error) {
+	n, notNumber := strconv.Atoi(word)
+	if notNumber != nil {
+		a, ok := f.Aliases[cmp.Or(word, Live)]
+		if !ok {
+			return v, errs.Errorf("", errs.NotFound, nil, "%s has no alias %q; `runner fn show %[1]s` lists them", f.Name,
+				cmp.Or(word, Live))
+		}
+		n = a.Version
 	}
-	return f.Versions[i], true
+	i := slices.IndexFunc(f.Versions, func(v Version) bool { return v.N == n })
+	if i < 0 {
+		return v, errs.Errorf("", errs.NotFound, nil, "%s has no version %d; the latest is %d", f.Name, n, f.Versions[0].N)
+	}
+	return f.Versions[i], nil
 }
 
 // Registry keeps functions in a store. Its methods may be called by many processes at once: versions are created if
@@ -81,15 +91,49 @@ const maxRecord = 1 << 20 // bytes of a version or alias
 // Push packs a folder and records it as the next version, to which the alias points from now on. If the latest version
 // is the same, to the byte, that one is returned, and pushed is false.
 func (r Registry) Push(ctx context.Context, folder, alias, by string) (v Version, pushed bool, err error) {
-	if !wordPattern.MatchString(alias) {
-		return v, false, errs.Errorf("", errs.Invalid, nil, "%q is no alias; want a word as in live or canary", alias)
-	}
+	err = Ship(ctx, r.Store, folder, func(m Manifest, sum string) error {
+		v, pushed, err = r.Add(ctx, m, sum, alias, by)
+		return err
+	})
+	return v, pushed, err
+}
+
+// Ship puts the package of a folder into the store and has it recorded, again if it was removed before it was: record
+// fails with errs.NotFound then.
+func Ship(ctx context.Context, st store.Store, folder string, record func(m Manifest, sum string) error) error {
 	m, err := ReadFolder(folder)
 	if err != nil {
+		return err
+	}
+	const tries = 3 // who removes a function at this moment removes others' package once
+	for range tries {
+		var sum string
+		if sum, err = upload(ctx, st, folder, m); err != nil {
+			return err
+		}
+		if err = record(m, sum); errs.KindOf(err) != errs.NotFound {
+			return err
+		}
+	}
+	return err
+}
+
+// checkAlias fails for what is no alias.
+func checkAlias(alias string) error {
+	if !wordPattern.MatchString(alias) {
+		return errs.Errorf("", errs.Invalid, nil, "%q is no alias; want a word as in live or canary", alias)
+	}
+	return nil
+}
+
+// Add records a package that is in the store as the next version of a function, to which the alias points from now on.
+// If the latest version has this package, that one is returned, and pushed is false. It fails with errs.NotFound if the
+// package is not in the store.
+func (r Registry) Add(ctx context.Context, m Manifest, sum, alias, by string) (v Version, pushed bool, err error) {
+	if err := checkAlias(alias); err != nil {
 		return v, false, err
 	}
-	sum, err := upload(ctx, r.Store, folder, m)
-	if err != nil {
+	if err := r.stored(ctx, sum); err != nil {
 		return v, false, err
 	}
 	for !pushed {
@@ -112,15 +156,24 @@ func (r Registry) Push(ctx context.Context, folder, alias, by string) (v Version
 		pushed = err == nil
 	}
 	// Whoever removed the last function with this package may have removed it after it was found.
-	if _, err := r.Store.Stat(ctx, prefix.Join(sum)); errs.KindOf(err) == errs.NotFound {
-		_, err = upload(ctx, r.Store, folder, m)
-		if err != nil {
-			return v, pushed, err
-		}
-	} else if err != nil {
+	if err := r.stored(ctx, sum); err != nil {
 		return v, pushed, err
 	}
 	return v, pushed, r.Point(ctx, v.Name, alias, v.N)
+}
+
+var sumPattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+// stored fails with errs.NotFound if a package is not in the store.
+func (r Registry) stored(ctx context.Context, sum string) error {
+	if !sumPattern.MatchString(sum) {
+		return errs.Errorf("", errs.Invalid, nil, "%q is not the SHA-256 of a package", sum)
+	}
+	_, err := r.Store.Stat(ctx, prefix.Join(sum))
+	if errs.KindOf(err) == errs.NotFound {
+		return errs.Errorf("", errs.NotFound, nil, "the package %.12s is not in the store", sum)
+	}
+	return err
 }
 
 func (r Registry) now() time.Time {
@@ -151,6 +204,9 @@ func (r Registry) get(ctx context.Context, name store.Name, doc any) error {
 
 // Point lets an alias mean a version.
 func (r Registry) Point(ctx context.Context, name, alias string, n int) error {
+	if err := checkAlias(alias); err != nil {
+		return err
+	}
 	if _, err := r.Version(ctx, name, n); err != nil {
 		return err
 	}
@@ -169,13 +225,17 @@ func (r Registry) Point(ctx context.Context, name, alias string, n int) error {
 	return r.put(ctx, aliasName(name, alias), a)
 }
 
-// Rollback lets an alias mean what it meant before, and returns that version.
-func (r Registry) Rollback(ctx context.Context, name, alias string) (Version, error) {
+// Rollback lets an alias mean what it meant before, and returns that version. If it does not mean the version from any
+// more, nothing changes, so that repeating it does no harm; 0 is any.
+func (r Registry) Rollback(ctx context.Context, name, alias string, from int) (Version, error) {
 	f, err := r.Get(ctx, name)
 	if err != nil {
 		return Version{}, err
 	}
 	a, ok := f.Aliases[alias]
+	if ok && from != 0 && a.Version != from {
+		return r.Version(ctx, name, a.Version)
+	}
 	if !ok || len(a.Before) == 0 {
 		return Version{}, errs.Errorf("", errs.Invalid, nil, "%s@%s has meant nothing else before", name, alias)
 	}

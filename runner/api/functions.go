@@ -17,6 +17,7 @@ import (
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/runner/access"
+	"github.com/seed3322913c/runner/runner/client"
 	"github.com/seed3322913c/runner/runner/say"
 )
 
@@ -29,7 +30,10 @@ type Functions struct {
 	// can by asking it.
 	Host    *invoke.Host
 	Forward Answer
-	Dir     string // where the host's logs are; "": on its machine alone
+	// Keep keeps what secrets of a function mean, until Forget; nil: handlers find them where they run.
+	Keep   func(ctx context.Context, function string, vars map[string]string) error
+	Forget func(ctx context.Context, function string) error
+	Dir    string // where the host's logs are; "": on its machine alone
 }
 
 // InvocationHeader says which invocation an answer is of.
@@ -56,11 +60,15 @@ func FunctionsPart(f Functions) Part {
 	return Part{Doc: functionsDoc, Routes: []Route{
 		{"GET /v1/functions", access.Read, f.list},
 		{"GET /v1/functions/{name}", access.Read, f.show},
+		{"DELETE /v1/functions/{name}", access.Submit, f.remove},
+		{"POST /v1/functions/{name}/versions", access.Submit, f.push},
+		{"PUT /v1/functions/{name}/aliases/{alias}", access.Submit, f.setAlias},
+		{"POST /v1/functions/{name}/aliases/{alias}/rollback", access.Submit, f.rollback},
 		{"GET /v1/functions/{name}/invocations", access.Read, f.invocations},
 		{"POST /v1/functions/{name}/invocations", access.Submit, f.byHost(f.invoke)},
 		{"POST /v1/functions/{name}/redrive", access.Submit, f.byHost(f.redrive)},
 		{"GET /v1/invocations/{id}", access.Read, f.invocation},
-		{"GET /v1/invocations/{id}/result", access.Read, f.byHost(f.result)},
+		{"GET /v1/invocations/{id}/result", access.Read, f.result},
 		{"GET /v1/invocations/{id}/log", access.Read, log},
 	}}
 }
@@ -75,55 +83,16 @@ func (f Functions) byHost(answer Answer) Answer {
 
 func (f Functions) registry() pack.Registry { return pack.Registry{Store: f.Store} }
 
-// functionBrief is a function in a list.
-type functionBrief struct {
-	Name     string    `json:"name"`
-	Kind     pack.Kind `json:"kind"`
-	Live     int       `json:"live,omitempty"` // the version that is meant when nobody says one
-	Latest   int       `json:"latest"`
-	Pushed   time.Time `json:"pushed"`
-	Handlers int       `json:"handlers"` // that run, if this process knows
-	Stats    stats     `json:"stats"`
-}
-
-// stats are invoke.Stats in milliseconds.
-type stats struct {
-	Queued    int       `json:"queued"`
-	Succeeded int       `json:"succeeded"`
-	Dead      int       `json:"dead"`
-	P50       float64   `json:"p50_ms"`
-	P95       float64   `json:"p95_ms"`
-	P99       float64   `json:"p99_ms"`
-	Last      time.Time `json:"last,omitzero"`
-}
-
-func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
-
-func (f Functions) brief(ctx context.Context, one pack.Function) (functionBrief, error) {
+func (f Functions) brief(ctx context.Context, one pack.Function) (client.Function, error) {
 	ledger, err := f.Ledger(ctx)
 	if err != nil {
-		return functionBrief{}, err
+		return client.Function{}, err
 	}
-	s := ledger.Stats(one.Name)
-	latest := one.Versions[0]
-	b := functionBrief{
-		Name: one.Name, Kind: latest.Manifest.Kind, Live: one.Aliases[pack.Live].Version, Latest: latest.N,
-		Pushed: latest.Pushed,
-		Stats: stats{
-			Queued: s.Queued, Succeeded: s.Succeeded, Dead: s.Dead, Last: s.Last,
-			P50: milliseconds(s.P50), P95: milliseconds(s.P95), P99: milliseconds(s.P99),
-		},
-	}
+	b := client.BriefOf(one, ledger.Stats(one.Name))
 	if f.Host != nil {
 		b.Handlers = f.Host.Handlers()[one.Name]
 	}
 	return b, nil
-}
-
-// functionList is a page of functions, in order of their names.
-type functionList struct {
-	Functions []functionBrief `json:"functions"`
-	Next      string          `json:"next,omitempty"`
 }
 
 func (f Functions) list(w http.ResponseWriter, r *http.Request) error {
@@ -131,7 +100,7 @@ func (f Functions) list(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	all := functionList{Functions: []functionBrief{}}
+	all := client.FunctionList{Functions: []client.Function{}}
 	if names, all.Next, err = page(r, names, func(name string) string { return name }); err != nil {
 		return err
 	}
@@ -154,7 +123,7 @@ func (f Functions) list(w http.ResponseWriter, r *http.Request) error {
 
 // functionView is all there is to know of a function.
 type functionView struct {
-	functionBrief
+	client.Function
 	Versions []pack.Version        `json:"versions"` // the latest first
 	Aliases  map[string]pack.Alias `json:"aliases"`
 }
@@ -169,38 +138,6 @@ func (f Functions) show(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return writeJSON(w, functionView{b, one.Versions, one.Aliases})
-}
-
-// invocationView is an invocation without its payloads.
-type invocationView struct {
-	ID        invoke.ID    `json:"id"`
-	Function  string       `json:"function"`
-	Version   int          `json:"version"`
-	Key       string       `json:"key,omitempty"`
-	State     invoke.State `json:"state"`
-	Attempts  int          `json:"attempts"`
-	Accepted  time.Time    `json:"accepted"`
-	NotBefore time.Time    `json:"not_before,omitzero"`
-	Ended     time.Time    `json:"ended,omitzero"`
-	Took      float64      `json:"took_ms"` // of the last attempt
-	Event     int64        `json:"event_bytes"`
-	Result    int64        `json:"result_bytes"`
-	Error     string       `json:"error,omitempty"`
-	Kind      string       `json:"kind,omitempty"`
-}
-
-func viewOf(inv invoke.Invocation) invocationView {
-	return invocationView{
-		ID: inv.ID, Function: inv.Function, Version: inv.Version, Key: inv.Key, State: inv.State, Attempts: inv.Attempts,
-		Accepted: inv.Accepted, NotBefore: inv.NotBefore, Ended: inv.Ended, Took: milliseconds(inv.Took),
-		Event: inv.Event.Size, Result: inv.Result.Size, Error: inv.Error, Kind: inv.Kind,
-	}
-}
-
-// invocationList is a page of invocations, the latest first.
-type invocationList struct {
-	Invocations []invocationView `json:"invocations"`
-	Total       int              `json:"total"`
 }
 
 func (f Functions) invocations(w http.ResponseWriter, r *http.Request) error {
@@ -224,10 +161,10 @@ func (f Functions) invocations(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	all := ledger.List(r.PathValue("name"), state)
-	page := invocationList{Invocations: []invocationView{}, Total: len(all)}
+	page := client.InvocationList{Invocations: []client.Invocation{}, Total: len(all)}
 	from := min(int(after), len(all))
 	for _, inv := range all[from:min(from+int(limit), len(all))] {
-		page.Invocations = append(page.Invocations, viewOf(inv))
+		page.Invocations = append(page.Invocations, client.InvocationOf(inv))
 	}
 	return writeJSON(w, page)
 }
@@ -255,7 +192,7 @@ func (f Functions) invoke(w http.ResponseWriter, r *http.Request) error {
 		return f.writeResult(w, r, inv)
 	}
 	w.Header().Set(InvocationHeader, string(inv.ID))
-	text, err := json.Marshal(viewOf(inv))
+	text, err := json.Marshal(client.InvocationOf(inv))
 	if err != nil {
 		return errs.E("api.Invoke", errs.Internal, inv.ID, err)
 	}
@@ -333,10 +270,10 @@ func (f Functions) invocation(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, viewOf(inv))
+	return writeJSON(w, client.InvocationOf(inv))
 }
 
-// result waits for the end of an invocation, if it is told how long.
+// result waits for the end of an invocation, if it is told how long. What is over needs no host.
 func (f Functions) result(w http.ResponseWriter, r *http.Request) error {
 	wait, err := number(r, "wait", 0, maxWait)
 	if err != nil {
@@ -345,6 +282,9 @@ func (f Functions) result(w http.ResponseWriter, r *http.Request) error {
 	inv, err := f.of(r)
 	if err != nil {
 		return err
+	}
+	if !inv.State.Final() && f.Host == nil {
+		return f.Forward(w, r)
 	}
 	if !inv.State.Final() && wait > 0 {
 		ctx, cancel := context.WithTimeout(r.Context(), time.Duration(wait)*time.Second)
@@ -365,7 +305,7 @@ func (f Functions) log(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	file, err := os.Open(invoke.LogFile(f.Dir, inv))
+	file, err := os.Open(invoke.LogFile(f.Dir, inv.Function, inv.ID))
 	if errors.Is(err, fs.ErrNotExist) {
 		return writePiece(w, nil, offset) // it has said nothing
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/seed3322913c/runner/functions/pack"
 	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/infra/store/mem"
+	"github.com/seed3322913c/runner/runner/client"
 )
 
 // functionSite is a host with the function that templates make for the shell, called greet.
@@ -54,11 +55,11 @@ func TestFunctions(t *testing.T) {
 	if got := c.ask("POST", "/v1/functions/greet/invocations", `{"a":1}`, 200, ""); string(got) != `{"event":{"a":1}}` {
 		t.Errorf("the answer is %s", got)
 	}
-	id := parse[invocationView](t, c.ask("POST", "/v1/functions/greet@1/invocations?async=1", `7`, 202, "Invocation")).ID
+	id := parse[client.Invocation](t, c.ask("POST", "/v1/functions/greet@1/invocations?async=1", `7`, 202, "Invocation")).ID
 	if got := c.ask("GET", "/v1/invocations/"+string(id)+"/result?wait=300", "", 200, ""); string(got) != `{"event":7}` {
 		t.Errorf("the answer is %s", got)
 	}
-	if inv := parse[invocationView](t, c.ask("GET", "/v1/invocations/"+string(id), "", 200,
+	if inv := parse[client.Invocation](t, c.ask("GET", "/v1/invocations/"+string(id), "", 200,
 		"Invocation")); inv.State != invoke.Succeeded {
 		t.Errorf("it is %+v", inv)
 	}
@@ -69,17 +70,17 @@ func TestFunctions(t *testing.T) {
 		want) {
 		t.Errorf("a dead letter is %s, want %s", dead, want)
 	}
-	list := parse[functionList](t, c.ask("GET", "/v1/functions", "", 200, "FunctionList"))
+	list := parse[client.FunctionList](t, c.ask("GET", "/v1/functions", "", 200, "FunctionList"))
 	if s := list.Functions[0].Stats; s.Succeeded != 2 || s.Dead != 1 || s.P50 <= 0 {
 		t.Errorf("the function does %+v", s)
 	}
 	c.ask("GET", "/v1/functions/greet", "", 200, "FunctionView")
-	page := parse[invocationList](t, c.ask("GET", "/v1/functions/greet/invocations?limit=1&after=1", "", 200,
+	page := parse[client.InvocationList](t, c.ask("GET", "/v1/functions/greet/invocations?limit=1&after=1", "", 200,
 		"InvocationList"))
 	if page.Total != 3 || len(page.Invocations) != 1 || page.Invocations[0].ID != id {
 		t.Errorf("the page is %+v", page)
 	}
-	letters := parse[invocationList](t, c.ask("GET", "/v1/functions/greet/invocations?state=DEAD", "", 200,
+	letters := parse[client.InvocationList](t, c.ask("GET", "/v1/functions/greet/invocations?state=DEAD", "", 200,
 		"InvocationList"))
 	if letters.Total != 1 {
 		t.Errorf("the dead letters are %+v", letters)

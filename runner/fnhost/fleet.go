@@ -79,7 +79,9 @@ func FleetPart(f *fleet.Fleet) api.Part {
 		}
 		return forward(w, r, host, transport, f.LostFunctionHost)
 	}
-	return api.FunctionsPart(api.Functions{Store: st, Ledger: ledger, Forward: forward})
+	return api.FunctionsPart(api.Functions{
+		Store: st, Ledger: ledger, Forward: forward, Keep: f.KeepSecrets, Forget: f.ForgetSecrets,
+	})
 }
 
 // forward asks the host what control was asked. lost is called if it does not answer.
