@@ -82,12 +82,18 @@ func (g *gateway) leads(t *testing.T) {
 // kill ends the gateway with SIGKILL.
 func (g *gateway) kill(t *testing.T) {
 	t.Helper()
-	if err := g.cmd.Process.Signal(syscall.SIGKILL); err != nil {
+	g.end(t, syscall.SIGKILL)
+}
+
+// end ends the gateway with a signal.
+func (g *gateway) end(t *testing.T, signal os.Signal) {
+	t.Helper()
+	if err := g.cmd.Process.Signal(signal); err != nil {
 		t.Fatal(err)
 	}
 	for range g.turns { // until its output ends
 	}
-	_ = g.cmd.Wait() // killed, as it was meant
+	_ = g.cmd.Wait() // it was ended, as it was meant
 }
 
 // TestHDFSToHDFS counts words from a gateway to the same gateway, which keeps its files in a folder, or in S3 under a

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -42,9 +44,9 @@ func python(t *testing.T, dir string, stdin []byte, name string, args ...string)
 
 func inPython(t *testing.T, dir string, stdin []byte, env []string, args ...string) string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), enginetest.Binary(t, "hdfs-clients"), args...)
+	cmd := pythonCommand(t, args...)
 	cmd.Dir, cmd.Stdin = dir, bytes.NewReader(stdin)
-	cmd.Env = append(append(os.Environ(), "HADOOP_USER_NAME=root", "PYTHONDONTWRITEBYTECODE=1"), env...)
+	cmd.Env = append(cmd.Env, env...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -52,6 +54,13 @@ func inPython(t *testing.T, dir string, stdin []byte, env []string, args ...stri
 		t.Fatalf("%v\n%s\n%s", err, out, stderr.String())
 	}
 	return string(out)
+}
+
+func pythonCommand(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), enginetest.Binary(t, "hdfs-clients"), args...)
+	cmd.Env = append(os.Environ(), "HADOOP_USER_NAME=root", "PYTHONDONTWRITEBYTECODE=1")
+	return cmd
 }
 
 // outcome is what came of a command of Hadoop's shell.
@@ -128,6 +137,43 @@ func TestJavaStreams(t *testing.T) {
 	p.start(0)
 	if out := python(t, t.TempDir(), nil, "streams.py", p.up[0].rpc, p.up[1].rpc); out != "ok\n" {
 		t.Error(out)
+	}
+}
+
+// TestJavaWritersGoOn breaks the connections that Hadoop's Java client writes blocks on, and starts the gateway again
+// while it writes.
+func TestJavaWritersGoOn(t *testing.T) {
+	args := []string{"--store", "file://" + t.TempDir(), "--rpc", fmt.Sprintf("127.0.0.1:%d", enginetest.Free(t, 1)[0])}
+	g := startHDFS(t, args...)
+	program, err := filepath.Abs(filepath.Join("testdata", "hdfs", "broken.py"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := pythonCommand(t, program, g.rpc)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := ""
+	for lines := bufio.NewScanner(stdout); lines.Scan(); {
+		said = lines.Text()
+		if said == "restart" {
+			g.end(t, syscall.SIGTERM)
+			g = startHDFS(t, args...)
+			fmt.Fprintln(stdin, "done") // if that fails the program says why
+		}
+	}
+	if err := cmd.Wait(); err != nil || said != "ok" {
+		t.Errorf("%q, %v\n%s", said, err, stderr.String())
 	}
 }
 

@@ -4,10 +4,10 @@ import (
 	"bufio"
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/user"
 	"strings"
@@ -56,7 +56,7 @@ func (o *gatewayOptions) AddFlags(flags *pflag.FlagSet) {
 			"`URI` where files and their names are kept: file:///DIR, s3://BUCKET or s3://BUCKET/PREFIX")
 		f.StringVar(&o.http, "http", "127.0.0.1:9870", "`ADDRESS` to serve WebHDFS on; 127.0.0.1:9870 by default")
 		f.StringVar(&o.rpc, "rpc", "", "`ADDRESS` to serve hdfs:// on, names and data; Hadoop's own port is 8020")
-		f.StringVar(&o.external, "external", "", "`URL` under which clients reach this gateway; what they ask for by default")
+		f.StringVar(&o.external, "external", "", "`URL` under which clients reach this gateway (hdfs://: its host); what they ask for by default")
 		f.StringVar(&o.coord, "coord", "",
 			"`WHERE` gateways of one store agree who leads, the others stand by: a FOLDER, or consul")
 	})
@@ -108,6 +108,10 @@ func (p *program) gateway(ctx context.Context, o gatewayOptions) error {
 	if err != nil {
 		return err
 	}
+	host, err := o.host()
+	if err != nil {
+		return err
+	}
 	st, err := o.openStore(ctx)
 	if err != nil {
 		return err
@@ -131,7 +135,7 @@ func (p *program) gateway(ctx context.Context, o gatewayOptions) error {
 		}
 		at.RPC = native.Addr().String()
 	}
-	known := rpc.Options{Trash: o.trash,
+	known := rpc.Options{Trash: o.trash, Host: host,
 		Realm: namespace.Realm{Superuser: web.Superuser, Groups: web.Groups, Proxies: web.Proxies}}
 	if len(web.Tokens) > 0 || web.Prover != nil {
 		if known.Secret, err = gateway.Secret(ctx, st); err != nil {
@@ -140,29 +144,48 @@ func (p *program) gateway(ctx context.Context, o gatewayOptions) error {
 	}
 	g := gateway.New(st, gateway.Options{Web: web, Coord: c, Scrub: o.scrub,
 		OnError: func(err error) { fmt.Fprintln(p.err, err) }})
-	server := &http.Server{Handler: protect(web, g), ReadHeaderTimeout: 30 * time.Second, MaxHeaderBytes: 64 << 10}
 	interrupted := ctx.Err
 	all, ctx := errgroup.WithContext(ctx)
-	all.Go(func() error { return g.Run(ctx) })
-	all.Go(func() error {
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			return err
-		}
-		return nil
-	})
-	all.Go(func() error {
-		<-ctx.Done()
-		return server.Close()
-	})
-	if native != nil {
-		all.Go(func() error { return rpc.New(web.Blocks, g.Names, known).Serve(ctx, native) })
-	}
+	// Who leads resigns when nobody is served any more: what has arrived of a file that is being written is entered first.
+	leading, resign := context.WithCancel(context.WithoutCancel(ctx))
+	defer resign()
+	all.Go(func() error { return g.Run(leading) })
 	all.Go(func() error { return p.tellTurns(ctx, g, at, o.json) })
+	all.Go(func() error {
+		defer resign()
+		servers, ctx := errgroup.WithContext(ctx)
+		servers.Go(func() error { return serveHTTP(ctx, listener, protect(web, g)) })
+		if native != nil {
+			servers.Go(func() error { return rpc.New(web.Blocks, g.Names, known).Serve(ctx, native) })
+		}
+		return servers.Wait()
+	})
 	err = all.Wait()
 	if cause := interrupted(); cause != nil {
 		return toldError{errs.E("gateway", errs.Canceled, o.http, cause)} // who has ended it knows
 	}
 	return err
+}
+
+// lastRequests is how long requests may go on that are under way when a gateway ends.
+const lastRequests = 3 * time.Second
+
+// serveHTTP serves until ctx ends.
+func serveHTTP(ctx context.Context, l net.Listener, h http.Handler) error {
+	server := &http.Server{Handler: h, ReadHeaderTimeout: 30 * time.Second, MaxHeaderBytes: 64 << 10}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(l) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastRequests)
+	defer cancel()
+	if server.Shutdown(last) != nil {
+		return server.Close() // some are too slow
+	}
+	return nil
 }
 
 func listen(address string) (net.Listener, error) {
@@ -299,6 +322,18 @@ func (o *gatewayOptions) web() (webhdfs.Options, error) {
 		w.Prover = known
 	}
 	return w, nil
+}
+
+// host is the name under which clients of hdfs:// reach the data; "" for the one at which they reached the names.
+func (o *gatewayOptions) host() (string, error) {
+	if o.external == "" {
+		return "", nil
+	}
+	u, err := url.Parse(o.external)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return "", say.Errorf(errs.Invalid, "--external %s is not a URL like http://files.example.org:9870", o.external)
+	}
+	return u.Hostname(), nil
 }
 
 // protect puts what asks callers for proof in front of a handler, if there is such.

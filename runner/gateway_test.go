@@ -43,3 +43,18 @@ func TestGatewayTrusts(t *testing.T) {
 		}
 	}
 }
+
+// TestExternalURL holds which name the data node of hdfs:// has.
+func TestExternalURL(t *testing.T) {
+	for external, want := range map[string]string{"": "", "http://files.example.org:9870": "files.example.org",
+		"https://[2001:db8::1]/": "2001:db8::1", "files.example.org:9870": "invalid", "ftp://files": "invalid"} {
+		o := gatewayOptions{external: external}
+		got, err := o.host()
+		if err != nil {
+			got = "invalid"
+		}
+		if got != want {
+			t.Errorf("%s: %q, %v", external, got, err)
+		}
+	}
+}

@@ -66,3 +66,17 @@ func TestAWriterGetsAnotherTicket(t *testing.T) {
 		t.Error(h)
 	}
 }
+
+// TestTheDataIsWhereItIsSaid gives the data node the name that clients know it by.
+func TestTheDataIsWhereItIsSaid(t *testing.T) {
+	w := newCluster(t, Options{Host: "files.example.org"}).dial(t, helloSimple)
+	w.meet("root", "")
+	w.ask(1, "getDatanodeReport", &hadoop.GetDatanodeReportRequest{Type: proto.Uint32(1)})
+	var r hadoop.GetDatanodeReportResponse
+	w.answer(&r)
+	for _, node := range r.GetNodes() {
+		if id := node.GetId(); id.GetHostName() != "files.example.org" || id.GetIpAddr() != "files.example.org" {
+			t.Error(id)
+		}
+	}
+}
