@@ -36,6 +36,8 @@ func (o *circleOptions) AddFlags(flags *pflag.FlagSet) {
 		f.BoolVar(&o.teardown, "teardown", false, "remove the fleet afterwards, whatever has happened")
 		f.StringVar(&o.fleet.at.provider, "provider", "", "`WHOSE` machines: "+strings.Join(deploy.Providers(), ", "))
 		f.StringVar(&o.fleet.at.region, "region", "", "`REGION` of the provider")
+		o.fleet.addAccess(f)
+		o.fleet.addServers(f)
 		f.IntVar(&r.Workers, "workers", 3, "`N` machines that run the job")
 		f.StringSliceVar(&r.WorkerTypes, "instance-type", nil, "`TYPE` of workers; several are tried in turn")
 		f.Float64Var(&r.Spot, "spot", 0, "`SHARE` of workers that may be spot machines, 0 to 1")
@@ -92,6 +94,9 @@ func (p *program) circle(ctx context.Context, o runOptions, what string) error {
 func (p *program) endCircle(ctx context.Context, story *program, c circleOptions, err error) error {
 	if !c.teardown {
 		return err
+	}
+	if !c.fleet.change.json {
+		fmt.Fprintf(p.err, "Removing the fleet; if that is cut off, `runner teardown %s` goes on.\n", p.cluster)
 	}
 	// Also when the user has given up: that is when a fleet is forgotten.
 	end := story.teardown(context.WithoutCancel(ctx), teardownOptions{

@@ -263,6 +263,7 @@ func newScale(p *program) *cobra.Command {
 }
 
 func (p *program) scale(ctx context.Context, o scaleOptions, name string) error {
+	tell := p.teller(changeOptions{json: o.json})
 	s, err := p.known(ctx, name, siteOptions{}, changeOptions{})
 	if err != nil {
 		return err
@@ -275,7 +276,6 @@ func (p *program) scale(ctx context.Context, o scaleOptions, name string) error 
 	if err != nil {
 		return err
 	}
-	tell := p.teller(changeOptions{json: o.json})
 	if !o.noWait {
 		if _, _, err := s.Await(ctx, tell.health); err != nil {
 			return err
@@ -287,10 +287,10 @@ func (p *program) scale(ctx context.Context, o scaleOptions, name string) error 
 		return err
 	}
 	if o.json {
-		return writeJSON(p.out, lineOf(rec, time.Now()))
+		return unread(writeJSON(p.out, lineOf(rec, time.Now())))
 	}
 	_, err = fmt.Fprintf(p.out, "%s has %s.\n", name, workersOf(rec.Request.Workers, rec.Request.Max))
-	return err
+	return unread(err)
 }
 
 type costOptions struct {
@@ -377,6 +377,7 @@ func (p *program) gc(ctx context.Context, o gcOptions) error {
 	if err != nil {
 		return err
 	}
+	tell := p.teller(o.change)
 	left, err := deploy.Leftovers(ctx, home, deployOf(o.at, o.change))
 	if err != nil {
 		return err
@@ -393,7 +394,7 @@ func (p *program) gc(ctx context.Context, o gcOptions) error {
 	if err := confirm(ctx, p.err, o.change); err != nil {
 		return err
 	}
-	if err := deploy.Remove(ctx, left, p.teller(o.change).event); err != nil {
+	if err := deploy.Remove(ctx, left, tell.event); err != nil {
 		return err
 	}
 	return p.gcDone(len(left), o)
@@ -401,12 +402,12 @@ func (p *program) gc(ctx context.Context, o gcOptions) error {
 
 func (p *program) gcDone(n int, o gcOptions) error {
 	if o.change.json {
-		return writeJSON(p.out, map[string]any{"event": "result", "time": time.Now().UTC(), "removed": n})
+		return unread(writeJSON(p.out, map[string]any{"event": "result", "time": time.Now().UTC(), "removed": n}))
 	}
 	verb := "removed"
 	if o.dryRun {
 		verb = "left behind"
 	}
 	_, err := fmt.Fprintf(p.out, "%s %s.\n", format.Plural(int64(n), "thing"), verb)
-	return err
+	return unread(err)
 }

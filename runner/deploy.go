@@ -73,9 +73,7 @@ func (o *deployOptions) AddFlags(flags *pflag.FlagSet) {
 	r := &o.request
 	grouped(flags, placeGroup, func(f *pflag.FlagSet) {
 		f.StringVar(&o.name, "name", defaultCluster, "`NAME` of the fleet")
-		f.StringVar(&o.at.programs, "programs", "",
-			"`FOLDER` with runner, consul and nomad for the machines; found by default")
-		f.StringArrayVar(&r.AllowFrom, "allow-from", nil, "`NETWORK` from which servers are reached, as in 203.0.113.7/32")
+		o.addAccess(f)
 	})
 	o.at.AddFlags(flags)
 	grouped(flags, "How large it is", func(f *pflag.FlagSet) {
@@ -83,7 +81,7 @@ func (o *deployOptions) AddFlags(flags *pflag.FlagSet) {
 		f.IntVar(&r.Min, "min", 0, "`N` workers that there are always, if there may be more")
 		f.IntVar(&r.Max, "max", 0, "`N` workers that there may be when jobs need them; as many as --workers by default")
 		f.DurationVar(&r.Cooldown, "cooldown", 0, "`TIME` without work after which a worker above --min ends; 2m by default")
-		f.IntVar(&r.Servers, "servers", 0, "`N` machines that keep the fleet together: 1, 3 or 5; 3 by default, 1 of local")
+		o.addServers(f)
 		f.StringSliceVar(&r.WorkerTypes, "instance-type", nil, "`TYPE` of workers; several are tried in turn")
 		f.StringVar(&r.ServerType, "server-type", "", "`TYPE` of servers")
 		f.IntVar(&r.DiskGiB, "disk", 0, "`GIB` of each worker's disk; 50 by default")
@@ -102,6 +100,19 @@ func (o *deployOptions) AddFlags(flags *pflag.FlagSet) {
 		f.BoolVar(&o.noWait, "no-wait", false, "don't wait until the machines work")
 	})
 	o.change.AddFlags(flags)
+}
+
+// addAccess adds the flags that say from where a fleet is reached, and what its machines run.
+func (o *deployOptions) addAccess(f *pflag.FlagSet) {
+	f.StringVar(&o.at.programs, "programs", "",
+		"`FOLDER` with runner, consul and nomad for the machines; found by default")
+	f.StringArrayVar(&o.request.AllowFrom, "allow-from", nil,
+		"`NETWORK` from which servers are reached, as in 203.0.113.7/32")
+}
+
+func (o *deployOptions) addServers(f *pflag.FlagSet) {
+	f.IntVar(&o.request.Servers, "servers", 0,
+		"`N` machines that keep the fleet together: 1, 3 or 5; 3 by default, 1 of local")
 }
 
 func newDeploy(p *program) *cobra.Command {
@@ -179,9 +190,12 @@ func (p *program) agree(ctx context.Context, o deployOptions) (agreement, error)
 		return a, err
 	}
 	if o.plan && o.change.json {
-		return a, writeJSON(p.out, a.plan)
+		return a, unread(writeJSON(p.out, a.plan))
 	}
 	fmt.Fprint(a.tell.story, planWords(a.plan))
+	if a.site.Provider() == deploy.AWS && len(r.AllowFrom) == 0 {
+		fmt.Fprintln(a.tell.story, "Nobody outside of its network will reach it; --allow-from 203.0.113.7/32 lets that address in.")
+	}
 	if o.plan || a.plan.Empty() {
 		return a, nil
 	}
@@ -239,10 +253,10 @@ func (p *program) arrived(a agreement, took times) error {
 	}
 	data := "s3://" + rec.Bucket
 	if a.options.change.json {
-		return writeJSON(p.out, map[string]any{
+		return unread(writeJSON(p.out, map[string]any{
 			"event": "result", "time": time.Now().UTC(), "cluster": s.Name, "expires_at": rec.ExpiresAt, "data": data,
 			"ready": !a.options.noWait, "seconds": took,
-		})
+		}))
 	}
 	state := fmt.Sprintf("Ready in %s (%s).", format.Duration(time.Since(a.tell.began)), took)
 	if a.options.noWait {
@@ -253,7 +267,7 @@ func (p *program) arrived(a agreement, took times) error {
 		"  runner status --cluster %[3]s   runner extend %[3]s --ttl 2h   runner scale %[3]s --workers 0   runner teardown "+
 		"%[3]s\n",
 		state, clock(rec.ExpiresAt), s.Name, data)
-	return err
+	return unread(err)
 }
 
 // clock is a moment as people read it who may sit elsewhere than the machines.
@@ -368,7 +382,9 @@ type teller struct {
 	began time.Time
 }
 
+// teller returns one that tells as o says. What it tells of goes on when nobody listens.
 func (p *program) teller(o changeOptions) *teller {
+	needNoReader()
 	t := &teller{story: p.err, out: p.out, json: o.json, began: time.Now()}
 	if o.json {
 		t.story = io.Discard

@@ -63,7 +63,13 @@ func (p *program) screen(o watchOptions) *progress.Screen {
 	return progress.New(progress.Bars, p.err, progress.Options{Size: size})
 }
 
-// unread passes over that nobody reads an answer: what has become of a job is the same.
+// needNoReader lets the program go on when nobody reads any more what it says (`| head`): that would end it, as it should
+// end one that only shows things. Programs that it starts know nothing of it.
+func needNoReader() {
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // writes fail instead
+}
+
+// unread passes over that nobody reads an answer: what has become of a job, or of a fleet, is the same.
 func unread(err error) error {
 	if errors.Is(err, syscall.EPIPE) {
 		return nil

@@ -198,10 +198,10 @@ func (p *program) farewell(ctx context.Context, s *deploy.Site, o changeOptions,
 	}
 	cost := rec.Cost(time.Now())
 	if o.json {
-		return writeJSON(p.out, map[string]any{
+		return unread(writeJSON(p.out, map[string]any{
 			"event": "result", "time": time.Now().UTC(), "cluster": s.Name, "killed": append([]scheduler.JobID{}, killed...),
 			"left": append([]machines.Resource{}, left...), "cost": cost,
-		})
+		}))
 	}
 	if len(left) == 0 {
 		fmt.Fprintf(p.out, "Nothing of %s is left.", s.Name)
@@ -209,7 +209,7 @@ func (p *program) farewell(ctx context.Context, s *deploy.Site, o changeOptions,
 		fmt.Fprintf(p.out, "Nothing of %s is left but its bucket (%s).", s.Name, strings.Join(kept(left), ", "))
 	}
 	_, err = fmt.Fprintln(p.out, "", costWords(cost))
-	return err
+	return unread(err)
 }
 
 // kept names what was kept, with its size where it is on this host.

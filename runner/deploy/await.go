@@ -60,10 +60,17 @@ func (s *Site) Await(ctx context.Context, tell func(Health)) (boot, health time.
 	defer tick.Stop()
 	began := time.Now()
 	var last string
+	var door door
 	for {
 		h, err := s.Health(ctx)
 		var why error
-		if err == nil && h.Booted() {
+		if err == nil && h.Servers == h.OfServers && !door.open {
+			var shut error
+			if h.Waiting, shut = s.try(ctx, &door); shut != nil {
+				return 0, 0, shut
+			}
+		}
+		if err == nil && h.Booted() && door.open {
 			boot = cmp.Or(boot, time.Since(began))
 			why = s.answers(ctx, h.OfWorkers)
 			if h.Answers = why == nil; !h.Answers {
@@ -86,6 +93,19 @@ func (s *Site) Await(ctx context.Context, tell func(Health)) (boot, health time.
 			return 0, 0, s.late(ctx, h, bootTime, errors.Join(err, why))
 		}
 	}
+}
+
+// try knocks at the fleet's door, and says what it waits for. An error is that it stays shut.
+func (s *Site) try(ctx context.Context, d *door) (waiting string, shut error) {
+	rec, err := s.Record()
+	if err != nil {
+		return errs.Cause(err), nil
+	}
+	c, err := s.Connect(ctx)
+	if err != nil {
+		return errs.Cause(err), nil
+	}
+	return d.try(ctx, c, rec.Request.AllowFrom)
 }
 
 // late says why a fleet is not there after a time.
