@@ -99,6 +99,9 @@ func (a *master) work(ctx context.Context, leader *journal.Leader, lease coord.L
 	case <-leader.Done():
 		return leader.Err()
 	case <-lease.Done():
+		if err := leader.Append(ctx); err != nil { // says that it is fenced, if another one leads by now
+			return err
+		}
 		return errs.Errorf("am.lease", errs.Unavailable, a.cfg.Job.ID, "it was lost")
 	case <-ctx.Done():
 		return ctx.Err()

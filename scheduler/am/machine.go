@@ -413,5 +413,8 @@ func (m *machine) tick(now int64) {
 	if !m.settled && m.settleBy > now {
 		m.decide(wake{m.settleBy})
 	}
+	for _, l := range m.live {
+		l.nearWake = 0 // whoever waits for it still asks again
+	}
 	m.schedule(now)
 }
