@@ -215,7 +215,7 @@ func (t *Tree) move(src, dst *place, r *Request) error {
 	if err := t.noSnapshots(src.slot, renamedSnapshots, r.Path); err != nil {
 		return err
 	}
-	if err := t.chargeMove(src.slot, dst.parent); err != nil {
+	if err := t.chargeMove(src.slot, dst.parent, dst.slot); err != nil {
 		return err
 	}
 	if dst.slot != none {

@@ -91,9 +91,10 @@ func (t *Tree) charged(dir uint32, names, space int64) {
 	}
 }
 
-// chargeMove counts what is at and below slot in its new directory instead of where it is. Without quotas it costs
-// nothing, so that a rename does not depend on the size of what is renamed.
-func (t *Tree) chargeMove(slot, to uint32) error {
+// chargeMove counts what is at and below slot in its new directory instead of where it is. What it replaces there (none
+// if nothing) makes room for it. Without quotas it costs nothing, so that a rename does not depend on the size of what
+// is renamed.
+func (t *Tree) chargeMove(slot, to, replaced uint32) error {
 	if len(t.quotas) == 0 {
 		return nil
 	}
@@ -107,7 +108,11 @@ func (t *Tree) chargeMove(slot, to uint32) error {
 		common = t.inodes.get(common).parent
 	}
 	u := t.usage(slot)
-	if err := t.affordable(to, common, u.names(), u.Space); err != nil {
+	var room Usage
+	if replaced != none {
+		room = t.usage(replaced)
+	}
+	if err := t.affordable(to, common, u.names()-room.names(), u.Space-room.Space); err != nil {
 		return err
 	}
 	t.charged(from, -u.names(), -u.Space)
