@@ -36,6 +36,7 @@ type world struct {
 	alive   map[scheduler.JobID]chan struct{}
 	allowed map[scheduler.JobID]int
 	wants   map[scheduler.JobID]int
+	rounds  int // that have looked
 }
 
 func newWorld() *world {
@@ -55,6 +56,7 @@ func (w *world) happened() {
 func (w *world) Look(context.Context, []scheduler.JobID) (fleet.View, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.rounds++
 	v := fleet.View{Alive: map[scheduler.JobID]int{}, Wants: map[scheduler.JobID]int{},
 		Total: queue.Resources{Cores: 4, Memory: 1 << 40}}
 	v.Rooms = []queue.Room{{Resources: v.Total, Machines: 1}}
@@ -122,6 +124,13 @@ func (w *world) want(id scheduler.JobID, n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.wants[id] = n
+}
+
+// looks is how many rounds of decisions there were.
+func (w *world) looks() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.rounds
 }
 
 func (w *world) launched() []scheduler.JobID {

@@ -28,6 +28,7 @@ type leader struct {
 		hungry map[string]time.Time
 		waits  map[scheduler.JobID]string
 		herd   map[scheduler.JobID]*herded
+		news   chan struct{} // closed and replaced when a job's turn may be another one
 	}
 }
 
@@ -40,7 +41,7 @@ type herded struct {
 
 func newLeader(cfg Config, b *book, j *journal.Leader) *leader {
 	l := &leader{cfg: cfg, book: b, log: j, since: cfg.Options.Now().UTC(), wake: make(chan struct{}, 1)}
-	l.mu.herd = map[scheduler.JobID]*herded{}
+	l.mu.herd, l.mu.news = map[scheduler.JobID]*herded{}, make(chan struct{})
 	return l
 }
 
@@ -140,6 +141,7 @@ func (l *leader) round(ctx context.Context, herds *sync.WaitGroup) error {
 	l.mu.Lock()
 	l.mu.view, l.mu.hungry, l.mu.waits = view, decided.Hungry, decided.Waits
 	l.mu.Unlock()
+	defer l.tell()
 	for _, r := range decided.Records {
 		if err := l.carryOut(ctx, herds, *r.Allow); err != nil {
 			return err
@@ -214,6 +216,7 @@ func (l *leader) herd(ctx context.Context, herds *sync.WaitGroup, e roster.Entry
 	}
 	herds.Go(func() {
 		defer l.nudge()
+		defer l.tell()
 		defer close(h.gone)
 		err := l.shepherd(ctx, e.Job, h)
 		l.mu.Lock()
@@ -250,6 +253,7 @@ func (l *leader) shepherd(ctx context.Context, id scheduler.JobID, h *herded) er
 		}
 	}
 	close(h.launched)
+	l.tell()
 	watching, cancel := context.WithCancel(ctx)
 	go l.killWhenTold(watching, id, h)
 	defer cancel()

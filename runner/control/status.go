@@ -33,17 +33,62 @@ func (s *Server) Status(ctx context.Context, job scheduler.Job) (embedded.Status
 
 // place adds to how a job stands what is known of it in its queue.
 func (l *leader) place(status *embedded.Status) {
-	e, there := l.entry(status.Job)
-	if status.State.Final() || !there {
+	t := l.turn(status.Job)
+	if status.State.Final() || !t.there {
 		return
 	}
-	l.mu.Lock()
-	status.Waits = l.mu.waits[status.Job]
-	h := l.mu.herd[status.Job]
-	l.mu.Unlock()
-	status.Queue, status.Interrupted = e.Queue, false
-	if !e.Running() || h == nil || !h.begun() {
+	status.Waits, status.Queue, status.Interrupted = t.waits, t.queue, false
+	if !t.begun {
 		status.State = scheduler.JobQueued
+	}
+}
+
+// turn is how a job stands in its queue.
+type turn struct {
+	there bool // it is not over
+	queue string
+	waits string // for what
+	begun bool   // its application master was started
+}
+
+func (l *leader) turn(id scheduler.JobID) turn {
+	e, there := l.entry(id)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	h := l.mu.herd[id]
+	return turn{there, e.Queue, l.mu.waits[id], e.Running() && h != nil && h.begun()}
+}
+
+// tell wakes those who wait for the turns of jobs.
+func (l *leader) tell() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	close(l.mu.news)
+	l.mu.news = make(chan struct{})
+}
+
+// awaitTurn returns when a job's turn is not what it was before, or another control leads, or ctx ends. Who waits costs
+// nothing: there may be hundreds.
+func (s *Server) awaitTurn(ctx context.Context, id scheduler.JobID, before turn) error {
+	for {
+		s.mu.Lock()
+		l, changed := s.mu.lead, s.mu.changed
+		s.mu.Unlock()
+		if l == nil {
+			return nil
+		}
+		l.mu.Lock()
+		news := l.mu.news
+		l.mu.Unlock()
+		if l.turn(id) != before {
+			return nil
+		}
+		select {
+		case <-news:
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 }
 
@@ -71,6 +116,10 @@ const lookAgain = 100 * time.Millisecond
 func (s *Server) Watch(ctx context.Context, job scheduler.Job) iter.Seq2[embedded.Status, error] {
 	return func(yield func(embedded.Status, error) bool) {
 		for {
+			var before turn
+			if l, err := s.leading(); err == nil {
+				before = l.turn(job.ID)
+			}
 			status, err := s.Status(ctx, job)
 			if !yield(status, err) || err == nil && (status.State.Final() || status.Interrupted) {
 				return
@@ -84,10 +133,15 @@ func (s *Server) Watch(ctx context.Context, job scheduler.Job) iter.Seq2[embedde
 			if _, err := s.leading(); err != nil {
 				return
 			}
-			if ended {
-				continue // what it has left says the rest
+			switch {
+			case ended: // what it has left says the rest
+				err = ctx.Err()
+			case err == nil && before.there && !before.begun:
+				err = s.awaitTurn(ctx, job.ID, before)
+			default:
+				err = pause(ctx, lookAgain)
 			}
-			if pause(ctx, lookAgain) != nil {
+			if err != nil { // nobody wants to know more
 				return
 			}
 		}
