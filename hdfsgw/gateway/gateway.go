@@ -202,22 +202,9 @@ func (g *Gateway) round(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	debug.FreeOSMemory() // reading a checkpoint leaves as much behind as it makes
-	web := g.o.Web
-	if web.Cluster, err = Cluster(ctx, g.store); err != nil {
-		return err
-	}
-	if web.Secret, err = chosen(ctx, g.store, webhdfs.SecretName); err != nil {
-		return err
-	}
-	service := namespace.NewService(tree, leader, nil)
-	l := &leadership{Service: service, journal: leader, fresh: g.o.TTL / 4, began: service.Now(),
-		web: webhdfs.New(tree, service, g.store, web)}
-	l.emptied = l.began
-	l.seen.Store(new(time.Now()))
-	if tree.Stats().Open > 0 {
-		// What fails here ends the leadership, too, which lead sees.
-		_, _ = service.Do(ctx, namespace.Request{Op: namespace.OpRenewLease, Caller: super()})
+	l, err := g.begin(ctx, tree, leader)
+	if err != nil {
+		return errors.Join(err, leader.Close())
 	}
 	g.turn(l)
 	leading, end := context.WithCancel(ctx)
@@ -230,18 +217,42 @@ func (g *Gateway) round(ctx context.Context) error {
 	if err := leader.Close(); err != nil {
 		return err
 	}
-	switch err := leader.Err(); errs.KindOf(err) {
-	case errs.Fenced:
-		if g.o.Coord == nil {
-			return errs.Errorf("gateway.Run", errs.Fenced, nil,
-				"another gateway leads; several of one store must agree (--coord)")
-		}
-		return nil
-	case errs.Canceled:
-		return nil
-	default:
-		return err
+	return g.ended(leader.Err())
+}
+
+// begin makes a leadership of the journal's leader.
+func (g *Gateway) begin(ctx context.Context, tree *namespace.Tree, leader *journal.Leader) (*leadership, error) {
+	debug.FreeOSMemory() // reading a checkpoint leaves as much behind as it makes
+	web := g.o.Web
+	var err error
+	if web.Cluster, err = Cluster(ctx, g.store); err != nil {
+		return nil, err
 	}
+	if web.Secret, err = chosen(ctx, g.store, webhdfs.SecretName); err != nil {
+		return nil, err
+	}
+	service := namespace.NewService(tree, leader, nil)
+	l := &leadership{Service: service, journal: leader, fresh: g.o.TTL / 4, began: service.Now(),
+		web: webhdfs.New(tree, service, g.store, web)}
+	l.emptied = l.began
+	l.seen.Store(new(time.Now()))
+	if tree.Stats().Open > 0 {
+		// What fails here ends the leadership, too, which lead sees.
+		_, _ = service.Do(ctx, namespace.Request{Op: namespace.OpRenewLease, Caller: super()})
+	}
+	return l, nil
+}
+
+// ended returns why there is no next round, nil if there is one, after the journal's leader ended with an error.
+func (g *Gateway) ended(err error) error {
+	switch kind := errs.KindOf(err); {
+	case kind == errs.Fenced && g.o.Coord == nil:
+		return errs.Errorf("gateway.Run", errs.Fenced, nil,
+			"another gateway leads; several of one store must agree (--coord)")
+	case kind == errs.Fenced, kind == errs.Canceled:
+		return nil
+	}
+	return err
 }
 
 // Cluster returns what tells a store from all others, which the first who asks chooses.
