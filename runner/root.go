@@ -179,7 +179,11 @@ func explainFlag(cmd *cobra.Command, err error) error {
 	if near := nearest.Of(unknown.GetSpecifiedName(), known); near != "" {
 		hint = " Did you mean --" + near + "?"
 	}
-	return say.Errorf(errs.Invalid, "%s has no flag --%s.%s `runner help %[1]s` lists them", fullName(cmd),
+	dashes := "--"
+	if unknown.GetSpecifiedShortnames() != "" {
+		dashes = "-"
+	}
+	return say.Errorf(errs.Invalid, "%s has no flag %s%s.%s `runner help %[1]s` lists them", fullName(cmd), dashes,
 		unknown.GetSpecifiedName(), hint)
 }
 

@@ -260,6 +260,9 @@ func refusal(resp *http.Response) error {
 	if json.Unmarshal(data, &doc) != nil || doc.RemoteException.JavaClassName == "" {
 		kind := errs.Other
 		switch resp.StatusCode {
+		case http.StatusNotFound: // as Hadoop's RPC answers, and any web server
+			return errs.Errorf("client.send", errs.Unsupported, nil,
+				"no WebHDFS is there (%s); a gateway has it at its --http address", resp.Status)
 		case http.StatusUnauthorized, http.StatusForbidden:
 			kind = errs.Permission
 		case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout, http.StatusTooManyRequests:

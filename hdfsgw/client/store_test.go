@@ -331,3 +331,13 @@ func TestRedirectsThatLeadElsewhereAreRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatIsNoGatewayIsNamed asks a server that knows nothing of WebHDFS, as the port for hdfs:// does not.
+func TestWhatIsNoGatewayIsNamed(t *testing.T) {
+	s := httptest.NewServer(http.NotFoundHandler())
+	defer s.Close()
+	_, err := connect(t, Options{Patience: -1}, s).Status(t.Context(), "/")
+	if errs.KindOf(err) != errs.Unsupported || !strings.Contains(err.Error(), "no WebHDFS is there") {
+		t.Error(err)
+	}
+}
