@@ -26,6 +26,7 @@ import (
 	"github.com/seed3322913c/runner/infra/coord/consul"
 	"github.com/seed3322913c/runner/infra/coord/dir"
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/plainhttp"
 	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/infra/store/below"
 	"github.com/seed3322913c/runner/infra/store/file"
@@ -56,7 +57,8 @@ func (o *gatewayOptions) AddFlags(flags *pflag.FlagSet) {
 			"`URI` where files and their names are kept: file:///DIR, s3://BUCKET or s3://BUCKET/PREFIX")
 		f.StringVar(&o.http, "http", "127.0.0.1:9870", "`ADDRESS` to serve WebHDFS on; 127.0.0.1:9870 by default")
 		f.StringVar(&o.rpc, "rpc", "", "`ADDRESS` to serve hdfs:// on, names and data; Hadoop's own port is 8020")
-		f.StringVar(&o.external, "external", "", "`URL` under which clients reach this gateway (hdfs://: its host); what they ask for by default")
+		f.StringVar(&o.external, "external", "",
+			"`URL` under which clients reach this gateway (hdfs://: its host); what they ask for by default")
 		f.StringVar(&o.coord, "coord", "",
 			"`WHERE` gateways of one store agree who leads, the others stand by: a FOLDER, or consul")
 	})
@@ -171,8 +173,9 @@ func (p *program) gateway(ctx context.Context, o gatewayOptions) error {
 const lastRequests = 3 * time.Second
 
 // serveHTTP serves until ctx ends.
-func serveHTTP(ctx context.Context, l net.Listener, h http.Handler) error {
+func serveHTTP(ctx context.Context, inner net.Listener, h http.Handler) error {
 	server := &http.Server{Handler: h, ReadHeaderTimeout: 30 * time.Second, MaxHeaderBytes: 64 << 10}
+	l := plainhttp.New(inner, h, webhdfs.Short)
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(l) }()
 	select {
@@ -182,7 +185,7 @@ func serveHTTP(ctx context.Context, l net.Listener, h http.Handler) error {
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastRequests)
 	defer cancel()
-	if server.Shutdown(last) != nil {
+	if server.Shutdown(last) != nil || l.Drain(last) != nil {
 		return server.Close() // some are too slow
 	}
 	return nil

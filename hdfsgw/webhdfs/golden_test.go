@@ -17,6 +17,7 @@ import (
 
 	"github.com/seed3322913c/runner/hdfsgw/namespace"
 	"github.com/seed3322913c/runner/infra/journal"
+	"github.com/seed3322913c/runner/infra/plainhttp"
 	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/infra/store/mem"
 )
@@ -60,7 +61,9 @@ func newServerOf(t *testing.T, st store.Store, o Options) *httptest.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := httptest.NewServer(New(tree, namespace.NewService(tree, leader, nil), st, o))
+	s := httptest.NewUnstartedServer(New(tree, namespace.NewService(tree, leader, nil), st, o))
+	s.Listener = plainhttp.New(s.Listener, s.Config.Handler, Short)
+	s.Start()
 	t.Cleanup(func() {
 		s.Close()
 		if err := leader.Close(); err != nil {

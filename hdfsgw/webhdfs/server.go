@@ -120,6 +120,9 @@ func New(tree *namespace.Tree, names Names, st store.Store, o Options) *Server {
 // prefix of all paths.
 const prefix = "/webhdfs/v1"
 
+// dataPart is the parameter that a redirect to the data node's part has.
+const dataPart = "namenoderpcaddress"
+
 // call is one request on its way.
 type call struct {
 	*Server
@@ -178,7 +181,7 @@ func (c *call) run() (err error) {
 	if c.p, err = parseParams(c.r.URL.RawQuery); err != nil {
 		return err
 	}
-	c.data = c.p.has("namenoderpcaddress")
+	c.data = c.p.has(dataPart)
 	if !c.data {
 		c.w.Header().Set("Cache-Control", "no-cache")
 	}
@@ -368,7 +371,7 @@ func (c *call) redirect(extra ...string) error {
 	if c.o.Prover != nil && !c.p.has("delegation") {
 		query += "&delegation=" + url.QueryEscape(c.o.Prover.Pass(c.real))
 	}
-	query += "&namenoderpcaddress=" + net.JoinHostPort(host, port)
+	query += "&" + dataPart + "=" + net.JoinHostPort(host, port)
 	for i := 0; i < len(extra); i += 2 {
 		query += "&" + extra[i] + "=" + url.QueryEscape(extra[i+1])
 	}
