@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // TestBlocksWithoutCRCs reads a request and a checkpoint as they were written before blocks had CRCs.
@@ -42,5 +44,17 @@ func TestBlocksWithoutCRCs(t *testing.T) {
 		if _, blocks, err := tree.Blocks(root, "/f"); err != nil || len(blocks) != 1 || blocks[0] != want {
 			t.Error(blocks, err)
 		}
+	}
+}
+
+// TestRequestOfLaterVersion reads a request to which a later version has added a field.
+func TestRequestOfLaterVersion(t *testing.T) {
+	want := Request{Op: OpMkdirs, Path: "/a", Caller: root, Unmasked: 0o755}
+	got, err := decode(append(want.encode(), 3, 'n', 'e', 'w'))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, *got); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -209,6 +209,7 @@ func decode(record []byte) (*Request, error) {
 	c := coder{buf: record[1:], reading: true, noCRCs: record[0] == noCRCs}
 	var r Request
 	r.code(&c)
+	c.buf = nil // what is left are fields of a later version, which had a leader for a while
 	if err := c.end("request"); err != nil {
 		return nil, err
 	}
