@@ -110,6 +110,9 @@ func (f fleetStatus) words(now time.Time) string {
 		ids = append(ids, short(id))
 	}
 	switch {
+	case f.Phase == machines.Deployed && len(f.Machines) == 0:
+		fmt.Fprintf(&b, "  No machine runs: its time was over, or nobody has wanted anything of it.\n"+
+			"  `runner deploy --name %s` starts some again, `runner teardown %[1]s` removes what is left.\n", f.Name)
 	case f.Trouble != "":
 		fmt.Fprintf(&b, "  Its jobs are not known: %s\n", f.Trouble)
 	case len(ids) == 0:

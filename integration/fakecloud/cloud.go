@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"maps"
 	"net"
 	"net/http"
@@ -17,15 +19,6 @@ import (
 
 // AWSEnv is set in all machines; a program that is called aws is then to play the command line tool of that name.
 const AWSEnv = "RUNNER_FAKE_AWS"
-
-// Fault is what is wrong with machines that boot.
-type Fault func(role string) (Trouble, bool)
-
-// Trouble is what happens to a machine when it shall boot.
-type Trouble struct {
-	Late  time.Duration // it boots after so long
-	Never bool          // it does not boot at all, and says nothing
-}
 
 // Options are what a cloud is made of.
 type Options struct {
@@ -52,10 +45,11 @@ type Cloud struct {
 	stopped chan struct{}
 	mu      struct {
 		sync.Mutex
-		machines map[string]*machine
-		seen     map[string]bool // instances that were started, or shall never be
-		fault    Fault
-		errs     []error
+		machines   map[string]*machine
+		seen       map[string]bool // instances that were started, or shall never be
+		departures map[string]Departure
+		fault      Fault
+		errs       []error
 	}
 	changed chan struct{} // holds a token when machines have come or gone
 	ends    sync.WaitGroup
@@ -77,7 +71,7 @@ func Open(o Options) (*Cloud, error) {
 		options: o, moto: newMoto(o.Moto, o.Region), network: n, stopped: make(chan struct{}),
 		changed: make(chan struct{}, 1),
 	}
-	c.mu.machines, c.mu.seen = map[string]*machine{}, map[string]bool{}
+	c.mu.machines, c.mu.seen, c.mu.departures = map[string]*machine{}, map[string]bool{}, map[string]Departure{}
 	if err := c.openDoor(); err != nil {
 		return nil, errors.Join(err, n.close())
 	}
@@ -102,7 +96,10 @@ func (c *Cloud) openDoor() error {
 	if err != nil {
 		return err
 	}
-	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) }}
+	proxy := &httputil.ReverseProxy{
+		Rewrite:  func(r *httputil.ProxyRequest) { r.SetURL(to) },
+		ErrorLog: log.New(io.Discard, "", 0), // machines end in the middle of what they ask
+	}
 	c.proxy = &http.Server{Handler: c.drains(proxy), ReadHeaderTimeout: time.Minute}
 	go func() { _ = c.proxy.Serve(listener) }() // ends with the cloud
 	return nil
@@ -154,13 +151,13 @@ func (c *Cloud) Consoles() string {
 	return b.String()
 }
 
-// Running returns the instances of a role that run.
+// Running returns the instances of a role that run, those that are told to end included.
 func (c *Cloud) Running(role string) []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var all []string
 	for id, m := range c.mu.machines {
-		if m.tag("runner:role") == role {
+		if m.tag(roleTag) == role {
 			all = append(all, id)
 		}
 	}
@@ -171,56 +168,16 @@ func (c *Cloud) Running(role string) []string {
 // Changed has a token when machines have come or gone.
 func (c *Cloud) Changed() <-chan struct{} { return c.changed }
 
-// Trouble says what happens to machines that shall boot from now on.
-func (c *Cloud) Trouble(f Fault) {
+// At returns the instance that has an address; "" if none does.
+func (c *Cloud) At(address string) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.mu.fault = f
-}
-
-// machine returns one that runs.
-func (c *Cloud) machine(id string) (*machine, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if m := c.mu.machines[id]; m != nil {
-		return m, nil
+	for id, m := range c.mu.machines {
+		if m.Private == address {
+			return id
+		}
 	}
-	return nil, fmt.Errorf("instance %s does not run", id)
-}
-
-// Cut pulls the cable of an instance, or puts it in again.
-func (c *Cloud) Cut(id string, cut bool) error {
-	m, err := c.machine(id)
-	if err != nil {
-		return err
-	}
-	return c.network.cut(m.ID, cut)
-}
-
-// Kill ends an instance as a power cut would; its group starts another one.
-func (c *Cloud) Kill(ctx context.Context, id string) error {
-	m, err := c.machine(id)
-	if err != nil {
-		return err
-	}
-	c.remove(m)
-	return errors.Join(m.off(), c.moto.replace(ctx, m.instance))
-}
-
-// Reclaim tells a spot instance that it will be taken away, and does so when it has ended by itself, or its time is
-// over. It returns how long that took, and whether the instance was done by then.
-func (c *Cloud) Reclaim(ctx context.Context, id string) (took time.Duration, ready bool, err error) {
-	m, err := c.machine(id)
-	if err != nil {
-		return 0, false, err
-	}
-	began := time.Now()
-	m.metadata.Set("meta-data/spot/instance-action",
-		fmt.Sprintf(`{"action":"terminate","time":%q}`, began.Add(c.options.Grace).UTC().Format(time.RFC3339)))
-	ready = m.await(ctx, c.options.Grace)
-	took = time.Since(began)
-	c.remove(m)
-	return took, ready, errors.Join(m.off(), c.moto.replace(ctx, m.instance))
+	return ""
 }
 
 func (c *Cloud) remove(m *machine) {

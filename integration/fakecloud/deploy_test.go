@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -22,13 +23,14 @@ const name = "cloud"
 
 // user is somebody who has an account at the cloud.
 type user struct {
-	*testing.T
-	cloud   *Cloud
-	program string
-	env     []string
+	*testing.T // of the stage
+	cloud      *Cloud
+	program    string
+	home       string
+	env        []string
 }
 
-// TestDeploy is what people do with a fleet on AWS, from nothing to nothing, all in one fleet, since that takes a while to
+// TestDeploy is what happens to a fleet on AWS, from nothing to nothing, all of it to one, since fleets take a while to
 // come and go.
 func TestDeploy(t *testing.T) {
 	u := newUser(t)
@@ -36,11 +38,25 @@ func TestDeploy(t *testing.T) {
 		u.plans()
 		return
 	}
-	u.deploys()
-	u.runsJobs()
-	u.losesSpot()
-	u.breathes()
-	u.goes()
+	if !u.stage("deploys", u.deploys) {
+		return
+	}
+	u.stage("runs jobs", u.runsJobs)
+	u.stage("loses a worker", u.losesWorker)
+	u.stage("loses a server", u.losesServer)
+	u.stage("loses a cable", u.losesCable)
+	u.stage("loses spot", u.losesSpot)
+	u.stage("breathes", u.breathes)
+	u.stage("its time comes", u.timeComes)
+	u.stage("fails to boot", u.failsToBoot)
+	u.stage("goes", u.goes)
+}
+
+// stage is a part of a test. The next ones tell more when it has gone wrong.
+func (u *user) stage(name string, do func()) (ok bool) {
+	whole := u.T
+	defer func() { u.T = whole }()
+	return whole.Run(name, func(t *testing.T) { u.T = t; do() })
 }
 
 func newUser(t *testing.T) *user {
@@ -53,19 +69,27 @@ func newUser(t *testing.T) *user {
 		enginetest.Binary(t, engine)
 	}
 	fleettest.Terraform(t)
-	u := &user{T: t, cloud: play(t, 120*time.Second), program: filepath.Join(dir, "runner")}
-	u.env = append(os.Environ(), embedded.HomeEnv+"="+filepath.Join(dir, "home"), "USER=tester")
+	u := &user{
+		T: t, cloud: play(t, 120*time.Second), program: filepath.Join(dir, "runner"), home: filepath.Join(dir, "home"),
+	}
+	u.env = append(os.Environ(), embedded.HomeEnv+"="+u.home, "USER=tester")
 	return u
+}
+
+// command is the program with arguments. It is asked to end when the stage does, and what it says is logged.
+func (u *user) command(args ...string) (cmd *exec.Cmd, stdout, stderr *bytes.Buffer) {
+	cmd = exec.CommandContext(u.Context(), u.program, args...)
+	cmd.Env = u.env
+	stdout, stderr = new(bytes.Buffer), new(bytes.Buffer)
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	cmd.Cancel, cmd.WaitDelay = func() error { return cmd.Process.Signal(os.Interrupt) }, 20*time.Second
+	return cmd, stdout, stderr
 }
 
 // run runs the program, which must succeed, and returns its answer.
 func (u *user) run(args ...string) string {
 	u.Helper()
-	cmd := exec.CommandContext(u.Context(), u.program, args...)
-	cmd.Env = u.env
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	cmd.Cancel, cmd.WaitDelay = func() error { return cmd.Process.Signal(os.Interrupt) }, 20*time.Second
+	cmd, stdout, stderr := u.command(args...)
 	began := time.Now()
 	err := cmd.Run()
 	u.Logf("%.1f s: runner %s", time.Since(began).Seconds(), strings.Join(args, " "))
@@ -89,7 +113,7 @@ func (u *user) answer(v any, args ...string) {
 
 // deploy is the command that makes the fleet.
 var deploy = []string{
-	"deploy", "--name", name, "--provider", "aws", "--region", fleettest.Region, "--servers", "1", "--workers", "2",
+	"deploy", "--name", name, "--provider", "aws", "--region", fleettest.Region, "--workers", "2",
 	"--spot", "0.5", "--ttl", "1h",
 }
 
@@ -104,11 +128,87 @@ func (u *user) plans() {
 	}
 }
 
+// told is what the program tells of a fleet that it makes.
+type told struct {
+	Change struct{ Kind, Type, Address string }
+	Health struct {
+		Servers, Workers int
+		Waiting          string
+	}
+}
+
+// hears runs the program and hands on what it tells, as it does so; it returns its exit code and what it says to
+// people.
+func (u *user) hears(hear func(told), args ...string) (exit int, story string) {
+	u.Helper()
+	cmd, _, stderr := u.command(args...)
+	cmd.Stdout = nil
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		u.Fatal(err)
+	}
+	began := time.Now()
+	for lines := json.NewDecoder(out); ; {
+		var line told
+		if err := lines.Decode(&line); err != nil {
+			break // how it ends says its exit code
+		}
+		hear(line)
+	}
+	_ = cmd.Wait() // so does this
+	u.Logf("%.1f s: runner %s", time.Since(began).Seconds(), strings.Join(args, " "))
+	return cmd.ProcessState.ExitCode(), stderr.String()
+}
+
+// deploys makes the fleet. The dead-man switch is there before any machine, and of a worker that boots slowly is told
+// that it is waited for.
 func (u *user) deploys() {
-	u.run(append(slices.Clone(deploy), "--yes", "--json")...)
-	if s, w := u.cloud.Running("server"), u.cloud.Running("worker"); len(s) != 1 || len(w) != 2 {
+	armed, slow := make(chan int, 1), make(chan struct{})
+	var first, late sync.Once
+	u.cloud.Trouble(func(role string) (t Trouble) {
+		first.Do(func() {
+			schedules, err := u.cloud.Schedules(u.Context())
+			if err != nil {
+				u.Error(err)
+			}
+			armed <- len(schedules)
+		})
+		if role == "worker" {
+			late.Do(func() { t.Until = slow })
+		}
+		return t
+	})
+	var finished, waited int
+	exit, story := u.hears(func(line told) {
+		switch c := line.Change; {
+		case c.Kind == "finished" && c.Type == "aws_scheduler_schedule":
+			finished++
+		case c.Kind == "started" && (c.Type == "aws_autoscaling_group" || c.Type == "machines") && finished != 2:
+			u.Errorf("%s is made when %d of 2 schedules are", c.Address, finished)
+		}
+		if h := line.Health; h.Servers == 3 && h.Workers == 1 && waited == 0 {
+			waited++
+			close(slow)
+		}
+	}, append(slices.Clone(deploy), "--yes", "--json")...)
+	u.cloud.Trouble(nil)
+	if exit != 0 {
+		u.Fatalf("deploy ends with %d: %s", exit, tailOf(story))
+	}
+	if finished != 2 || <-armed != 2 || waited != 1 {
+		u.Errorf("%d schedules were made, and it was waited %d times for a worker", finished, waited)
+	}
+	if s, w := u.cloud.Running("server"), u.cloud.Running("worker"); len(s) != 3 || len(w) != 2 {
 		u.Errorf("there are %d servers and %d workers", len(s), len(w))
 	}
+	u.learns()
+}
+
+// learns takes over how the fleet's files are reached, which changes with its servers.
+func (u *user) learns() {
 	for line := range strings.Lines(u.run("clusters", name, "--env")) {
 		if k, v, ok := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "export "), "="); ok {
 			u.env = append(u.env, k+"="+strings.Trim(v, "'"))
@@ -156,52 +256,12 @@ func (u *user) counts(output string) {
 	}
 }
 
-// losesSpot lets the cloud take a worker away, which must be done when it goes; another one comes.
-func (u *user) losesSpot() {
-	lost := u.cloud.Running("worker")[0]
-	took, ready, err := u.cloud.Reclaim(u.Context(), lost)
-	if err != nil {
-		u.Fatal(err)
-	}
-	if u.Logf("a worker that was told that it will be taken away was done after %.1f s", took.Seconds()); !ready {
-		u.Errorf("a worker was not done after %v", took)
-	}
-	u.awaitWorkers(2, lost)
-}
-
-// awaitWorkers waits until so many workers are ready, and none of them is the one that was lost.
-func (u *user) awaitWorkers(n int, lost string) {
-	u.Helper()
-	await(u.T, u.cloud, "workers", func() bool {
-		running := u.cloud.Running("worker")
-		if len(running) != n || slices.Contains(running, lost) {
-			return false
-		}
-		var status struct{ Health struct{ Workers int } }
-		u.answer(&status, "status", "--cluster", name)
-		return status.Health.Workers == n
-	})
-}
-
-// breathes lets the fleet choose its size: none for no job, some for one.
-func (u *user) breathes() {
-	u.run("scale", name, "--min", "0", "--max", "2", "--cooldown", "1s")
-	u.awaitWorkers(0, "")
-	u.counts("counted-from-zero")
-	u.awaitWorkers(0, "")
-}
-
 // goes removes the fleet, of which nothing may be left.
 func (u *user) goes() {
 	var end struct{ Left []any }
 	if u.answer(&end, "teardown", name, "--yes", "--purge-data"); len(end.Left) > 0 {
 		u.Errorf("teardown says that something is left: %v", end.Left)
 	}
-	var left []any
-	if u.answer(&left, "gc", "--provider", "aws", "--region", fleettest.Region, "--dry-run"); len(left) > 0 {
-		u.Errorf("something is left: %v", left)
-	}
-	await(u.T, u.cloud, "the end of all machines", func() bool {
-		return len(u.cloud.Running("server"))+len(u.cloud.Running("worker")) == 0
-	})
+	u.nothingToCollect()
+	u.awaitNobody()
 }

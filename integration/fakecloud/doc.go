@@ -9,8 +9,9 @@
 //	                        i-2: ...                       ────┘   PID 1: sh user-data ─ runner node-init ─ consul, nomad
 //
 // What moto does not do is done here: who is taken away is replaced, who shall end has 120 s to drain and is asked to
-// by the metadata service, and CompleteLifecycleAction ends that time. Machines can boot late or not at all, be killed,
-// be told that they will be taken away, and lose their network.
+// by the metadata service, CompleteLifecycleAction ends that time, and schedules fire when a test says how late it is.
+// Machines can boot slowly or not at all, be killed, be told that they will be taken away, and lose their network; there
+// may be no spot machines.
 //
 // It needs Linux, root, and the programs ip (iproute2), nsenter and unshare. One cloud plays on a host at a time.
 package fakecloud

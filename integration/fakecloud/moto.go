@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"encoding/xml"
 	"fmt"
 	"io"
@@ -42,6 +43,9 @@ type instance struct {
 
 // wanted reports whether the machine is to run.
 func (i instance) wanted() bool { return i.State == "pending" || i.State == "running" }
+
+// roleTag says what a machine is for.
+const roleTag = "runner:role"
 
 func (i instance) tag(key string) string {
 	for _, t := range i.Tags {
@@ -114,27 +118,41 @@ var versions = map[string]string{"ec2": "2016-11-15", "autoscaling": "2011-01-01
 func (m *moto) query(ctx context.Context, service, action string, params url.Values, out any) error {
 	params.Set("Action", action)
 	params.Set("Version", versions[service])
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, m.url, strings.NewReader(params.Encode()))
+	answer, err := m.ask(ctx, service, http.MethodPost, "/", params.Encode())
+	if err != nil || out == nil {
+		return err
+	}
+	return xml.Unmarshal(answer, out)
+}
+
+// schedules asks the service that works by the clock.
+func (m *moto) schedules(ctx context.Context, path string, out any) error {
+	answer, err := m.ask(ctx, "scheduler", http.MethodGet, path, "")
 	if err != nil {
 		return err
+	}
+	return json.Unmarshal(answer, out)
+}
+
+func (m *moto) ask(ctx context.Context, service, method, path, form string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, m.url+path, strings.NewReader(form))
+	if err != nil {
+		return nil, err
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")
 	req.Header.Set("Authorization", fmt.Sprintf("AWS4-HMAC-SHA256 Credential=cloud/20260101/%s/%s/aws4_request, "+
 		"SignedHeaders=host, Signature=none", m.region, service))
 	resp, err := m.client.Do(req)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer resp.Body.Close() // read to its end, or given up
 	answer, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s: %.300s", action, resp.Status, answer)
+		return nil, fmt.Errorf("%s %s: %s: %.300s", service, path, resp.Status, answer)
 	}
-	if out == nil {
-		return nil
-	}
-	return xml.Unmarshal(answer, out)
+	return answer, nil
 }

@@ -52,8 +52,8 @@ func (c *Cloud) compare(ctx context.Context, all []instance) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for id, m := range c.mu.machines {
-		if !wanted[id] && m.asked.IsZero() {
-			m.asked = time.Now()
+		if !wanted[id] && !m.ending {
+			m.ending = true
 			c.ends.Go(func() { c.finish(ctx, m) })
 		}
 	}
@@ -61,20 +61,23 @@ func (c *Cloud) compare(ctx context.Context, all []instance) {
 
 // begin boots an instance.
 func (c *Cloud) begin(ctx context.Context, i instance, fault Fault) {
+	var t Trouble
 	if fault != nil {
-		if t, ok := fault(i.tag("runner:role")); ok {
-			c.options.Log("%s (%s): trouble %+v", i.ID, i.tag("runner:role"), t)
-			if t.Never {
-				return
-			}
-			select {
-			case <-time.After(t.Late):
-			case <-ctx.Done():
-				return
-			}
+		t = fault(i.tag(roleTag))
+	}
+	if t.Never {
+		c.options.Log("%s (%s) does not boot", i.ID, i.tag(roleTag))
+		return
+	}
+	if t.Until != nil {
+		c.options.Log("%s (%s) boots slowly", i.ID, i.tag(roleTag))
+		select {
+		case <-t.Until:
+		case <-ctx.Done():
+			return
 		}
 	}
-	m, err := c.start(ctx, i)
+	m, err := c.start(ctx, i, t)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err != nil {
@@ -82,22 +85,18 @@ func (c *Cloud) begin(ctx context.Context, i instance, fault Fault) {
 		c.options.Log("%s does not start: %v", i.ID, err)
 		return
 	}
-	c.options.Log("%s (%s) boots at %s", i.ID, i.tag("runner:role"), i.Private)
+	c.options.Log("%s (%s) boots at %s", i.ID, i.tag(roleTag), i.Private)
 	c.mu.machines[i.ID] = m
 	c.notify()
 }
 
-// finish ends an instance that there shall be no more, as a group's hook does: it is told, and has time to drain.
+// finish ends an instance that there shall be no more. One of a group is told, and has time to drain.
 func (c *Cloud) finish(ctx context.Context, m *machine) {
-	began := time.Now()
+	var n notice
 	if m.group() != "" {
-		m.metadata.Set("meta-data/autoscaling/target-lifecycle-state", "Terminated")
-		m.await(ctx, c.options.Grace)
+		n = notice{"meta-data/autoscaling/target-lifecycle-state", "Terminated"}
 	}
-	err := m.off()
-	c.options.Log("%s (%s) has ended after %.1f s", m.ID, m.tag("runner:role"), time.Since(began).Seconds())
-	c.remove(m)
-	if err != nil {
+	if _, err := c.dismiss(ctx, m, n); err != nil {
 		c.mu.Lock()
 		c.mu.errs = append(c.mu.errs, err)
 		c.mu.Unlock()

@@ -2,6 +2,7 @@
 import json
 import sys
 
+from moto.autoscaling.models import FakeAutoScalingGroup
 from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.s3.models import FakeBucket
 from moto.server import main
@@ -17,4 +18,26 @@ def get_permission(self, action, resource):
 
 
 FakeBucket.get_permission = get_permission
+
+NO_SPOT = "fakecloud:no-spot"  # a tag of groups for which there are no spot machines
+take = FakeAutoScalingGroup.replace_autoscaling_group_instances
+
+
+def take_some_as_spot(self, count, tags):
+    """moto takes all machines on demand. Those beyond a group's base are spot where its policy says so."""
+    distribution = (self.mixed_instances_policy or {}).get("InstancesDistribution", {})
+    if int(distribution.get("OnDemandPercentageAboveBaseCapacity", 100)) != 0:
+        return take(self, count, tags)
+    paid = sum(s.instance.lifecycle != "spot" for s in self.instance_states)
+    on_demand = min(count, max(0, int(distribution.get("OnDemandBaseCapacity", 0)) - paid))
+    if on_demand:
+        take(self, on_demand, tags)
+    spot = count - on_demand
+    if spot and not any(t["Key"] == NO_SPOT for t in self.tags):
+        take(self, spot, tags)
+        for state in self.instance_states[-spot:]:
+            state.instance.lifecycle = "spot"
+
+
+FakeAutoScalingGroup.replace_autoscaling_group_instances = take_some_as_spot
 main(sys.argv[1:])
