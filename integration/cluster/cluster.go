@@ -46,7 +46,7 @@ import (
 // Options say how large a cluster is, and from what it is made.
 type Options struct {
 	Name    string            // by which people know it; "local"
-	Dir     string            // an empty or absent folder, absolute
+	Dir     string            // absolute; there must be nothing
 	Servers int               // 1 or 3
 	Clients int               // machines that run containers, up to 200
 	Engines map[string]string // binaries by name: consul, nomad, versitygw
@@ -81,6 +81,9 @@ const (
 
 // Up starts a cluster and waits until all of it works. If it fails nothing is left.
 func Up(ctx context.Context, o Options) (c *Cluster, err error) {
+	if err := errors.Join(os.MkdirAll(filepath.Dir(o.Dir), 0o700), os.Mkdir(o.Dir, 0o700)); err != nil {
+		return nil, err // it may be another cluster's
+	}
 	c = &Cluster{Dir: o.Dir, State: State{Processes: map[string]int{}, Engines: o.Engines}}
 	defer func() {
 		if err != nil {
@@ -156,7 +159,7 @@ func (c *Cluster) prepare(o Options) error {
 			return err
 		}
 	}
-	if err := c.place(o); err != nil {
+	if err := errors.Join(c.place(o), c.save()); err != nil { // so that Down knows what there may be from now on
 		return err
 	}
 	if o.IP != "" {
@@ -222,7 +225,7 @@ func (c *Cluster) addresses(suffix string) []string {
 }
 
 // place gives every machine its address, in a network of 127/8 that nobody uses.
-func (c *Cluster) place(o Options) error {
+func (c *Cluster) place(o Options) (err error) {
 	for range 10 {
 		n, err := rand.Int(rand.Reader, big.NewInt(250*250))
 		if err != nil {
@@ -230,9 +233,8 @@ func (c *Cluster) place(o Options) error {
 		}
 		high, low := 1+n.Int64()/250, 1+n.Int64()%250
 		network := fmt.Sprintf("127.%d.%d.", high, low)
-		l, err := net.Listen("tcp", network+"1:"+nodeinit.ConsulPort)
-		if err != nil {
-			continue // another cluster's
+		if err = free(network + "1"); err != nil {
+			continue // another cluster's, or somebody has a port on all addresses
 		}
 		c.State.Wires = wires{IP: o.IP, Bridge: fmt.Sprintf("rw%dx%d", high, low)}
 		for i := range o.Servers {
@@ -244,9 +246,27 @@ func (c *Cluster) place(o Options) error {
 		for i := range c.State.Machines {
 			c.State.Machines[i].Servers = c.addresses("")
 		}
-		return l.Close()
+		return nil
 	}
-	return errors.New("no free network in 127.0.0.0/8")
+	return fmt.Errorf("no free network in 127.0.0.0/8: %w", err)
+}
+
+// free tries the ports that the servers will have at an address.
+func free(address string) error {
+	const consul, consulGossip, nomad, nomadGossip = "8300", "8301", "4647", "4648"
+	for _, port := range []string{
+		nodeinit.ConsulPort, consul, consulGossip, nodeinit.NomadPort, nomad, nomadGossip, nodeinit.S3Port,
+		fleet.ControlPort,
+	} {
+		l, err := net.Listen("tcp", net.JoinHostPort(address, port))
+		if err != nil {
+			return err
+		}
+		if err := l.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c *Cluster) add(role nodeinit.Role, name, address string, servers int) {
@@ -338,6 +358,9 @@ func (c *Cluster) Await(ctx context.Context) error {
 		return err
 	}
 	return c.Eventually(ctx, func() error {
+		if err := c.ended(); err != nil {
+			return err
+		}
 		members, err := consul.Agent().Members(false)
 		if err != nil {
 			return err
@@ -356,7 +379,7 @@ func (c *Cluster) Await(ctx context.Context) error {
 	})
 }
 
-// Eventually tries until there is no error, ctx ends, or two minutes have passed.
+// Eventually tries until there is no error, ctx ends, a server has ended, or two minutes have passed.
 func (c *Cluster) Eventually(ctx context.Context, try func() error) error {
 	deadline := time.Now().Add(2 * time.Minute)
 	for {
@@ -364,8 +387,8 @@ func (c *Cluster) Eventually(ctx context.Context, try func() error) error {
 		switch {
 		case err == nil:
 			return nil
-		case ctx.Err() != nil || time.Now().After(deadline):
-			return fmt.Errorf("%w; the logs are in %s", err, filepath.Join(c.Dir, "logs"))
+		case ctx.Err() != nil || time.Now().After(deadline) || errors.As(err, new(endedError)):
+			return err
 		}
 		time.Sleep(50 * time.Millisecond)
 	}

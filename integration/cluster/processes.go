@@ -46,6 +46,31 @@ func (c *Cluster) signal(name string, sig syscall.Signal) error {
 	return syscall.Kill(pid, sig)
 }
 
+// endedError names a server that has ended though nobody has asked it to, and has what it said last.
+type endedError struct{ name, log string }
+
+func (e endedError) Error() string { return e.name + " has ended: " + e.log }
+
+// ended returns an error if a server has ended.
+func (c *Cluster) ended() error {
+	alive := c.alive()
+	for name, pid := range c.State.Processes {
+		if slices.Contains(alive, pid) {
+			continue
+		}
+		log, err := os.ReadFile(c.LogFile(name))
+		if err != nil {
+			return err
+		}
+		const most = 1000 // bytes, a few lines
+		return endedError{name, string(bytes.TrimSpace(log[max(0, len(log)-most):]))}
+	}
+	return nil
+}
+
+// Alive reports whether any process of the cluster lives.
+func (c *Cluster) Alive() bool { return len(c.alive()) > 0 }
+
 // sweep asks the agents to end, and waits a little; what is left then is killed.
 func (c *Cluster) sweep() error {
 	for name := range c.State.Processes {

@@ -3,11 +3,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"github.com/seed3322913c/runner/integration/cluster"
@@ -65,15 +68,27 @@ func run(args []string) error {
 func up(home string, o cluster.Options) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if _, err := cluster.Open(o.Dir); err == nil {
+	switch c, err := cluster.Open(o.Dir); {
+	case err == nil && !c.Alive():
+		return fmt.Errorf("cluster %s was ended from outside; scripts/cluster down removes what it has left", o.Name)
+	case err == nil:
 		return fmt.Errorf("cluster %s is up already; scripts/cluster down ends it", o.Name)
+	case os.Geteuid() != 0:
+		return errors.New("Nomad makes control groups for containers, and only root may do that")
+	case o.Servers != 1 && o.Servers != 3:
+		return errors.New("--servers is 1 or 3")
+	case o.Clients < 1 || o.Clients > mostClients:
+		return fmt.Errorf("--clients is 1 to %d", mostClients)
+	}
+	if slices.Contains(fleet.Names(home), o.Name) {
+		return fmt.Errorf("there is a cluster %s already, which is not of this script; choose another --name", o.Name)
 	}
 	c, err := cluster.Up(ctx, o)
 	if err != nil {
 		return err
 	}
 	if err := c.State.Fleet.Save(home); err != nil {
-		return err
+		return errors.Join(err, c.Down())
 	}
 	fmt.Printf("Cluster %s is up: %d servers, %d clients.\n", o.Name, o.Servers, o.Clients)
 	fmt.Printf("Try: runner run wordcount --cluster %s --input s3://%s/in --output s3://%[2]s/out\n", o.Name,
@@ -81,16 +96,23 @@ func up(home string, o cluster.Options) error {
 	return nil
 }
 
+// mostClients is how many addresses there are for them.
+const mostClients = 200
+
 func down(home string, o cluster.Options) error {
+	if _, err := os.Stat(o.Dir); errors.Is(err, fs.ErrNotExist) {
+		fmt.Printf("There is no cluster %s.\n", o.Name)
+		return nil
+	}
 	c, err := cluster.Open(o.Dir)
-	if os.IsNotExist(err) {
-		return fleet.Forget(home, o.Name)
+	if errors.Is(err, fs.ErrNotExist) { // it was cut off before it had anything
+		c, err = &cluster.Cluster{Dir: o.Dir}, nil
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		err = errors.Join(fleet.Forget(home, o.Name), c.Down())
 	}
-	if err := c.Down(); err != nil {
-		return err
+	if err == nil {
+		fmt.Printf("Cluster %s is down, and all that was in it is removed.\n", o.Name)
 	}
-	return fleet.Forget(home, o.Name)
+	return err
 }

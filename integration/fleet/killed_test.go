@@ -55,19 +55,21 @@ func (tr *trial) end(p cluster.Process) {
 	}
 }
 
-// survive runs a word count and a sort side by side, lets something happen in the middle of them, and checks that their
-// answers are right, that none of their attempts counts as failed, and that nothing is left when what was lost is there
-// again. It returns how they ended.
-func survive(t *testing.T, happen func(tr *trial), mend func() error) []event {
+// survive runs a word count and a sort side by side, lets something happen in the middle of them, while all of their
+// executors are at work, and checks that their answers are right, that none of their attempts counts as failed, and that
+// nothing is left when what was lost is there again. It returns how they ended.
+func survive(t *testing.T, happen func(tr *trial), mend func() error) outcome {
 	tr := newTrial(t)
 	sorted := tr.newRows()
-	sort := tr.start("run", "rows.yaml")
-	count := tr.start("run", "crash.yaml")
-	sort.progressed(1)
-	count.progressed(3 + tr.chance.IntN(12))
+	gates := []*gate{tr.gate(2 + tr.chance.IntN(12)), tr.gate(1 + tr.chance.IntN(12))} // one that samples passes, too
+	sort, _ := gates[0].start("rows.yaml")
+	count, _ := gates[1].start("crash.yaml")
 	begun := time.Now()
 	happen(tr)
-	ends := []event{count.end(), sort.end()}
+	for _, g := range gates {
+		g.open()
+	}
+	ends := outcome{count.end(), sort.end()}
 	t.Logf("it took %v more", time.Since(begun))
 	tr.check()
 	sorted.check()
@@ -84,11 +86,28 @@ func survive(t *testing.T, happen func(tr *trial), mend func() error) []event {
 	return ends
 }
 
+// outcome is how the jobs of a trial have ended.
+type outcome []event
+
+// struck fails the test if no attempt was lost, overtaken by a copy, or without its application master for a while: then
+// what was to be survived has not reached any job.
+func (o outcome) struck(t *testing.T) {
+	t.Helper()
+	for _, e := range o {
+		for _, s := range e.Stages {
+			if s.Lost+s.Killed > 0 || e.Masters > 1 {
+				return
+			}
+		}
+	}
+	t.Error("nothing was lost")
+}
+
 // nothing is to be mended when Nomad does it.
 func nothing() error { return nil }
 
 func TestExecutorKilled(t *testing.T) {
-	survive(t, func(tr *trial) { tr.kill("executor") }, nothing)
+	survive(t, func(tr *trial) { tr.kill("executor") }, nothing).struck(t)
 }
 
 // TestNodeKilled ends what serves map output; it is started again, and what it served is still there.
@@ -116,7 +135,7 @@ func TestAgentKilled(t *testing.T) {
 		machine := tr.kill("executor").Machine
 		tr.must(tr.cluster.Kill("nomad-" + machine))
 		tr.must(tr.cluster.StartNomad(machine))
-	}, nothing)
+	}, nothing).struck(t)
 }
 
 // TestMachineLost ends everything on a machine at once. Its executors and its map output are replaced.
@@ -130,7 +149,7 @@ func TestMachineLost(t *testing.T) {
 		}
 		tr.t.Log("lose ", lost)
 		tr.must(tr.cluster.KillMachine(lost))
-	}, func() error { return site.cluster.StartMachine(lost) })
+	}, func() error { return site.cluster.StartMachine(lost) }).struck(t)
 }
 
 // TestMachineHangs stops everything on a machine, as a network that is cut does, until the job is over without it. When
@@ -145,7 +164,7 @@ func TestMachineHangs(t *testing.T) {
 		}
 		tr.t.Log("stop ", hung)
 		tr.must(tr.cluster.PauseMachine(hung))
-	}, func() error { return site.cluster.ResumeMachine(hung) })
+	}, func() error { return site.cluster.ResumeMachine(hung) }).struck(t)
 }
 
 // TestTwoMasters starts another application master beside the one that works. It waits, and finds the job done.

@@ -11,5 +11,5 @@ func TestPartition(t *testing.T) {
 		cut = tr.one([]string{"executor", "am"}[tr.chance.IntN(2)]).Machine
 		tr.t.Log("cut off ", cut)
 		tr.must(tr.cluster.Cut(cut))
-	}, func() error { return site.cluster.Mend(cut) })
+	}, func() error { return site.cluster.Mend(cut) }).struck(t)
 }

@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"net/http"
 	"time"
 
 	"github.com/seed3322913c/runner/functions"
@@ -14,9 +15,12 @@ import (
 const keyBytes = 10
 
 func main() {
-	pace := []functions.Param{{Name: "pace", Doc: "how long each map takes at least", Required: true}}
+	params := []functions.Param{
+		{Name: "pace", Doc: "how long each map takes at least", Required: true},
+		{Name: "gate", Doc: "URL that answers when a map may go on"},
+	}
 	functions.Main(functions.MapReduce[string, int64]{
-		Params: pace,
+		Params: params,
 		Setup:  wait,
 		Map: func(line []byte, emit func(string, int64)) error {
 			for word := range bytes.FieldsSeq(line) {
@@ -27,7 +31,7 @@ func main() {
 		Combine: functions.Sum[int64](),
 	}, functions.MapReduce[string, string]{
 		Name:   "rows",
-		Params: pace,
+		Params: params,
 		Setup:  wait,
 		Map: func(row []byte, emit func(string, string)) error {
 			if len(row) < keyBytes {
@@ -41,8 +45,18 @@ func main() {
 
 // wait makes a map take its time.
 func wait(env functions.Env) error {
+	if gate, ok := env.Param("gate"); ok {
+		for !answers(gate) { // whoever is cut off from it is so for a while
+			time.Sleep(100 * time.Millisecond)
+		}
+	}
 	text, _ := env.Param("pace")
 	pace, err := time.ParseDuration(text)
 	time.Sleep(pace)
 	return err
+}
+
+func answers(url string) bool {
+	resp, err := http.Get(url)
+	return err == nil && resp.Body.Close() == nil
 }
