@@ -4,19 +4,27 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	nomadapi "github.com/hashicorp/nomad/api"
 )
 
 // TestFunctions pushes a function to a fleet and asks it by way of control, which starts its host. What was accepted is
-// answered though the host and a control are killed, and a retry gets the first result from the next one.
+// answered though the host and a control are killed, and a retry gets the first result from the next one. Handlers run
+// on several machines while there is work for them, one of which may be lost, and on none when there is not.
 func TestFunctions(t *testing.T) {
 	tr := newTrial(t)
 	files := map[string]string{
-		"function.yaml": "kind: handler\nname: note\ncommand: python3 handler.py\nretries: {attempts: 2, first: 10ms}\n",
-		"handler.py": "import runner\n\ndef handle(event, invocation):\n    print('noting', event['n'])\n" +
-			"    return {'noted': event['n'], 'secrets': runner.os.environ.get('CONSUL_HTTP_TOKEN')}\n\nrunner.serve(handle)\n",
+		"function.yaml": "kind: handler\nname: note\ncommand: python3 handler.py\nretries: {attempts: 2, first: 10ms}\n" +
+			"concurrency: 3\nidle: 1s\nmemory: 64MiB\nsecrets: {TOKEN: env:NOTE_TOKEN}\n",
+		"handler.py": "import runner, time\n\ndef handle(event, invocation):\n    print('noting', event['n'])\n" +
+			"    time.sleep(event.get('nap', 0))\n    env = runner.os.environ\n" +
+			"    return {'noted': event['n'], 'secrets': [env.get('TOKEN'), env.get('CONSUL_HTTP_TOKEN')]}\n\n" +
+			"runner.serve(handle)\n",
 	}
+	tr.env = append(tr.env, "NOTE_TOKEN=s3cret")
 	folder := filepath.Join(tr.dir, "note")
 	tr.run("fn", "init", folder, "--lang", "python")
 	for name, text := range files {
@@ -26,7 +34,7 @@ func TestFunctions(t *testing.T) {
 		t.Errorf("pushed %q", got)
 	}
 	event := func(n int) string { return fmt.Sprintf(`{"n":%d}`, n) }
-	answer := func(n int) string { return fmt.Sprintf("{\"noted\": %d, \"secrets\": null}\n", n) }
+	answer := func(n int) string { return fmt.Sprintf("{\"noted\": %d, \"secrets\": [\"s3cret\", null]}\n", n) }
 	if got := tr.run("invoke", "note", "-d", event(1), "--key", "one"); got != answer(1) {
 		t.Errorf("the answer is %s", got)
 	}
@@ -59,5 +67,54 @@ func TestFunctions(t *testing.T) {
 	if list := tr.run("fn", "ls", "--json"); !strings.Contains(list, `"succeeded":6`) {
 		t.Errorf("functions: %s", list)
 	}
+	ids = ids[:0]
+	for n := range 9 {
+		ids = append(ids, strings.TrimSpace(tr.run("invoke", "note", "-d", fmt.Sprintf(`{"n":%d,"nap":1.5}`, n), "--async")))
+	}
+	lost := tr.machineOfHandlers()
+	tr.must(tr.cluster.KillMachine(lost))
+	for n, id := range ids {
+		if got := tr.run("result", id); got != answer(n) {
+			t.Errorf("the result of %s is %s", id, got)
+		}
+	}
+	tr.must(tr.cluster.StartMachine(lost))
+	tr.must(tr.cluster.Eventually(t.Context(), func() error {
+		if all := tr.containers("handler"); len(all) > 0 {
+			return fmt.Errorf("%d handlers wait for events that never come", len(all))
+		}
+		return nil
+	}))
 	tr.run("fn", "rm", "note", "--yes")
+	ready(t)
+}
+
+// machineOfHandlers waits until handlers run on several machines, and returns one of these that is not the host's.
+func (tr *trial) machineOfHandlers() (machine string) {
+	tr.t.Helper()
+	tr.must(tr.cluster.Eventually(tr.t.Context(), func() error {
+		hosts, handlers := tr.containers("functions"), tr.containers("handler")
+		if len(hosts) == 0 || len(slices.Compact(slices.Sorted(slices.Values(handlers)))) < 2 {
+			return fmt.Errorf("the host runs on %v, handlers on %v", hosts, handlers)
+		}
+		i := slices.IndexFunc(handlers, func(m string) bool { return m != hosts[0] })
+		machine = handlers[i]
+		return nil
+	}))
+	return machine
+}
+
+// containers returns the machine of each container of a role that runs.
+func (tr *trial) containers(role string) (machines []string) {
+	tr.t.Helper()
+	nomad, err := tr.cluster.Nomad()
+	tr.must(err)
+	allocs, _, err := nomad.Allocations().List(&nomadapi.QueryOptions{Filter: fmt.Sprintf("TaskGroup == %q", role)})
+	tr.must(err)
+	for _, a := range allocs {
+		if a.ClientStatus == nomadapi.AllocClientStatusRunning {
+			machines = append(machines, a.NodeName)
+		}
+	}
+	return machines
 }

@@ -40,6 +40,7 @@ type Fleet struct {
 	store    store.Store
 	coord    *consul.Coordinator
 	launcher *nomad.Launcher
+	bare     *nomad.Launcher // of what runs no program of people's, and sees its machine: its certificate, for one
 	consul   *consulapi.Client
 	nomad    *nomadapi.Client
 	hosts    functionHosts
@@ -108,6 +109,12 @@ func (f *Fleet) openNomad() error {
 	if err != nil {
 		return err
 	}
+	f.bare, err = nomad.Open(nomad.Options{
+		Address: address, Token: service.Token, Client: client, Driver: nomad.RawExec,
+	})
+	if err != nil {
+		return err
+	}
 	f.masters.watch = func(ctx context.Context) iter.Seq2[map[launch.GroupID]launch.Event, error] {
 		return f.launcher.WatchRole(ctx, masterRole)
 	}
@@ -119,6 +126,7 @@ func (f *Fleet) openNomad() error {
 func (f *Fleet) Close() {
 	f.coord.Close()
 	f.launcher.Close()
+	f.bare.Close()
 	f.nomad.Close()
 }
 

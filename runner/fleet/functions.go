@@ -143,7 +143,7 @@ func (f *Fleet) startFunctions(ctx context.Context) error {
 	}
 	g.Env[driverEnv] = string(f.cluster.Driver)
 	maps.Copy(g.Secrets, f.cluster.Env)
-	return f.launcher.Start(ctx, g)
+	return f.bare.Start(ctx, g)
 }
 
 // functionsTokens makes the tokens of the host, in place of those of the one before it.
