@@ -14,7 +14,7 @@ import (
 func TestMasterFenced(t *testing.T) {
 	l := launcher(t, "")
 	tr := newTrial(t)
-	g := tr.gate(1)
+	g := tr.turnstile(1)
 	w, job := g.start("crash.yaml")
 	first := tr.one("am")
 	tr.must(syscall.Kill(first.PID, syscall.SIGSTOP))

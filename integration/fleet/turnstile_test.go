@@ -10,9 +10,9 @@ import (
 	"github.com/seed3322913c/runner/scheduler"
 )
 
-// gate lets some maps of a job go on, and holds all others until it is opened: what happens meanwhile happens in the
+// turnstile lets some maps of a job go on, and holds all others until it is opened: what happens meanwhile happens in the
 // middle of the job, while each of its executors is at work, however fast or slow the machine is.
-type gate struct {
+type turnstile struct {
 	trial  *trial
 	url    string        // which maps ask
 	pass   atomic.Int64  // how many more go on
@@ -26,10 +26,10 @@ type gate struct {
 // executors is how many the trial's jobs have, each with one map at a time.
 const executors = 3
 
-// gate makes one that lets n maps of a job pass.
-func (tr *trial) gate(n int) *gate {
+// turnstile makes one that lets n maps of a job pass.
+func (tr *trial) turnstile(n int) *turnstile {
 	tr.t.Helper()
-	g := &gate{trial: tr, full: make(chan struct{}), opened: make(chan struct{})}
+	g := &turnstile{trial: tr, full: make(chan struct{}), opened: make(chan struct{})}
 	g.open, g.fill = sync.OnceFunc(func() { close(g.opened) }), sync.OnceFunc(func() { close(g.full) })
 	g.pass.Store(int64(n))
 	listener, err := net.Listen("tcp", net.JoinHostPort(tr.cluster.State.Machines[0].Address, "0"))
@@ -44,7 +44,7 @@ func (tr *trial) gate(n int) *gate {
 	return g
 }
 
-func (g *gate) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
+func (g *turnstile) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
 	if g.pass.Add(-1) >= 0 {
 		return
 	}
@@ -58,15 +58,15 @@ func (g *gate) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// start runs a job whose maps come to the gate, and returns when all of its executors wait there.
-func (g *gate) start(spec string, more ...string) (*watched, scheduler.JobID) {
+// start runs a job whose maps come to it, and returns when all of its executors wait there.
+func (g *turnstile) start(spec string, more ...string) (*watched, scheduler.JobID) {
 	g.trial.t.Helper()
 	w := g.trial.start(append([]string{"run", spec, "--set", "gate=" + g.url}, more...)...)
 	job := w.progressed(1).Job
 	select {
 	case <-g.full:
 	case <-time.After(2 * time.Minute):
-		g.trial.t.Fatalf("%d of %d executors wait at the gate\n%s", g.held.Load(), executors, w.stderr.String())
+		g.trial.t.Fatalf("%d of %d executors wait at the turnstile\n%s", g.held.Load(), executors, w.stderr.String())
 	}
 	return w, job
 }
