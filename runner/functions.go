@@ -86,7 +86,10 @@ func (at *functionPlace) openFleet(f *fleet.Fleet) error {
 
 // resolve returns what a reference means: NAME, NAME@ALIAS or NAME@VERSION.
 func (at functionPlace) resolve(ctx context.Context, ref string) (pack.Version, error) {
-	name, word, _ := strings.Cut(ref, "@")
+	name, word, said := strings.Cut(ref, "@")
+	if said && word == "" {
+		return pack.Version{}, say.Errorf(errs.Invalid, "%q says no version; want NAME, NAME@ALIAS or NAME@3", ref)
+	}
 	f, err := at.Function(ctx, name)
 	if err != nil {
 		return pack.Version{}, err
