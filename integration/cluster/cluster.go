@@ -51,7 +51,7 @@ type Options struct {
 	Clients int               // machines that run containers, up to 200
 	Engines map[string]string // binaries by name: consul, nomad, versitygw
 	Runner  string            // the program, copied to all machines
-	Driver  nomad.Driver      // of containers; raw_exec
+	Driver  nomad.Driver      // of containers; exec
 	IP      string            // path of iproute2's program, to give each client a network that can be cut; "" for none
 }
 
@@ -173,7 +173,7 @@ func (c *Cluster) prepare(o Options) error {
 	}
 	c.State.Token, c.State.S3 = secrets[nodeinit.SecretToken], secrets[nodeinit.SecretS3]
 	for _, m := range c.State.Machines {
-		if err := c.configure(m, secrets, o.Driver); err != nil {
+		if err := c.configure(m, secrets); err != nil {
 			return err
 		}
 	}
@@ -183,7 +183,7 @@ func (c *Cluster) prepare(o Options) error {
 }
 
 // configure writes what a machine's agents read. All of them have the one token, since nobody makes others here.
-func (c *Cluster) configure(m nodeinit.Machine, secrets map[string]string, driver nomad.Driver) error {
+func (c *Cluster) configure(m nodeinit.Machine, secrets map[string]string) error {
 	s, err := nodeinit.SecretsFor(context.Background(), m.Role, func(_ context.Context, name string) (string, error) {
 		return secrets[name], nil
 	})
@@ -194,13 +194,7 @@ func (c *Cluster) configure(m nodeinit.Machine, secrets map[string]string, drive
 	if err := os.MkdirAll(m.Dir, 0o700); err != nil {
 		return err
 	}
-	if err := m.Configure(s, nodeinit.Agents{}); err != nil {
-		return err
-	}
-	if driver == nomad.Exec { // whose containers are nobody's
-		return os.Chmod(m.File("runner"), 0o777|os.ModeSticky)
-	}
-	return nil
+	return m.Configure(s, nodeinit.Agents{})
 }
 
 // fleet is how the program reaches the cluster.

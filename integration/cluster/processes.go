@@ -11,6 +11,7 @@ import (
 
 	"github.com/seed3322913c/runner/runner/local"
 	"github.com/seed3322913c/runner/runner/nodeinit"
+	"github.com/seed3322913c/runner/scheduler/launch/nomad"
 )
 
 // host is what the cluster has on this host.
@@ -98,7 +99,7 @@ func (c *Cluster) Program() []Process {
 	var all []Process
 	for _, pid := range c.alive() {
 		words := local.CommandLine(pid)
-		if len(words) < 2 || words[0] != c.State.Program {
+		if len(words) < 2 || words[0] != c.State.Program && words[0] != nomad.Program {
 			continue // it has ended, or is another one
 		}
 		env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))

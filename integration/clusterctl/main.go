@@ -33,8 +33,8 @@ func run(args []string) error {
 	flags.StringVar(&o.Name, "name", "local", "how `runner --cluster` calls it")
 	flags.IntVar(&o.Servers, "servers", 3, "machines with servers: 1, or 3 of which one may be lost")
 	flags.IntVar(&o.Clients, "clients", 3, "machines that run containers")
-	flags.StringVar((*string)(&o.Driver), "driver", "raw_exec",
-		"how containers are started: raw_exec, or exec, each in a chroot")
+	flags.StringVar((*string)(&o.Driver), "driver", "exec",
+		"how containers are started: exec, each in a chroot, or raw_exec")
 	flags.StringVar(&o.Runner, "runner", "", "the program")
 	flags.StringVar(&consul, "consul", "", "binary")
 	flags.StringVar(&nomad, "nomad", "", "binary")

@@ -3,21 +3,19 @@ package fleet_test
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/seed3322913c/runner/integration/cluster"
-	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/scheduler/launch/nomad"
 )
 
-// confined is what must be true of a container of the driver exec: a root and a user of its own, and no more memory than
-// it was given.
+// confined is what must be true of a container: a root and a user of its own, and of its machine's folder for jobs
+// what was handed over to it.
 const confined = `kind: task
 name: confined
-output: s3://%s/confined
+output: %s
 files: [greeting.txt]
 secrets: [CONFINED_PASSWORD]
 task:
@@ -25,8 +23,12 @@ task:
   command: |
     set -e
     test "$(id -u)" = 65534 || { echo "it runs as $(id -u)"; exit 1; }
-    for path in /etc/shadow /root %s; do
+    for path in /etc/shadow /root %[2]s/cluster.json %[2]s/c?/key.pem; do
       test ! -e $path || { echo "it sees $path"; exit 1; }
+    done
+    for path in %[2]s/c?/runner; do
+      test ! -w $path || { echo "it may write $path"; exit 1; }
+      test -w $path/logs || { echo "it may not write $path/logs"; exit 1; }
     done
     cat greeting.txt > $RUNNER_OUTPUT/said
     echo $CONFINED_PASSWORD >> $RUNNER_OUTPUT/said
@@ -34,13 +36,34 @@ resources: {executors: 1, memory: 128MiB}
 retry: {task: 1}
 `
 
-// TestExecDriver runs containers in a chroot each, on a cluster of its own.
-func TestExecDriver(t *testing.T) {
+// TestConfined runs containers as they are started where nobody has asked for another driver: in a chroot each.
+func TestConfined(t *testing.T) {
+	tr := newTrial(t)
+	tr.env = []string{"CONFINED_PASSWORD=s3cret"}
+	tr.write("greeting.txt", "hello\n")
+	tr.write("confined.yaml", fmt.Sprintf(confined, tr.uri("confined"), tr.cluster.Dir))
+	tr.run("run", "confined.yaml")
+	if out := tr.run("fs", "cat", tr.uri("confined/task-2/said")); out != "hello\ns3cret\n" {
+		t.Errorf("it said %q", out)
+	}
+	// What has no line in it is kept whole by tail, which is more than the container has.
+	tr.write("hungry.yaml", `kind: task
+task: {tasks: 1, command: "head -c 400000000 /dev/zero | tail -n 1 > /dev/null"}
+resources: {executors: 1, memory: 128MiB}
+retry: {task: 1}
+`)
+	if out, err := tr.command("run", "hungry.yaml").CombinedOutput(); err == nil {
+		t.Errorf("a container has used more memory than it was given:\n%s", out)
+	} else if !strings.Contains(string(out), "FAILED") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// TestRawExecDriver runs a container as a process of its machine, on a cluster of its own that was started so.
+func TestRawExecDriver(t *testing.T) {
 	needCluster(t)
-	t.Setenv("CONFINED_PASSWORD", "s3cret")
-	dir := t.TempDir()
 	c, err := cluster.Up(t.Context(), cluster.Options{
-		Name: "exec", Dir: t.TempDir(), Servers: 1, Clients: 1, Driver: nomad.Exec,
+		Name: "raw", Dir: t.TempDir(), Servers: 1, Clients: 1, Driver: nomad.RawExec,
 		Engines: site.cluster.State.Engines, Runner: filepath.Join(site.bin, "runner"),
 	})
 	if err != nil {
@@ -54,39 +77,11 @@ func TestExecDriver(t *testing.T) {
 	if err := c.State.Fleet.Save(site.home); err != nil {
 		t.Fatal(err)
 	}
-	for name, text := range map[string]string{
-		"confined.yaml": fmt.Sprintf(confined, cluster.Bucket, site.home), "greeting.txt": "hello\n",
-	} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	run := func(args ...string) (string, error) {
-		cmd := exec.Command(filepath.Join(site.bin, "runner"), args...)
-		cmd.Dir, cmd.Env = dir, append(withoutStore(os.Environ()), embedded.HomeEnv+"="+site.home, "RUNNER_CLUSTER=exec")
-		out, err := cmd.CombinedOutput()
-		return string(out), err
-	}
-	if out, err := run("run", "confined.yaml"); err != nil {
-		id, _, _ := strings.Cut(strings.TrimPrefix(out, "job "), "\n")
-		logs, _ := run("logs", id)
-		t.Fatalf("%v\n%s%s", err, out, logs)
-	}
-	out, err := run("fs", "cat", "s3://"+cluster.Bucket+"/confined/task-2/said")
-	if err != nil || out != "hello\ns3cret\n" {
-		t.Errorf("%q, %v", out, err)
-	}
-	// What has no line in it is kept whole by tail, which is more than the container has.
-	if err := os.WriteFile(filepath.Join(dir, "hungry.yaml"), []byte(`kind: task
-task: {tasks: 1, command: "head -c 400000000 /dev/zero | tail -n 1 > /dev/null"}
+	tr := &trial{t: t, cluster: c, dir: t.TempDir()}
+	tr.write("raw.yaml", fmt.Sprintf(`kind: task
+task: {tasks: 1, command: "test $(id -u) = %d && test -e /root && test -e %s/cluster.json"}
 resources: {executors: 1, memory: 128MiB}
 retry: {task: 1}
-`), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := run("run", "hungry.yaml"); err == nil {
-		t.Errorf("a container has used more memory than it was given:\n%s", out)
-	} else if !strings.Contains(out, "FAILED") {
-		t.Errorf("%v\n%s", err, out)
-	}
+`, os.Getuid(), c.Dir))
+	tr.run("run", "raw.yaml")
 }

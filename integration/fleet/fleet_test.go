@@ -147,6 +147,7 @@ func launcher(t *testing.T, prefix string) *nomad.Launcher {
 	}
 	l, err := nomad.Open(nomad.Options{
 		Address: "https://" + f.Nomad.Addresses[0], Token: f.Nomad.Token, Prefix: prefix, CPU: 50, Client: client,
+		Driver: nomad.RawExec, // the suite's containers are this test's own program
 	})
 	if err != nil {
 		t.Fatal(err)

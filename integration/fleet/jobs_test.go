@@ -49,18 +49,11 @@ const reducers = 3
 func newTrial(t *testing.T) *trial {
 	t.Helper()
 	c := needCluster(t)
-	env := c.State.Fleet.Env
-	st, err := s3.Open(t.Context(), s3.Config{
-		Bucket: cluster.Bucket, Endpoint: env["AWS_ENDPOINT_URL"], Region: env["AWS_REGION"], PathStyle: true,
-		Credentials: credentials.NewStaticCredentialsProvider(env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"], ""),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	tr := &trial{
-		t: t, cluster: c, bucket: st, folder: strings.ToLower(t.Name() + crand.Text()), dir: t.TempDir(),
+		t: t, cluster: c, folder: strings.ToLower(t.Name() + crand.Text()), dir: t.TempDir(),
 		want: map[string]int{}, chance: seedtest.New(t),
 	}
+	tr.bucket = tr.open(cluster.Bucket)
 	zipf := rand.NewZipf(tr.chance, 1.2, 4, 50_000)
 	for file := range 2 {
 		var text bytes.Buffer
@@ -71,9 +64,7 @@ func newTrial(t *testing.T) *trial {
 			text.WriteByte(" \n\t\n"[tr.chance.IntN(4)])
 		}
 		name := store.Name(fmt.Sprintf("%s/in/%d.txt", tr.folder, file))
-		if err := store.Put(t.Context(), st, name, text.Bytes()); err != nil {
-			t.Fatal(err)
-		}
+		tr.must(store.Put(t.Context(), tr.bucket, name, text.Bytes()))
 	}
 	spec := fmt.Sprintf(`kind: mapreduce
 name: crash
@@ -90,10 +81,26 @@ mapreduce:
 resources: {executors: 3, memory: 1GiB}
 retry: {job: 5}
 `, cluster.Bucket, tr.folder, filepath.Join(site.bin, "paced"), reducers)
-	if err := os.WriteFile(filepath.Join(tr.dir, "crash.yaml"), []byte(spec), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	tr.write("crash.yaml", spec)
 	return tr
+}
+
+// open opens one of the cluster's buckets.
+func (tr *trial) open(bucket string) *s3.Store {
+	tr.t.Helper()
+	env := tr.cluster.State.Fleet.Env
+	st, err := s3.Open(tr.t.Context(), s3.Config{
+		Bucket: bucket, Endpoint: env["AWS_ENDPOINT_URL"], Region: env["AWS_REGION"], PathStyle: true,
+		Credentials: credentials.NewStaticCredentialsProvider(env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"], ""),
+	})
+	tr.must(err)
+	return st
+}
+
+// write makes a file where commands run.
+func (tr *trial) write(name, text string) {
+	tr.t.Helper()
+	tr.must(os.WriteFile(filepath.Join(tr.dir, name), []byte(text), 0o600))
 }
 
 func (tr *trial) command(args ...string) *exec.Cmd {

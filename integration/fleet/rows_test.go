@@ -1,32 +1,36 @@
 package fleet_test
 
 import (
+	"bytes"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/seed3322913c/runner/functions"
+	"github.com/seed3322913c/runner/functions/tera"
 	"github.com/seed3322913c/runner/infra/store"
 )
 
-// rows is the trial's second job, which suffers the same as the word count beside it: it sorts rows by their first ten
-// bytes across all parts, as TeraSort does, and here the order of what comes out matters, too.
+// rows is the trial's second job, which suffers the same as the word count beside it: TeraSort of what TeraGen makes,
+// rows of 100 bytes that are no text. Here the order of what comes out matters, too, across all parts.
 type rows struct {
 	*trial
-	want []string // the rows, sorted
+	want []byte // the rows, sorted
 }
 
 // newRows puts rows in the bucket, sorts them itself, and writes a specification like that of the word count.
 func (tr *trial) newRows() rows {
-	r := rows{trial: tr}
-	odd := tr.chance.Uint64() | 1 // so that no key comes twice
-	for i := range uint64(20_000) {
-		r.want = append(r.want, fmt.Sprintf("%010x\trow %d of the trial, which is as long as those of others\n",
-			i*odd%(1<<40), i))
+	var in bytes.Buffer
+	var row [tera.RowBytes]byte
+	generator := tera.NewGenerator(0)
+	for range 20_000 {
+		generator.Next(&row)
+		in.Write(row[:])
 	}
-	tr.put("rows/in", strings.ReplaceAll(strings.Join(r.want, ""), "\t", ""))
-	slices.Sort(r.want)
+	tr.put("rows/in", in.String())
+	sorted := slices.Collect(functions.Records(in.Bytes(), tera.RowBytes))
+	slices.SortFunc(sorted, bytes.Compare) // of two keys none is the same
 	spec := fmt.Sprintf(`kind: mapreduce
 name: rows
 input: %[1]s
@@ -34,30 +38,31 @@ output: %[2]s
 package: %[3]s
 mapreduce:
   mapper: {go: rows}
-  reducer: {builtin: identity}
+  format: fixed-length
+  reducer: {builtin: terasort}
   partitioner: total-order
   reducers: %[4]d
   splitSize: 64KiB
-  set: {pace: 150ms}
+  set: {pace: 150ms, fixedlengthinputformat.record.length: "%[5]d"}
 resources: {executors: 3, memory: 1GiB}
 retry: {job: 5}
-`, tr.uri("rows"), tr.uri("sorted"), filepath.Join(site.bin, "paced"), reducers)
-	tr.must(os.WriteFile(filepath.Join(tr.dir, "rows.yaml"), []byte(spec), 0o600))
-	return r
+`, tr.uri("rows"), tr.uri("sorted"), filepath.Join(site.bin, "paced"), reducers, tera.RowBytes)
+	tr.write("rows.yaml", spec)
+	return rows{tr, bytes.Join(sorted, nil)}
 }
 
-// check compares the output, part by part, with what the test has sorted.
+// check compares the parts, one after the other, with what the test has sorted, and has the program prove the job.
 func (r rows) check() {
 	r.t.Helper()
-	var got []string
+	var got strings.Builder
 	for i := range reducers {
 		name := store.Name(fmt.Sprintf("%s/sorted/part-r-%05d", r.folder, i))
-		text, err := store.Get(r.t.Context(), r.bucket, name, 64<<20)
+		part, err := store.Get(r.t.Context(), r.bucket, name, 64<<20)
 		r.must(err)
-		got = append(got, slices.Collect(strings.Lines(string(text)))...)
+		got.Write(part)
 	}
-	if !slices.Equal(got, r.want) {
-		r.t.Errorf("%d rows that differ from the oracle's %d", len(got), len(r.want))
+	if got.String() != string(r.want) {
+		r.t.Errorf("%d bytes that differ from the oracle's %d", got.Len(), len(r.want))
 	}
 	r.run("verify", r.uri("sorted"))
 }

@@ -62,7 +62,7 @@ type Node struct {
 	ID        string          `json:"id"`
 	Name      string          `json:"name"`
 	Address   string          `json:"address"`
-	State     string          `json:"state"` // ready, down, draining, or full: it takes no more work
+	State     string          `json:"state"` // ready, down, draining, full: it takes no more work, unfit: it cannot start containers
 	Total     queue.Resources `json:"total"`
 	Used      queue.Resources `json:"used"`
 	Executors int             `json:"executors"`

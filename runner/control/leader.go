@@ -138,6 +138,11 @@ func (l *leader) round(ctx context.Context, herds *sync.WaitGroup) error {
 		}
 		l.nudge() // there may be more to decide
 	}
+	if view.Lacks != "" && view.Ready() == 0 {
+		for id := range decided.Waits {
+			decided.Waits[id] = view.Lacks
+		}
+	}
 	l.mu.Lock()
 	l.mu.view, l.mu.hungry, l.mu.waits = view, decided.Hungry, decided.Waits
 	l.mu.Unlock()

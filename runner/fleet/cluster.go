@@ -34,7 +34,7 @@ type Cluster struct {
 	Env     map[string]string `json:"env"` // what the tools of the store need: AWS_ENDPOINT_URL and so on
 	// Outside are the addresses of machines for who is not in their network, by those that they have among each other.
 	Outside map[string]string `json:"outside,omitempty"`
-	// Driver is how containers are started; raw_exec if it is empty. exec needs machines that offer nomad.Volumes.
+	// Driver is how containers are started; "": exec, which needs machines that offer nomad.Volumes.
 	Driver nomad.Driver `json:"driver,omitempty"`
 }
 

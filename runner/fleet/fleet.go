@@ -104,7 +104,8 @@ func (f *Fleet) openNomad() error {
 	}
 	address := "https://" + service.Addresses[0]
 	f.launcher, err = nomad.Open(nomad.Options{
-		Address: address, Token: service.Token, Client: client, Driver: f.cluster.Driver, Folder: dir,
+		Address: address, Token: service.Token, Client: client, Driver: f.cluster.Driver,
+		Folder: dir, Program: program, CA: caFile,
 	})
 	if err != nil {
 		return err

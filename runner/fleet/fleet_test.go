@@ -186,7 +186,8 @@ func TestOwnCores(t *testing.T) {
 		address string
 		want    bool
 	}{
-		{nomad.Exec, "10.0.0.7", true}, {nomad.Exec, "127.0.0.1", false}, {nomad.RawExec, "10.0.0.7", false},
+		{nomad.Exec, "10.0.0.7", true}, {"", "10.0.0.7", true}, {nomad.Exec, "127.0.0.1", false},
+		{nomad.RawExec, "10.0.0.7", false},
 	} {
 		if got := ownCores(c.driver, c.address); got != c.want {
 			t.Errorf("%s on %s: %v", c.driver, c.address, got)

@@ -59,7 +59,7 @@ func (f *Fleet) InstallNodes(ctx context.Context) error {
 		return errs.E(op, errs.Unavailable, f.cluster.Name, err)
 	}
 	return f.launcher.Everywhere(ctx, launch.Group{
-		ID: nodeGroup, Command: []string{program, "node"}, Env: environment(f.cluster.Store), LogDir: dir,
+		ID: nodeGroup, Command: []string{program, "node"}, Env: environment(f.cluster.Store), LogDir: systemLogs,
 		Secrets:   map[string]string{consulToken: token.SecretID, nomadToken: forNomad.SecretID},
 		Resources: scheduler.Resources{Memory: 256 << 20},
 		Restart:   launch.Restart{Delay: 500 * time.Millisecond},

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,6 +30,8 @@ type View struct {
 	// Traces says of each machine by its id whose containers run there, or have: others may still read what they left.
 	// What runs there for no job is one of "".
 	Traces map[string]map[scheduler.JobID]bool
+	// Lacks says, in one sentence, why machines that would take work cannot start containers; "" if all can.
+	Lacks string
 }
 
 // Master is what the application master of a job takes.
@@ -60,7 +63,7 @@ func (f *Fleet) Look(ctx context.Context, jobs []scheduler.JobID) (View, error) 
 	if err != nil {
 		return v, errs.E(op, errs.Unavailable, f.cluster.Name, err)
 	}
-	v.count(nodes, allocs, f.core)
+	v.count(nodes, allocs, terms{cmp.Or(f.cluster.Driver, nomad.Exec), int64(f.launcher.CPU())})
 	pairs, _, err := f.consul.KV().List(keyPrefix+"value/job/", new(consulapi.QueryOptions).WithContext(ctx))
 	if err != nil {
 		return v, errs.E(op, errs.Unavailable, f.cluster.Name, err)
@@ -78,31 +81,43 @@ func (f *Fleet) Look(ctx context.Context, jobs []scheduler.JobID) (View, error) 
 	return v, nil
 }
 
-// core is what a core of a machine is in Nomad's MHz: where executors have cores of their own, what it truly is; else
-// what the launcher says for it.
-func (f *Fleet) core(n *nomadapi.NodeListStub) int64 {
-	if r := n.NodeResources; ownCores(f.cluster.Driver, n.Address) && r != nil && r.Cpu.TotalCpuCores > 0 {
-		return max(1, r.Cpu.CpuShares/int64(r.Cpu.TotalCpuCores))
-	}
-	return int64(f.launcher.CPU())
+// terms are how containers get what they need.
+type terms struct {
+	driver nomad.Driver
+	mhz    int64 // Nomad's for a core that is not an executor's own
 }
 
-// count adds up what machines have and what runs there. core says what one of a machine is in Nomad's MHz.
-func (v *View) count(
-	nodes []*nomadapi.NodeListStub, allocs []*nomadapi.AllocationListStub, core func(*nomadapi.NodeListStub) int64,
-) {
-	mhz := map[string]int64{} // of each machine
-	for _, n := range nodes {
-		mhz[n.ID] = core(n)
+// core is what a core of a machine is in Nomad's MHz: where executors have cores of their own, what it truly is.
+func (t terms) core(n *nomadapi.NodeListStub) int64 {
+	if r := n.NodeResources; ownCores(t.driver, n.Address) && r != nil && r.Cpu.TotalCpuCores > 0 {
+		return max(1, r.Cpu.CpuShares/int64(r.Cpu.TotalCpuCores))
 	}
-	used, others := map[string]queue.Resources{}, map[string]queue.Resources{} // by machine; others are not executors
+	return t.mhz
+}
+
+// lacks says why a machine cannot start containers, in one sentence; "" if it can.
+func (t terms) lacks(n *nomadapi.NodeListStub) string {
+	why := "it has no such driver"
+	if d := n.Drivers[string(t.driver)]; d != nil {
+		if d.Detected && d.Healthy {
+			return ""
+		}
+		why = d.HealthDescription
+	}
+	return fmt.Sprintf("machine %s cannot start containers by %s: %s. "+
+		"A fleet whose containers are to be processes like any other is started with --driver raw_exec", n.Name, t.driver, why)
+}
+
+// count adds up what machines have and what runs there.
+func (v *View) count(nodes []*nomadapi.NodeListStub, allocs []*nomadapi.AllocationListStub, t terms) {
+	used, others := map[string]queue.Resources{}, map[string]queue.Resources{} // by machine, in MHz; others are not executors
 	executors, rooms := map[string]int{}, map[queue.Resources]int64{}
 	for _, a := range allocs {
 		v.trace(a)
 		if !nomad.Alive(a) {
 			continue
 		}
-		held := heldBy(a, max(1, mhz[a.NodeID]))
+		held := heldBy(a)
 		add(used, a.NodeID, held)
 		id, ok := jobOf(a, executorRole)
 		if !ok {
@@ -113,16 +128,21 @@ func (v *View) count(
 		executors[a.NodeID]++
 	}
 	for _, n := range nodes {
+		mhz := t.core(n)
 		node := client.Node{
-			ID: n.ID, Name: n.Name, Address: n.Address, State: stateOf(n), Total: totalOf(n, mhz[n.ID]), Used: used[n.ID],
-			Executors: executors[n.ID],
+			ID: n.ID, Name: n.Name, Address: n.Address, State: stateOf(n), Total: totalOf(n, mhz),
+			Used: inCores(used[n.ID], mhz), Executors: executors[n.ID],
+		}
+		if lacks := t.lacks(n); lacks != "" && node.State == nomadapi.NodeStatusReady {
+			node.State, v.Lacks = unfit, lacks
 		}
 		v.Nodes = append(v.Nodes, node)
 		if node.State != nomadapi.NodeStatusReady {
 			continue
 		}
+		taken := inCores(others[n.ID], mhz)
 		room := queue.Resources{
-			Cores: node.Total.Cores - others[n.ID].Cores, Memory: node.Total.Memory - others[n.ID].Memory, GPUs: node.Total.GPUs,
+			Cores: node.Total.Cores - taken.Cores, Memory: node.Total.Memory - taken.Memory, GPUs: node.Total.GPUs,
 		}
 		v.Total = queue.Resources{
 			Cores: v.Total.Cores + room.Cores, Memory: v.Total.Memory + room.Memory, GPUs: v.Total.GPUs + room.GPUs,
@@ -166,13 +186,19 @@ func jobOf(a *nomadapi.AllocationListStub, role string) (scheduler.JobID, bool) 
 	return id, ok && err == nil
 }
 
-// heldBy is what Nomad has set aside for an allocation.
-func heldBy(a *nomadapi.AllocationListStub, mhz int64) (sum queue.Resources) {
+// inCores returns what was counted in MHz, in cores: what takes a part of one leaves none that is an executor's own.
+func inCores(r queue.Resources, mhz int64) queue.Resources {
+	r.Cores = (r.Cores + mhz - 1) / mhz
+	return r
+}
+
+// heldBy is what Nomad has set aside for an allocation; its cores are in MHz.
+func heldBy(a *nomadapi.AllocationListStub) (sum queue.Resources) {
 	if a.AllocatedResources == nil {
 		return sum
 	}
 	for _, t := range a.AllocatedResources.Tasks {
-		sum.Cores += t.Cpu.CpuShares / mhz
+		sum.Cores += t.Cpu.CpuShares
 		sum.Memory += t.Memory.MemoryMB << 20
 		for _, d := range t.Devices {
 			sum.GPUs += int64(len(d.DeviceIDs))
@@ -200,6 +226,9 @@ func totalOf(n *nomadapi.NodeListStub, mhz int64) (total queue.Resources) {
 	}
 	return total
 }
+
+// unfit is the state of a machine that would take work, but cannot start containers as they are to be started.
+const unfit = "unfit"
 
 // stateOf says how a machine is, in one word.
 func stateOf(n *nomadapi.NodeListStub) string {

@@ -1,18 +1,21 @@
 package fleet
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	nomadapi "github.com/hashicorp/nomad/api"
 
 	"github.com/seed3322913c/runner/scheduler"
+	"github.com/seed3322913c/runner/scheduler/launch/nomad"
 	"github.com/seed3322913c/runner/scheduler/queue"
 )
 
 // machineOf is a machine of Nomad's with 8,000 MHz and 8 GiB.
 func machineOf(id, status string) *nomadapi.NodeListStub {
 	n := &nomadapi.NodeListStub{ID: id, Name: id, Status: status, SchedulingEligibility: nomadapi.NodeSchedulingEligible}
+	n.Drivers = map[string]*nomadapi.DriverInfo{"raw_exec": {Detected: true, Healthy: true}}
 	n.NodeResources = &nomadapi.NodeResources{Memory: nomadapi.NodeMemoryResources{MemoryMB: 8 << 10}}
 	n.NodeResources.Cpu = nomadapi.NodeCpuResources{CpuShares: 8000, TotalCpuCores: 2}
 	n.ReservedResources = &nomadapi.NodeReservedResources{Memory: nomadapi.NodeReservedMemoryResources{MemoryMB: 1 << 10}}
@@ -40,7 +43,7 @@ func TestLook(t *testing.T) {
 	}
 	allocs = append(allocs, allocOf("functions", "full", "running", 1000), allocOf("functions", "a", "failed", 1000))
 	v := View{Alive: map[scheduler.JobID]int{}, Traces: map[string]map[scheduler.JobID]bool{}}
-	v.count(nodes, allocs, func(*nomadapi.NodeListStub) int64 { return 1000 })
+	v.count(nodes, allocs, terms{nomad.RawExec, 1000})
 	if diff := cmp.Diff(map[scheduler.JobID]int{"7k2f-words": 2, "7c2d-v1.2": 1}, v.Alive); diff != "" {
 		t.Error(diff)
 	}
@@ -69,5 +72,35 @@ func TestLook(t *testing.T) {
 	}
 	if a := v.Nodes[0]; a.Executors != 1 || a.Used.Cores != 4 {
 		t.Errorf("machine a is %+v", a)
+	}
+}
+
+// TestLookAtCores counts what is left to executors that have cores of their own: none that others have a part of.
+func TestLookAtCores(t *testing.T) {
+	n := machineOf("a", "ready") // two cores of 4,000 MHz
+	n.Address, n.Drivers["exec"] = "10.0.0.7", n.Drivers["raw_exec"]
+	allocs := []*nomadapi.AllocationListStub{
+		allocOf("fleet-system-node", "a", "running", 1000), allocOf("7k2f-words-am", "a", "running", 1000),
+	}
+	v := View{Alive: map[scheduler.JobID]int{}, Traces: map[string]map[scheduler.JobID]bool{}}
+	v.count([]*nomadapi.NodeListStub{n}, allocs, terms{nomad.Exec, 1000})
+	if want := (queue.Resources{Cores: 1, Memory: 5 << 30}); v.Total != want {
+		t.Errorf("the total is %+v, not %+v", v.Total, want)
+	}
+}
+
+// TestLookAtUnfit looks at machines that cannot start containers as they are to be started.
+func TestLookAtUnfit(t *testing.T) {
+	plain, broken := machineOf("plain", "ready"), machineOf("broken", "ready")
+	broken.Drivers["exec"] = &nomadapi.DriverInfo{HealthDescription: "Driver must run as root"}
+	for _, c := range []struct {
+		node *nomadapi.NodeListStub
+		want string
+	}{{plain, "plain cannot start containers by exec: it has no such driver"}, {broken, "Driver must run as root"}} {
+		v := View{Alive: map[scheduler.JobID]int{}, Traces: map[string]map[scheduler.JobID]bool{}}
+		v.count([]*nomadapi.NodeListStub{c.node}, nil, terms{nomad.Exec, 1000})
+		if v.Ready() != 0 || v.Total != (queue.Resources{}) || v.Nodes[0].State != unfit || !strings.Contains(v.Lacks, c.want) {
+			t.Errorf("%+v", v)
+		}
 	}
 }

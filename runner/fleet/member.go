@@ -43,6 +43,14 @@ const (
 	driverEnv  = "RUNNER_DRIVER"  // of application masters: that of their executors
 )
 
+// Folders are those of a machine's folder for jobs that containers write to.
+func Folders() []string {
+	return []string{"blocks", "functions", "logs", "node", "packages", "scratch"}
+}
+
+// systemLogs are the logs of the containers that belong to the fleet itself.
+const systemLogs = dir + "/logs/fleet-system"
+
 // environment is what the containers of a job find, wherever they run: their machine's own agents.
 func environment(uri string) map[string]string {
 	return map[string]string{
@@ -93,7 +101,7 @@ func Join(ctx context.Context, open OpenStore) (*Member, error) {
 		return nil, errs.E(op, errs.Other, nil, err)
 	}
 	driver := nomad.Driver(os.Getenv(driverEnv))
-	if m.Launcher, err = nomad.Open(nomad.Options{Driver: driver, Folder: dir}); err != nil {
+	if m.Launcher, err = nomad.Open(nomad.Options{Driver: driver, Folder: dir, Program: program, CA: caFile}); err != nil {
 		return nil, errs.E(op, errs.Other, nil, err)
 	}
 	for _, name := range []string{consulToken, nomadToken} {
@@ -123,7 +131,7 @@ func containers(uri string, id scheduler.JobID, s embedded.Session, verb string)
 // addresses would give the same ones away, and take them from each other: their agents share one tree of cgroups.
 func ownCores(driver nomad.Driver, address string) bool {
 	ip, err := netip.ParseAddr(address)
-	return driver == nomad.Exec && !(err == nil && ip.IsLoopback())
+	return driver != nomad.RawExec && !(err == nil && ip.IsLoopback())
 }
 
 // Executors says how an application master's executors are started. They get the secrets that it has itself, but for

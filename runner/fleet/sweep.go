@@ -55,7 +55,7 @@ func (n *Node) sweep() {
 	for _, dir := range logs {
 		info, err := os.Stat(dir)
 		id := scheduler.JobID(filepath.Base(dir))
-		if done, known := over[id]; err == nil && (done || !known) && time.Since(info.ModTime()) > keepLogs {
+		if done, known := over[id]; id != nodeGroup.Job && err == nil && (done || !known) && time.Since(info.ModTime()) > keepLogs {
 			n.remove("logs", dir)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/runner/nodeinit"
+	"github.com/seed3322913c/runner/scheduler/launch/nomad"
 )
 
 // startDeadman arms the dead-man switch, if it is not: a process of its own, which no client ends.
@@ -74,6 +75,6 @@ func (h Host) awaitIdle(ctx context.Context, most time.Duration) error {
 func (h Host) busy() bool {
 	return slices.ContainsFunc(h.Alive(), func(pid int) bool {
 		words := CommandLine(pid)
-		return len(words) > 1 && words[0] == h.file(binDir, "runner") && words[1] == "am"
+		return len(words) > 1 && (words[0] == nomad.Program || words[0] == h.file(binDir, "runner")) && words[1] == "am"
 	})
 }

@@ -5,8 +5,12 @@ import (
 	"maps"
 	"net"
 	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
 
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/runner/fleet"
 	"github.com/seed3322913c/runner/scheduler/launch/nomad"
 )
 
@@ -136,12 +140,54 @@ func (m Machine) Configure(s Secrets, o Agents) error {
 		}
 		files[name] = data
 	}
-	if err := os.MkdirAll(m.File("runner"), 0o700); err != nil {
-		return errs.E(op, errs.Other, m.Dir, err)
+	if err := m.handOver(); err != nil {
+		return err
 	}
 	for name, data := range files {
-		if err := os.WriteFile(m.File(name), data, 0o600); err != nil {
+		mode := os.FileMode(0o600)
+		if name == caFile { // which containers read
+			mode = 0o644
+		}
+		if err := os.WriteFile(m.File(name), data, mode); err != nil {
 			return errs.E(op, errs.Other, name, err)
+		}
+	}
+	return nil
+}
+
+// handOver makes the folder for jobs. What containers write to belongs to their user; all else of it is root's, so that
+// none of them gets into the way of those that see the whole machine.
+func (m Machine) handOver() error {
+	const op = "nodeinit.handOver"
+	root := m.File("runner")
+	if err := os.MkdirAll(root, 0o700); err != nil {
+		return errs.E(op, errs.Other, root, err)
+	}
+	if err := os.Chmod(root, 0o711); err != nil { // others may pass through
+		return errs.E(op, errs.Other, root, err)
+	}
+	owner, err := user.Lookup(nomad.User)
+	if err != nil {
+		return errs.E(op, errs.Unsupported, nomad.User, err)
+	}
+	uid, err := strconv.Atoi(owner.Uid)
+	if err != nil {
+		return errs.E(op, errs.Unsupported, owner.Uid, err)
+	}
+	gid, err := strconv.Atoi(owner.Gid)
+	if err != nil {
+		return errs.E(op, errs.Unsupported, owner.Gid, err)
+	}
+	for _, name := range fleet.Folders() {
+		path := filepath.Join(root, name)
+		if err := os.MkdirAll(path, 0o700); err != nil {
+			return errs.E(op, errs.Other, path, err)
+		}
+		if os.Geteuid() != 0 {
+			continue // nothing can be given away, and there is nobody to give it to: exec needs root
+		}
+		if err := os.Chown(path, uid, gid); err != nil {
+			return errs.E(op, errs.Other, path, err)
 		}
 	}
 	return nil

@@ -79,7 +79,7 @@ func get(ctx context.Context, client *http.Client, url, want string) error {
 // asFleet is how this machine reaches the fleet: by its own agents.
 func (n *node) asFleet() fleet.Cluster {
 	return fleet.Cluster{
-		Name: n.Cluster, Store: n.Jobs, CA: n.secrets.CA, Env: n.storeEnv(),
+		Name: n.Cluster, Store: n.Jobs, CA: n.secrets.CA, Env: n.storeEnv(), Driver: n.Driver,
 		Consul: fleet.Service{Addresses: []string{net.JoinHostPort(n.Address, ConsulPort)}, Token: n.secrets.Token},
 		Nomad:  fleet.Service{Addresses: []string{net.JoinHostPort(n.Address, NomadPort)}, Token: n.secrets.Token},
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/scheduler/launch/nomad"
 )
 
 // Role is what a machine is for.
@@ -43,6 +44,8 @@ type Machine struct {
 	Deadline string `json:"deadline"`
 	// Pool says how servers change the number of workers: "local:FOLDER", "aws:REGION/CLUSTER"; "": nobody does.
 	Pool string `json:"pool,omitempty"`
+	// Driver is how containers are started; "": exec.
+	Driver nomad.Driver `json:"driver,omitempty"`
 	// Incarnation differs between machines that had the name one after the other.
 	Incarnation string `json:"incarnation,omitempty"`
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/store"
+	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/fleet"
 )
 
@@ -143,8 +144,8 @@ func (n *node) hasContainers() bool {
 			continue // it has ended, or is another's
 		}
 		vars := "\x00" + string(env)
-		if strings.Contains(vars, "\x00NOMAD_ALLOC_DIR="+n.File("nomad")+"/") &&
-			!strings.Contains(vars, "\x00NOMAD_JOB_NAME="+systemJobs) {
+		if strings.Contains(vars, "\x00"+embedded.HomeEnv+"="+n.File("runner")+"\x00") &&
+			strings.Contains(vars, "\x00NOMAD_JOB_NAME=") && !strings.Contains(vars, "\x00NOMAD_JOB_NAME="+systemJobs) {
 			return true
 		}
 	}

@@ -1,5 +1,5 @@
-// Paced counts words and sorts rows as the built-in jobs do, but every map takes a while, so that there is a middle to
-// be killed in.
+// Paced counts words and makes keys of rows as the built-in jobs do, but every map takes a while, so that there is a
+// middle to be killed in.
 package main
 
 import (

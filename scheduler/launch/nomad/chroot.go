@@ -1,6 +1,8 @@
 package nomad
 
 import (
+	"strings"
+
 	"github.com/hashicorp/nomad/api"
 )
 
@@ -13,7 +15,7 @@ const (
 	// Nomad's agent. It is held to its memory, and gets its share of the cores when they are scarce.
 	RawExec Driver = "raw_exec"
 	// Exec gives a container a root directory of its own, with what Volumes and Chroot say and nothing else of the
-	// machine, the user nobody, its own process ids, and, if its group is exclusive, its own cores.
+	// machine, the user nobody without any capability, its own process ids, and, if its group is exclusive, its own cores.
 	Exec Driver = "exec"
 )
 
@@ -25,7 +27,10 @@ type Volume struct {
 	ReadOnly bool
 }
 
-// Volumes are what a machine must offer. dir is its folder for jobs, which everybody must be allowed to write to.
+// User is whose the containers of the driver Exec are.
+const User = "nobody"
+
+// Volumes are what a machine must offer. dir is its folder for jobs; what containers write to below it must be User's.
 func Volumes(dir string) []Volume {
 	all := []Volume{{Name: "runner", Path: dir}}
 	for _, name := range []string{"bin", "lib", "lib64", "sbin", "usr"} {
@@ -34,12 +39,20 @@ func Volumes(dir string) []Volume {
 	return all
 }
 
+// Where containers of the driver Exec find the program, and who vouches for the agents. It is not where they are on the
+// machine: Nomad gives folders the permissions that they have there, and root's are closed to others.
+const (
+	Program = "/opt/runner/runner"
+	CA      = "/opt/runner/ca.pem"
+)
+
 // Chroot is the chroot_env that a machine's client must have: the program, who vouches for its agents, and the few
-// files without which names of hosts and users, certificates and times of day are not found.
+// files without which names of hosts and users, certificates and times of day are not found. They are the machine's own
+// (hard links), so that containers must not be able to write to what is root's.
 func Chroot(program, ca string) map[string]string {
-	env := map[string]string{}
+	env := map[string]string{program: Program, ca: CA}
 	for _, name := range []string{
-		program, ca, "/etc/alternatives", "/etc/group", "/etc/hosts", "/etc/ld.so.cache", "/etc/localtime",
+		"/etc/alternatives", "/etc/group", "/etc/hosts", "/etc/ld.so.cache", "/etc/localtime",
 		"/etc/nsswitch.conf", "/etc/passwd", "/etc/resolv.conf", "/etc/ssl/certs",
 	} {
 		env[name] = name
@@ -49,7 +62,16 @@ func Chroot(program, ca string) map[string]string {
 
 // confine makes a container of a group one of the driver Exec.
 func (l *Launcher) confine(group *api.TaskGroup, task *api.Task) {
-	task.Driver = string(Exec)
+	task.Driver, task.User = string(Exec), User
+	task.Config["cap_drop"] = []string{"all"} // Nomad leaves some that make nobody as mighty as root
+	moved := strings.NewReplacer(l.program, Program, l.ca, CA)
+	args := task.Config["args"].([]string)
+	for i := range args {
+		args[i] = moved.Replace(args[i])
+	}
+	for name, value := range task.Env {
+		task.Env[name] = moved.Replace(value)
+	}
 	group.Volumes = map[string]*api.VolumeRequest{}
 	for _, v := range Volumes(l.folder) {
 		group.Volumes[v.Name] = &api.VolumeRequest{

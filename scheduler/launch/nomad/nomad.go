@@ -26,7 +26,6 @@ import (
 	"math"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -46,8 +45,10 @@ type Options struct {
 	Prefix  string       // before the names of all jobs, for launchers that share a fleet but no groups
 	CPU     int          // Nomad's MHz for each core that a group asks for; 1000
 	Client  *http.Client // nil: one that trusts NOMAD_CACERT
-	Driver  Driver       // RawExec
-	Folder  string       // of each machine for jobs, for the driver Exec; may refer to the machine as Nomad has it
+	Driver  Driver       // Exec
+	// For the driver Exec: what groups call the machine's folder for jobs, this program, and the file of who vouches for
+	// the agents. They may refer to the machine as Nomad has it.
+	Folder, Program, CA string
 }
 
 // Launcher is a launch.Launcher. Any number of them, in any number of processes, may work on the same groups.
@@ -56,13 +57,18 @@ type Launcher struct {
 	prefix string
 	cpu    int
 	driver Driver
-	folder string
+	// folder, program and ca are what groups call these.
+	folder, program, ca string
 	// numbered has how many allocations of a group's index 0 have begun, as WatchRole has last written it down.
 	numbered sync.Map // int by launch.GroupID
 }
 
 // Open returns a launcher that speaks to an agent. It does not try whether there is one.
 func Open(o Options) (*Launcher, error) {
+	o.Driver = cmp.Or(o.Driver, Exec)
+	if o.Driver == Exec && (o.Folder == "" || o.Program == "" || o.CA == "") {
+		return nil, errs.Errorf("nomad.Open", errs.Invalid, o.Driver, "nobody says where things are on the machines")
+	}
 	config := api.DefaultConfig()
 	config.Address = cmp.Or(o.Address, config.Address)
 	config.SecretID = cmp.Or(o.Token, config.SecretID)
@@ -72,7 +78,8 @@ func Open(o Options) (*Launcher, error) {
 		return nil, errs.E("nomad.Open", errs.Invalid, config.Address, err)
 	}
 	return &Launcher{
-		client: client, prefix: o.Prefix, cpu: cmp.Or(o.CPU, 1000), driver: cmp.Or(o.Driver, RawExec), folder: o.Folder,
+		client: client, prefix: o.Prefix, cpu: cmp.Or(o.CPU, 1000), driver: o.Driver,
+		folder: o.Folder, program: o.Program, ca: o.CA,
 	}, nil
 }
 
@@ -141,52 +148,6 @@ func (l *Launcher) Start(ctx context.Context, g launch.Group) error {
 		return nil // somebody else was quicker
 	}
 	if err != nil {
-		return fail(ctx, op, g.ID, err)
-	}
-	return nil
-}
-
-// Everywhere starts one container of the group on every machine, now and whenever one joins, and again for ever when it
-// ends. Count and Restart.Attempts are of no meaning. A group of that ID is replaced.
-func (l *Launcher) Everywhere(ctx context.Context, g launch.Group) error {
-	return l.forever(ctx, "nomad.Everywhere", g, func(job *api.Job, group *api.TaskGroup) {
-		job.Type = ptr(api.JobTypeSystem)
-		group.Count, group.ReschedulePolicy = ptr(1), nil
-	})
-}
-
-// Serve keeps a number of containers of the group running for ever, each on a machine of its own. Count and
-// Restart.Attempts are of no meaning. A group of that ID is replaced, one container after the other.
-func (l *Launcher) Serve(ctx context.Context, g launch.Group, copies int) error {
-	return l.forever(ctx, "nomad.Serve", g, func(job *api.Job, group *api.TaskGroup) {
-		job.Type = ptr(api.JobTypeService)
-		job.Constraints = append(job.Constraints, api.NewConstraint("", api.ConstraintDistinctHosts, "true"))
-		job.Update = &api.UpdateStrategy{
-			MaxParallel: ptr(1), HealthCheck: ptr("task_states"), MinHealthyTime: ptr(time.Second),
-		}
-		group.Count = &copies
-		group.ReschedulePolicy = &api.ReschedulePolicy{
-			Unlimited: ptr(true), Delay: ptr(5 * time.Second), DelayFunction: ptr("constant"),
-		}
-	})
-}
-
-// forever registers a group whose containers look after the fleet, and are started again whenever they end.
-func (l *Launcher) forever(ctx context.Context, op string, g launch.Group, as func(*api.Job, *api.TaskGroup)) error {
-	if err := g.Check(); err != nil {
-		return err
-	}
-	if err := l.entrust(ctx, g); err != nil {
-		return fail(ctx, op, g.ID, err)
-	}
-	whole := Launcher{client: l.client, prefix: l.prefix, cpu: l.cpu, driver: RawExec} // which sees the machine
-	job := whole.job(g)
-	job.Priority = ptr(maxPriority) // so that Nomad evicts for no job what all jobs rest on
-	group := job.TaskGroups[0]
-	group.RestartPolicy.Attempts, group.RestartPolicy.Mode = ptr(3), ptr(api.RestartPolicyModeDelay)
-	group.RestartPolicy.Interval = ptr(10 * time.Second)
-	as(job, group)
-	if _, _, err := l.client.Jobs().Register(job, write(ctx)); err != nil {
 		return fail(ctx, op, g.ID, err)
 	}
 	return nil
@@ -364,8 +325,11 @@ func (l *Launcher) job(g launch.Group) *api.Job {
 	if n := g.Resources.GPUs; n > 0 {
 		task.Resources.Devices = []*api.RequestedDevice{{Name: "gpu", Count: ptr(uint64(n))}}
 	}
-	task.LogConfig = &api.LogConfig{MaxFiles: ptr(1), MaxFileSizeMB: ptr(1), Disabled: ptr(true)} // see script
-	task.Templates = []*api.Template{l.environment(g)}
+	task.LogConfig = &api.LogConfig{MaxFiles: ptr(1), MaxFileSizeMB: ptr(1)} // what is said goes to LogDir
+	task.Templates = append(task.Templates, envTemplate("numbers", numberTemplate(l.numbers(g.ID))))
+	if len(g.Secrets) > 0 {
+		task.Templates = append(task.Templates, envTemplate("secrets", secretTemplate(l.secrets(g.ID))))
+	}
 	group := api.NewTaskGroup(role, g.Count).AddTask(task)
 	if l.driver == Exec {
 		l.confine(group, task)
@@ -417,15 +381,9 @@ const (
 	generation    = 1000 // restart numbers for each allocation of an index
 )
 
-// environment makes environment variables of a group's numbers and secrets. It is one template, since Nomad starts a
-// process for each.
-func (l *Launcher) environment(g launch.Group) *api.Template {
-	text := numberTemplate(l.numbers(g.ID))
-	if len(g.Secrets) > 0 {
-		text += secretTemplate(l.secrets(g.ID))
-	}
+func envTemplate(name, text string) *api.Template {
 	return &api.Template{
-		EmbeddedTmpl: &text, DestPath: ptr("secrets/environment"), Envvars: ptr(true), ChangeMode: ptr("noop"),
+		EmbeddedTmpl: &text, DestPath: ptr("secrets/" + name), Envvars: ptr(true), ChangeMode: ptr("noop"),
 		Perms: ptr("0600"), Once: ptr(true),
 	}
 }
@@ -439,68 +397,4 @@ func numberTemplate(path string) string {
 	return `{{ with nomadVar "` + path + `" }}{{ range $k, $v := . }}{{ if eq $k (env "NOMAD_ALLOC_INDEX") }}` +
 		generationEnv + `={{ $v.Value }}
 {{ end }}{{ end }}{{ end }}`
-}
-
-// number writes down how many allocations of each index have begun, which is what the next one is to be called.
-func (l *Launcher) number(ctx context.Context, id launch.GroupID) error {
-	allocs, _, err := l.client.Jobs().Allocations(l.Name(id), true, query(ctx))
-	if err != nil && code(err) != http.StatusNotFound {
-		return err
-	}
-	return l.writeNumbers(ctx, id, count(allocs))
-}
-
-// count says how many allocations of each index have begun. One that waits to begin has not read its number yet.
-func count(allocs []*api.AllocationListStub) map[int]int {
-	had := map[int]int{}
-	for _, a := range allocs {
-		if i, ok := index(a); ok && begun(a) {
-			had[i]++
-		}
-	}
-	return had
-}
-
-// begun reports whether a process of the allocation was started.
-func begun(a *api.AllocationListStub) bool {
-	for _, task := range a.TaskStates {
-		if !task.StartedAt.IsZero() || task.Restarts > 0 {
-			return true
-		}
-	}
-	return false
-}
-
-// index is the index of an allocation in its group: "7k2f-wordcount-executor.executor[3]".
-func index(a *api.AllocationListStub) (int, bool) {
-	_, text, _ := strings.Cut(a.Name, "[")
-	i, err := strconv.Atoi(strings.TrimSuffix(text, "]"))
-	return i, err == nil
-}
-
-// writeNumbers raises the numbers to what was had. They never go back, though Nomad forgets old allocations. Where
-// there are none, the group was forgotten, and whoever still watches it must not bring them back.
-func (l *Launcher) writeNumbers(ctx context.Context, id launch.GroupID, had map[int]int) error {
-	for {
-		v, _, err := l.client.Variables().Peek(l.numbers(id), query(ctx))
-		if err != nil {
-			return err
-		}
-		if v == nil {
-			return nil
-		}
-		changed := false
-		for i, n := range had {
-			if now, _ := strconv.Atoi(v.Items[strconv.Itoa(i)]); now < n { // absent is 0
-				v.Items[strconv.Itoa(i)], changed = strconv.Itoa(n), true
-			}
-		}
-		if !changed {
-			return nil
-		}
-		var raced api.ErrCASConflict
-		if _, _, err = l.client.Variables().CheckedUpdate(v, write(ctx)); !errors.As(err, &raced) {
-			return err
-		}
-	}
 }

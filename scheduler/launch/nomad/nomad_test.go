@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/nomad/api"
 
+	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/scheduler"
 	"github.com/seed3322913c/runner/scheduler/launch"
 )
@@ -47,6 +48,34 @@ func TestJob(t *testing.T) {
 	}
 	if len(task.Env) != 1 {
 		t.Errorf("environment %v", task.Env)
+	}
+}
+
+// TestConfined looks at what a container of the driver exec may do, and where it finds what is elsewhere on the machine.
+func TestConfined(t *testing.T) {
+	l, err := Open(Options{Folder: "${meta.dir}", Program: "${meta.runner}", CA: "${meta.ca}"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	job := l.job(launch.Group{
+		ID: id, Command: []string{"${meta.runner}", "am", "${meta.dir}/x"}, Env: map[string]string{"CACERT": "${meta.ca}"},
+	})
+	task := job.TaskGroups[0].Tasks[0]
+	got := map[string]any{
+		"driver": task.Driver, "user": task.User, "capabilities": fmt.Sprint(task.Config["cap_drop"]),
+		"args": strings.Join(task.Config["args"].([]string)[4:], " "), "ca": task.Env["CACERT"],
+		"folder": *task.VolumeMounts[0].Destination,
+	}
+	want := map[string]any{
+		"driver": "exec", "user": "nobody", "capabilities": "[all]", "args": "/opt/runner/runner am ${meta.dir}/x",
+		"ca": "/opt/runner/ca.pem", "folder": "${meta.dir}",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if _, err := Open(Options{}); errs.KindOf(err) != errs.Invalid {
+		t.Errorf("a launcher that does not know where things are: %v", err)
 	}
 }
 

@@ -40,7 +40,7 @@ func TestWatchBringsNothingBack(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	l, err := Open(Options{Address: server.URL})
+	l, err := Open(Options{Driver: RawExec, Address: server.URL})
 	if err != nil {
 		t.Fatal(err)
 	}
