@@ -21,7 +21,8 @@ import (
 )
 
 // barriers measures how long it takes until all participants know that all have come, on a Consul agent of its own. The
-// naive barrier is one key for each participant, and everybody watching all of them; of a thousand it is not tried.
+// naive barrier is one key for each participant: of those one alone watches all keys, which tells nobody else, or
+// everybody does, which is not tried with a thousand.
 func barriers(ctx context.Context, s settings, title string) error {
 	c, end, err := consulAgent(ctx, s)
 	if err != nil {
@@ -30,9 +31,9 @@ func barriers(ctx context.Context, s settings, title string) error {
 	defer end()
 	fmt.Printf("\n%s\n", title)
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprint(w, "participants\tms\tnaive ms\tratio\t\n")
+	fmt.Fprint(w, "participants\tms\tnaive, one knows: ms\tratio\tnaive, all know: ms\tratio\t\n")
 	for _, n := range []int{4, 32, 256, 1000} {
-		var ours, naive []time.Duration
+		var ours, one, every []time.Duration
 		for round := range s.rounds {
 			took, err := together(ctx, n, func(ctx context.Context, name string, all []string) error {
 				b := barrier.New(c, coord.Key(fmt.Sprint("b", n)), uint64(round+1))
@@ -50,32 +51,36 @@ func barriers(ctx context.Context, s settings, title string) error {
 				return err
 			}
 			ours = append(ours, took)
-			if n > 256 {
+			for who, times := range map[string]*[]time.Duration{"one": &one, "every": &every} {
+				if who == "every" && n > 256 {
+					continue
+				}
+				prefix := fmt.Sprintf("naive-%s-%d/%d/", who, n, round)
+				took, err = together(ctx, n, func(ctx context.Context, name string, all []string) error {
+					return naively(ctx, c, prefix, name, len(all), who == "every" || name == all[0])
+				})
+				if err != nil {
+					return err
+				}
+				*times = append(*times, took)
+			}
+		}
+		fmt.Fprintf(w, "%d\t%.1f\t", n, millis(ours))
+		for _, naive := range [][]time.Duration{one, every} {
+			if len(naive) == 0 {
+				fmt.Fprint(w, "\t\t")
 				continue
 			}
-			prefix := fmt.Sprintf("naive%d/%d/", n, round)
-			took, err = together(ctx, n, func(ctx context.Context, name string, all []string) error {
-				return naively(ctx, c, prefix, name, len(all))
-			})
-			if err != nil {
-				return err
-			}
-			naive = append(naive, took)
+			fmt.Fprintf(w, "%.1f\t%.2f\t", millis(naive), millis(ours)/millis(naive))
 		}
-		slices.Sort(ours)
-		slices.Sort(naive)
-		fmt.Fprintf(w, "%d\t%.1f\t", n, millis(ours))
-		if len(naive) == 0 {
-			fmt.Fprint(w, "\t\t\n")
-		} else {
-			fmt.Fprintf(w, "%.1f\t%.2f\t\n", millis(naive), millis(ours)/millis(naive))
-		}
+		fmt.Fprintln(w)
 	}
 	return w.Flush()
 }
 
-func millis(sorted []time.Duration) float64 {
-	return float64(sorted[len(sorted)/2]) / float64(time.Millisecond)
+// millis is the median of times.
+func millis(times []time.Duration) float64 {
+	return float64(middle(slices.Sorted(slices.Values(times)))) / float64(time.Millisecond)
 }
 
 // together lets n participants pass at the same time, and returns how long the last of them took.
@@ -98,9 +103,9 @@ func together(
 	return time.Since(begun), errors.Join(failed...)
 }
 
-// naively comes to a barrier as a newcomer to Consul would write it.
-func naively(ctx context.Context, c coord.Coordinator, prefix, name string, n int) error {
-	if _, err := c.Swap(ctx, coord.Key(prefix+name), 0, []byte("here")); err != nil {
+// naively comes to a barrier as a newcomer to Consul would write it, and waits for all if it watches.
+func naively(ctx context.Context, c coord.Coordinator, prefix, name string, n int, watches bool) error {
+	if _, err := c.Swap(ctx, coord.Key(prefix+name), 0, []byte("here")); err != nil || !watches {
 		return err
 	}
 	here := map[coord.Key]bool{}

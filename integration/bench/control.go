@@ -63,18 +63,17 @@ func controlled(ctx context.Context, s settings, title string) error {
 		toLeader = append(toLeader, took)
 	}
 	fmt.Printf("\n%s\n", title)
-	for _, row := range []struct {
-		what  string
-		times []time.Duration
-	}{
-		{"submission to the start of the first map", toTask}, {"command to its answer, 1 KB", toAnswer},
-		{"death of the control that leads to another one's first answer", toLeader},
-	} {
-		slices.Sort(row.times)
-		fmt.Printf("%-62s median of %2d: %5.2f s   (%.2f to %.2f s)\n", row.what, len(row.times),
-			row.times[len(row.times)/2].Seconds(), row.times[0].Seconds(), row.times[len(row.times)-1].Seconds())
-	}
+	tell("submission to the start of the first map", toTask)
+	tell("command to its answer, 1 KB", toAnswer)
+	tell("death of the control that leads to another one's first answer", toLeader)
 	return nil
+}
+
+// tell sorts the times that something took, and prints a line of them.
+func tell(what string, times []time.Duration) {
+	slices.Sort(times)
+	fmt.Printf("%-62s median of %2d: %5.2f s   (%.2f to %.2f s)\n", what, len(times), middle(times).Seconds(),
+		times[0].Seconds(), times[len(times)-1].Seconds())
 }
 
 // up starts a cluster of three servers and three machines.

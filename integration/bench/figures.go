@@ -98,4 +98,4 @@ func (f figures) print(ctx context.Context, s settings) error {
 	return w.Flush()
 }
 
-func middle(sorted []float64) float64 { return sorted[(len(sorted)-1)/2] }
+func middle[T any](sorted []T) T { return sorted[(len(sorted)-1)/2] }
