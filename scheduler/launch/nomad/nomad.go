@@ -325,11 +325,8 @@ func (l *Launcher) job(g launch.Group) *api.Job {
 	if n := g.Resources.GPUs; n > 0 {
 		task.Resources.Devices = []*api.RequestedDevice{{Name: "gpu", Count: ptr(uint64(n))}}
 	}
-	task.LogConfig = &api.LogConfig{MaxFiles: ptr(1), MaxFileSizeMB: ptr(1)} // what is said goes to LogDir
-	task.Templates = append(task.Templates, envTemplate("numbers", numberTemplate(l.numbers(g.ID))))
-	if len(g.Secrets) > 0 {
-		task.Templates = append(task.Templates, envTemplate("secrets", secretTemplate(l.secrets(g.ID))))
-	}
+	task.LogConfig = &api.LogConfig{MaxFiles: ptr(1), MaxFileSizeMB: ptr(1), Disabled: ptr(true)} // see script
+	task.Templates = []*api.Template{l.environment(g)}
 	group := api.NewTaskGroup(role, g.Count).AddTask(task)
 	if l.driver == Exec {
 		l.confine(group, task)
@@ -381,9 +378,15 @@ const (
 	generation    = 1000 // restart numbers for each allocation of an index
 )
 
-func envTemplate(name, text string) *api.Template {
+// environment makes environment variables of a group's numbers and secrets. It is one template, since Nomad starts a
+// process for each.
+func (l *Launcher) environment(g launch.Group) *api.Template {
+	text := numberTemplate(l.numbers(g.ID))
+	if len(g.Secrets) > 0 {
+		text += secretTemplate(l.secrets(g.ID))
+	}
 	return &api.Template{
-		EmbeddedTmpl: &text, DestPath: ptr("secrets/" + name), Envvars: ptr(true), ChangeMode: ptr("noop"),
+		EmbeddedTmpl: &text, DestPath: ptr("secrets/environment"), Envvars: ptr(true), ChangeMode: ptr("noop"),
 		Perms: ptr("0600"), Once: ptr(true),
 	}
 }
