@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"runtime"
 	"slices"
 	"sync"
 
@@ -198,6 +199,7 @@ func (l *Leader) run(ctx context.Context) {
 		}
 	}
 	for {
+		l.gather()
 		batch, records := l.take()
 		if len(batch) == 0 {
 			select {
@@ -217,6 +219,21 @@ func (l *Leader) run(ctx context.Context) {
 			l.end(nil, err)
 			return
 		}
+	}
+}
+
+// gather lets goroutines that could run do so for as long as they add requests. An entry costs the processor as much as
+// several requests do; where it is busy, entries become larger, and where nobody else could run nothing is waited for.
+func (l *Leader) gather() {
+	for before := 0; ; {
+		l.mu.Lock()
+		n := len(l.mu.queue)
+		l.mu.Unlock()
+		if n == before {
+			return
+		}
+		before = n
+		runtime.Gosched()
 	}
 }
 
