@@ -32,6 +32,8 @@ var tables = []table{
 	{"invoke",
 		"Functions on this machine: the command with host and handler to be started, callers that stay, 64 of them at once",
 		invocations},
+	{"invoke-fleet", "Functions on a fleet of three servers and three machines, all of them on this one",
+		sharedInvocations},
 	{"control", "A fleet of three servers and three machines, all of them on this one", controlled},
 	{"fleet", "Jobs on a fleet of three servers and three machines, all of them on this one", sorts},
 	{"barrier", "Participants of a barrier on Consul, until the last of them knows that all have come", barriers},
