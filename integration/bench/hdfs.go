@@ -46,7 +46,20 @@ func native(ctx context.Context, s settings) (figures, error) {
 	}
 	add("write a MB", `write +([0-9.]+) MB/s`, "-mode", "io")
 	add("read a MB", `read +([0-9.]+) MB/s`, "-mode", "io")
+	// What the disk has to do for it: Hadoop leaves a block in the page cache, a gateway syncs it.
+	alone := instance{name: "the disk alone writes a MB", asked: []asked{disk(s, "conv=fdatasync")}}
+	if len(servers) > 1 {
+		alone.asked = append([]asked{disk(s, "conv=notrunc")}, alone.asked...)
+	}
+	f.cases = append(f.cases, alone)
 	return f, nil
+}
+
+// disk writes a file with an operand of dd.
+func disk(s settings, operand string) asked {
+	const megabytes = 1000 << 20 / 1e6
+	return asked{argv: []string{"sh", "-c", `dd if=/dev/zero of="$0" bs=1M count=1000 "$1" 2>&1; rm "$0"`,
+		filepath.Join(s.work, "disk-"+rand.Text()), operand}, number: after(`copied, ([0-9.]+) s`, 1e6/megabytes)}
 }
 
 // per finds a rate per second, as after does, and returns the microseconds of one.
