@@ -115,9 +115,21 @@ func (m *machines) lines(file string, n int) {
 	}
 }
 
+// none waits until all workers have been idle for too long.
+func (m *machines) none() {
+	m.t.Helper()
+	for m.host.Handlers()["grant"] > 0 {
+		select {
+		case <-m.t.Context().Done():
+			m.t.Fatal("workers are never ended")
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
 // TestCrew: what processes elsewhere answer is what children would, and there are as many as there is work for.
 func TestCrew(t *testing.T) {
-	m := newMachines(t, "concurrency: 2\nidle: 20ms\ntimeout: 200ms\n")
+	m := newMachines(t, "concurrency: 2\nidle: 20ms\n")
 	inv := m.want(`{"Say":"hello"}`, invoke.Succeeded, `"hello!"`)
 	if got := m.log(inv); !strings.Contains(got, "attempt 1 for \"\"\n") || inv.Took <= 0 {
 		t.Errorf("its log is %q, and it took %v", got, inv.Took)
@@ -127,7 +139,6 @@ func TestCrew(t *testing.T) {
 		t.Errorf("what is invalid was tried %d times", inv.Attempts)
 	}
 	m.want(`{"Exit":true}`, invoke.Dead, "its handler exited with status 3, after it said: also heard out of here")
-	m.want(`{"Hang":true}`, invoke.Dead, "it took longer than its timeout of 200ms, and its handler was killed")
 	if inv, err := m.ask(invoke.Request{Event: fmt.Appendf(nil, `{"Long":%d}`, 3<<20)}); err != nil ||
 		inv.Result.Size != 3<<20+2 {
 		t.Errorf("a long answer: %+v, %v", inv, err)
@@ -141,14 +152,13 @@ func TestCrew(t *testing.T) {
 		})
 	}
 	all.Wait()
-	for m.host.Handlers()["grant"] > 0 { // until they are idle for too long
-		select {
-		case <-t.Context().Done():
-			t.Fatal("workers are never ended")
-		case <-time.After(time.Millisecond):
-		}
-	}
+	m.none()
 	m.want(`{"Say":"again"}`, invoke.Succeeded, `"again!"`)
+	m.none()
+	m.push("concurrency: 2\ntimeout: 100ms\n")
+	m.want(`{"Hang":true}`, invoke.Dead, "it took longer than its timeout of 100ms, and its handler was killed")
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	for _, n := range m.sets {
 		if n > 2 {
 			t.Errorf("there were to be %v workers, and 2 are allowed", m.sets)
