@@ -53,6 +53,20 @@ func refuse(rule Rule, format string, args ...any) error {
 	return errs.E("", kind, nil, &Refusal{Rule: rule, Text: fmt.Sprintf(format, args...)})
 }
 
+// HalfMade is an error that came when some of a fleet was made already. Its text says what can be done about that.
+type HalfMade struct {
+	Fleet string
+	Err   error
+}
+
+// Error returns what went wrong, and what to do.
+func (h *HalfMade) Error() string {
+	return fmt.Sprintf("%v. What was made so far: the same deploy again goes on from there, `runner teardown %s` removes it",
+		h.Err, h.Fleet)
+}
+
+func (h *HalfMade) Unwrap() error { return h.Err }
+
 // check returns the refusal of the first rule that a plan breaks.
 func (l Limits) check(p Plan) error {
 	workers := 0

@@ -39,6 +39,13 @@ type StateKeeper interface {
 	ForgetState(ctx context.Context, s Setup) error
 }
 
+// Console is the ability of a provider to tell what a machine's screen would show, its boot above all, also when nobody
+// can reach it.
+type Console interface {
+	// Console returns the end of it; "" if there is nothing yet.
+	Console(ctx context.Context, machine string) (string, error)
+}
+
 // Pool is the ability of a provider to change the number of workers from within the fleet, where machines end one by
 // one. How many there shall be is said to Adjust.
 type Pool interface {

@@ -405,9 +405,7 @@ func resized(r Request, workers int) Change {
 
 // halfMade adds to an error what can be done about what was made before it.
 func (f *Fleet) halfMade(err error) error {
-	return errs.E("", errs.KindOf(err), nil,
-		fmt.Errorf("%w. What was made so far: the same deploy again goes on from there, "+
-			"`runner teardown %s` removes it", err, f.name))
+	return errs.E("", errs.KindOf(err), nil, &HalfMade{f.name, err})
 }
 
 // Outputs returns what the root module said about the fleet when it was deployed, or errs.NotFound before that.

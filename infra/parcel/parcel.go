@@ -150,8 +150,11 @@ func Add(out *tar.Writer, file, name string, info fs.FileInfo) error {
 	return err
 }
 
-// Unpack writes the files of a tar, at most so many bytes, into a folder. What is no file, or leads out of the folder,
-// is an error.
+// block is what a file takes of a disk at least, an empty one included.
+const block = 4 << 10
+
+// Unpack writes the files of a tar, at most so many bytes in whole blocks of 4 KiB, into a folder: so the number of files
+// is bounded, too. What is no file, or leads out of the folder, is an error.
 func Unpack(from io.Reader, folder string, most int64) error {
 	for in := tar.NewReader(from); ; {
 		h, err := in.Next()
@@ -161,7 +164,7 @@ func Unpack(from io.Reader, folder string, most int64) error {
 		if err != nil {
 			return err
 		}
-		if most -= h.Size; most < 0 || !filepath.IsLocal(h.Name) || h.Typeflag != tar.TypeReg {
+		if most -= max(block, (h.Size+block-1)/block*block); most < 0 || !filepath.IsLocal(h.Name) || h.Typeflag != tar.TypeReg {
 			return fmt.Errorf("%q has no place in a package", h.Name)
 		}
 		file := filepath.Join(folder, h.Name)

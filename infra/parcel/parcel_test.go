@@ -86,23 +86,30 @@ func TestDamaged(t *testing.T) {
 }
 
 func TestUnpackRefuses(t *testing.T) {
-	for name, h := range map[string]*tar.Header{
-		"what leads out": {Name: "../evil"}, "links": {Name: "a", Typeflag: tar.TypeSymlink, Linkname: "/etc"},
-		"more than allowed": {Name: "a", Size: 11},
+	for name, c := range map[string]struct {
+		files []tar.Header
+		left  int
+	}{
+		"what leads out":    {[]tar.Header{{Name: "../evil"}}, 0},
+		"links":             {[]tar.Header{{Name: "a", Typeflag: tar.TypeSymlink, Linkname: "/etc"}}, 0},
+		"more than allowed": {[]tar.Header{{Name: "a", Size: 2*block + 1}}, 0},
+		"too many files":    {[]tar.Header{{Name: "a"}, {Name: "b"}, {Name: "c"}}, 2},
 	} {
 		var archive bytes.Buffer
 		w := tar.NewWriter(&archive)
-		if err := w.WriteHeader(h); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := w.Write(make([]byte, h.Size)); err != nil {
-			t.Fatal(err)
+		for _, h := range c.files {
+			if err := w.WriteHeader(&h); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.Write(make([]byte, h.Size)); err != nil {
+				t.Fatal(err)
+			}
 		}
 		folder := t.TempDir()
-		if err := Unpack(&archive, folder, 10); err == nil {
-			t.Errorf("%s was unpacked", name)
+		if err := Unpack(&archive, folder, 2*block); err == nil {
+			t.Errorf("%s: it was unpacked", name)
 		}
-		if left, err := os.ReadDir(folder); err != nil || len(left) > 0 {
+		if left, err := os.ReadDir(folder); err != nil || len(left) != c.left {
 			t.Errorf("%s: there are %v, %v", name, left, err)
 		}
 	}

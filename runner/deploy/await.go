@@ -114,6 +114,10 @@ func (s *Site) late(ctx context.Context, h Health, took time.Duration, reason er
 		return errs.E("", errs.Canceled, nil, fmt.Errorf("interrupted while the machines of %s boot; `runner status --cluster "+
 			"%[1]s` says how far they are, `runner teardown %[1]s` removes them", s.Name))
 	}
+	silent, err := s.Silent(context.WithoutCancel(ctx), h) // its time is over
+	if err == nil {                                        // else the machines that speak are told of
+		h.Reports = append(h.Reports, silent...)
+	}
 	var why []string
 	for _, r := range h.troubles() {
 		why = append(why, fmt.Sprintf("%s: %s", r.Machine, r.Message))

@@ -108,6 +108,7 @@ type State string
 
 // The states of a machine.
 const (
+	Silent   State = "silent" // it has said nothing, as who looks for it says
 	Starting State = "starting"
 	Ready    State = "ready"    // its agents answer
 	Failed   State = "failed"   // something does not work; it is tried again all the same
@@ -117,7 +118,7 @@ const (
 )
 
 // Trouble reports whether something does not work.
-func (s State) Trouble() bool { return s == Failed || s == Broken }
+func (s State) Trouble() bool { return s == Failed || s == Broken || s == Silent }
 
 // Report is what a machine says of itself.
 type Report struct {

@@ -8,6 +8,8 @@ import (
 	nomadapi "github.com/hashicorp/nomad/api"
 
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/store/below"
+	"github.com/seed3322913c/runner/runner/control"
 )
 
 // lookForJobs is the time between two looks whether the fleet works on something.
@@ -35,6 +37,31 @@ func (n *node) idle(ctx context.Context, s Stopper, hasJobs func(context.Context
 		if err := s.Stop(ctx); err != nil {
 			n.options.Log.Warn("ending the idle fleet", "error", err) // it is tried again
 		}
+	}
+}
+
+// work returns what says whether the fleet has a job: one that waits in a queue, for machines perhaps, is known to the
+// controls alone, and one that they have given up on may still run.
+func (n *node) work() func(context.Context) (bool, error) {
+	var backlog *control.Backlog // opened when it is needed first
+	return func(ctx context.Context) (bool, error) {
+		if busy, err := n.hasJobs(ctx); err != nil || busy {
+			return busy, err
+		}
+		if backlog == nil {
+			st, base, err := n.options.Resolve(ctx, n.Jobs)
+			if err == nil {
+				st, err = below.New(st, base)
+			}
+			if err == nil {
+				backlog, err = control.Follow(st)
+			}
+			if err != nil {
+				return false, err
+			}
+		}
+		jobs, err := backlog.Jobs(ctx)
+		return jobs > 0, err
 	}
 }
 

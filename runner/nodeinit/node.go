@@ -167,7 +167,7 @@ func (n *node) live(ctx context.Context, source Source) {
 	watchers.Go(func() { n.expire(end, ended) })
 	watchers.Go(func() { n.heed(end, ended) })
 	if stopper, ok := source.(Stopper); ok && n.Role == Server && n.options.Idle > 0 {
-		watchers.Go(func() { n.idle(end, stopper, n.hasJobs) })
+		watchers.Go(func() { n.idle(end, stopper, n.work()) })
 	}
 
 	var stops []func()
