@@ -107,14 +107,15 @@ func (at functionPlace) result(ctx context.Context, id invoke.ID) (fnhost.Answer
 	if err != nil {
 		return fnhost.Answer{}, err
 	}
-	a := fnhost.Answer{ID: id}
 	inv, ok := ledger.Get(id)
-	switch {
-	case !ok:
-		err = noInvocation(id)
-	case inv.State == invoke.Succeeded:
+	if !ok {
+		return fnhost.Answer{}, noInvocation(id)
+	}
+	a := fnhost.Answer{ID: id}
+	switch inv.State {
+	case invoke.Succeeded:
 		a.Result, err = invoke.Load(ctx, own.Store, inv.Result)
-	case inv.State == invoke.Dead:
+	case invoke.Dead:
 		err = api.DeadLetter(inv)
 	default:
 		return at.Result(ctx, id)
