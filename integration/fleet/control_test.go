@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/journal"
 	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/infra/store/mem"
 	"github.com/seed3322913c/runner/integration/cluster"
@@ -21,6 +22,7 @@ import (
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/fleet"
 	"github.com/seed3322913c/runner/scheduler"
+	"github.com/seed3322913c/runner/scheduler/roster"
 )
 
 // control returns a client of the cluster's control, after the program has made itself a token.
@@ -264,6 +266,33 @@ func TestControlHangs(t *testing.T) {
 			t.Errorf("%s led at epoch %d before the other woke, now %s at %d", now.Leader, now.Epoch, after.Leader, after.Epoch)
 		}
 	}, nothing)
+}
+
+// TestControlFenced has somebody else lead the queues' journal while the control that leads holds its lease and suspects
+// nothing, as if it had slept: what it decides next collides in the store, so it leads no more before it leads again.
+func TestControlFenced(t *testing.T) {
+	tr := newTrial(t)
+	c := tr.control()
+	before, err := c.Cluster(t.Context())
+	tr.must(err)
+	place, ok := strings.CutPrefix(tr.cluster.State.Fleet.Store, "s3://")
+	if !ok {
+		t.Fatal(tr.cluster.State.Fleet.Store)
+	}
+	other, err := journal.Lead(t.Context(), tr.open(place), "control/queues", roster.New(), journal.Options{Writer: "other"})
+	tr.must(err)
+	defer other.Close() // returns nil always
+	late := client.Submission{Key: tr.folder, Spec: json.RawMessage(`{"kind": "task", "name": "late", "output": "` +
+		tr.uri("late") + `", "task": {"tasks": 1, "command": "echo one > $RUNNER_OUTPUT/x"}}`)}
+	_, err = tr.dial(before.Leader).Submit(t.Context(), late)
+	t.Logf("who was fenced answers: %v", err) // its successor's answer, if that was quick
+	tr.ledAfter(c, other.Epoch())
+	if err := other.Append(t.Context()); errs.KindOf(err) != errs.Fenced || other.Epoch() <= before.Epoch {
+		t.Errorf("epoch %d after %d goes on: %v", other.Epoch(), before.Epoch, err)
+	}
+	id, err := c.Submit(t.Context(), late)
+	tr.must(err)
+	tr.succeeded(id)
 }
 
 // dial returns a client of one control alone, whether it leads or not.
