@@ -101,7 +101,7 @@ func (m Machine) nomad(s Secrets, o Agents) object {
 		"meta": object{
 			"runner": m.Program("runner"), "runner_dir": m.File("runner"), "runner_addr": m.Address, "runner_ca": m.File(caFile),
 		},
-		"host_volume": volumes(m.File("runner")), "chroot_env": nomad.Chroot(m.Program("runner"), m.File(caFile)),
+		"host_volume": m.volumes(), "chroot_env": nomad.Chroot(m.File(caFile)),
 		"options": object{"fingerprint.denylist": "env_gce,env_azure,env_digitalocean,cni,bridge,consul,vault"},
 	}
 	if m.loopback() {
@@ -121,9 +121,9 @@ func (m Machine) nomad(s Secrets, o Agents) object {
 }
 
 // volumes are what containers of the driver exec see of the machine, as the agent reads it.
-func volumes(dir string) object {
+func (m Machine) volumes() object {
 	all := object{}
-	for _, v := range nomad.Volumes(dir) {
+	for _, v := range nomad.Volumes(m.File("runner"), m.Bin) {
 		all[v.Name] = object{"path": v.Path, "read_only": v.ReadOnly}
 	}
 	return all
@@ -163,8 +163,13 @@ func (m Machine) handOver() error {
 	if err := os.MkdirAll(root, 0o700); err != nil {
 		return errs.E(op, errs.Other, root, err)
 	}
-	if err := os.Chmod(root, 0o711); err != nil { // others may pass through
-		return errs.E(op, errs.Other, root, err)
+	if err := os.MkdirAll(m.Bin, 0o711); err != nil {
+		return errs.E(op, errs.Other, m.Bin, err)
+	}
+	for _, path := range []string{root, m.Bin} { // others may pass through
+		if err := os.Chmod(path, 0o711); err != nil {
+			return errs.E(op, errs.Other, path, err)
+		}
 	}
 	owner, err := user.Lookup(nomad.User)
 	if err != nil {

@@ -1,6 +1,7 @@
 package nomad
 
 import (
+	"path"
 	"strings"
 
 	"github.com/hashicorp/nomad/api"
@@ -19,11 +20,11 @@ const (
 	Exec Driver = "exec"
 )
 
-// Volume is a folder of a machine that containers of the driver Exec see under the same name: a host volume of Nomad's
-// client. Mounting it costs nothing, while what is in the client's chroot_env is linked or copied for every container.
+// Volume is a folder of a machine that containers of the driver Exec see: a host volume of Nomad's client. Mounting it costs nothing, while what is in the client's chroot_env is linked or copied for every container.
 type Volume struct {
 	Name     string
-	Path     string
+	Path     string // on the machine
+	At       string // in the container
 	ReadOnly bool
 }
 
@@ -31,10 +32,14 @@ type Volume struct {
 const User = "nobody"
 
 // Volumes are what a machine must offer. dir is its folder for jobs; what containers write to below it must be User's.
-func Volumes(dir string) []Volume {
-	all := []Volume{{Name: "runner", Path: dir}}
+// programs is the folder that has this program, also after an upgrade: others must be allowed to pass through it.
+func Volumes(dir, programs string) []Volume {
+	all := []Volume{
+		{Name: "runner", Path: dir, At: dir},
+		{Name: "runner-programs", Path: programs, At: path.Dir(Program), ReadOnly: true},
+	}
 	for _, name := range []string{"bin", "lib", "lib64", "sbin", "usr"} {
-		all = append(all, Volume{Name: "runner-" + name, Path: "/" + name, ReadOnly: true})
+		all = append(all, Volume{Name: "runner-" + name, Path: "/" + name, At: "/" + name, ReadOnly: true})
 	}
 	return all
 }
@@ -42,15 +47,15 @@ func Volumes(dir string) []Volume {
 // Where containers of the driver Exec find the program, and who vouches for the agents. It is not where they are on the
 // machine: Nomad gives folders the permissions that they have there, and root's are closed to others.
 const (
-	Program = "/opt/runner/runner"
+	Program = "/opt/runner/bin/runner"
 	CA      = "/opt/runner/ca.pem"
 )
 
-// Chroot is the chroot_env that a machine's client must have: the program, who vouches for its agents, and the few
-// files without which names of hosts and users, certificates and times of day are not found. They are the machine's own
+// Chroot is the chroot_env that a machine's client must have: who vouches for its agents, and the few files without
+// which names of hosts and users, certificates and times of day are not found. They are the machine's own
 // (hard links), so that containers must not be able to write to what is root's.
-func Chroot(program, ca string) map[string]string {
-	env := map[string]string{program: Program, ca: CA}
+func Chroot(ca string) map[string]string {
+	env := map[string]string{ca: CA}
 	for _, name := range []string{
 		"/etc/alternatives", "/etc/group", "/etc/hosts", "/etc/ld.so.cache", "/etc/localtime",
 		"/etc/nsswitch.conf", "/etc/passwd", "/etc/resolv.conf", "/etc/ssl/certs",
@@ -73,12 +78,12 @@ func (l *Launcher) confine(group *api.TaskGroup, task *api.Task) {
 		task.Env[name] = moved.Replace(value)
 	}
 	group.Volumes = map[string]*api.VolumeRequest{}
-	for _, v := range Volumes(l.folder) {
+	for _, v := range Volumes(l.folder, "") { // the machine knows where its programs are
 		group.Volumes[v.Name] = &api.VolumeRequest{
 			Name: v.Name, Type: "host", Source: v.Name, ReadOnly: v.ReadOnly,
 		}
 		task.VolumeMounts = append(task.VolumeMounts, &api.VolumeMount{
-			Volume: ptr(v.Name), Destination: ptr(v.Path), ReadOnly: ptr(v.ReadOnly),
+			Volume: ptr(v.Name), Destination: ptr(v.At), ReadOnly: ptr(v.ReadOnly),
 		})
 	}
 }

@@ -68,7 +68,7 @@ func TestConfined(t *testing.T) {
 		"folder": *task.VolumeMounts[0].Destination,
 	}
 	want := map[string]any{
-		"driver": "exec", "user": "nobody", "capabilities": "[all]", "args": "/opt/runner/runner am ${meta.dir}/x",
+		"driver": "exec", "user": "nobody", "capabilities": "[all]", "args": "/opt/runner/bin/runner am ${meta.dir}/x",
 		"ca": "/opt/runner/ca.pem", "folder": "${meta.dir}",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
