@@ -48,7 +48,6 @@ func TestDeploy(t *testing.T) {
 	u.stage("loses spot", u.losesSpot)
 	u.stage("breathes", u.breathes)
 	u.stage("its time comes", u.timeComes)
-	u.stage("fails to boot", u.failsToBoot)
 	u.stage("goes", u.goes)
 }
 
@@ -133,7 +132,6 @@ type told struct {
 	Change struct{ Kind, Type, Address string }
 	Health struct {
 		Servers, Workers int
-		Waiting          string
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"github.com/seed3322913c/runner/infra/fleet/fleettest"
 	"github.com/seed3322913c/runner/infra/store/s3"
 	"github.com/seed3322913c/runner/runner/nodeinit"
-	"github.com/seed3322913c/runner/runner/say"
 	"github.com/seed3322913c/runner/runner/scaling"
 )
 
@@ -140,29 +139,4 @@ func (u *user) nothingToCollect() {
 	if u.answer(&left, "gc", "--provider", "aws", "--region", fleettest.Region, "--dry-run"); len(left) > 0 {
 		u.Errorf("something is left: %v", left)
 	}
-}
-
-// failsToBoot deploys the fleet again whose time was over, now with one server, which ends it when nobody has wanted
-// anything for a minute, and a worker whose disk is broken: deploy says which one it is and why, as status does.
-func (u *user) failsToBoot() {
-	u.cloud.Trouble(func(role string) Trouble { return Trouble{Broken: role == "worker"} })
-	defer u.cloud.Trouble(nil)
-	exit, story := u.hears(func(told) {}, "deploy", "--name", name, "--provider", "aws", "--region", fleettest.Region,
-		"--servers", "1", "--workers", "1", "--idle", "1m", "--ttl", "1h", "--yes", "--json")
-	worker := u.cloud.Running("worker")
-	if len(worker) != 1 {
-		u.Fatalf("there are %d workers", len(worker))
-	}
-	if exit != say.ExitUnreachable || !strings.Contains(story, worker[0]) || !strings.Contains(story, "read-only") ||
-		!strings.Contains(story, "runner teardown "+name) {
-		u.Errorf("a deploy with a worker that can't boot ends with %d: %s", exit, story)
-	}
-	said := slices.ContainsFunc(u.status().Health.Reports, func(r nodeinit.Report) bool {
-		return r.Machine == worker[0] && r.State == nodeinit.Failed && strings.Contains(r.Message, "read-only")
-	})
-	if !said {
-		u.Errorf("nobody says that %s is broken: %+v", worker[0], u.status().Health)
-	}
-	u.awaitNobody() // by the idle timer
-	u.nothingToCollect()
 }

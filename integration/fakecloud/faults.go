@@ -12,9 +12,8 @@ type Fault func(role string) Trouble
 
 // Trouble is what is wrong with a machine that shall boot. The zero value is nothing.
 type Trouble struct {
-	Until  <-chan struct{} // it boots when this is closed; nil: at once
-	Never  bool            // it does not boot at all, and says nothing
-	Broken bool            // nothing can be written where its programs keep what they have
+	Until <-chan struct{} // it boots when this is closed; nil: at once
+	Never bool            // it does not boot at all, and says nothing
 }
 
 // Trouble says what happens to machines that shall boot from now on; nil: nothing.

@@ -29,13 +29,11 @@ type machine struct {
 }
 
 // boot is what a machine's kernel and its image do before user-data runs: a disk that nobody else sees at the places
-// where programs write, /proc of its own processes alone, and its name. $1 is the disk, $2 the name, $3 "broken" if
-// nothing can be written where programs keep what they have.
+// where programs write, /proc of its own processes alone, and its name. $1 is the disk, $2 the name.
 const boot = `set -e
 mount -t tmpfs tmpfs /var/lib
 mkdir -p /var/lib/runner
 mount --bind "$1/lib" /var/lib/runner
-[ "$3" != broken ] || mount -o remount,bind,ro /var/lib/runner
 mount --bind "$1/bin" /usr/local/bin
 hostname "$2"
 mount --bind "$1/tmp" /tmp
@@ -43,7 +41,7 @@ exec sh /tmp/user-data
 `
 
 // start gives an instance its network, its metadata service, and its first process.
-func (c *Cloud) start(ctx context.Context, i instance, t Trouble) (*machine, error) {
+func (c *Cloud) start(ctx context.Context, i instance) (*machine, error) {
 	userData, err := c.moto.userData(ctx, i.ID)
 	if err != nil {
 		return nil, err
@@ -72,7 +70,7 @@ func (c *Cloud) start(ctx context.Context, i instance, t Trouble) (*machine, err
 		return nil, errors.Join(err, c.network.unplug(i.ID))
 	}
 	go func() { _ = m.server.Serve(listener) }() // ends with the machine
-	if err := m.power(c.door(), t.Broken); err != nil {
+	if err := m.power(c.door()); err != nil {
 		return nil, errors.Join(err, m.server.Close(), c.network.unplug(i.ID))
 	}
 	return m, nil
@@ -100,7 +98,7 @@ func (m *machine) image(userData, aws string) error {
 
 // power starts the first process. What it and all others say goes to the machine's console. It has no keys: those are
 // the metadata service's to give.
-func (m *machine) power(endpoint string, broken bool) error {
+func (m *machine) power(endpoint string) error {
 	console, err := os.OpenFile(m.console(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
@@ -109,9 +107,6 @@ func (m *machine) power(endpoint string, broken bool) error {
 	host := "ip-" + strings.ReplaceAll(m.Private, ".", "-")
 	m.cmd = exec.Command("nsenter", "--net=/run/netns/"+space(m.ID), "--", "unshare", "--mount", "--uts", "--pid",
 		"--fork", "--kill-child", "--mount-proc", "sh", "-c", boot, "boot", m.dir, host)
-	if broken {
-		m.cmd.Args = append(m.cmd.Args, "broken")
-	}
 	m.cmd.Env = []string{
 		"PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", AWSEnv + "=1",
 		"AWS_ENDPOINT_URL=" + endpoint, "CHECKPOINT_DISABLE=1",
