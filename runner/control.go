@@ -106,6 +106,11 @@ func (p *program) control(ctx context.Context, o controlOptions) error {
 			return machines.Run(ctx, s.Standing)
 		}})
 	}
+	awake, err := awakeDuty(ctx, f)
+	if err != nil {
+		return err
+	}
+	duties = append(duties, awake...)
 	run := func(ctx context.Context) error { return s.Run(ctx, duties...) }
 	return serveControl(ctx, run, handler, listener)
 }

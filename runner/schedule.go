@@ -217,6 +217,9 @@ func showSchedule(v schedules.View) string {
 	if v.Jitter > 0 {
 		fmt.Fprintf(&b, ", jitter %s", format.Duration(time.Duration(v.Jitter*float64(time.Second))))
 	}
+	if v.Wake > 0 {
+		fmt.Fprintf(&b, ", wakes its cluster for %s", format.Duration(time.Duration(v.Wake*float64(time.Second))))
+	}
 	fmt.Fprintf(&b, "\nruns  %s\n", v.Runs)
 	if v.Fleet != nil {
 		fmt.Fprintf(&b, "on    a fleet of its own, %s\n", format.Plural(int64(v.Fleet.Request.Workers), "worker"))
@@ -291,6 +294,9 @@ func (p *program) schedulePause(ctx context.Context, at place, name string, o pa
 		return err
 	}
 	v, err := book.SetSchedulePaused(ctx, name, o.paused)
+	if err == nil {
+		err = p.wake(ctx, at)
+	}
 	if err != nil {
 		return err
 	}
@@ -326,6 +332,9 @@ func (p *program) scheduleRemove(ctx context.Context, at place, name string, jso
 	book, err := calendarOf(at)
 	if err == nil {
 		err = book.RemoveSchedule(ctx, name)
+	}
+	if err == nil {
+		err = p.wake(ctx, at)
 	}
 	if err != nil {
 		return err

@@ -40,6 +40,8 @@ func (o *scheduleOptions) AddFlags(flags *pflag.FlagSet) {
 			"`WAY` if the work before it still runs: skip (the slot), queue, or replace (the work); skip by default")
 		f.IntVar(&o.schedule.CatchUp, "catch-up", 1,
 			"`N` slots that nobody was there for fire late, the latest ones; 1 by default")
+		f.DurationVar(&o.schedule.Wake, "wake", 0,
+			"`TIME` for which a cluster's machines run that the cloud starts at the slot since none is there")
 		f.BoolVar(&o.replace, "replace", false, "change the schedule if there is one of that name")
 	})
 	o.own.AddFlags(flags)
@@ -65,7 +67,13 @@ func newScheduleAdd(p *program, json *bool) *cobra.Command {
 		}
 		defer end()
 		o.schedule.Name = name
+		if err := p.checkWake(cmd.Context(), at, o.schedule); err != nil {
+			return err
+		}
 		if err := addSchedule(cmd.Context(), at, o, line); err != nil {
+			return err
+		}
+		if err := p.wake(cmd.Context(), at); err != nil {
 			return err
 		}
 		v, err := scheduleOf(cmd.Context(), at, name)
@@ -140,8 +148,8 @@ func addToFleet(ctx context.Context, f *fleet.Fleet, s cron.Schedule, w schedule
 		return err
 	}
 	_, err = c.PutSchedule(ctx, s.Name, client.ScheduleRequest{
-		Cron: s.Cron, Zone: s.Zone, Overlap: s.Overlap, CatchUp: &s.CatchUp, Jitter: s.Jitter.Seconds(), Work: &w,
-		User: s.User, New: isNew,
+		Cron: s.Cron, Zone: s.Zone, Overlap: s.Overlap, CatchUp: &s.CatchUp, Jitter: s.Jitter.Seconds(),
+		Wake: s.Wake.Seconds(), Work: &w, User: s.User, New: isNew,
 	})
 	return err
 }

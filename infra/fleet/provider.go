@@ -76,6 +76,8 @@ type Setup struct {
 	Priced  bool // machines cost what the price table says; else nothing
 	// Targets are what Terraform removes at the end: all but the data, which a purge removes by Remove. None means all.
 	Targets []string
+	// Wakes are what Terraform changes when it is only said when machines are woken.
+	Wakes []string
 }
 
 // Machine is one machine of a fleet.

@@ -39,10 +39,21 @@ type Request struct {
 	// Cooldown is how long a worker has nothing to do before it ends, in a fleet that shrinks by itself; 0: 2 minutes.
 	Cooldown time.Duration `json:"cooldown,omitempty"`
 
+	// Wakes are when the cloud starts the fleet's machines while none runs. Plan keeps those that there are; Fleet.Wake
+	// changes them.
+	Wakes []Wake `json:"wakes,omitempty"`
+
 	// RunID tells the fleet from those that had its name before; it is on everything. Plan sets it.
 	RunID string `json:"run_id,omitempty"`
 	// ExpiresAt is when the dead-man switch fires. Plan sets it, from TTL and the deadline that the fleet has.
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
+}
+
+// Wake is a moment that comes again and again, for a schedule of that name.
+type Wake struct {
+	Name string `json:"name"`
+	Cron string `json:"cron"` // five fields as crontab has them
+	Zone string `json:"zone"` // of the IANA database
 }
 
 // Arch is a kind of processor, in Go's words.

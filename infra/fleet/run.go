@@ -24,6 +24,11 @@ import (
 //
 // The deadline of a fleet that is there stays unless r asks for another TTL than before; Extend moves it.
 func (f *Fleet) Plan(ctx context.Context, r Request, l Limits) (Plan, error) {
+	return f.planFor(ctx, r, l, false)
+}
+
+// planFor is Plan, for all of the fleet or only for what wakes its machines.
+func (f *Fleet) planFor(ctx context.Context, r Request, l Limits, onlyWakes bool) (Plan, error) {
 	r = r.Defaults()
 	r.Name = f.name
 	if err := r.Validate(); err != nil {
@@ -38,6 +43,9 @@ func (f *Fleet) Plan(ctx context.Context, r Request, l Limits) (Plan, error) {
 	if err != nil && errs.KindOf(err) != errs.NotFound {
 		return Plan{}, err
 	}
+	if r.Wakes == nil && rec.Phase != Gone {
+		r.Wakes = rec.Request.Wakes
+	}
 	r.ExpiresAt, r.RunID = f.deadline(rec, r), runID(rec)
 	if r.Sums, err = sums(r.Binaries); err != nil {
 		return Plan{}, err
@@ -45,6 +53,9 @@ func (f *Fleet) Plan(ctx context.Context, r Request, l Limits) (Plan, error) {
 	setup, err := f.provider.Setup(ctx, r)
 	if err != nil {
 		return Plan{}, err
+	}
+	if !onlyWakes {
+		setup.Wakes = nil
 	}
 	p := f.describe(r, setup)
 	p.Resumes = rec.Phase == Applying
@@ -172,10 +183,12 @@ func (f *Fleet) detail(ctx context.Context, op *operation, setup Setup, p *Plan)
 		return err
 	}
 	options := []tfexec.PlanOption{tfexec.Destroy(p.Destroys)}
+	targets := setup.Wakes
 	if p.Destroys {
-		for _, target := range setup.Targets {
-			options = append(options, tfexec.Target(target))
-		}
+		targets = setup.Targets
+	}
+	for _, target := range targets {
+		options = append(options, tfexec.Target(target))
 	}
 	plan, err := w.plan(ctx, options...)
 	if err != nil {

@@ -76,9 +76,13 @@ func (c clock) put(w http.ResponseWriter, r *http.Request) error {
 	if ask.Jitter < 0 || ask.Jitter > cron.MaxJitter.Seconds() {
 		return say.Errorf(errs.Invalid, "jitterSeconds is 0 to %.0f", cron.MaxJitter.Seconds())
 	}
+	if ask.Wake < 0 || ask.Wake > cron.MaxWake.Seconds() {
+		return say.Errorf(errs.Invalid, "wakeSeconds is 0 to %.0f", cron.MaxWake.Seconds())
+	}
 	s := cron.Schedule{
 		Name: r.PathValue("name"), Cron: ask.Cron, Zone: ask.Zone, Overlap: cmp.Or(ask.Overlap, cron.Skip), CatchUp: 1,
-		Jitter: time.Duration(ask.Jitter * float64(time.Second)), Since: time.Now().UTC(),
+		Jitter: time.Duration(ask.Jitter * float64(time.Second)), Wake: time.Duration(ask.Wake * float64(time.Second)),
+		Since: time.Now().UTC(),
 	}
 	if ask.CatchUp != nil {
 		s.CatchUp = *ask.CatchUp

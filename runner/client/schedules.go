@@ -23,6 +23,7 @@ type ScheduleRequest struct {
 	Overlap cron.Overlap `json:"overlap,omitempty"`       // skip by default
 	CatchUp *int         `json:"catchUp,omitempty"`       // 1 by default
 	Jitter  float64      `json:"jitterSeconds,omitempty"` // 0 by default
+	Wake    float64      `json:"wakeSeconds,omitempty"`   // 0 by default
 	// Spec is a job's specification, an object, with absolute paths.
 	Spec json.RawMessage `json:"spec,omitempty"`
 	// Work was compiled already, and what it has on one machine was shipped.

@@ -15,6 +15,7 @@ type View struct {
 	Overlap cron.Overlap `json:"overlap"`
 	CatchUp int          `json:"catchUp"`
 	Jitter  float64      `json:"jitterSeconds"`
+	Wake    float64      `json:"wakeSeconds,omitempty"` // how long a fleet runs that sleeps until a slot; 0: it sleeps on
 	Paused  bool         `json:"paused"`
 	Since   time.Time    `json:"since"`
 	User    string       `json:"user,omitempty"`
@@ -36,7 +37,7 @@ func NewView(s cron.Schedule, past cron.Past, now time.Time) (View, error) {
 	}
 	v := View{
 		Name: s.Name, Cron: s.Cron, Zone: s.Zone, Overlap: s.Overlap, CatchUp: s.CatchUp, Jitter: s.Jitter.Seconds(),
-		Paused: s.Paused, Since: s.Since, User: s.User, Runs: w.Line, Fleet: w.Fleet,
+		Wake: s.Wake.Seconds(), Paused: s.Paused, Since: s.Since, User: s.User, Runs: w.Line, Fleet: w.Fleet,
 		Next: append([]time.Time{}, s.Upcoming(now, Upcoming)...), Firings: []cron.Firing{},
 	}
 	if v.Zone == "" {
@@ -50,11 +51,18 @@ func NewView(s cron.Schedule, past cron.Past, now time.Time) (View, error) {
 
 // Upcoming returns the next n moments at which the schedule fires, as cron.Schedule has them.
 func (v View) Upcoming(now time.Time, n int) []time.Time {
-	s := cron.Schedule{
+	return v.schedule().Upcoming(now, n)
+}
+
+// AsleepUntil is when machines must end that will be woken for the next slot; zero if none will.
+func (v View) AsleepUntil(now time.Time) time.Time { return v.schedule().AsleepUntil(now) }
+
+// schedule is what a View has of a schedule, its work left out.
+func (v View) schedule() cron.Schedule {
+	return cron.Schedule{
 		Name: v.Name, Cron: v.Cron, Zone: v.Zone, Paused: v.Paused, Since: v.Since,
-		Jitter: time.Duration(v.Jitter * float64(time.Second)),
+		Jitter: time.Duration(v.Jitter * float64(time.Second)), Wake: time.Duration(v.Wake * float64(time.Second)),
 	}
-	return s.Upcoming(now, n)
 }
 
 // All shows every schedule of a book, in order of their names.

@@ -41,6 +41,8 @@ const (
 const (
 	MaxCatchUp = 1000
 	MaxJitter  = 24 * time.Hour
+	MinWake    = 15 * time.Minute
+	MaxWake    = 24 * time.Hour
 	MaxWaiting = 100 // slots of one schedule that wait in line; what comes then is left out
 	maxWork    = 1 << 20
 )
@@ -53,6 +55,9 @@ type Schedule struct {
 	Overlap Overlap       `json:"overlap"`
 	CatchUp int           `json:"catchUp"`          // of slots that nobody was there for, the latest so many fire late
 	Jitter  time.Duration `json:"jitter,omitempty"` // slots fire up to so much later, each schedule at a time of its own
+
+	// Wake is how long the machines may run that were started for a slot, because none was there; 0: none are.
+	Wake time.Duration `json:"wake,omitempty"`
 
 	Since  time.Time `json:"since"` // slots count after this moment: when it was added, or resumed
 	Paused bool      `json:"paused,omitempty"`
@@ -91,6 +96,21 @@ func (s Schedule) Check(now time.Time) error {
 		return errs.Errorf(op, errs.Invalid, s.CatchUp, "0 to %d slots can be caught up", MaxCatchUp)
 	case s.Jitter < 0 || s.Jitter > MaxJitter:
 		return errs.Errorf(op, errs.Invalid, s.Jitter, "a jitter is up to %v", MaxJitter)
+	}
+	return s.checkWake()
+}
+
+func (s Schedule) checkWake() error {
+	const op = "cron.Check"
+	switch {
+	case s.Wake == 0:
+		return nil
+	case s.Wake < MinWake || s.Wake > MaxWake:
+		return errs.Errorf(op, errs.Invalid, s.Wake, "machines that are woken run for %v to %v", MinWake, MaxWake)
+	case s.CatchUp == 0:
+		return errs.Errorf(op, errs.Invalid, s.CatchUp, "machines that are woken come after the slot, which is caught up")
+	case s.Jitter > 0:
+		return errs.Errorf(op, errs.Invalid, s.Jitter, "machines that are woken at a slot don't wait")
 	}
 	return nil
 }

@@ -139,7 +139,7 @@ func (p *Provider) postpone(ctx context.Context, cluster string, at time.Time) e
 		}
 		err = p.call.query(ctx, autoscaling, "CreateOrUpdateTags", url.Values{
 			"Tags.member.1.ResourceId": {group}, "Tags.member.1.ResourceType": {"auto-scaling-group"},
-			"Tags.member.1.Key": {"runner:expires-at"}, "Tags.member.1.Value": {when},
+			"Tags.member.1.Key": {expiresTag}, "Tags.member.1.Value": {when},
 			"Tags.member.1.PropagateAtLaunch": {"false"}}, nil)
 		if err != nil {
 			return err

@@ -33,6 +33,7 @@ type Provider struct {
 var (
 	_ fleet.Provider    = (*Provider)(nil)
 	_ fleet.StateKeeper = (*Provider)(nil)
+	_ fleet.Waker       = (*Provider)(nil)
 )
 
 // New returns the provider of a region; with "" of the one that the environment names.
@@ -52,6 +53,9 @@ func (p *Provider) Region() string { return p.region }
 
 // clusterTag is on everything, and names the cluster that it belongs to.
 const clusterTag = "runner:cluster"
+
+// expiresTag is on the groups of machines, and says until when they live.
+const expiresTag = "runner:expires-at"
 
 func serverGroup(cluster string) string   { return "runner-" + cluster + "-servers" }
 func workerGroup(cluster string) string   { return "runner-" + cluster + "-workers" }
@@ -84,8 +88,9 @@ func (p *Provider) Setup(ctx context.Context, r fleet.Request) (fleet.Setup, err
 			"region":       p.region,
 			"use_lockfile": true, "encrypt": true},
 		Vars: vars(r, account, p.region, bucket, adopt),
-		Targets: []string{"module.workers", "module.servers", "module.identity", "module.network", "aws_s3_object.binary",
-			"module.deadman"},
+		Targets: []string{"module.wake", "module.workers", "module.servers", "module.identity", "module.network",
+			"aws_s3_object.binary", "module.deadman"},
+		Wakes: []string{"module.wake"},
 	}, nil
 }
 
@@ -105,7 +110,7 @@ func vars(r fleet.Request, account, region, bucket string, adopt bool) map[strin
 		"servers": r.Servers, "server_type": r.ServerType, "workers": r.Most(), "worker_types": r.WorkerTypes,
 		"on_demand": fleet.OnDemand(r.Workers, r.Spot), "architecture": architecture, "disk_gib": r.DiskGiB,
 		"allow_from": append([]string{}, r.AllowFrom...), "bucket": bucket, "adopt_bucket": adopt, "binaries": binaries,
-		"idle_minutes": int(r.Idle / time.Minute), "ca": r.CA,
+		"idle_minutes": int(r.Idle / time.Minute), "ca": r.CA, "wakes": wakes(r.Wakes),
 	}
 }
 

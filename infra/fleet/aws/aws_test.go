@@ -2,6 +2,7 @@ package aws
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -80,8 +81,8 @@ const theSecret = "b7c1-never-to-be-seen"
 
 func wanted(program string) fleet.Request {
 	return fleet.Request{Provider: "aws", Region: fleettest.Region, Owner: "ann@example.com", Workers: 4, Spot: 0.7,
-		TTL: time.Hour, AllowFrom: []string{"203.0.113.7/32"}, Binaries: map[string]string{"runner": program},
-		CA: "a certificate"}
+		TTL: time.Hour, Idle: 10 * time.Minute, AllowFrom: []string{"203.0.113.7/32"},
+		Binaries: map[string]string{"runner": program}, CA: "a certificate"}
 }
 
 func (r *rig) plan(t testing.TB, f *fleet.Fleet) fleet.Plan {
@@ -172,6 +173,7 @@ func (r *rig) life(t *testing.T) {
 	r.checkSecondPlan(t, f)
 	r.changes(t, f, name)
 	r.fires(t, f, name)
+	r.wakes(t, f, name)
 
 	r.removeByHand(t, name)
 	begun = time.Now()
@@ -320,35 +322,112 @@ func (r *rig) changes(t *testing.T, f *fleet.Fleet, name string) {
 func (r *rig) fires(t *testing.T, f *fleet.Fleet, name string) {
 	t.Helper()
 	for _, group := range []string{serverGroup(name), workerGroup(name)} {
-		var schedule struct {
-			State  string
-			Target struct{ Arn, Input string }
-		}
-		err := r.provider.call.rest(t.Context(), "GET", "/schedules/"+group+"?groupName="+scheduleGroup(name), nil, &schedule)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if schedule.State != "ENABLED" ||
-			schedule.Target.Arn != "arn:aws:scheduler:::aws-sdk:autoscaling:updateAutoScalingGroup" {
-			t.Fatalf("the switch of %s is %+v", group, schedule)
-		}
-		var input map[string]any
-		if err := json.Unmarshal([]byte(schedule.Target.Input), &input); err != nil {
-			t.Fatal(err)
-		}
-		params := url.Values{}
-		for k, v := range input {
-			params.Set(k, fmt.Sprint(v))
-		}
-		if err := r.provider.call.query(t.Context(), autoscaling, "UpdateAutoScalingGroup", params, nil); err != nil {
-			t.Fatal(err)
-		}
+		r.fire(t, name, group)
 	}
 	r.checkMachines(t, f, 0, 0)
 	for _, one := range r.scan(t, name) {
 		if slices.Contains([]string{"instance", "volume", "network-interface", "address", "nat-gateway"}, one.Kind) {
 			t.Errorf("%v is paid for after the end", one)
 		}
+	}
+}
+
+// fire does what one of a fleet's schedules says, as the cloud would.
+func (r *rig) fire(t *testing.T, name, schedule string) {
+	t.Helper()
+	var is struct {
+		State  string
+		Target struct{ Arn, Input string }
+	}
+	path := "/schedules/" + schedule + "?groupName=" + scheduleGroup(name)
+	if err := r.provider.call.rest(t.Context(), "GET", path, nil, &is); err != nil {
+		t.Fatal(err)
+	}
+	if is.State != "ENABLED" || is.Target.Arn != "arn:aws:scheduler:::aws-sdk:autoscaling:updateAutoScalingGroup" {
+		t.Fatalf("the schedule %s is %+v", schedule, is)
+	}
+	var input map[string]any
+	if err := json.Unmarshal([]byte(is.Target.Input), &input); err != nil {
+		t.Fatal(err)
+	}
+	params := url.Values{}
+	for k, v := range input {
+		params.Set(k, fmt.Sprint(v))
+	}
+	if err := r.provider.call.query(t.Context(), autoscaling, "UpdateAutoScalingGroup", params, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// wakes has the cloud start a fleet that has ended, and takes that back.
+func (r *rig) wakes(t *testing.T, f *fleet.Fleet, name string) {
+	t.Helper()
+	nightly := fleet.Wake{Name: "nightly", Cron: "0 2 * * 1-5", Zone: "Europe/Paris"}
+	if err := f.CheckWake(nightly); errs.KindOf(err) != errs.Invalid {
+		t.Errorf("a fleet that never sleeps can be woken: %v", err)
+	}
+	if err := f.Bound(t.Context(), 0, 4, 0, fleet.Limits{}); err != nil {
+		t.Fatal(err)
+	}
+	var calls []string
+	err := f.Wake(t.Context(), []fleet.Wake{nightly}, time.Time{}, func(e fleet.Event) {
+		call, ok := strings.CutPrefix(e.Address, `module.wake.aws_scheduler_schedule.wake["nightly-`)
+		if ok && e.Kind == fleet.Finished {
+			calls = append(calls, strings.TrimSuffix(call, `"]`))
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if slices.Sort(calls); !slices.Equal(calls, []string{"servers", "workers"}) {
+		t.Fatalf("the groups that are woken are %v", calls)
+	}
+	for _, p := range resources(r.planned(t, name).PlannedValues.RootModule) {
+		switch {
+		case !strings.HasPrefix(p.address, "module.wake."):
+		case p.kind == "aws_iam_role_policy" && !leastPrivilege(p):
+			t.Errorf("%s may more than it needs", p.address)
+		case p.kind == "aws_scheduler_schedule" && (p.at("schedule_expression") != "cron(0 2 ? * 2,3,4,5,6 *)" ||
+			p.at("schedule_expression_timezone") != "Europe/Paris" ||
+			fmt.Sprint(p.at("target.0.retry_policy.0.maximum_event_age_in_seconds")) != "600"):
+			t.Errorf("%s wakes at %v", p.address, p.values)
+		}
+	}
+	if err := r.provider.Stop(t.Context(), name); err != nil {
+		t.Fatal(err)
+	}
+	r.checkMachines(t, f, 0, 0)
+	for _, group := range []string{serverGroup(name), workerGroup(name)} {
+		r.fire(t, name, group) // the dead-man switch: no machine may start any more
+	}
+	sum := fmt.Sprintf("%x", sha256.Sum256([]byte(nightly.Name)))
+	for _, group := range calls {
+		r.fire(t, name, "wake-"+sum[:16]+"-"+group)
+	}
+	r.checkMachines(t, f, 3, 0)
+	if w, err := r.provider.Workers(t.Context(), name); err != nil || w.Size != 0 {
+		t.Errorf("control can't have workers again: %+v, %v", w, err)
+	}
+
+	// As the servers do that were started so.
+	until := time.Now().Add(3 * time.Hour).UTC().Truncate(time.Minute)
+	if err := r.provider.Adjust(t.Context(), name, fleet.Change{ExpiresAt: until}); err != nil {
+		t.Fatal(err)
+	}
+	if at, err := r.provider.Deadline(t.Context(), name); err != nil || !at.Equal(until) {
+		t.Errorf("the deadline is %v, %v, want %v", at, err, until)
+	}
+
+	again := r.plan(t, f) // of somebody who knows nothing of schedules
+	if n := again.Count(fleet.Delete); n > 0 {
+		t.Errorf("another deploy removes %d things", n)
+	}
+	if err := f.Wake(t.Context(), nil, time.Time{}, nil); err != nil {
+		t.Fatal(err)
+	}
+	path := "/schedules/wake-" + sum[:16] + "-servers?groupName=" + scheduleGroup(name)
+	if err := r.provider.call.rest(t.Context(), "GET", path, nil, nil); errs.KindOf(err) != errs.NotFound {
+		t.Errorf("a fleet that nobody wants woken is: %v", err)
 	}
 }
 

@@ -59,3 +59,6 @@ resource "aws_scheduler_schedule" "switch" {
   }
   depends_on = [aws_iam_role_policy.switch]
 }
+
+output "schedule_group" { value = aws_scheduler_schedule_group.switch.name }
+output "role" { value = aws_iam_role.switch.arn }

@@ -88,6 +88,7 @@ resource "aws_ssm_parameter" "secret" {
   value_wo_version = 1
 }
 
+output "server_role" { value = aws_iam_role.machine["server"].id }
 output "server_profile" { value = aws_iam_instance_profile.machine["server"].name }
 output "worker_profile" { value = aws_iam_instance_profile.machine["worker"].name }
 output "secrets_path" { value = "/runner/${var.cluster}" }

@@ -96,3 +96,21 @@ module "workers" {
   security_groups = [module.network.machines_group]
   depends_on      = [module.deadman]
 }
+
+# It is removed before the groups that it starts.
+module "wake" {
+  source         = "../../modules/wake"
+  cluster        = var.cluster
+  region         = var.region
+  account        = var.account
+  schedule_group = module.deadman.schedule_group
+  switch_role    = module.deadman.role
+  server_role    = module.identity.server_role
+  wakes          = var.wakes
+  # Workers come when control asks for some, which it may again.
+  groups = {
+    servers = { AutoScalingGroupName = module.servers.group, MinSize = 0, MaxSize = var.servers,
+    DesiredCapacity = var.servers }
+    workers = { AutoScalingGroupName = module.workers.group, MinSize = 0, MaxSize = var.workers }
+  }
+}

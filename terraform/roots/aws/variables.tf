@@ -150,6 +150,16 @@ variable "idle_minutes" {
   type        = number
 }
 
+variable "wakes" {
+  description = "When the cloud starts the machines of a fleet that sleeps, by the names of the fleet's schedules."
+  type        = map(object({ expression = string, timezone = string }))
+  default     = {}
+  validation {
+    condition     = alltrue([for w in values(var.wakes) : can(regex("^cron\\(.+\\)$", w.expression))])
+    error_message = "A moment to wake at looks like cron(0 2 * * ? *)."
+  }
+}
+
 variable "ca" {
   description = "Certificate that vouches for the servers."
   type        = string

@@ -109,3 +109,18 @@ run "machines_need_runner" {
   variables { binaries = {} }
   expect_failures = [var.binaries]
 }
+
+run "a_fleet_that_is_woken" {
+  command = plan
+  variables { wakes = { nightly = { expression = "cron(0 2 * * ? *)", timezone = "Europe/Paris" } } }
+  assert {
+    condition     = output.cluster == "demo"
+    error_message = "A fleet may be woken."
+  }
+}
+
+run "a_moment_to_wake_at_is_said_as_cron" {
+  command = plan
+  variables { wakes = { nightly = { expression = "rate(1 minute)", timezone = "UTC" } } }
+  expect_failures = [var.wakes]
+}
