@@ -3,6 +3,8 @@ import json
 import sys
 
 from moto.autoscaling.models import FakeAutoScalingGroup
+from moto.ec2.models.launch_templates import LaunchTemplate
+from moto.ec2.utils import parse_user_data
 from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.s3.models import FakeBucket
 from moto.server import main
@@ -40,4 +42,15 @@ def take_some_as_spot(self, count, tags):
 
 
 FakeAutoScalingGroup.replace_autoscaling_group_instances = take_some_as_spot
+create_version = LaunchTemplate.create_version
+
+
+def create_parsed_version(self, data, description):
+    """moto parses the user-data of a template's first version alone, and can't start machines of others."""
+    if isinstance(data.get("UserData"), str):
+        data["UserData"] = parse_user_data(data["UserData"])
+    return create_version(self, data, description)
+
+
+LaunchTemplate.create_version = create_parsed_version
 main(sys.argv[1:])
