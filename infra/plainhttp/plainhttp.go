@@ -194,8 +194,8 @@ func (l *Listener) request(in *bufio.Reader) *http.Request {
 	}
 	size := end + len("\r\n\r\n")
 	r, err := http.ReadRequest(bufio.NewReaderSize(bytes.NewReader(read[:size]), size))
-	if err != nil {
-		return nil // net/http finds the words for it
+	if err != nil || r.ContentLength != 0 || r.Close {
+		return nil // net/http finds the words for it, or what isPlain has not: lines may end without a CR
 	}
 	_, _ = in.Discard(size) // as above
 	return r

@@ -76,6 +76,7 @@ func TestWhoAnswers(t *testing.T) {
 		{"DELETE /short HTTP/1.1\r\nHost: h\r\n\r\n", "false DELETE h /short <nil>"},
 		{"PUT /short HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody", "true PUT h /shortbody <nil>"},
 		{"PUT /short HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nb\r\n0\r\n\r\n", "true PUT h /shortb <nil>"},
+		{"PUT /short HTTP/1.1\r\nHost: h\nContent-Length: 4\r\n\r\nbody", "true PUT h /shortbody <nil>"},
 		{"GET /long HTTP/1.1\r\nHost: h\r\n\r\n", "true GET h /long <nil>"},
 		{"OPTIONS /short HTTP/1.1\r\nHost: h\r\n\r\n", "true OPTIONS h /short <nil>"},
 		{"GET /short HTTP/1.1\r\nHost: h\r\n" + long + "\r\n", "true GET h /short <nil>"},
