@@ -118,7 +118,8 @@ func TestUIOfSchedules(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	b := openBrowser(t, chromium, tr.serveUI())
-	b.do("schedules", chromedp.Click("nav a[href='/schedules']"), chromedp.WaitVisible(".schedule"))
+	b.do("schedules", chromedp.Click("nav a[href='/schedules']"), chromedp.WaitVisible(".schedule"),
+		chromedp.WaitVisible("nav a[href='/schedules'][aria-current=page]"))
 	if shown := get(b, chromedp.Text(".schedule")); !strings.Contains(shown, "02:00") {
 		t.Errorf("the schedule is shown as %q", shown)
 	}

@@ -31,7 +31,7 @@ type uiOptions struct {
 
 // AddFlags adds the flags of `runner ui`.
 func (o *uiOptions) AddFlags(flags *pflag.FlagSet) {
-	grouped(flags, "Where", func(f *pflag.FlagSet) {
+	grouped(flags, "The page", func(f *pflag.FlagSet) {
 		f.StringVar(&o.http, "http", "127.0.0.1:8088", "`ADDRESS` of this machine to serve on; 127.0.0.1:8088 by default")
 	})
 	grouped(flags, tellGroup, func(f *pflag.FlagSet) {

@@ -12,10 +12,20 @@ const main = document.getElementById("main");
 let end = () => {};
 let at = null; // the path that is shown, and what of it
 
+// shows says whether a link of the header is to what is shown, or to the list that it is in.
+function shows(link) {
+  const list = location.pathname.startsWith("/jobs/") ? "/" : "/" + location.pathname.split("/")[1];
+  return link.pathname === list;
+}
+
 function show() {
   const here = location.pathname + location.search;
   if (here === at) return; // a place in the page, as "To the page" is
   at = here;
+  for (const link of document.querySelectorAll("header a")) {
+    if (shows(link)) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
   end();
   end = () => {};
   const job = location.pathname.match(/^\/jobs\/([^/]+)$/);
