@@ -74,7 +74,7 @@ func up(home string, o cluster.Options) error {
 	case err == nil:
 		return fmt.Errorf("cluster %s is up already; scripts/cluster down ends it", o.Name)
 	case os.Geteuid() != 0:
-		return errors.New("Nomad makes control groups for containers, and only root may do that")
+		return errors.New("only root may make the control groups that Nomad puts containers in")
 	case o.Servers != 1 && o.Servers != 3:
 		return errors.New("--servers is 1 or 3")
 	case o.Clients < 1 || o.Clients > mostClients:

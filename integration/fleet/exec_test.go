@@ -63,7 +63,7 @@ retry: {task: 1}
 func TestRawExecDriver(t *testing.T) {
 	needCluster(t)
 	c, err := cluster.Up(t.Context(), cluster.Options{
-		Name: "raw", Dir: t.TempDir(), Servers: 1, Clients: 1, Driver: nomad.RawExec,
+		Name: "raw", Dir: filepath.Join(t.TempDir(), "raw"), Servers: 1, Clients: 1, Driver: nomad.RawExec,
 		Engines: site.cluster.State.Engines, Runner: filepath.Join(site.bin, "runner"),
 	})
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/seed3322913c/runner/scheduler"
 )
 
-// turnstile lets some maps of a job go on, and holds all others until it is opened: what happens meanwhile happens in the
-// middle of the job, while each of its executors is at work, however fast or slow the machine is.
+// turnstile lets some maps of a job go on, and holds all others until it is opened: what happens meanwhile happens in
+// the middle of the job, while each of its executors is at work, however fast or slow the machine is.
 type turnstile struct {
 	trial  *trial
 	url    string        // which maps ask
