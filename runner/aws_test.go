@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/seed3322913c/runner/infra/fleet/fleettest"
 	"github.com/seed3322913c/runner/runner/embedded"
+	"github.com/seed3322913c/runner/runner/nodeinit"
 	"github.com/seed3322913c/runner/runner/say"
 )
 
@@ -41,6 +43,10 @@ func TestAWS(t *testing.T) {
 	}
 	t.Run("life", func(t *testing.T) { t.Parallel(); a.with(t).life() })
 	t.Run("quota", func(t *testing.T) { t.Parallel(); a.with(t).quota() })
+	t.Run("circle", func(t *testing.T) { t.Parallel(); a.with(t).circles() })
+	for seed := range rounds() {
+		t.Run(fmt.Sprint("killed", seed), func(t *testing.T) { t.Parallel(); a.with(t).killed(uint64(seed)) })
+	}
 }
 
 func (a account) with(t *testing.T) account {
@@ -54,11 +60,17 @@ type spoken struct {
 	out, story string
 }
 
-// runs runs a verb with a home of its own and a changed environment.
-func (a account) runs(home string, env []string, args ...string) spoken {
-	a.Helper()
+// command is a verb with a home of its own and a changed environment.
+func (a account) command(home string, env []string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(a.Context(), filepath.Join(os.Getenv("RUNNER_TEST_BIN"), "runner"), args...)
 	cmd.Env = append(append(os.Environ(), embedded.HomeEnv+"="+home, "USER=tester"), env...)
+	return cmd
+}
+
+// runs runs a verb to its end.
+func (a account) runs(home string, env []string, args ...string) spoken {
+	a.Helper()
+	cmd := a.command(home, env, args...)
 	var out, story bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &story
 	err := cmd.Run()
@@ -144,11 +156,16 @@ func (a account) life() {
 		Seconds struct{ Terraform float64 }
 		Data    string
 	}
+	a.cloud.Refuse(fleettest.Refusal{ // it came into being meanwhile
+		Action: "CreateInstanceProfile", Holds: "runner-life", Code: "EntityAlreadyExists", Once: true,
+	})
 	said := a.must(home, &result, a.deploy("life", "--spot", "0.5")...)
 	if result.Seconds.Terraform <= 0 || !strings.HasPrefix(result.Data, "s3://runner-life-") {
 		a.Errorf("it has told %+v", result)
 	}
 	a.armed(said.out)
+
+	a.silent(home)
 
 	var line clusterLine
 	a.must(home, &line, "extend", "life", "--ttl", "20h", "--json")
@@ -170,6 +187,21 @@ func (a account) life() {
 	a.must(elsewhere, &end, "teardown", "life", "--provider", "aws", "--yes", "--purge-data", "--json")
 	if len(end.Left) > 0 {
 		a.Errorf("left are %v", end.Left)
+	}
+}
+
+// silent looks whether a status tells what is on the consoles of machines that say nothing themselves.
+func (a account) silent(home string) {
+	a.Helper()
+	var status fleetStatus
+	a.must(home, &status, "status", "--cluster", "life", "--json")
+	if len(status.Health.Reports) != 3 {
+		a.Fatalf("there are reports of %d machines, want 3", len(status.Health.Reports))
+	}
+	for _, r := range status.Health.Reports {
+		if r.State != nodeinit.Silent || !strings.Contains(r.Log, "Linux version") {
+			a.Errorf("of a machine that never boots it tells %+v", r)
+		}
 	}
 }
 

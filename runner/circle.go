@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/seed3322913c/runner/infra/errs"
+	machines "github.com/seed3322913c/runner/infra/fleet"
 	"github.com/seed3322913c/runner/runner/deploy"
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/say"
@@ -106,6 +107,9 @@ func (p *program) endCircle(ctx context.Context, story *program, c circleOptions
 		fmt.Fprintf(p.err, "The fleet could not be removed: %s. Do it with `runner teardown %s`\n", say.Sentence(end),
 			p.cluster)
 		return err
+	}
+	if half, ok := errors.AsType[*machines.HalfMade](err); ok {
+		return half.Err // nothing is left to say what can be done about
 	}
 	return cmp.Or(err, end)
 }

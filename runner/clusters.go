@@ -309,16 +309,28 @@ func newCost(p *program) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return p.cost(home, o, args)
+		return p.cost(cmd.Context(), home, o, args)
 	})
 	addJSON(cmd.Flags(), &o.json)
 	return cmd
 }
 
-func (p *program) cost(home string, o costOptions, args []string) error {
+func (p *program) cost(ctx context.Context, home string, o costOptions, args []string) error {
 	lines, err := fleetLines(home, args, true)
 	if err != nil {
 		return err
+	}
+	for i, c := range lines {
+		if c.Phase != machines.Deployed || c.Max == 0 {
+			continue // it is known here
+		}
+		s, err := p.site(ctx, c.Name, siteOptions{}, changeOptions{})
+		if err != nil {
+			return err
+		}
+		if lines[i].Cost, err = s.Cost(ctx); err != nil {
+			return err
+		}
 	}
 	if o.json {
 		return writeJSON(p.out, lines)

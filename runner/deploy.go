@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -168,6 +169,7 @@ func (p *program) deploy(ctx context.Context, o deployOptions) error {
 // agreement is a plan to which the user has said yes.
 type agreement struct {
 	site    *deploy.Site
+	request machines.Request
 	plan    machines.Plan
 	options deployOptions
 	tell    *teller
@@ -186,6 +188,7 @@ func (p *program) agree(ctx context.Context, o deployOptions) (agreement, error)
 	if r.Servers == 0 && a.site.Provider() == local.Name {
 		r.Servers = 1
 	}
+	a.request = r
 	if a.plan, err = a.site.Plan(ctx, r, o.limits, a.tell.note); err != nil {
 		return a, err
 	}
@@ -194,7 +197,7 @@ func (p *program) agree(ctx context.Context, o deployOptions) (agreement, error)
 	}
 	fmt.Fprint(a.tell.story, planWords(a.plan))
 	if a.site.Provider() == deploy.AWS && len(r.AllowFrom) == 0 {
-		fmt.Fprintln(a.tell.story, "Nobody outside of its network will reach it; --allow-from 203.0.113.7/32 lets that address in.")
+		fmt.Fprintln(a.tell.story, "Nobody outside of its network will reach it; --allow-from NETWORK lets one in.")
 	}
 	if o.plan || a.plan.Empty() {
 		return a, nil
@@ -219,12 +222,27 @@ func (t times) MarshalJSON() ([]byte, error) {
 	})
 }
 
+// apply makes what was agreed on. What a run that was killed has asked the cloud for may come into being when this one
+// has looked for leftovers already, and be in its way: then it looks again, once.
+func (a agreement) apply(ctx context.Context) error {
+	err := a.site.Apply(ctx, a.plan, a.tell.event)
+	if _, refused := errors.AsType[*machines.Refusal](err); refused || errs.KindOf(err) != errs.Exist {
+		return err
+	}
+	a.tell.note("something is there that was not before; once more")
+	plan, err := a.site.Plan(ctx, a.request, a.options.limits, a.tell.note)
+	if err != nil {
+		return err
+	}
+	return a.site.Apply(ctx, plan, a.tell.event)
+}
+
 // build makes what was agreed on, and waits until it works.
 func (p *program) build(ctx context.Context, a agreement) error {
 	var took times
 	began := time.Now()
 	if !a.plan.Empty() {
-		if err := a.site.Apply(ctx, a.plan, a.tell.event); err != nil {
+		if err := a.apply(ctx); err != nil {
 			return err
 		}
 	}

@@ -71,6 +71,11 @@ func (p *program) lookAt(ctx context.Context, s *deploy.Site) (fleetStatus, erro
 	if status.Health, err = s.Health(ctx); err != nil {
 		return status, err
 	}
+	silent, err := s.Silent(ctx, status.Health)
+	if err != nil {
+		return status, err
+	}
+	status.Health.Reports = append(status.Health.Reports, silent...)
 	if status.Machines, err = s.Machines(ctx); err != nil {
 		return status, err
 	}
@@ -96,11 +101,11 @@ func (f fleetStatus) words(now time.Time) string {
 	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, m := range f.Machines {
 		r := said[m.ID]
-		fmt.Fprintf(table, "  %s\t%s\t%s\t%s\t%s\n", m.ID, m.Private, m.State, cmp.Or(string(r.State), "silent"), r.Message)
+		fmt.Fprintf(table, "  %s\t%s\t%s\t%s\t%s\n", m.ID, m.Private, m.State, r.State, r.Message)
 	}
 	_ = table.Flush() // into memory
 	for _, r := range f.Health.Reports {
-		if r.State == nodeinit.Failed && r.Log != "" {
+		if r.State.Trouble() && r.Log != "" {
 			fmt.Fprintf(&b, "  %s said:\n%s\n", r.Machine, indent(r.Log))
 		}
 	}

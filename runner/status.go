@@ -86,10 +86,7 @@ func (p *program) status(ctx context.Context, o statusOptions, at place, job sch
 	if o.json {
 		return writeJSON(p.out, s)
 	}
-	used, err := usageOf(ctx, at, s.Report)
-	if err != nil {
-		return err
-	}
+	used := usageOf(ctx, at, s.Report)
 	_, err = fmt.Fprint(p.out, describe(job, s, metricsOf(ctx, job, s.Report))+indented(used.line()))
 	return err
 }

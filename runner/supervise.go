@@ -43,10 +43,7 @@ type result struct {
 
 // tell says how a job has ended; the error that it returns is the exit code.
 func (p *program) tell(ctx context.Context, at place, job scheduler.Job, r am.Report, o watchOptions) error {
-	used, err := usageOf(context.WithoutCancel(ctx), at, r)
-	if err != nil {
-		return err
-	}
+	used := usageOf(context.WithoutCancel(ctx), at, r)
 	var verdict error
 	switch r.State {
 	case scheduler.JobFailed:
@@ -78,7 +75,7 @@ func (p *program) tell(ctx context.Context, at place, job scheduler.Job, r am.Re
 	if o.named {
 		answer = string(job.ID) + ": " + answer
 	}
-	_, err = fmt.Fprint(p.out, answer+used.line())
+	_, err := fmt.Fprint(p.out, answer+used.line())
 	return unread(err)
 }
 

@@ -50,11 +50,12 @@ type usage struct {
 	PricesOf     string  `json:"pricesOf,omitempty"`
 }
 
-// usageOf is what a job has used at a place; nil where machines cost nothing by the hour, which is at home.
-func usageOf(ctx context.Context, at place, r am.Report) (*usage, error) {
+// usageOf is what a job has used at a place; nil where machines cost nothing by the hour, which is at home. That its
+// price can't be found out changes nothing about how the job has ended, so it is left out then.
+func usageOf(ctx context.Context, at place, r am.Report) *usage {
 	f, ok := at.(*fleet.Fleet)
 	if !ok {
-		return nil, nil
+		return nil
 	}
 	u := &usage{
 		CoreSeconds: coreSeconds(r, time.Now()), Requests: r.Counters.Get(storeGroup, storeRequests),
@@ -62,29 +63,31 @@ func usageOf(ctx context.Context, at place, r am.Report) (*usage, error) {
 	}
 	dir, err := embedded.HomeDir()
 	if err != nil {
-		return nil, err
+		return u
 	}
 	record, err := infrafleet.Load(dir, f.Name())
-	if err != nil || record.Plan == nil || record.Plan.Hourly == 0 {
-		return u, nil // it was not deployed from here, or is this machine
+	if err != nil || record.Plan == nil || record.Plan.PricesOf.IsZero() {
+		return u // it was not deployed from here, or is this machine
 	}
 	control, err := f.Control()
 	if err != nil {
-		return u, err
+		return u
 	}
 	list, err := control.Nodes(ctx)
+	var workers int
 	var cores int64
 	for _, n := range list.Nodes {
 		if n.State == client.Ready {
+			workers++
 			cores += n.Total.Cores
 		}
 	}
 	if err != nil || cores == 0 {
-		return u, err
+		return u
 	}
-	u.USD = record.Plan.Hourly / 3600 * u.CoreSeconds / float64(cores)
+	u.USD = record.Sized(workers).Plan.Hourly / 3600 * u.CoreSeconds / float64(cores)
 	u.PricesOf = record.Plan.PricesOf.Format(time.DateOnly)
-	return u, nil
+	return u
 }
 
 // coreSeconds is for how long cores have worked on attempts, each of which has one.

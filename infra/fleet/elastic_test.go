@@ -26,6 +26,10 @@ func TestElastic(t *testing.T) {
 		}
 	}
 	mustApply(t, f, mustPlan(t, f, r))
+	rec, err := f.Record()
+	if got := rec.Sized(plain().Workers).Plan.Hourly; err != nil || got != fixed.Hourly {
+		t.Errorf("with as many workers as a fixed one it costs %v an hour, want %v (%v)", got, fixed.Hourly, err)
+	}
 	told := func(workers, most int) {
 		t.Helper()
 		last := c.mu.changes[len(c.mu.changes)-1]

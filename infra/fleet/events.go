@@ -127,6 +127,7 @@ var kinds = []struct {
 	{errs.Permission, []string{"AccessDenied", "UnauthorizedOperation", "InvalidClientTokenId", "AuthFailure",
 		"ExpiredToken", "SignatureDoesNotMatch", "No valid credential sources", "not authorized", "InvalidAccessKeyId",
 		"UnrecognizedClient"}},
+	{errs.Exist, []string{"AlreadyExists"}},
 	{errs.Exhausted, []string{"LimitExceeded", "QuotaExceeded", "InsufficientInstanceCapacity",
 		"MaxSpotInstanceCountExceeded", "TooManyBuckets", "VcpuLimitExceeded"}},
 	{errs.Unavailable, []string{"RequestLimitExceeded", "Throttling", "connection refused", "no such host", "timeout"}},

@@ -45,6 +45,17 @@ type Group struct {
 	Hourly   float64 `json:"hourly"` // USD for all of them
 }
 
+// groups are the machines that a request wants.
+func groups(r Request) []Group {
+	demand := OnDemand(r.Workers, r.Spot)
+	return []Group{
+		{Role: Server, Count: r.Servers, Type: r.ServerType, OnDemand: r.Servers},
+		{
+			Role: Worker, Count: r.Workers, Most: r.Max, Type: r.WorkerTypes[0], OnDemand: demand, Spot: r.Workers - demand,
+		},
+	}
+}
+
 // ResourceChange is one line of the plan.
 type ResourceChange struct {
 	Address string `json:"address"` // module.network.aws_vpc.main

@@ -15,13 +15,12 @@ var pricesFile []byte
 // priceTable holds list prices in USD: on demand in us-east-1, by region a factor, for spot a usual share. A cloud's
 // bill is exact, this is what one decides by; so the day of the table is always told with it.
 type priceTable struct {
-	Date           string             `json:"date"`
-	Regions        map[string]float64 `json:"regions"`
-	Spot           float64            `json:"spot"`
-	AddressHour    float64            `json:"address_hour"`     // of each machine's public address
-	DiskGiBMonth   float64            `json:"disk_gib_month"`   // gp3
-	ObjectGiBMonth float64            `json:"object_gib_month"` // of the bucket
-	Instances      map[string]float64 `json:"instances"`        // an hour
+	Date         string             `json:"date"`
+	Regions      map[string]float64 `json:"regions"`
+	Spot         float64            `json:"spot"`
+	AddressHour  float64            `json:"address_hour"`   // of each machine's public address
+	DiskGiBMonth float64            `json:"disk_gib_month"` // gp3
+	Instances    map[string]float64 `json:"instances"`      // an hour
 }
 
 // hoursOfMonth are what clouds count as a month.
@@ -99,8 +98,15 @@ func (r Record) Cost(now time.Time) Cost {
 	return c
 }
 
-// StoredPrice estimates what GiB of objects in a region cost a month, in USD.
-func StoredPrice(region string, gib float64) float64 {
-	t := prices()
-	return gib * t.ObjectGiBMonth * math.Max(1, t.Regions[region])
+// Sized is the record of a fleet that grows by itself as it is with so many workers, for its cost; of another fleet it is
+// the record as it is.
+func (r Record) Sized(workers int) Record {
+	if r.Plan == nil || r.Plan.PricesOf.IsZero() || !r.Request.Elastic() {
+		return r
+	}
+	r.Request.Workers = workers
+	p := Plan{Groups: groups(r.Request), ExpiresAt: r.ExpiresAt}
+	p.price(r.Request, r.Deployed)
+	r.Plan = &p
+	return r
 }

@@ -163,13 +163,7 @@ func runID(rec Record) string {
 func (f *Fleet) describe(r Request, s Setup) Plan {
 	p := Plan{Cluster: f.name, Provider: r.Provider, Region: r.Region, Account: s.Account, Bucket: s.Bucket,
 		ExpiresAt: r.ExpiresAt}
-	demand := OnDemand(r.Workers, r.Spot)
-	p.Groups = []Group{
-		{Role: Server, Count: r.Servers, Type: r.ServerType, OnDemand: r.Servers},
-		{
-			Role: Worker, Count: r.Workers, Most: r.Max, Type: r.WorkerTypes[0], OnDemand: demand, Spot: r.Workers - demand,
-		},
-	}
+	p.Groups = groups(r)
 	if s.Priced {
 		p.price(r, f.options.Now())
 	}

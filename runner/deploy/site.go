@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -129,6 +130,24 @@ func (s *Site) Extend(ctx context.Context, until time.Time) error {
 // Machines returns the machines that exist.
 func (s *Site) Machines(ctx context.Context) ([]machines.Machine, error) {
 	return s.machines.Machines(ctx)
+}
+
+// Cost estimates what the fleet has cost. One that grows by itself is asked how many workers it has, and counts as if it
+// had always had them.
+func (s *Site) Cost(ctx context.Context) (machines.Cost, error) {
+	rec, err := s.Record()
+	if err != nil {
+		return machines.Cost{}, err
+	}
+	if rec.Phase == machines.Deployed && rec.Request.Elastic() {
+		there, err := s.Machines(ctx)
+		if err != nil {
+			return machines.Cost{}, err
+		}
+		there = slices.DeleteFunc(there, func(m machines.Machine) bool { return m.Role != machines.Worker })
+		rec = rec.Sized(len(there))
+	}
+	return rec.Cost(time.Now()), nil
 }
 
 // Connect saves how jobs reach the fleet, for `--cluster NAME`, and returns it. Servers that are replaced get other

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -25,6 +26,7 @@ type Refusal struct {
 	Action string // as in the form of the request: CreateVpc
 	Holds  string // text in the request's body or Authorization header, so that tests don't meet each other's
 	Code   string // of the error: UnauthorizedOperation, VpcLimitExceeded
+	Once   bool   // the next one is let through
 }
 
 // Refuse makes the cloud refuse requests from now on.
@@ -68,8 +70,11 @@ func (d *door) refuses(body, authorization string) (code string) {
 	}
 	d.Lock()
 	defer d.Unlock()
-	for _, r := range d.refusals {
+	for i, r := range d.refusals {
 		if strings.Contains(body, "Action="+r.Action+"&") && strings.Contains(text+authorization, r.Holds) {
+			if r.Once {
+				d.refusals = slices.Delete(d.refusals, i, i+1)
+			}
 			return r.Code
 		}
 	}
