@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -56,13 +57,21 @@ func newServer(t *testing.T, o Options) *httptest.Server {
 // newServerOf serves what is in a store.
 func newServerOf(t *testing.T, st store.Store, o Options) *httptest.Server {
 	t.Helper()
+	return newServerBehind(t, st, o, func(l net.Listener) net.Listener { return l })
+}
+
+// newServerBehind is newServerOf with something in front of the connections.
+func newServerBehind(
+	t *testing.T, st store.Store, o Options, front func(net.Listener) net.Listener,
+) *httptest.Server {
+	t.Helper()
 	tree := namespace.New(namespace.Options{})
 	leader, err := journal.Lead(t.Context(), st, "journal", tree, journal.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := httptest.NewUnstartedServer(New(tree, namespace.NewService(tree, leader, nil), st, o))
-	s.Listener = plainhttp.New(s.Listener, s.Config.Handler, Short)
+	s.Listener = plainhttp.New(front(s.Listener), s.Config.Handler, Short)
 	s.Start()
 	t.Cleanup(func() {
 		s.Close()
