@@ -109,6 +109,8 @@ func (o *deployOptions) addAccess(f *pflag.FlagSet) {
 		"`FOLDER` with runner, consul and nomad for the machines; found by default")
 	f.StringArrayVar(&o.request.AllowFrom, "allow-from", nil,
 		"`NETWORK` from which servers are reached, as in 203.0.113.7/32")
+	f.StringVar(&o.request.Driver, "driver", "",
+		"`DRIVER` of Nomad for containers: exec, or raw_exec without walls between them; exec by default")
 }
 
 func (o *deployOptions) addServers(f *pflag.FlagSet) {

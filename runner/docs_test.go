@@ -29,6 +29,9 @@ func cliReference() string {
 		for _, v := range c.verbs {
 			fmt.Fprintf(&b, "\n## runner %s\n```\n%s```\n", v.Name(), help(v))
 			for _, c := range v.Commands() {
+				if c.Hidden {
+					continue
+				}
 				fmt.Fprintf(&b, "\n### runner %s %s\n```\n%s```\n", v.Name(), c.Name(), help(c))
 			}
 		}

@@ -52,6 +52,8 @@ func (o *nodeInitOptions) AddFlags(flags *pflag.FlagSet) {
 		f.StringVar((*string)(&o.duty.Role), "role", "", "`ROLE` of the machine: server or worker")
 		f.StringVar(&o.duty.Bucket, "bucket", "", "`BUCKET` with the programs, for reports and jobs")
 		f.IntVar(&o.duty.Servers, "servers", 1, "`N` servers that there are to be")
+		f.StringVar((*string)(&o.duty.Driver), "driver", "",
+			"`DRIVER` of Nomad by which containers are started; exec by default")
 		f.DurationVar(&o.idle, "idle", 0, "`TIME` without a job after which servers end the fleet; 0: never")
 		f.StringToStringVar(&o.duty.Programs, "program", nil, "`NAME=SHA256` of a program to fetch; repeat it")
 	})

@@ -98,8 +98,8 @@ func (r Record) Cost(now time.Time) Cost {
 	return c
 }
 
-// Sized is the record of a fleet that grows by itself as it is with so many workers, for its cost; of another fleet it is
-// the record as it is.
+// Sized is the record of a fleet that grows by itself as it is with so many workers, for its cost; of another fleet it
+// is the record as it is.
 func (r Record) Sized(workers int) Record {
 	if r.Plan == nil || r.Plan.PricesOf.IsZero() || !r.Request.Elastic() {
 		return r

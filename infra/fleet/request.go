@@ -24,6 +24,8 @@ type Request struct {
 	TTL         time.Duration `json:"ttl"`                    // MinTTL to MaxTTL
 	Idle        time.Duration `json:"idle,omitempty"`         // without a job for that long the fleet ends; 0 never
 	DiskGiB     int           `json:"disk_gib,omitempty"`     // of each worker
+	// Driver is Nomad's, by which containers of jobs are started: "exec" or "raw_exec"; "" means exec.
+	Driver string `json:"driver,omitempty"`
 	// AllowFrom are the networks (CIDR) from which the servers can be reached; none means from inside alone.
 	AllowFrom []string `json:"allow_from,omitempty"`
 	// Binaries are programs that machines fetch at boot: name to path on this machine. "runner" must be one of them.
@@ -152,6 +154,8 @@ func (r Request) Validate() error {
 		return invalid("a fleet can't live %v: %v to %v are possible", r.TTL, MinTTL, MaxTTL)
 	case r.Idle != 0 && r.Idle < time.Minute:
 		return invalid("an idle time of %v would end the fleet before a job comes: 1m is the least", r.Idle)
+	case r.Driver != "" && r.Driver != "exec" && r.Driver != "raw_exec":
+		return invalid("containers are started by exec or raw_exec, not by %q", r.Driver)
 	case r.DiskGiB < 8 || r.DiskGiB > 16384:
 		return invalid("a disk of %d GiB: 8 to 16384 are possible", r.DiskGiB)
 	}

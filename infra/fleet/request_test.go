@@ -66,6 +66,7 @@ func TestRequestsThatCannotBe(t *testing.T) {
 		"a minute to live":         func(r *Request) { r.TTL = time.Minute },
 		"a month to live":          func(r *Request) { r.TTL = 31 * 24 * time.Hour },
 		"a second of idleness":     func(r *Request) { r.Idle = time.Second },
+		"a driver of nobody's":     func(r *Request) { r.Driver = "docker" },
 		"a disk of nothing":        func(r *Request) { r.DiskGiB = 1 },
 		"no instance type":         func(r *Request) { r.WorkerTypes = []string{"big"} },
 		"the wrong processor":      func(r *Request) { r.ServerType = "t4g.small" },

@@ -110,10 +110,11 @@ func (u *user) answer(v any, args ...string) {
 	}
 }
 
-// deploy is the command that makes the fleet.
+// deploy is the command that makes the fleet. All its machines have the cores of this host, so none of them may give
+// any away for good.
 var deploy = []string{
 	"deploy", "--name", name, "--provider", "aws", "--region", fleettest.Region, "--workers", "2",
-	"--spot", "0.5", "--ttl", "1h",
+	"--spot", "0.5", "--ttl", "1h", "--driver", "raw_exec",
 }
 
 // plans looks what would be made, which makes nothing.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	machines "github.com/seed3322913c/runner/infra/fleet"
+	"github.com/seed3322913c/runner/scheduler/launch/nomad"
 
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/fleet/aws"
@@ -172,6 +173,7 @@ func (s *Site) Connect(ctx context.Context) (fleet.Cluster, error) {
 	token := secrets[nodeinit.SecretToken]
 	c := fleet.Cluster{
 		Name: s.Name, Store: nodeinit.JobsURI(rec.Bucket), CA: out.CA, Env: is.env, Outside: is.outside,
+		Driver: nomad.Driver(rec.Request.Driver),
 		Consul: fleet.Service{Addresses: at(is.servers, nodeinit.ConsulPort), Token: token},
 		Nomad:  fleet.Service{Addresses: at(is.servers, nodeinit.NomadPort), Token: token},
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/store/file"
 	"github.com/seed3322913c/runner/runner/nodeinit"
+	"github.com/seed3322913c/runner/scheduler/launch/nomad"
 )
 
 // Cluster is what a cluster is made of before its first machine starts.
@@ -30,6 +31,7 @@ type Cluster struct {
 	Binaries map[string]string `json:"binaries"` // of Found: paths by name; in cluster.json: checksums by name
 	Deadline time.Time         `json:"deadline"`
 	Idle     time.Duration     `json:"idle"` // without a job for so long it ends; 0 never
+	Driver   nomad.Driver      `json:"driver,omitempty"`
 }
 
 const clusterFile = "cluster.json"
@@ -298,7 +300,7 @@ func (h Host) machine(c Cluster, g Part, i int) nodeinit.Machine {
 		Cluster: c.Name, Name: machineName(g.Name, i), Role: kind.role, Address: address(kind.first + i),
 		Expect: c.Servers, Store: address(kinds[storePart].first), Jobs: c.Jobs, Data: c.Data,
 		Files: nodeinit.FilesURI(c.Bucket), Bin: h.file(binDir),
-		Depot: "file://" + h.file(depotDir), Deadline: h.file(deadlineFile), Incarnation: g.ID,
+		Depot: "file://" + h.file(depotDir), Deadline: h.file(deadlineFile), Incarnation: g.ID, Driver: c.Driver,
 		Binaries: map[string]string{},
 	}
 	m.Dir = h.file(m.Name)

@@ -18,6 +18,7 @@ import (
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/fleet"
 	"github.com/seed3322913c/runner/runner/nodeinit"
+	"github.com/seed3322913c/runner/scheduler/launch/nomad"
 )
 
 // Name is by what people choose this provider.
@@ -70,7 +71,7 @@ func (p Provider) Setup(_ context.Context, r fleet.Request) (fleet.Setup, error)
 	cluster := Cluster{
 		Name: r.Name, Network: network, Servers: r.Servers, Bucket: BucketOf(r.Name), Jobs: Jobs(r.Name),
 		Data: filepath.Join(p.buckets(), r.Name), Binaries: r.Binaries, Deadline: r.ExpiresAt,
-		Idle: r.Idle,
+		Idle: r.Idle, Driver: nomad.Driver(r.Driver),
 	}
 	return fleet.Setup{
 		Root: Name, Bucket: cluster.Bucket,

@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/fleet/aws"
+	"github.com/seed3322913c/runner/scheduler/launch/nomad"
 )
 
 // Duty is what user-data tells an instance about itself.
@@ -18,6 +19,7 @@ type Duty struct {
 	Bucket   string
 	Servers  int               // how many there are to be
 	Programs map[string]string // SHA-256 by name
+	Driver   nomad.Driver      // how containers are started; "": exec
 }
 
 // Check returns an error of kind Invalid if the duty is not one.
@@ -109,7 +111,7 @@ func (i *Instance) Machine(context.Context) (Machine, error) {
 	return Machine{
 		Cluster: d.Cluster, Name: i.id, Role: d.Role, Address: i.address, Expect: d.Servers, Dir: instanceDir,
 		Bin: instanceDir + "/bin", Binaries: d.Programs, Depot: DepotURI(d.Bucket), Jobs: JobsURI(d.Bucket),
-		Files: FilesURI(d.Bucket), Env: CloudEnv(i.region), Pool: "aws:" + i.region + "/" + d.Cluster,
+		Files: FilesURI(d.Bucket), Env: CloudEnv(i.region), Pool: "aws:" + i.region + "/" + d.Cluster, Driver: d.Driver,
 	}, nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/scheduler/launch/nomad"
 )
 
 // cloud is what an instance asks: its metadata service, and the services of its region.
@@ -80,6 +81,7 @@ func newInstance(t *testing.T, r *cloud, role Role) *Instance {
 	}
 	d := Duty{
 		Cluster: "demo", Role: role, Bucket: "runner-demo", Servers: 3, Programs: map[string]string{"consul": "c0"},
+		Driver: nomad.RawExec,
 	}
 	i, err := NewInstance(t.Context(), d, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -95,7 +97,8 @@ func TestInstance(t *testing.T) {
 	i := newInstance(t, r, Worker)
 	m, err := i.Machine(t.Context())
 	if err != nil || m.Name != "i-7" || m.Address != "10.64.0.7" || m.Role != Worker || m.Expect != 3 ||
-		m.Depot != "s3://runner-demo/_runner" || m.Env["AWS_REGION"] != "eu-west-1" || m.Binaries["consul"] != "c0" {
+		m.Depot != "s3://runner-demo/_runner" || m.Env["AWS_REGION"] != "eu-west-1" || m.Binaries["consul"] != "c0" ||
+		m.Driver != nomad.RawExec {
 		t.Errorf("it is %+v (%v)", m, err)
 	}
 	found, err := i.Servers(t.Context())

@@ -9,6 +9,7 @@
 package aws
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -111,6 +112,7 @@ func vars(r fleet.Request, account, region, bucket string, adopt bool) map[strin
 		"on_demand": fleet.OnDemand(r.Workers, r.Spot), "architecture": architecture, "disk_gib": r.DiskGiB,
 		"allow_from": append([]string{}, r.AllowFrom...), "bucket": bucket, "adopt_bucket": adopt, "binaries": binaries,
 		"idle_minutes": int(r.Idle / time.Minute), "ca": r.CA, "wakes": wakes(r.Wakes),
+		"driver": cmp.Or(r.Driver, "exec"),
 	}
 }
 

@@ -14,7 +14,7 @@ locals {
     bucket     = var.bucket
     runner_key = aws_s3_object.binary["runner"].key
     runner_sum = var.binaries["runner"].sha256
-    boot_flags = join(" ", concat(["--servers ${var.servers} --idle ${var.idle_minutes}m"],
+    boot_flags = join(" ", concat(["--servers ${var.servers} --idle ${var.idle_minutes}m --driver ${var.driver}"],
     [for name, b in var.binaries : "--program ${name}=${b.sha256}"]))
   }
 }

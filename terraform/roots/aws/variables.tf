@@ -150,6 +150,16 @@ variable "idle_minutes" {
   type        = number
 }
 
+variable "driver" {
+  description = "Nomad's driver for the containers of jobs."
+  type        = string
+  default     = "exec"
+  validation {
+    condition     = contains(["exec", "raw_exec"], var.driver)
+    error_message = "Containers are started by exec or raw_exec."
+  }
+}
+
 variable "wakes" {
   description = "When the cloud starts the machines of a fleet that sleeps, by the names of the fleet's schedules."
   type        = map(object({ expression = string, timezone = string }))
