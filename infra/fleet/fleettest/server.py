@@ -4,6 +4,7 @@ import sys
 
 from moto.autoscaling.models import FakeAutoScalingGroup
 from moto.ec2.models.launch_templates import LaunchTemplate
+from moto.ec2.models.security_groups import SecurityGroupBackend
 from moto.ec2.utils import parse_user_data
 from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.s3.models import FakeBucket
@@ -53,4 +54,19 @@ def create_parsed_version(self, data, description):
 
 
 LaunchTemplate.create_version = create_parsed_version
+modify_rules = SecurityGroupBackend.modify_security_group_rules
+
+
+def modify_any_rules(self, group_id, rules):
+    """moto wants to know the ports of rules for all protocols, which have none."""
+    portless = [id for id, rule in rules.items() if rule.get("IpProtocol") == "-1"]
+    for id in portless:
+        rules[id].update(FromPort=-1, ToPort=-1)
+    modify_rules(self, group_id, rules)
+    for id in portless:
+        rule = self.get_security_group_by_name_or_id(group_id).get_rule(id)
+        rule.from_port = rule.to_port = None
+
+
+SecurityGroupBackend.modify_security_group_rules = modify_any_rules
 main(sys.argv[1:])
