@@ -3,6 +3,8 @@ package fleet_test
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -11,12 +13,37 @@ import (
 	"github.com/seed3322913c/runner/scheduler"
 )
 
+// meeting is where n tasks find each other: who connects is told to go on when all have.
+func meeting(tr *trial, n int) (host, port string) {
+	tr.t.Helper()
+	l, err := net.Listen("tcp", net.JoinHostPort(tr.cluster.State.Machines[0].Address, "0"))
+	tr.must(err)
+	tr.t.Cleanup(func() { _ = l.Close() }) // nobody connects any more
+	go func() {
+		var here []net.Conn
+		for len(here) < n {
+			nc, err := l.Accept()
+			if err != nil {
+				return // the test is over
+			}
+			here = append(here, nc)
+		}
+		for _, nc := range here {
+			_, _ = io.WriteString(nc, "go\n") // who is gone is missed by the test
+			_ = nc.Close()
+		}
+	}()
+	host, port, err = net.SplitHostPort(l.Addr().String())
+	tr.must(err)
+	return host, port
+}
+
 // TestSideBySide runs two jobs of one file that do not need each other, and each waits until the other has begun. A
 // third, which needs both, reads what they have written.
 func TestSideBySide(t *testing.T) {
 	tr := newTrial(t)
-	left, right := filepath.Join(tr.dir, "left"), filepath.Join(tr.dir, "right")
-	meet := `touch %s; until test -e %s; do sleep 0.1; done; echo %s > $RUNNER_OUTPUT/words`
+	host, port := meeting(tr, 2)
+	meet := fmt.Sprintf(`bash -c "read go < /dev/tcp/%s/%s" && echo %%s > $RUNNER_OUTPUT/words`, host, port)
 	task := `kind: task
 name: %s
 output: %s
@@ -25,8 +52,8 @@ task: {command: '%s', tasks: 1}
 resources: {executors: 1, memory: 256MiB}
 ---
 `
-	spec := fmt.Sprintf(task, "left", tr.uri("left"), fmt.Sprintf(meet, left, right, "pear")) +
-		fmt.Sprintf(task, "right", tr.uri("right"), fmt.Sprintf(meet, right, left, "plum")) +
+	spec := fmt.Sprintf(task, "left", tr.uri("left"), fmt.Sprintf(meet, "pear")) +
+		fmt.Sprintf(task, "right", tr.uri("right"), fmt.Sprintf(meet, "plum")) +
 		fmt.Sprintf(`kind: mapreduce
 name: both
 needs: [left, right]
