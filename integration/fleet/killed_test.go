@@ -13,6 +13,7 @@ import (
 
 	"github.com/seed3322913c/runner/integration/cluster"
 	"github.com/seed3322913c/runner/scheduler"
+	"github.com/seed3322913c/runner/scheduler/am"
 	"github.com/seed3322913c/runner/scheduler/launch"
 )
 
@@ -95,10 +96,9 @@ type outcome []event
 func (o outcome) struck(t *testing.T) {
 	t.Helper()
 	for _, e := range o {
-		for _, s := range e.Stages {
-			if s.Lost+s.Killed > 0 || e.Masters > 1 {
-				return
-			}
+		again := slices.ContainsFunc(e.Attempts, func(a am.AttemptReport) bool { return a.ID.N > 0 })
+		if again || e.Masters > 1 {
+			return
 		}
 	}
 	t.Error("nothing was lost")
