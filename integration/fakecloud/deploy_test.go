@@ -48,6 +48,7 @@ func TestDeploy(t *testing.T) {
 	u.stage("loses spot", u.losesSpot)
 	u.stage("breathes", u.breathes)
 	u.stage("its time comes", u.timeComes)
+	u.stage("is woken", u.isWoken)
 	u.stage("goes", u.goes)
 }
 

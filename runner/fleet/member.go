@@ -151,14 +151,20 @@ func (m *Member) Executors(job scheduler.Job, s embedded.Session) launch.Group {
 	return g
 }
 
-// gateways is what this process knows of how gateways are reached, and as whom.
-func gateways() map[string]string {
+// ways is what this process knows of how gateways are reached.
+func ways() map[string]string {
 	vars := map[string]string{}
 	for _, name := range []string{"RUNNER_GATEWAYS", "RUNNER_GATEWAY_TOKEN"} {
 		if value := os.Getenv(name); value != "" {
 			vars[name] = value
 		}
 	}
+	return vars
+}
+
+// gateways is ways, and as whom.
+func gateways() map[string]string {
+	vars := ways()
 	// On the machines there is another user; who submits a job reads and writes as himself.
 	name := os.Getenv("HADOOP_USER_NAME")
 	if me, err := user.Current(); name == "" && err == nil {

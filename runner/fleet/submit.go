@@ -95,7 +95,10 @@ func (f *Fleet) End(ctx context.Context, id scheduler.JobID, reason string) erro
 	return master.Kill(limited, reason)
 }
 
-// Keep keeps the variables that a job's processes get from who submits it. It is for control.
+// Keep keeps the variables that a job's processes get from who submits it. Who says nothing of gateways, as the clock
+// does, means those of the fleet. It is for control.
 func (f *Fleet) Keep(ctx context.Context, id scheduler.JobID, vars map[string]string) error {
-	return f.launcher.Keep(ctx, group(id, masterRole), vars)
+	kept := ways()
+	maps.Copy(kept, vars)
+	return f.launcher.Keep(ctx, group(id, masterRole), kept)
 }
