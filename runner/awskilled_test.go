@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"syscall"
@@ -62,20 +64,26 @@ func (a account) circle(name string) []string {
 		"--workers", "2", "--programs", a.programs, "--yes", "--json"}
 }
 
+// begin starts a verb, whose events are read from out; story is what it tells people.
+func (a account) begin(home string, args ...string) (cmd *exec.Cmd, out io.ReadCloser, story *bytes.Buffer) {
+	a.Helper()
+	cmd, story = a.command(home, nil, args...), new(bytes.Buffer)
+	cmd.Stderr = story
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		a.Fatal(err)
+	}
+	return cmd, out, story
+}
+
 // cut starts a verb and sends it a signal when it has told of so many events, if it has not ended before. It returns
 // the exit code, which is that of an interruption, or of what was done before; -1 if it was killed.
 func (a account) cut(home string, with syscall.Signal, events int, args ...string) int {
 	a.Helper()
-	cmd := a.command(home, nil, args...)
-	var story bytes.Buffer
-	cmd.Stderr = &story
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		a.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		a.Fatal(err)
-	}
+	cmd, out, story := a.begin(home, args...)
 	lines := bufio.NewScanner(out)
 	for n := 0; lines.Scan(); n++ {
 		if n == events {
@@ -84,9 +92,9 @@ func (a account) cut(home string, with syscall.Signal, events int, args ...strin
 	}
 	_ = cmd.Wait() // the code says it
 	code := cmd.ProcessState.ExitCode()
-	a.Logf("%s: %v after %d events: %v; %s", args[0], with, events, cmd.ProcessState, &story)
+	a.Logf("%s: %v after %d events: %v; %s", args[0], with, events, cmd.ProcessState, story)
 	if code != say.ExitDone && code != say.ExitInterrupted && (code != -1 || with != syscall.SIGKILL) {
-		a.Errorf("%q ends with %d after %v\n%s", args, code, with, &story)
+		a.Errorf("%q ends with %d after %v\n%s", args, code, with, story)
 	}
 	return code
 }
@@ -94,22 +102,13 @@ func (a account) cut(home string, with syscall.Signal, events int, args ...strin
 // unread runs a verb of whose answer somebody reads one line (`| head -1`), and which has succeeded all the same.
 func (a account) unread(home string, args ...string) {
 	a.Helper()
-	cmd := a.command(home, nil, args...)
-	var story bytes.Buffer
-	cmd.Stderr = &story
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		a.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		a.Fatal(err)
-	}
+	cmd, out, story := a.begin(home, args...)
 	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
 		a.Error(err)
 	}
 	_ = out.Close() // of a pipe, it can't fail
 	if err := cmd.Wait(); err != nil {
-		a.Fatalf("%q, of which one line was read: %v\n%s", args, err, &story)
+		a.Fatalf("%q, of which one line was read: %v\n%s", args, err, story)
 	}
 }
 

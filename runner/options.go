@@ -41,8 +41,7 @@ func (o *watchOptions) AddFlags(flags *pflag.FlagSet) {
 // there any more (`| head`) does not end the program from now on, as it would end one that only shows things: a job
 // depends on no reader.
 func (p *program) screen(o watchOptions) *progress.Screen {
-	// Writes fail instead. (Ignored, the signal would be so in the programs that this one starts, too.)
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	needNoReader()
 	switch {
 	case o.json:
 		return progress.New(progress.JSON, p.out, progress.Options{})
@@ -66,7 +65,8 @@ func (p *program) screen(o watchOptions) *progress.Screen {
 // needNoReader lets the program go on when nobody reads any more what it says (`| head`): that would end it, as it should
 // end one that only shows things. Programs that it starts know nothing of it.
 func needNoReader() {
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // writes fail instead
+	// Writes fail instead. (Ignored, the signal would be so in the programs that this one starts, too.)
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 }
 
 // unread passes over that nobody reads an answer: what has become of a job, or of a fleet, is the same.

@@ -56,6 +56,18 @@ func groups(r Request) []Group {
 	}
 }
 
+// describe is the part of a plan that needs no Terraform.
+func (f *Fleet) describe(r Request, s Setup) Plan {
+	p := Plan{
+		Cluster: f.name, Provider: r.Provider, Region: r.Region, Account: s.Account, Bucket: s.Bucket,
+		ExpiresAt: r.ExpiresAt, Groups: groups(r),
+	}
+	if s.Priced {
+		p.price(r, f.options.Now())
+	}
+	return p
+}
+
 // ResourceChange is one line of the plan.
 type ResourceChange struct {
 	Address string `json:"address"` // module.network.aws_vpc.main

@@ -159,17 +159,6 @@ func runID(rec Record) string {
 	return strings.ToLower(rand.Text()[:10])
 }
 
-// describe is the part of a plan that needs no Terraform.
-func (f *Fleet) describe(r Request, s Setup) Plan {
-	p := Plan{Cluster: f.name, Provider: r.Provider, Region: r.Region, Account: s.Account, Bucket: s.Bucket,
-		ExpiresAt: r.ExpiresAt}
-	p.Groups = groups(r)
-	if s.Priced {
-		p.price(r, f.options.Now())
-	}
-	return p
-}
-
 // detail is the part of a plan that needs Terraform and the provider.
 func (f *Fleet) detail(ctx context.Context, op *operation, setup Setup, p *Plan) error {
 	w, err := f.open(ctx, op, setup)
