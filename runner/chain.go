@@ -64,7 +64,7 @@ func prepareChain(ctx context.Context, flags spec.Flags, specs []spec.Spec) (emb
 	if err != nil {
 		return c, err
 	}
-	return c, checkChain(ctx, c)
+	return c, checkChain(ctx, c, checkHere)
 }
 
 // chainOf makes a chain of specifications. What its jobs read and write is not looked at.
@@ -100,21 +100,34 @@ func chainOf(flags spec.Flags, specs []spec.Spec) (embedded.Chain, error) {
 	return c, nil
 }
 
+// checkOf finds what is wrong with a job that is about to start, but for inputs that others will have made by then.
+type checkOf func(ctx context.Context, job scheduler.Job, made func(uri string) bool) error
+
+// checkHere is checkJob for a job of this machine.
+func checkHere(ctx context.Context, job scheduler.Job, made func(uri string) bool) error {
+	return checkJob(ctx, job, newResolver(job.Output), made)
+}
+
 // checkChain finds what is wrong with the jobs of a chain, as far as that can be known before they have run.
-func checkChain(ctx context.Context, c embedded.Chain) error {
+func checkChain(ctx context.Context, c embedded.Chain, check checkOf) error {
 	for i, l := range c.Links {
-		if err := checkLink(ctx, c, i); err != nil {
+		made, err := checkLink(c, i)
+		if err == nil {
+			err = say.Usage(check(ctx, l.Job, made))
+		}
+		if err != nil {
 			return say.Errorf(errs.KindOf(err), "%s: %s", l.Job.Name, say.Sentence(err))
 		}
 	}
 	return nil
 }
 
-// checkLink finds what is wrong with one job of a chain, as far as that can be known before the others have run.
-func checkLink(ctx context.Context, c embedded.Chain, i int) error {
+// checkLink finds what is wrong with the place of a job in its chain. made reports of an input whether a job makes it
+// that has run by then.
+func checkLink(c embedded.Chain, i int) (made func(input string) bool, err error) {
 	job := c.Links[i].Job
 	before := needed(c, i)
-	made := func(input string) bool { // by a job that has run by then
+	made = func(input string) bool {
 		return slices.ContainsFunc(before, func(j int) bool { return reads(input, c.Links[j].Job.Output) })
 	}
 	inputs := slices.Clone(job.Input)
@@ -126,15 +139,16 @@ func checkLink(ctx context.Context, c embedded.Chain, i int) error {
 			continue
 		}
 		if split.Within(other.Job.Output, job.Output) {
-			return say.Errorf(errs.Invalid, "the output %s is also that of %s, or lies in it", job.Output, other.Job.Name)
+			return nil, say.Errorf(errs.Invalid, "the output %s is also that of %s, or lies in it", job.Output, other.Job.Name)
 		}
 		for _, input := range inputs {
 			if reads(input, other.Job.Output) && !slices.Contains(before, j) {
-				return say.Errorf(errs.Invalid, "the input %s is what %s writes; say needs: [%[2]s]", input, other.Job.Name)
+				return nil, say.Errorf(errs.Invalid, "the input %s is what %s writes; say needs: [%[2]s]", input,
+					other.Job.Name)
 			}
 		}
 	}
-	return say.Usage(checkJob(ctx, job, newResolver(job.Output), made))
+	return made, nil
 }
 
 // needed returns the places of all that must have run before a job, directly or not.
@@ -174,10 +188,10 @@ func addParallel(flags *pflag.FlagSet, to *int) {
 
 // parallel is how many jobs of a chain run at a time.
 func parallel(at place, c embedded.Chain) int {
-	if _, ok := at.(*fleet.Fleet); ok {
-		return cmp.Or(c.Parallel, parallelFleet)
+	if _, ok := at.(*embedded.Home); ok {
+		return cmp.Or(c.Parallel, parallelHere)
 	}
-	return cmp.Or(c.Parallel, parallelHere)
+	return cmp.Or(c.Parallel, parallelFleet)
 }
 
 // superviseChain runs what is left to do of a chain: side by side, each job after those that it needs. A job that fails

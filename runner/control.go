@@ -28,7 +28,6 @@ import (
 	"github.com/seed3322913c/runner/runner/fnhost"
 	"github.com/seed3322913c/runner/runner/say"
 	"github.com/seed3322913c/runner/runner/scaling"
-	"github.com/seed3322913c/runner/runner/schedules"
 	"github.com/seed3322913c/runner/runner/spec"
 	"github.com/seed3322913c/runner/runner/ui"
 	"github.com/seed3322913c/runner/scheduler"
@@ -171,17 +170,8 @@ func fleetParts(f *fleet.Fleet, s *control.Server) []api.Part {
 
 // fleetDuties is what the control that leads does beside dividing machines.
 func fleetDuties(f *fleet.Fleet, s *control.Server, log *slog.Logger) []control.Duty {
-	jobs := f.Jobs()
-	jobs.Resolve = newResolver("")
-	works := schedules.Works{
-		At: controlled{s, jobs}, Check: checkSharedFiring,
-		Start: func(ctx context.Context, id scheduler.JobID) error { return s.Resume(ctx, id, nil) },
-	}
-	told := cron.Options{OnError: func(err error) { log.Warn("schedules", "error", err) }}
 	return []control.Duty{
-		{Name: "schedules", Do: func(ctx context.Context) error {
-			return cron.Serve(ctx, cron.Book{Store: jobs.Store}, f.Coord(), works, told)
-		}},
+		{Name: "schedules", Do: func(ctx context.Context) error { return fireOnFleet(ctx, f, s, log) }},
 		{Name: "tidying", Do: func(ctx context.Context) error { return tidyFleet(ctx, f) }},
 	}
 }
@@ -275,11 +265,6 @@ func checkShipped(ctx context.Context, job scheduler.Job, made func(uri string) 
 	return out.Check(ctx)
 }
 
-// checkSharedFiring finds what is wrong with a work that is about to start on a fleet.
-func checkSharedFiring(ctx context.Context, w schedules.Work) error {
-	return say.Usage(checkShipped(ctx, *w.Job, nil)) // chains are refused when they are added
-}
-
 // demandOf says how many executors a job wants, and without how many it cannot work.
 func demandOf(job scheduler.Job, cores int) (want, gang int) {
 	want = executorsFor(job, cores)
@@ -288,14 +273,6 @@ func demandOf(job scheduler.Job, cores int) (want, gang int) {
 	}
 	return want, gang
 }
-
-// controlled is a fleet as its own control sees it.
-type controlled struct {
-	*control.Server
-	jobs embedded.Jobs
-}
-
-func (c controlled) Jobs() embedded.Jobs { return c.jobs }
 
 // fleetJobs shows the jobs of a fleet to the API.
 type fleetJobs struct {

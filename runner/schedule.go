@@ -236,7 +236,12 @@ func showSchedule(v schedules.View) string {
 		if f.Trigger != "" {
 			what = "trigger"
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", what, fireTime(v, f.Slot), f.State, f.ID, f.Message)
+		var jobs []string
+		for _, id := range f.Jobs {
+			jobs = append(jobs, string(id))
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", what, fireTime(v, f.Slot), f.State, f.ID,
+			strings.Join(append(jobs, f.Message), " "))
 	}
 	_ = table.Flush() // memory takes everything
 	return b.String()

@@ -121,7 +121,7 @@ func addSchedule(ctx context.Context, at place, o scheduleOptions, line []string
 		return say.Errorf(errs.Unsupported, "a file of several jobs can't have a fleet of its own yet; "+
 			"schedule its jobs one by one")
 	}
-	if s, err = withWork(ctx, s, w, checkLater); err != nil {
+	if s, err = withWork(ctx, s, w, checkHere); err != nil {
 		return err
 	}
 	if f, ok := at.(*fleet.Fleet); ok {
@@ -156,7 +156,7 @@ func addToFleet(ctx context.Context, f *fleet.Fleet, s cron.Schedule, w schedule
 
 // withWork gives a schedule its work, if nothing is wrong with that as far as it can be known before the first slot.
 func withWork(
-	ctx context.Context, s cron.Schedule, w schedules.Work, check func(context.Context, scheduler.Job) error,
+	ctx context.Context, s cron.Schedule, w schedules.Work, check checkOf,
 ) (cron.Schedule, error) {
 	var err error
 	if s.Work, err = w.Encode(); err != nil {
@@ -182,7 +182,7 @@ func compileSchedule(ctx context.Context, s cron.Schedule, text []byte) (cron.Sc
 	if err != nil {
 		return s, err
 	}
-	return withWork(ctx, s, schedules.Work{Line: "run " + job.Name + ".yaml", Job: &job}, checkLater)
+	return withWork(ctx, s, schedules.Work{Line: "run " + job.Name + ".yaml", Job: &job}, checkHere)
 }
 
 // compileSharedSchedule is compileSchedule for a fleet, whose machines see nothing of each other's files.
@@ -200,14 +200,43 @@ func compileSharedSchedule(ctx context.Context, s cron.Schedule, text []byte) (c
 
 // takeSharedWork gives a schedule of a fleet a work that was compiled elsewhere.
 func takeSharedWork(ctx context.Context, s cron.Schedule, w schedules.Work) (cron.Schedule, error) {
-	if w.Job == nil || w.Fleet != nil {
-		return s, say.Errorf(errs.Unsupported, "a fleet's schedule runs one job, on that fleet")
+	switch {
+	case (w.Job == nil) == (w.Chain == nil):
+		return s, say.Errorf(errs.Invalid, "a schedule's work is either a job or a chain of jobs")
+	case w.Fleet != nil:
+		return s, say.Errorf(errs.Unsupported, "a fleet's schedule runs on that fleet")
+	case w.Chain != nil:
+		if err := checkShape(*w.Chain); err != nil {
+			return s, err
+		}
 	}
-	if err := onlyShared(*w.Job); err != nil {
-		return s, err
+	for _, job := range w.Jobs() {
+		if err := onlyShared(job); err != nil {
+			return s, err
+		}
 	}
-	later := func(ctx context.Context, job scheduler.Job) error { return checkShipped(ctx, job, comesLater) }
-	return withWork(ctx, s, w, later)
+	return withWork(ctx, s, w, checkShipped)
+}
+
+// checkShape finds what is wrong with a chain that was put together elsewhere, so that it may be of any shape.
+func checkShape(c embedded.Chain) error {
+	if len(c.Links) == 0 || len(c.Links) > spec.MaxJobs {
+		return say.Errorf(errs.Invalid, "a chain has 1 to %d jobs, not %d", spec.MaxJobs, len(c.Links))
+	}
+	for _, l := range c.Links {
+		if _, err := scheduler.ParseJobID("aaaa-" + l.Job.Name); err != nil {
+			return say.Errorf(errs.Invalid, "%q is no name of a job", l.Job.Name)
+		}
+		for _, j := range l.Needs {
+			if j < 0 || j >= len(c.Links) {
+				return say.Errorf(errs.Invalid, "%s needs job %d of a chain of %d", l.Job.Name, j, len(c.Links))
+			}
+		}
+	}
+	if len(spec.Order(c.Needs())) < len(c.Links) {
+		return say.Errorf(errs.Invalid, "jobs of the chain need each other in a circle")
+	}
+	return nil
 }
 
 // workOf makes the work of a schedule of what would be typed for `runner run`.
@@ -249,27 +278,34 @@ func workOf(ctx context.Context, line []string) (schedules.Work, error) {
 
 // shipWork puts where a fleet finds it what a work has on this machine.
 func shipWork(ctx context.Context, f *fleet.Fleet, w schedules.Work) (schedules.Work, error) {
-	if w.Chain != nil {
-		return w, say.Errorf(errs.Unsupported, "a file of several jobs cannot be scheduled on a cluster by this version; "+
-			"schedule its jobs one by one")
+	ship := func(job *scheduler.Job) (err error) {
+		if err := onlyShared(*job); err != nil {
+			return err
+		}
+		*job, err = f.Ship(ctx, *job)
+		return err
 	}
-	if err := onlyShared(*w.Job); err != nil {
-		return w, err
+	if w.Job != nil {
+		return w, ship(w.Job)
 	}
-	job, err := f.Ship(ctx, *w.Job)
-	w.Job = &job
-	return w, err
+	for i := range w.Chain.Links {
+		if err := ship(&w.Chain.Links[i].Job); err != nil {
+			return w, say.Errorf(errs.KindOf(err), "%s: %s", w.Chain.Links[i].Job.Name, say.Sentence(err))
+		}
+	}
+	return w, nil
 }
 
 // checkScheduled finds what can be known to be wrong before the first slot, for which filled is the work. What it reads
 // may come later.
-func checkScheduled(
-	ctx context.Context, w, filled schedules.Work, check func(context.Context, scheduler.Job) error,
-) error {
+func checkScheduled(ctx context.Context, w, filled schedules.Work, check checkOf) error {
+	later := func(ctx context.Context, job scheduler.Job, _ func(string) bool) error {
+		return check(ctx, job, func(string) bool { return true })
+	}
+	if err := checkWork(ctx, filled, later); err != nil {
+		return err
+	}
 	for i, job := range filled.Jobs() {
-		if err := check(ctx, job); err != nil {
-			return say.Usage(err)
-		}
 		if out := w.Jobs()[i].Output; out == job.Output && !job.Overwrite {
 			return say.Errorf(errs.Invalid, "each firing would write %s, and only the first one could. "+
 				"Write --output '%[1]s/{{.FireTime}}', or --overwrite", say.Path(out))
@@ -278,20 +314,12 @@ func checkScheduled(
 	return nil
 }
 
-// comesLater says of every input that it may come later.
-func comesLater(string) bool { return true }
-
-// checkLater finds what is wrong with a job whose input may come later.
-func checkLater(ctx context.Context, job scheduler.Job) error {
-	return checkJob(ctx, job, newResolver(job.Output), comesLater)
-}
-
-// checkFiring finds what is wrong with a work that is about to start.
-func checkFiring(ctx context.Context, w schedules.Work) error {
+// checkWork finds what is wrong with a work that is about to start.
+func checkWork(ctx context.Context, w schedules.Work, check checkOf) error {
 	if w.Chain != nil {
-		return checkChain(ctx, *w.Chain)
+		return checkChain(ctx, *w.Chain, check)
 	}
-	return say.Usage(checkJob(ctx, *w.Job, newResolver(w.Job.Output), nil))
+	return say.Usage(check(ctx, *w.Job, nil))
 }
 
 func newScheduleServe(p *program) *cobra.Command {
@@ -312,7 +340,8 @@ func fireSchedules(ctx context.Context, home *embedded.Home, onError func(error)
 	at := *home
 	at.Resolve = newResolver("")
 	works := schedules.Works{
-		At: &at, Chains: at.Chains(), Check: checkFiring,
+		At: &at, Chains: at.Chains(),
+		Check: func(ctx context.Context, w schedules.Work) error { return checkWork(ctx, w, checkHere) },
 		Start: func(_ context.Context, id scheduler.JobID) error { return background(home, id) },
 	}
 	return cron.Serve(ctx, bookOf(home), home.Coord, works, cron.Options{OnError: onError})

@@ -81,31 +81,21 @@ func TestSchedules(t *testing.T) {
 	c.ask("DELETE", "/v1/schedules/nightly", "", 404, "Problem")
 }
 
-// A View has all that the API promises, also of a schedule with everything.
+// TestScheduleWithFirings: a View has all that the API promises, also of a schedule with everything.
 func TestScheduleWithFirings(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	work, err := schedules.Work{Line: "run x.yaml", Job: &scheduler.Job{}}.Encode()
-	if err != nil {
-		t.Fatal(err)
-	}
-	past := cron.Past{Firings: []cron.Firing{
-		{Schedule: "s", Slot: now, State: cron.Missed, Decided: now, Ended: now, Message: "nobody"},
-		{Schedule: "s", Slot: now, Trigger: "t", ID: "7k2f-s", State: cron.Running, Decided: now, Started: now,
-			Replaced: true},
-	}}
-	v, err := schedules.NewView(cron.Schedule{Name: "s", Cron: "@daily", Zone: "Europe/Paris", Overlap: cron.Replace,
-		Jitter: time.Minute, User: "me", Work: work}, past, now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := json.Marshal(v)
+	text, err := json.Marshal(schedules.View{
+		Name: "s", Cron: "@daily", Zone: "Europe/Paris", Overlap: cron.Replace, Jitter: 60, User: "me", Runs: "run x.yaml",
+		Since: now, Next: []time.Time{}, Firings: []schedules.Firing{
+			{Firing: cron.Firing{Schedule: "s", Slot: now, State: cron.Missed, Decided: now, Ended: now, Message: "nobody"}},
+			{Firing: cron.Firing{Schedule: "s", Slot: now, Trigger: "t", ID: "7k2f-s", State: cron.Running, Decided: now,
+				Started: now, Replaced: true}, Jobs: []scheduler.JobID{"7k2fa-words"}},
+		},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	newClientOf(t, SchedulesPart(cron.Book{Store: mem.New()}, Compiler{})).check("a view", text, "Schedule")
-	if v.Firings[0].ID != "7k2f-s" || v.Jitter != 60 {
-		t.Errorf("%+v", v)
-	}
 }
 
 // TestClientOfSchedules: what verbs ask about schedules, they find.

@@ -3,6 +3,7 @@ package embedded
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -144,6 +145,11 @@ func (j Jobs) FindChain(ctx context.Context, prefix string) (c Chain, ok bool, e
 	return Chain{}, false, ambiguous(prefix, append(chains, jobs...))
 }
 
+// OfChain returns the ids of all tries at the jobs of a chain that were begun, in order.
+func (j Jobs) OfChain(ctx context.Context, id scheduler.JobID) ([]scheduler.JobID, error) {
+	return j.find(ctx, Short(id))
+}
+
 // chains returns the ids that begin with prefix, in order.
 func (j Jobs) chains(ctx context.Context, prefix string) ([]scheduler.JobID, error) {
 	var ids []scheduler.JobID
@@ -216,7 +222,11 @@ func (r Chains) Begin(ctx context.Context, c Chain, place int) (job scheduler.Jo
 	}
 	job = c.Links[place].Job
 	job.ID, job.Submitted = c.jobID(place, tries), time.Now().UTC()
-	job.Labels = map[string]string{ChainLabel: string(c.ID)}
+	job.Labels = maps.Clone(job.Labels)
+	if job.Labels == nil {
+		job.Labels = map[string]string{}
+	}
+	job.Labels[ChainLabel] = string(c.ID)
 	jobs := r.At.Jobs()
 	jobs.Resolve = r.Resolve
 	return job, false, jobs.record(ctx, job)

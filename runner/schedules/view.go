@@ -22,15 +22,18 @@ type View struct {
 	Runs    string       `json:"runs"`            // the command line of its work
 	Fleet   *Fleet       `json:"fleet,omitempty"` // that each firing gets for itself
 
-	Next    []time.Time   `json:"next"`    // when it fires next, in its zone; none while it is paused
-	Firings []cron.Firing `json:"firings"` // what became of its slots, the latest first
+	Next    []time.Time `json:"next"`    // when it fires next, in its zone; none while it is paused
+	Firings []Firing    `json:"firings"` // what became of its latest slots, the latest first
 }
 
-// Upcoming is how many of the next moments a View has.
-const Upcoming = 5
+// How much a View has.
+const (
+	Upcoming = 5  // of the next moments
+	Latest   = 20 // of the firings, and a fourth of that in a list of schedules
+)
 
-// NewView shows a schedule with what was done about it.
-func NewView(s cron.Schedule, past cron.Past, now time.Time) (View, error) {
+// newView shows a schedule without what was done about it.
+func newView(s cron.Schedule, now time.Time) (View, error) {
 	w, err := WorkOf(s)
 	if err != nil {
 		return View{}, err
@@ -38,13 +41,10 @@ func NewView(s cron.Schedule, past cron.Past, now time.Time) (View, error) {
 	v := View{
 		Name: s.Name, Cron: s.Cron, Zone: s.Zone, Overlap: s.Overlap, CatchUp: s.CatchUp, Jitter: s.Jitter.Seconds(),
 		Wake: s.Wake.Seconds(), Paused: s.Paused, Since: s.Since, User: s.User, Runs: w.Line, Fleet: w.Fleet,
-		Next: append([]time.Time{}, s.Upcoming(now, Upcoming)...), Firings: []cron.Firing{},
+		Next: append([]time.Time{}, s.Upcoming(now, Upcoming)...), Firings: []Firing{},
 	}
 	if v.Zone == "" {
 		v.Zone = "UTC"
-	}
-	for i := range past.Firings {
-		v.Firings = append(v.Firings, past.Firings[len(past.Firings)-1-i])
 	}
 	return v, nil
 }
@@ -77,7 +77,10 @@ func All(ctx context.Context, b cron.Book, now time.Time) ([]View, error) {
 	}
 	views := []View{}
 	for _, s := range all {
-		v, err := NewView(s, history.Of(s.Name), now)
+		v, err := newView(s, now)
+		if err == nil {
+			v.Firings, err = WithJobs(ctx, b, s, first(latestFirst(history, s.Name), Latest/4))
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -88,15 +91,15 @@ func All(ctx context.Context, b cron.Book, now time.Time) ([]View, error) {
 
 // Get shows one schedule; errs.NotFound if there is none of that name.
 func Get(ctx context.Context, b cron.Book, name string, now time.Time) (View, error) {
-	s, err := b.Get(ctx, name)
+	s, firings, err := Past(ctx, b, name)
 	if err != nil {
 		return View{}, err
 	}
-	history, err := b.History(ctx)
-	if err != nil {
-		return View{}, err
+	v, err := newView(s, now)
+	if err == nil {
+		v.Firings, err = WithJobs(ctx, b, s, first(firings, Latest))
 	}
-	return NewView(s, history.Of(name), now)
+	return v, err
 }
 
 // SetPaused stops a schedule from firing, or lets it fire again: the slots in between are forgotten.

@@ -34,7 +34,7 @@ func (r Works) Name(ctx context.Context, schedule string) (string, error) {
 func (r Works) Ensure(ctx context.Context, s cron.Schedule, f cron.Firing) (cron.Outcome, error) {
 	at, err := r.standing(ctx, f)
 	if errs.KindOf(err) == errs.NotFound {
-		if err := r.begin(ctx, s, f); hopeless(err) {
+		if err := r.begin(ctx, s, f); Hopeless(err) {
 			return cron.Outcome{State: cron.Failed, Message: say.Sentence(err)}, nil
 		} else if err != nil {
 			return cron.Outcome{}, err
@@ -50,8 +50,8 @@ func (r Works) Ensure(ctx context.Context, s cron.Schedule, f cron.Firing) (cron
 	return cron.Outcome{State: stateOf(at.state), Message: at.message}, nil
 }
 
-// hopeless reports whether an error would come again.
-func hopeless(err error) bool {
+// Hopeless reports whether an error would come again.
+func Hopeless(err error) bool {
 	switch errs.KindOf(err) {
 	case errs.Invalid, errs.NotFound, errs.Exist, errs.Permission, errs.Unsupported, errs.Corrupt:
 		return true
@@ -131,6 +131,10 @@ func (r Works) begin(ctx context.Context, s cron.Schedule, f cron.Firing) error 
 	}
 	chain := *w.Chain
 	chain.ID, chain.Name, chain.Submitted = scheduler.JobID(f.ID), s.Name, now
+	for i := range chain.Links {
+		job := &chain.Links[i].Job
+		job.User, job.Labels = s.User, map[string]string{Label: s.Name}
+	}
 	return r.At.Jobs().SubmitChainAs(ctx, chain)
 }
 

@@ -68,7 +68,7 @@ function firing(f, zone) {
   const cells = [
     (f.trigger ? "asked for " : "") + zoned(f.slot, zone),
     stateMark(f.state),
-    f.id ? h("a", { href: `/jobs/${encodeURIComponent(f.id)}` }, short(f.id)) : "–",
+    f.id ? (f.jobs || [f.id]).flatMap((id) => [h("a", { href: `/jobs/${encodeURIComponent(id)}` }, short(id)), " "]) : "–",
     f.message || "",
   ];
   return h("tr", {}, cells.map((c, i) => h("td", { class: i === 3 ? "text" : null }, c)));
