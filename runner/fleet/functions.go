@@ -47,9 +47,9 @@ const handlersRole = "handler"
 // handlersJob is what the names of the groups of workers begin with.
 const handlersJob = "handlers-"
 
-// functionsMayDo lets the host start and end workers, and write what they are told.
+// functionsMayDo lets the host start, replace and end workers, and write what they are told.
 const functionsMayDo = `namespace "default" {
-  capabilities = ["submit-job", "read-job", "list-jobs", "scale-job"]
+  capabilities = ["submit-job", "read-job", "list-jobs", "scale-job", "alloc-lifecycle"]
   variables {
     path "nomad/jobs/` + handlersJob + `*" { capabilities = ["write", "read", "destroy"] }
   }

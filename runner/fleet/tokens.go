@@ -33,10 +33,10 @@ session_prefix "" { policy = "write" }
 `, keyPrefix, id, grantKey(id))
 }
 
-// nomadRules let an application master start containers, and write the secrets of its own executors.
+// nomadRules let an application master start and replace containers, and write the secrets of its own executors.
 func (f *Fleet) nomadRules(id scheduler.JobID) string {
 	return fmt.Sprintf(`namespace "default" {
-  capabilities = ["submit-job", "read-job", "list-jobs", "scale-job"]
+  capabilities = ["submit-job", "read-job", "list-jobs", "scale-job", "alloc-lifecycle"]
   variables {
     path "nomad/jobs/%[1]s" { capabilities = ["write", "read", "destroy"] }
     path "nomad/jobs/%[1]s/*" { capabilities = ["write", "read", "destroy"] }

@@ -12,6 +12,7 @@ import (
 	"github.com/seed3322913c/runner/scheduler"
 	"github.com/seed3322913c/runner/scheduler/am"
 	"github.com/seed3322913c/runner/scheduler/amrpc"
+	"github.com/seed3322913c/runner/scheduler/executor"
 	"github.com/seed3322913c/runner/scheduler/launch"
 	"github.com/seed3322913c/runner/scheduler/launch/fault"
 	"github.com/seed3322913c/runner/scheduler/rpc"
@@ -277,6 +278,31 @@ func TestSecondMasterFencesTheFirst(t *testing.T) {
 	fenced := func(err error) bool { return errs.KindOf(err) == errs.Fenced }
 	if !slices.ContainsFunc(s.mu.errors, fenced) || second != nil && !fenced(second) {
 		t.Errorf("the first ended with %v, the second with %v", s.mu.errors, second)
+	}
+}
+
+// TestAnotherOneHasItsPlace lets an executor come whose container has ended, the launcher says. It must not end as if
+// its work were done: no launcher would start another one.
+func TestAnotherOneHasItsPlace(t *testing.T) {
+	ctx, s, _ := puppetSite(t)
+	for e, err := range s.launcher.Watch(ctx, s.executors()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Container.Index == 0 && e.State == launch.Running {
+			break
+		}
+	}
+	if err := s.launcher.Crash(s.executors(), 0); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	err := executor.Run(ctx, executor.Config{
+		Job: s.job, Container: "executor-0.0", Coord: s.co, Secret: secret, Body: s.body,
+		Dirs: executor.Dirs{Node: s.body.node, Scratch: dir, Logs: dir},
+	})
+	if errs.KindOf(err) != errs.Exist {
+		t.Errorf("it ends with %v", err)
 	}
 }
 

@@ -22,7 +22,8 @@ type executorServer struct {
 // longPoll is how long Next waits for orders before it answers without.
 const longPoll = 20 * time.Second
 
-// Register gives the executor an empty mailbox. One that the launcher has seen end finds the order to leave in it.
+// Register gives the executor an empty mailbox. One that the launcher has seen end is refused: it ends, but not as if
+// its work were done, after which no launcher would start another one.
 func (s *executorServer) Register(_ context.Context, r *amrpc.RegisterRequest) (*amrpc.RegisterReply, error) {
 	var holds []scheduler.AttemptID
 	for _, text := range r.Holds {
@@ -33,14 +34,15 @@ func (s *executorServer) Register(_ context.Context, r *amrpc.RegisterRequest) (
 		holds = append(holds, id)
 	}
 	a := s.master
-	id := r.Executor.GetContainer()
+	id, taken := r.Executor.GetContainer(), false
 	a.step(func(m *machine, now int64) {
-		box := newMailbox(r.Executor.GetInstance(), a.cfg.Options.Now())
-		a.mu.boxes[id] = box
-		if !m.register(id, r.Node, int(r.Cores), holds, now) {
-			box.put(order{verb: orderLeave})
+		if taken = m.register(id, r.Node, int(r.Cores), holds, now); taken {
+			a.mu.boxes[id] = newMailbox(r.Executor.GetInstance(), a.cfg.Options.Now())
 		}
 	})
+	if !taken {
+		return nil, errs.Errorf("am.Register", errs.Exist, id, "it has ended, the launcher says, and another one has its place")
+	}
 	o := a.cfg.Options
 	return &amrpc.RegisterReply{HeartbeatMillis: o.Heartbeat.Milliseconds(), DeadMillis: o.Dead.Milliseconds()}, nil
 }

@@ -32,7 +32,7 @@ func (e *executor) session(ctx context.Context, here amrpc.Endpoint) error {
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case errors.Is(err, errLeave), errors.Is(err, errs.Permission):
+		case errors.Is(err, errLeave), errors.Is(err, errs.Permission), errors.Is(err, errs.Exist):
 			return err
 		}
 		e.cfg.Options.Log.Debug("back to the application master", "error", err)

@@ -11,8 +11,8 @@
 // A container's restarts are counted where they happen. The n-th restart in place is number n: a small script, which is
 // what Nomad starts, counts its runs in a file of the allocation. An allocation that replaces another one of its index
 // begins at the next thousand; which one it is, it finds in the variable nomad/jobs/<job>/<role>, where every Watch
-// keeps how many of each index have begun. Should one start before that is written, it has a name that was used before,
-// and who watches learns of its end later than it might.
+// keeps how many of each index have begun. One that may have started before that was written, and so with a name that
+// was used before, Watch has replaced.
 //
 // The driver is raw_exec or exec: see Driver. Values of Command, Env and LogDir may refer to the machine as Nomad has
 // it, ${meta.runner_dir} for example.
@@ -59,6 +59,7 @@ type Launcher struct {
 	driver Driver
 	// folder, program and ca are what groups call these.
 	folder, program, ca string
+	doubted             sync.Map // ids of allocations that may have a wrong number
 	// numbered has how many allocations of a group's index 0 have begun, as WatchRole has last written it down.
 	numbered sync.Map // int by launch.GroupID
 }

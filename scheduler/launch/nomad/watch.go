@@ -44,11 +44,15 @@ func (l *Launcher) Watch(ctx context.Context, id launch.GroupID) iter.Seq2[launc
 				return
 			}
 			if now := count(allocs); !maps.Equal(now, had) {
-				if err := l.writeNumbers(ctx, id, now); err != nil {
+				if err := l.writeNumbers(ctx, id, allocs); err != nil {
 					yield(launch.Event{}, fail(ctx, "nomad.Watch", id, err))
 					return
 				}
 				had = now
+			}
+			if err := l.replace(ctx, allocs); err != nil {
+				yield(launch.Event{}, fail(ctx, "nomad.Watch", id, err))
+				return
 			}
 			for _, e := range events(id, allocs) {
 				if e == told[e.Container.Index] {
@@ -86,7 +90,7 @@ func (l *Launcher) WatchRole(ctx context.Context, role string) iter.Seq2[map[lau
 			for id, allocs := range l.groups(role, allocs) {
 				now := count(allocs)
 				if had, _ := l.numbered.Load(id); slices.ContainsFunc(allocs, Alive) && had != now[0] {
-					if err := l.writeNumbers(ctx, id, now); err != nil {
+					if err := l.writeNumbers(ctx, id, allocs); err != nil {
 						yield(nil, fail(ctx, op, id, err))
 						return
 					}
@@ -172,9 +176,8 @@ func (l *Launcher) Eligible(ctx context.Context, machine string, yes bool) error
 
 // events returns the latest event of each container, in the order of their indexes.
 func events(id launch.GroupID, allocs []*api.AllocationListStub) []launch.Event {
-	slices.SortFunc(allocs, func(a, b *api.AllocationListStub) int { return cmp.Compare(a.CreateIndex, b.CreateIndex) })
 	latest, had := map[int]launch.Event{}, map[int]int{}
-	for _, a := range allocs {
+	for _, a := range inOrder(allocs) {
 		i, ok := index(a)
 		if !ok {
 			continue
