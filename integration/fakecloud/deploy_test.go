@@ -2,7 +2,9 @@ package fakecloud
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +22,9 @@ import (
 
 // name is that of the fleet.
 const name = "cloud"
+
+// again is for who looks for what happens now and then.
+var again = flag.Int("again", 1, "how often machines lose their power and their cable")
 
 // user is somebody who has an account at the cloud.
 type user struct {
@@ -43,8 +48,10 @@ func TestDeploy(t *testing.T) {
 	}
 	u.stage("runs jobs", u.runsJobs)
 	u.stage("loses a worker", u.losesWorker)
-	u.stage("loses a server", u.losesServer)
-	u.stage("loses a cable", u.losesCable)
+	for range *again {
+		u.stage("loses a server", u.losesServer)
+		u.stage("loses a cable", u.losesCable)
+	}
 	u.stage("loses spot", u.losesSpot)
 	u.stage("breathes", u.breathes)
 	u.stage("its time comes", u.timeComes)
@@ -56,7 +63,15 @@ func TestDeploy(t *testing.T) {
 func (u *user) stage(name string, do func()) (ok bool) {
 	whole := u.T
 	defer func() { u.T = whole }()
-	return whole.Run(name, func(t *testing.T) { u.T = t; do() })
+	return whole.Run(name, func(t *testing.T) {
+		u.T = t
+		defer func() { // before the stage's own cleanups take anything back
+			if t.Failed() {
+				t.Log(u.evidence())
+			}
+		}()
+		do()
+	})
 }
 
 func newUser(t *testing.T) *user {
@@ -78,7 +93,12 @@ func newUser(t *testing.T) *user {
 
 // command is the program with arguments. It is asked to end when the stage does, and what it says is logged.
 func (u *user) command(args ...string) (cmd *exec.Cmd, stdout, stderr *bytes.Buffer) {
-	cmd = exec.CommandContext(u.Context(), u.program, args...)
+	return u.commandFor(u.Context(), args...)
+}
+
+// commandFor is command, for as long as ctx lasts.
+func (u *user) commandFor(ctx context.Context, args ...string) (cmd *exec.Cmd, stdout, stderr *bytes.Buffer) {
+	cmd = exec.CommandContext(ctx, u.program, args...)
 	cmd.Env = u.env
 	stdout, stderr = new(bytes.Buffer), new(bytes.Buffer)
 	cmd.Stdout, cmd.Stderr = stdout, stderr
