@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -13,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"golang.org/x/sync/errgroup"
@@ -30,6 +33,7 @@ import (
 	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/infra/store/below"
 	"github.com/seed3322913c/runner/infra/store/file"
+	"github.com/seed3322913c/runner/infra/store/metrics"
 	"github.com/seed3322913c/runner/runner/say"
 )
 
@@ -114,7 +118,8 @@ func (p *program) gateway(ctx context.Context, o gatewayOptions) error {
 	if err != nil {
 		return err
 	}
-	st, err := o.openStore(ctx)
+	counted := prometheus.NewRegistry()
+	st, err := o.openStore(ctx, counted)
 	if err != nil {
 		return err
 	}
@@ -125,18 +130,6 @@ func (p *program) gateway(ctx context.Context, o gatewayOptions) error {
 	if err != nil {
 		return err
 	}
-	listener, err := listen(o.http)
-	if err != nil {
-		return err
-	}
-	at := addresses{HTTP: listener.Addr().String()}
-	var native net.Listener
-	if o.rpc != "" {
-		if native, err = listen(o.rpc); err != nil {
-			return err
-		}
-		at.RPC = native.Addr().String()
-	}
 	known := rpc.Options{Trash: o.trash, Host: host,
 		Realm: namespace.Realm{Superuser: web.Superuser, Groups: web.Groups, Proxies: web.Proxies}}
 	if len(web.Tokens) > 0 || web.Prover != nil {
@@ -146,6 +139,12 @@ func (p *program) gateway(ctx context.Context, o gatewayOptions) error {
 	}
 	g := gateway.New(st, gateway.Options{Web: web, Coord: c, Scrub: o.scrub,
 		OnError: func(err error) { fmt.Fprintln(p.err, err) }})
+	counted.MustRegister(g.Collector(), collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	doors, at, err := o.listen()
+	if err != nil {
+		return err
+	}
 	interrupted := ctx.Err
 	all, ctx := errgroup.WithContext(ctx)
 	// Who leads resigns when nobody is served any more: what has arrived of a file that is being written is entered first.
@@ -156,9 +155,9 @@ func (p *program) gateway(ctx context.Context, o gatewayOptions) error {
 	all.Go(func() error {
 		defer resign()
 		servers, ctx := errgroup.WithContext(ctx)
-		servers.Go(func() error { return serveHTTP(ctx, listener, protect(web, g)) })
-		if native != nil {
-			servers.Go(func() error { return rpc.New(web.Blocks, g.Names, known).Serve(ctx, native) })
+		servers.Go(func() error { return serveHTTP(ctx, doors.http, protect(web, g.Metrics(counted))) })
+		if doors.rpc != nil {
+			servers.Go(func() error { return rpc.New(web.Blocks, g.Names, known).Serve(ctx, doors.rpc) })
 		}
 		return servers.Wait()
 	})
@@ -167,6 +166,24 @@ func (p *program) gateway(ctx context.Context, o gatewayOptions) error {
 		return toldError{errs.E("gateway", errs.Canceled, o.http, cause)} // who has ended it knows
 	}
 	return err
+}
+
+// doors are where a gateway listens; rpc is nil if it does not speak that.
+type doors struct{ http, rpc net.Listener }
+
+// listen opens the doors.
+func (o *gatewayOptions) listen() (d doors, at addresses, err error) {
+	if d.http, err = listen(o.http); err != nil {
+		return d, at, err
+	}
+	at.HTTP = d.http.Addr().String()
+	if o.rpc != "" {
+		if d.rpc, err = listen(o.rpc); err != nil {
+			return d, at, errors.Join(err, d.http.Close())
+		}
+		at.RPC = d.rpc.Addr().String()
+	}
+	return d, at, nil
 }
 
 // lastRequests is how long requests may go on that are under way when a gateway ends.
@@ -254,8 +271,9 @@ func (o *gatewayOptions) openCoord() (coord.Coordinator, error) {
 	return dir.Open(o.coord)
 }
 
-// openStore opens a store of the gateway's own.
-func (o *gatewayOptions) openStore(ctx context.Context) (store.Store, error) {
+// openStore opens a store of the gateway's own. What is asked of a bucket is counted; around a folder that would keep
+// the kernel from sending files by itself.
+func (o *gatewayOptions) openStore(ctx context.Context, counted prometheus.Registerer) (store.Store, error) {
 	if o.store == "" {
 		return nil, say.Errorf(errs.Invalid, "gateway needs --store; see `runner help gateway`")
 	}
@@ -267,7 +285,10 @@ func (o *gatewayOptions) openStore(ctx context.Context) (store.Store, error) {
 		return nil, say.Errorf(errs.Unsupported, "--store %s: a gateway keeps files in file:///DIR or s3://BUCKET", o.store)
 	}
 	st, err := openStore(ctx, place, true)
-	if err != nil || name == "" {
+	if err != nil {
+		return nil, err
+	}
+	if st, err = metrics.New(st, counted); err != nil || name == "" {
 		return st, err
 	}
 	return below.New(st, name)

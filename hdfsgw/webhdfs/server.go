@@ -76,6 +76,17 @@ type Options struct {
 	Secret   string // of this store; "" means that clients write no blocks
 }
 
+// Believes reports whether a request shows a token or another proof that is asked for, if any is: what all must show
+// that are about no file. A delegation token is not enough.
+func (o Options) Believes(r *http.Request) bool {
+	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	_, known := o.Tokens[token]
+	return known || o.Prover != nil && o.Prover.User(r, "") != "" || !o.secure()
+}
+
+// secure reports whether callers must prove who they are.
+func (o Options) secure() bool { return len(o.Tokens) > 0 || o.Prover != nil }
+
 // Server is an http.Handler. Any number of requests may be served at once.
 type Server struct {
 	tree  *namespace.Tree
@@ -234,7 +245,7 @@ func (c *call) authenticate() error {
 	if err != nil {
 		return err
 	}
-	if c.secure() {
+	if c.o.secure() {
 		if user, err = c.proven(); err != nil {
 			return err
 		}

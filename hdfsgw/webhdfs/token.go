@@ -25,12 +25,9 @@ func (c *call) byDelegation(token string) (user string, err error) {
 	return g.Owner, err
 }
 
-// secure reports whether callers have to prove who they are.
-func (c *call) secure() bool { return len(c.o.Tokens) > 0 || c.o.Prover != nil }
-
 // getDelegationToken answers null where nothing has to be proven, as a NameNode does then.
 func (c *call) getDelegationToken() error {
-	if !c.secure() || c.o.Secret == "" {
+	if !c.o.secure() || c.o.Secret == "" {
 		return c.ok(object{"Token": nil})
 	}
 	if c.delegated {
