@@ -171,12 +171,3 @@ func Job(name string) (JobTemplate, bool) {
 	}
 	return JobTemplate{}, false
 }
-
-// HintJob returns the end of a sentence about the name of a job that there is not: the nearest that there is.
-func HintJob(name string) string {
-	var names []string
-	for _, j := range Jobs() {
-		names = append(names, j.Name)
-	}
-	return nearest.Hint(name, names)
-}

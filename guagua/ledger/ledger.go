@@ -83,15 +83,6 @@ func (l *Ledger) Newest() superstep.Ledger {
 // Lines returns all lines up to the newest checkpoint, in order of iteration.
 func (l *Ledger) Lines() []Line { return l.state.Lines }
 
-// Read returns the state of a ledger that others write: the newest checkpoint and the lines.
-func Read(ctx context.Context, st store.Store, prefix store.Name) (superstep.Ledger, []Line, error) {
-	s := &state{}
-	if _, err := journal.Read(ctx, st, prefix, s, journal.Options{}); err != nil {
-		return superstep.Ledger{}, nil, errs.E(op, errs.Other, prefix, err)
-	}
-	return superstep.Ledger{At: s.At, Final: s.Final}, s.Lines, nil
-}
-
 // Save writes a checkpoint and makes it count. When it returns nil, every successor will find it or a newer one. The
 // kind Fenced says that there is a successor already.
 func (l *Ledger) Save(ctx context.Context, c Checkpoint) error {

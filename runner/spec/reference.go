@@ -3,6 +3,8 @@ package spec
 import (
 	"fmt"
 	"strings"
+
+	"github.com/seed3322913c/runner/functions/builtin"
 )
 
 // example and commands are whole specifications; a test reads them.
@@ -51,5 +53,27 @@ func Reference() string {
 	function := root.Defs["function"]
 	fmt.Fprintf(&b, "\n## Functions\nA mapper, combiner, reducer, master or worker is %s.\n\n", function.Want)
 	schema.WriteTable(&b, "", function)
+	writeBuiltins(&b)
 	return b.String()
+}
+
+// writeBuiltins lists the functions that come with the program, for `builtin: NAME`. Those of training are in
+// docs/guagua.md.
+func writeBuiltins(b *strings.Builder) {
+	b.WriteString("\nFor `builtin` of kind mapreduce there are these, whose parameters are keys of `set`:\n\n" +
+		"| name | role | what it does | parameters |\n|---|---|---|---|\n")
+	for _, f := range builtin.Functions() {
+		var params []string
+		for _, p := range f.Params {
+			text := "`" + p.Name + "`: " + p.Doc
+			switch {
+			case p.Required:
+				text += ", required"
+			case p.Default != "":
+				text += ", " + p.Default + " if left out"
+			}
+			params = append(params, text)
+		}
+		fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", f.Name, strings.Join(f.Roles, ", "), f.Doc, strings.Join(params, "; "))
+	}
 }
