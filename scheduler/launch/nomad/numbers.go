@@ -34,8 +34,12 @@ func count(allocs []*api.AllocationListStub) map[int]int {
 	return had
 }
 
-// begun reports whether a process of the allocation was started.
+// begun reports whether a process of the allocation was started, or may have been: of one that is lost nobody has heard
+// for a while.
 func begun(a *api.AllocationListStub) bool {
+	if a.ClientStatus == api.AllocClientStatusLost || a.ClientStatus == api.AllocClientStatusUnknown {
+		return true
+	}
 	for _, task := range a.TaskStates {
 		if !task.StartedAt.IsZero() || task.Restarts > 0 {
 			return true

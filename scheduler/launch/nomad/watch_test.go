@@ -101,7 +101,9 @@ func (a *agent) allocs() []*api.AllocationListStub {
 		a.ID = id
 		return a
 	}
-	lost := named("first", alloc(1, api.AllocClientStatusLost, 0, nil))
+	lost := named("first", alloc(1, api.AllocClientStatusLost, 0, func(a *api.AllocationListStub) {
+		a.TaskStates = nil // nobody has heard that it has begun
+	}))
 	switch {
 	case a.step == 1:
 		return []*api.AllocationListStub{named("second", alloc(2, api.AllocClientStatusPending, 0, nil)), lost}
