@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/seed3322913c/runner/runner/client"
@@ -36,7 +37,7 @@ func (h homeCalendar) Schedules(ctx context.Context) ([]schedules.View, error) {
 }
 
 func (h homeCalendar) Schedule(ctx context.Context, name string) (schedules.View, error) {
-	return schedules.Get(ctx, h.Book, name, time.Now())
+	return schedules.Get(ctx, h.Book, name, time.Now(), math.MaxInt)
 }
 
 func (h homeCalendar) SetSchedulePaused(ctx context.Context, name string, paused bool) (schedules.View, error) {

@@ -3,7 +3,7 @@
 //	GET  /v1/jobs?limit=50&after=ID            the newest first, a page at a time
 //	GET  /v1/jobs/{id}                         how a job stands, without its attempts
 //	GET  /v1/jobs/{id}/spec                    the job as it was submitted; spec.yaml: to submit it again
-//	GET  /v1/jobs/{id}/attempts?after=N        in the order in which they started
+//	GET  /v1/jobs/{id}/attempts                in the order in which they started
 //	GET  /v1/jobs/{id}/events                  how a job stands, at each change, as server-sent events
 //	GET  /v1/jobs/{id}/logs                    the names of its logs
 //	GET  /v1/jobs/{id}/logs/{name}?offset=N    text, from a byte on
@@ -12,6 +12,7 @@
 //	POST /v1/jobs/{id}/kill                    resize
 //	GET  /v1/schedules                         what runs by the clock
 //	GET  /v1/schedules/{name}                  one of them; PUT makes it, DELETE removes it
+//	GET  /v1/schedules/{name}/firings          what became of its slots, the latest first
 //	POST /v1/schedules/{name}/pause            resume, trigger
 //	POST /v1/ids                               draws an id for a job
 //	POST /v1/jobs                              takes a job; the same key gives the same job
@@ -23,7 +24,8 @@
 //	GET  /v1/openapi.json                      all of this for machines
 //
 // {id} is a job's id or as much of its beginning as no other job has. Answers are JSON with stable names: fields are
-// added, never renamed. Errors are problem documents (RFC 9457) whose detail is the sentence that a verb would print.
+// added, never renamed. Lists come in pages: limit=N says how many, and after= what the page before has as next. Errors
+// are problem documents (RFC 9457) whose detail is the sentence that a verb would print.
 //
 // The API is made of parts (jobs are one), each with its routes and with the piece of openapi.json that describes them;
 // New puts them together, and refuses routes that nobody has described.
@@ -33,6 +35,7 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"io/fs"
 	"iter"
 	"net/http"
@@ -136,12 +139,20 @@ type problem struct {
 	Kind   string `json:"kind"`
 }
 
-// WriteProblem tells an error as the API does.
-func WriteProblem(w http.ResponseWriter, err error) {
-	writeProblemAs(w, err, statusOf(errs.KindOf(err)))
+// refusal is an error whose status says more than its kind does.
+type refusal struct {
+	error
+	status int
 }
 
-func writeProblemAs(w http.ResponseWriter, err error, status int) {
+func (r refusal) Unwrap() error { return r.error }
+
+// WriteProblem tells an error as the API does.
+func WriteProblem(w http.ResponseWriter, err error) {
+	status := statusOf(errs.KindOf(err))
+	if r, ok := errors.AsType[refusal](err); ok {
+		status = r.status
+	}
 	p := problem{Status: status, Detail: say.Sentence(err), Kind: errs.KindOf(err).String()}
 	p.Title = http.StatusText(p.Status)
 	text, err := json.Marshal(p)
@@ -174,15 +185,15 @@ func statusOf(kind errs.Kind) int {
 	}
 }
 
-// number reads a whole number out of the query; without it, it is def. It is never above most.
+// number reads a whole number out of the query, from 0 to most; without it, it is def.
 func number(r *http.Request, name string, def, most int64) (int64, error) {
 	text := r.URL.Query().Get(name)
 	if text == "" {
 		return def, nil
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || n < 0 {
-		return 0, say.Errorf(errs.Invalid, "%s=%q is not a number from 0 on", name, text)
+	if err != nil || n < 0 || n > most {
+		return 0, say.Errorf(errs.Invalid, "%s=%q is not a number from 0 to %d", name, text, most)
 	}
-	return min(n, most), nil
+	return n, nil
 }

@@ -125,6 +125,7 @@ type asker struct {
 	t     *testing.T
 	http  *httptest.Server
 	types *jsonschema.Compiler
+	doc   *reader // nil until the document was read
 }
 
 func newAsker(t *testing.T, jobs Jobs) *asker { return newClientOf(t, JobsPart(jobs, outputs)) }
@@ -134,9 +135,11 @@ func newClientOf(t *testing.T, parts ...Part) *asker {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &asker{t, httptest.NewServer(handler), jsonschema.NewCompiler()}
+	c := &asker{t: t, http: httptest.NewServer(handler), types: jsonschema.NewCompiler()}
 	t.Cleanup(c.http.Close)
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(c.ask("GET", "/v1/openapi.json", "", 200, "")))
+	text := c.ask("GET", "/v1/openapi.json", "", 200, "")
+	c.doc = newReader(t, text)
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
 	if err == nil {
 		err = c.types.AddResource("openapi.json", doc)
 	}
@@ -153,6 +156,9 @@ func (c *asker) ask(method, path, body string, status int, schema string) []byte
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		c.t.Fatal(err)
@@ -161,6 +167,9 @@ func (c *asker) ask(method, path, body string, status int, schema string) []byte
 	text, err := io.ReadAll(resp.Body)
 	if err != nil || resp.StatusCode != status {
 		c.t.Fatalf("%s %s: %v %s %s, want %d", method, path, err, resp.Status, text, status)
+	}
+	if c.doc != nil {
+		c.doc.check(req, body, resp, text)
 	}
 	if schema != "" {
 		c.check(method+" "+path, text, schema)
@@ -238,7 +247,7 @@ func TestJob(t *testing.T) {
 		t.Errorf("%+v", lost)
 	}
 	c.ask("GET", "/v1/job", "", 404, "Problem")
-	c.ask("DELETE", "/v1/jobs/7k2a", "", 404, "Problem")
+	c.ask("DELETE", "/v1/jobs/7k2a", "", 405, "Problem")
 }
 
 // TestTheLastWordIsKept: what never changes again is not computed again.
@@ -257,7 +266,7 @@ func TestKill(t *testing.T) {
 	b := newBoard("RUNNING")
 	c := newAsker(t, b)
 	c.ask("POST", "/v1/jobs/7k2a/kill", "{", 400, "Problem")
-	c.ask("POST", "/v1/jobs/7k2a/kill", strings.Repeat("x", maxBody+1), 400, "Problem")
+	c.ask("POST", "/v1/jobs/7k2a/kill", strings.Repeat("x", maxBody+1), 413, "Problem")
 	job := parse[embedded.Status](t, c.ask("POST", "/v1/jobs/7k2a/kill", `{"reason":"too slow"}`, 200, "Job"))
 	if job.State != "KILLED" || job.Message != "too slow" {
 		t.Errorf("%s: %s", job.State, job.Message)

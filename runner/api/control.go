@@ -40,21 +40,33 @@ func ControlPart(s Submitter, o Overview) Part {
 		{"POST /v1/jobs", access.Submit, func(w http.ResponseWriter, r *http.Request) error { return submit(w, r, s) }},
 		{"POST /v1/jobs/{id}/resume", access.Submit,
 			func(w http.ResponseWriter, r *http.Request) error { return resume(w, r, s) }},
-		{"GET /v1/queues", access.Read, telling(o.Queues)},
+		{"GET /v1/queues", access.Read, func(w http.ResponseWriter, r *http.Request) error {
+			list, err := o.Queues(r.Context())
+			return queues(w, r, list, err)
+		}},
 		{"PUT /v1/queues", access.Admin, func(w http.ResponseWriter, r *http.Request) error {
 			var config queue.Config
 			if err := readJSON(w, r, &config, maxSubmission); err != nil {
 				return err
 			}
 			list, err := o.SetQueues(r.Context(), config)
-			if err != nil {
-				return err
-			}
-			return writeJSON(w, list)
+			return queues(w, r, list, err)
 		}},
 		{"GET /v1/nodes", access.Read, func(w http.ResponseWriter, r *http.Request) error { return nodes(w, r, o) }},
 		{"GET /v1/cluster", access.Read, telling(o.Cluster)},
 	}}
+}
+
+// queues answers with a page of those who wait.
+func queues(w http.ResponseWriter, r *http.Request, list client.QueueList, err error) error {
+	if err != nil {
+		return err
+	}
+	list.Jobs, list.Next, err = pageInOrder(r, named, list.Jobs, func(q client.Queued) string { return string(q.Job) })
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, list)
 }
 
 func nodes(w http.ResponseWriter, r *http.Request, o Overview) error {

@@ -4,14 +4,11 @@ import (
 	"bytes"
 	"context"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/santhosh-tekuri/jsonschema/v6"
-
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/store/mem"
 	"github.com/seed3322913c/runner/runner/access"
@@ -25,6 +22,7 @@ type desk struct {
 	submitted []client.Submission
 	resumed   map[scheduler.JobID]map[string]string
 	config    queue.Config
+	waiting   []client.Queued
 }
 
 func (d *desk) Submit(_ context.Context, s client.Submission) (scheduler.JobID, error) {
@@ -51,7 +49,7 @@ func (d *desk) Queues(context.Context) (client.QueueList, error) {
 	}
 	return client.QueueList{
 		Queues: tree.Usage(queue.Snapshot{Total: queue.Resources{Cores: 1}}), Config: d.config,
-		Jobs: []client.Queued{{Job: "7k2a-words", Queue: "default", Waits: "the machines are full"}},
+		Jobs: d.waiting,
 	}, nil
 }
 
@@ -72,25 +70,14 @@ func (d *desk) Cluster(context.Context) (client.Cluster, error) {
 func newControlAsker(t *testing.T) (*asker, *desk) {
 	d := &desk{
 		resumed: map[scheduler.JobID]map[string]string{},
+		waiting: []client.Queued{{Job: "7k2a-words", Queue: "default", Waits: "the machines are full"}},
 		config:  queue.Config{Name: "root", Children: []queue.Config{{Name: "default", Share: 1}}},
 	}
 	counted := prometheus.NewRegistry()
 	counted.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "runner_test", Help: "1."},
 		func() float64 { return 1 }))
 	tokens := access.NewTokens(mem.New(), time.Now)
-	handler, err := New(Options{}, JobsPart(newBoard(), outputs), ControlPart(d, d), TokensPart(tokens), OpsPart(counted))
-	if err != nil {
-		t.Fatal(err)
-	}
-	a := &asker{t, httptest.NewServer(handler), jsonschema.NewCompiler()}
-	t.Cleanup(a.http.Close)
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(a.ask("GET", "/v1/openapi.json", "", 200, "")))
-	if err == nil {
-		err = a.types.AddResource("openapi.json", doc)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	a := newClientOf(t, JobsPart(newBoard(), outputs), ControlPart(d, d), TokensPart(tokens), OpsPart(counted))
 	return a, d
 }
 
@@ -103,7 +90,7 @@ func TestControl(t *testing.T) {
 	}
 	a.ask("POST", "/v1/jobs", `{}`, 400, "Problem")
 	a.ask("POST", "/v1/jobs", `{"spec": `, 400, "Problem")
-	a.ask("POST", "/v1/jobs", strings.Repeat(" ", maxSubmission+1), 400, "Problem")
+	a.ask("POST", "/v1/jobs", strings.Repeat(" ", maxSubmission+1), 413, "Problem")
 	a.ask("POST", "/v1/ids", `{"name": "words"}`, 200, "Submitted")
 	a.ask("POST", "/v1/jobs/7k2a-words/resume", `{"env": {"B": "2"}}`, 200, "Submitted")
 	if d.resumed["7k2a-words"]["B"] != "2" {

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/seed3322913c/runner/functions/invoke"
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/runner/access"
 	"github.com/seed3322913c/runner/runner/say"
@@ -23,6 +24,9 @@ type door struct {
 	mu     sync.Mutex
 	limits map[string]*rate.Limiter // by id of a token
 }
+
+// maxRequest bounds what any request may carry, in bytes: an event of a function.
+const maxRequest = invoke.MaxPayload
 
 // maxLimits bounds what is remembered of who has asked how often, in tokens.
 const maxLimits = 10_000
@@ -41,8 +45,7 @@ func (d *door) open(route Route) http.HandlerFunc {
 		if err != nil {
 			if token.Role == access.Nobody && errs.KindOf(err) == errs.Permission {
 				w.Header().Set("WWW-Authenticate", `Bearer realm="runner"`)
-				writeProblemAs(w, err, http.StatusUnauthorized)
-				return
+				err = refusal{err, http.StatusUnauthorized}
 			}
 			if errs.KindOf(err) == errs.Exhausted {
 				w.Header().Set("Retry-After", "1")
@@ -50,6 +53,7 @@ func (d *door) open(route Route) http.HandlerFunc {
 			WriteProblem(w, err)
 			return
 		}
+		r.Body = http.MaxBytesReader(w, r.Body, maxRequest) // most answers take less
 		if err := route.Answer(w, r.WithContext(context.WithValue(r.Context(), caller{}, token))); err != nil {
 			WriteProblem(w, err)
 		}

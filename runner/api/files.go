@@ -35,11 +35,7 @@ type Files struct {
 //go:embed files.json
 var filesDoc []byte
 
-// Pages of folders, in entries.
-const (
-	filesPage    = 500
-	maxFilesPage = 5000
-)
+var filesPage = pageSize{500, 5000}
 
 // FilesPart lists folders, and sends files as text to look at, or as they are to keep. Files are read as who answers
 // reads them, whoever asks.
@@ -92,10 +88,6 @@ func (f Files) list(w http.ResponseWriter, r *http.Request) error {
 	if !r.URL.Query().Has("path") {
 		return writeJSON(w, client.FileList{Roots: append([]string{}, f.Roots...), Entries: []client.File{}})
 	}
-	limit, err := number(r, "limit", filesPage, maxFilesPage)
-	if err != nil {
-		return err
-	}
 	at, err := f.find(r)
 	if err != nil {
 		return err
@@ -104,22 +96,20 @@ func (f Files) list(w http.ResponseWriter, r *http.Request) error {
 		return say.Errorf(errs.Invalid, "%s is no folder", at.uri)
 	}
 	folder := client.FileList{Path: strings.TrimSuffix(at.uri, "/") + "/", Entries: []client.File{}}
-	after := r.URL.Query().Get("after")
-	for s, err := range at.List(r.Context(), at.path) { // in order of their names
-		if err != nil {
-			return err
+	name := func(s namespace.Status) string {
+		if below(folder.Path+s.Name, f.Hidden) {
+			return ""
 		}
-		if s.Name <= after || s.Name == "" || below(folder.Path+s.Name, f.Hidden) {
-			continue
-		}
-		if int64(len(folder.Entries)) >= limit {
-			if limit > 0 {
-				folder.Next = folder.Entries[limit-1].Name
-			}
-			break
-		}
+		return s.Name
+	}
+	entries, next, err := pageOfSeq(r, filesPage, at.List(r.Context(), at.path), name)
+	if err != nil {
+		return err
+	}
+	for _, s := range entries {
 		folder.Entries = append(folder.Entries, fileOf(s))
 	}
+	folder.Next = next
 	return writeJSON(w, folder)
 }
 

@@ -82,7 +82,7 @@ func TestContents(t *testing.T) {
 	}
 	for query, status := range map[string]int{
 		"path=s3://demo/in": 400, "path=s3://demo/own/tokens/1": 403, "path=s3://demo/in/c": 404,
-		"path=s3://demo/in/a.txt&download=2": 200,
+		"path=s3://demo/in/a.txt&download=2": 400,
 	} {
 		a.ask("GET", "/v1/files/content?"+query, "", status, "")
 	}

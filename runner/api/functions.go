@@ -42,11 +42,11 @@ const InvocationHeader = "Runner-Invocation"
 // KeyHeader is where callers say their idempotency key.
 const KeyHeader = "Idempotency-Key"
 
-const (
-	invocationsPage = 50
-	maxInvocations  = 1000
-	maxWait         = 300 // seconds that a request waits for the end of an invocation
-)
+// invocationsPage is short by default: who asks for no limit looks at the latest.
+var invocationsPage = pageSize{50, 1000}
+
+// maxWait is how long a request waits for the end of an invocation, in seconds.
+const maxWait = 300
 
 //go:embed functions.json
 var functionsDoc []byte
@@ -141,14 +141,6 @@ func (f Functions) show(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (f Functions) invocations(w http.ResponseWriter, r *http.Request) error {
-	limit, err := number(r, "limit", invocationsPage, maxInvocations)
-	if err != nil {
-		return err
-	}
-	after, err := number(r, "after", 0, 1<<31)
-	if err != nil {
-		return err
-	}
 	state := invoke.State(r.URL.Query().Get("state"))
 	if state != "" && state != invoke.Queued && !state.Final() {
 		return say.Errorf(errs.Invalid, "state=%q is not QUEUED, SUCCEEDED or DEAD", state)
@@ -161,22 +153,21 @@ func (f Functions) invocations(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	all := ledger.List(r.PathValue("name"), state)
-	page := client.InvocationList{Invocations: []client.Invocation{}, Total: len(all)}
-	from := min(int(after), len(all))
-	for _, inv := range all[from:min(from+int(limit), len(all))] {
-		page.Invocations = append(page.Invocations, client.InvocationOf(inv))
+	list := client.InvocationList{Invocations: []client.Invocation{}, Total: len(all)}
+	all, list.Next, err = pageInOrder(r, invocationsPage, all, func(i invoke.Invocation) string { return string(i.ID) })
+	if err != nil {
+		return err
 	}
-	return writeJSON(w, page)
+	for _, inv := range all {
+		list.Invocations = append(list.Invocations, client.InvocationOf(inv))
+	}
+	return writeJSON(w, list)
 }
 
 func (f Functions) invoke(w http.ResponseWriter, r *http.Request) error {
-	event, err := io.ReadAll(http.MaxBytesReader(w, r.Body, invoke.MaxPayload))
-	if tooLong := (*http.MaxBytesError)(nil); errors.As(err, &tooLong) {
-		return say.Errorf(errs.Invalid, "the event has more than %d MiB; hand over where it is instead",
-			invoke.MaxPayload>>20)
-	}
+	event, err := readBody(w, r, invoke.MaxPayload)
 	if err != nil {
-		return say.Errorf(errs.Invalid, "the event cannot be read: %s", errs.Cause(err))
+		return err
 	}
 	async, err := number(r, "async", 0, 1)
 	if err != nil {

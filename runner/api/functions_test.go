@@ -75,7 +75,7 @@ func TestFunctions(t *testing.T) {
 		t.Errorf("the function does %+v", s)
 	}
 	c.ask("GET", "/v1/functions/greet", "", 200, "FunctionView")
-	page := parse[client.InvocationList](t, c.ask("GET", "/v1/functions/greet/invocations?limit=1&after=1", "", 200,
+	page := parse[client.InvocationList](t, c.ask("GET", "/v1/functions/greet/invocations?limit=1&after=1.nobody", "", 200,
 		"InvocationList"))
 	if page.Total != 3 || len(page.Invocations) != 1 || page.Invocations[0].ID != id {
 		t.Errorf("the page is %+v", page)
@@ -136,6 +136,7 @@ func TestKeysOverHTTP(t *testing.T) {
 func TestForward(t *testing.T) {
 	f := functionSite(t)
 	f.Host, f.Forward = nil, func(w http.ResponseWriter, r *http.Request) error {
+		w.Header().Set("Content-Type", "application/octet-stream")
 		_, err := io.WriteString(w, "asked for "+r.URL.Path)
 		return err
 	}

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -19,10 +18,8 @@ import (
 
 // Pages, in entries.
 const (
-	jobsPage     = 50
-	maxJobsPage  = 500
-	attemptsPage = 1000
-	maxAttempts  = 10_000 // of one page
+	jobsPage    = 50
+	maxJobsPage = 500
 )
 
 func (s *server) list(w http.ResponseWriter, r *http.Request) error {
@@ -106,17 +103,10 @@ func (s *server) specYAML(w http.ResponseWriter, r *http.Request) error {
 type attemptList struct {
 	Attempts []am.AttemptReport `json:"attempts"`
 	Total    int                `json:"total"`
+	Next     string             `json:"next,omitempty"`
 }
 
 func (s *server) attempts(w http.ResponseWriter, r *http.Request) error {
-	after, err := number(r, "after", 0, math.MaxInt32)
-	if err != nil {
-		return err
-	}
-	limit, err := number(r, "limit", attemptsPage, maxAttempts)
-	if err != nil {
-		return err
-	}
 	job, err := s.of(r)
 	if err != nil {
 		return err
@@ -125,10 +115,14 @@ func (s *server) attempts(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	all := status.Attempts
-	from := min(int(after), len(all))
-	page := all[from:min(from+int(limit), len(all))]
-	return writeJSON(w, attemptList{append([]am.AttemptReport{}, page...), len(all)})
+	list := attemptList{Total: len(status.Attempts)}
+	list.Attempts, list.Next, err = pageInOrder(r, named, status.Attempts, func(a am.AttemptReport) string {
+		return a.ID.String()
+	})
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, list)
 }
 
 func (s *server) kill(w http.ResponseWriter, r *http.Request) error {

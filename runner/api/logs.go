@@ -31,6 +31,9 @@ func (s *server) logs(w http.ResponseWriter, r *http.Request) error {
 			all.Logs = append(all.Logs, client.LogFile{Name: strings.TrimSuffix(entry.Name(), suffix), Bytes: info.Size()})
 		}
 	}
+	if all.Logs, all.Next, err = page(r, all.Logs, func(l client.LogFile) string { return l.Name }); err != nil {
+		return err
+	}
 	return writeJSON(w, all)
 }
 

@@ -12,10 +12,10 @@ import (
 	"github.com/seed3322913c/runner/scheduler"
 )
 
-// outputList is what a job has put out.
+// outputList is a page of what a job has put out.
 type outputList struct {
 	Files []outputFile `json:"files"`
-	More  bool         `json:"more,omitempty"` // there are more than are listed
+	Next  string       `json:"next,omitempty"`
 }
 
 type outputFile struct {
@@ -23,27 +23,28 @@ type outputFile struct {
 	Bytes int64  `json:"bytes"`
 }
 
-// maxFiles bounds a list of output files.
-const maxFiles = 1000
-
 func (s *server) output(w http.ResponseWriter, r *http.Request) error {
 	job, st, folder, err := s.outputOf(r)
 	if err != nil {
 		return err
 	}
-	all := outputList{Files: []outputFile{}}
-	for info, err := range st.List(r.Context(), string(folder)+"/") {
-		if err != nil {
-			return errs.E("api.Output", errs.Other, job.Output, err)
+	files := func(yield func(outputFile, error) bool) {
+		for info, err := range st.List(r.Context(), string(folder)+"/") {
+			if err != nil {
+				err = errs.E("api.Output", errs.Other, job.Output, err)
+			}
+			name := strings.TrimPrefix(string(info.Name), string(folder)+"/")
+			if !yield(outputFile{name, info.Size}, err) {
+				return
+			}
 		}
-		if len(all.Files) == maxFiles {
-			all.More = true
-			break
-		}
-		name := strings.TrimPrefix(string(info.Name), string(folder)+"/")
-		all.Files = append(all.Files, outputFile{name, info.Size})
 	}
-	return writeJSON(w, all)
+	var list outputList
+	list.Files, list.Next, err = pageOfSeq(r, named, files, func(f outputFile) string { return f.Name })
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, list)
 }
 
 // outputOf returns where the job of a request writes.

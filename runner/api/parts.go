@@ -4,14 +4,17 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"io"
 	"maps"
+	"mime"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/runner/access"
+	"github.com/seed3322913c/runner/runner/format"
 	"github.com/seed3322913c/runner/runner/say"
 )
 
@@ -84,11 +87,31 @@ func New(o Options, parts ...Part) (http.Handler, error) {
 			mux.HandleFunc(route.Pattern, door.open(route))
 		}
 	}
-	mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc(elsewhere, func(w http.ResponseWriter, r *http.Request) { refuse(w, r, mux) })
+	return mux, nil
+}
+
+// elsewhere is the pattern of all that is no route.
+const elsewhere = "/v1/"
+
+// refuse answers what is no route: the method may be wrong, or the path.
+func refuse(w http.ResponseWriter, r *http.Request, mux *http.ServeMux) {
+	var allowed []string
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete} {
+		other := r.Clone(r.Context())
+		other.Method = method
+		if _, pattern := mux.Handler(other); pattern != elsewhere {
+			allowed = append(allowed, method)
+		}
+	}
+	if len(allowed) == 0 {
 		WriteProblem(w, say.Errorf(errs.NotFound, "there is no %s %s; /v1/openapi.json lists what there is", r.Method,
 			r.URL.Path))
-	})
-	return mux, nil
+		return
+	}
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	WriteProblem(w, refusal{say.Errorf(errs.Unsupported, "%s takes %s, not %s", r.URL.Path,
+		strings.Join(allowed, " and "), r.Method), http.StatusMethodNotAllowed})
 }
 
 // describe puts the descriptions of all parts together.
@@ -139,14 +162,31 @@ func (d *document) add(o document) {
 // maxBody bounds what most requests may carry, in bytes.
 const maxBody = 64 << 10
 
+// readBody reads what a request carries, if that is not too much.
+func readBody(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
+	if _, tooLong := errors.AsType[*http.MaxBytesError](err); tooLong {
+		return nil, refusal{say.Errorf(errs.Invalid, "the request has more than %s", format.Bytes(most)),
+			http.StatusRequestEntityTooLarge}
+	}
+	if err != nil {
+		return nil, say.Errorf(errs.Invalid, "the request cannot be read: %s", errs.Cause(err))
+	}
+	return body, nil
+}
+
 // readJSON reads what a request carries; nothing leaves into as it is.
 func readJSON(w http.ResponseWriter, r *http.Request, into any, most int64) error {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
-	if err != nil {
-		return say.Errorf(errs.Invalid, "the request cannot be read: %s", errs.Cause(err))
+	body, err := readBody(w, r, most)
+	if err != nil || len(body) == 0 {
+		return err
 	}
-	if len(body) == 0 {
-		return nil
+	// Who says nothing means JSON, since there is nothing else.
+	if said := r.Header.Get("Content-Type"); said != "" {
+		if kind, _, err := mime.ParseMediaType(said); err != nil || kind != "application/json" {
+			return refusal{say.Errorf(errs.Unsupported, "the request is %s; say it in JSON, as application/json", said),
+				http.StatusUnsupportedMediaType}
+		}
 	}
 	if err := json.Unmarshal(body, into); err != nil {
 		return say.Errorf(errs.Invalid, "the request is not JSON, or not as /v1/openapi.json has it: %s", errs.Cause(err))

@@ -38,6 +38,7 @@ func SchedulesPart(book cron.Book, compile Compiler) Part {
 	return Part{Doc: schedulesDoc, Routes: []Route{
 		{"GET /v1/schedules", access.Read, c.list},
 		{"GET /v1/schedules/{name}", access.Read, c.get},
+		{"GET /v1/schedules/{name}/firings", access.Read, c.firings},
 		{"PUT /v1/schedules/{name}", access.Submit, c.put},
 		{"DELETE /v1/schedules/{name}", access.Submit, c.remove},
 		{"POST /v1/schedules/{name}/pause", access.Submit, c.setPaused(true)},
@@ -60,11 +61,32 @@ func (c clock) list(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (c clock) get(w http.ResponseWriter, r *http.Request) error {
-	v, err := schedules.Get(r.Context(), c.book, r.PathValue("name"), time.Now())
+	v, err := schedules.Get(r.Context(), c.book, r.PathValue("name"), time.Now(), schedules.Latest)
 	if err != nil {
 		return absent(r, err)
 	}
 	return writeJSON(w, v)
+}
+
+// firingsPage is short by default: the jobs of each chain are looked up.
+var firingsPage = pageSize{schedules.Latest, 1000}
+
+func (c clock) firings(w http.ResponseWriter, r *http.Request) error {
+	s, all, err := schedules.Past(r.Context(), c.book, r.PathValue("name"))
+	if err != nil {
+		return absent(r, err)
+	}
+	var list client.FiringList
+	all, list.Next, err = pageInOrder(r, firingsPage, all, func(f cron.Firing) string {
+		return f.Slot.UTC().Format(time.RFC3339Nano) + f.Trigger
+	})
+	if err != nil {
+		return err
+	}
+	if list.Firings, err = schedules.WithJobs(r.Context(), c.book, s, all); err != nil {
+		return err
+	}
+	return writeJSON(w, list)
 }
 
 // put writes a schedule down, in place of an earlier one of its name unless it shall be new.
@@ -150,7 +172,7 @@ func (c clock) trigger(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (c clock) remove(w http.ResponseWriter, r *http.Request) error {
-	v, err := schedules.Get(r.Context(), c.book, r.PathValue("name"), time.Now())
+	v, err := schedules.Get(r.Context(), c.book, r.PathValue("name"), time.Now(), schedules.Latest)
 	if err != nil {
 		return absent(r, err)
 	}

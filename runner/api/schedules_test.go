@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"slices"
 	"testing"
 	"time"
 
+	coordmem "github.com/seed3322913c/runner/infra/coord/mem"
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/store/mem"
 	"github.com/seed3322913c/runner/runner/client"
@@ -143,5 +145,35 @@ func TestClientOfSchedules(t *testing.T) {
 	}
 	if _, err := c.Schedule(ctx, "hourly"); errs.KindOf(err) != errs.NotFound {
 		t.Errorf("removed: %v", err)
+	}
+}
+
+// shop is a cron.Runner whose work is done at once.
+type shop struct{}
+
+func (shop) Name(_ context.Context, name string) (string, error) { return "7k2f-" + name, nil }
+func (shop) Kill(context.Context, cron.Firing, string) error     { return nil }
+func (shop) Ensure(context.Context, cron.Schedule, cron.Firing) (cron.Outcome, error) {
+	return cron.Outcome{State: cron.Succeeded}, nil
+}
+
+// fireAll serves a book until so many firings are over.
+func fireAll(t *testing.T, book cron.Book, n int) {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- cron.Serve(ctx, book, coordmem.New(), shop{}, cron.Options{Poll: time.Millisecond}) }()
+	for {
+		_, firings, err := schedules.Past(ctx, book, "daily")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(firings) == n && !slices.ContainsFunc(firings, func(f cron.Firing) bool { return !f.State.Final() }) {
+			break
+		}
+	}
+	stop()
+	if err := <-served; errs.KindOf(err) != errs.Canceled {
+		t.Error(err)
 	}
 }

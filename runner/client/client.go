@@ -51,30 +51,27 @@ func New(o Options) *Client {
 	return &Client{o}
 }
 
-// Queues returns how queues stand, and who waits in them.
-func (c *Client) Queues(ctx context.Context) (QueueList, error) {
-	var list QueueList
-	err := c.ask(ctx, http.MethodGet, "/v1/queues", nil, &list)
+// Queues returns how queues stand, and all who wait in them.
+func (c *Client) Queues(ctx context.Context) (list QueueList, err error) {
+	list.Jobs, err = collect(ctx, c, "/v1/queues", func(p QueueList) ([]Queued, string) {
+		list.Queues, list.Config = p.Queues, p.Config
+		return p.Jobs, p.Next
+	})
 	return list, err
 }
 
 // SetQueues replaces the queues.
 func (c *Client) SetQueues(ctx context.Context, config queue.Config) (QueueList, error) {
-	var list QueueList
-	err := c.ask(ctx, http.MethodPut, "/v1/queues", config, &list)
-	return list, err
+	if err := c.ask(ctx, http.MethodPut, "/v1/queues", config, nil); err != nil {
+		return QueueList{}, err
+	}
+	return c.Queues(ctx)
 }
 
 // Nodes returns the machines.
-func (c *Client) Nodes(ctx context.Context) (NodeList, error) {
-	list := NodeList{Nodes: []Node{}}
-	for n, err := range pages(ctx, c, "/v1/nodes", func(p NodeList) ([]Node, string) { return p.Nodes, p.Next }) {
-		if err != nil {
-			return list, err
-		}
-		list.Nodes = append(list.Nodes, n)
-	}
-	return list, nil
+func (c *Client) Nodes(ctx context.Context) (list NodeList, err error) {
+	list.Nodes, err = collect(ctx, c, "/v1/nodes", func(p NodeList) ([]Node, string) { return p.Nodes, p.Next })
+	return list, err
 }
 
 // Cluster returns the fleet as a whole.
@@ -85,15 +82,9 @@ func (c *Client) Cluster(ctx context.Context) (Cluster, error) {
 }
 
 // Tokens returns the tokens, without their texts.
-func (c *Client) Tokens(ctx context.Context) (TokenList, error) {
-	list := TokenList{Tokens: []Token{}}
-	for t, err := range pages(ctx, c, "/v1/tokens", func(p TokenList) ([]Token, string) { return p.Tokens, p.Next }) {
-		if err != nil {
-			return list, err
-		}
-		list.Tokens = append(list.Tokens, t)
-	}
-	return list, nil
+func (c *Client) Tokens(ctx context.Context) (list TokenList, err error) {
+	list.Tokens, err = collect(ctx, c, "/v1/tokens", func(p TokenList) ([]Token, string) { return p.Tokens, p.Next })
+	return list, err
 }
 
 // CreateToken makes a token with a name and a role. Unlike the others it is not to be repeated: each call makes one.

@@ -76,21 +76,15 @@ type Invocation struct {
 type InvocationList struct {
 	Invocations []Invocation `json:"invocations"`
 	Total       int          `json:"total"`
+	Next        string       `json:"next,omitempty"` // what to say as after for the next page
 }
 
 func functionPath(name string) string { return "/v1/functions/" + url.PathEscape(name) }
 
 // Functions returns all functions, in order of their names.
 func (c *Client) Functions(ctx context.Context) ([]Function, error) {
-	all := []Function{}
 	of := func(page FunctionList) ([]Function, string) { return page.Functions, page.Next }
-	for f, err := range pages(ctx, c, "/v1/functions", of) {
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, f)
-	}
-	return all, nil
+	return collect(ctx, c, "/v1/functions", of)
 }
 
 // Function returns all there is of a function.
@@ -133,11 +127,10 @@ func (c *Client) RemoveFunction(ctx context.Context, name string) error {
 	return c.ask(ctx, http.MethodDelete, functionPath(name), nil, nil)
 }
 
-// DeadLetters returns the latest invocations of a function whose attempts all failed, a thousand at most.
+// DeadLetters returns the invocations of a function whose attempts all failed, the latest first.
 func (c *Client) DeadLetters(ctx context.Context, name string) ([]Invocation, error) {
-	var page InvocationList
-	err := c.ask(ctx, http.MethodGet, functionPath(name)+"/invocations?state=DEAD&limit=1000", nil, &page)
-	return page.Invocations, err
+	of := func(page InvocationList) ([]Invocation, string) { return page.Invocations, page.Next }
+	return collect(ctx, c, functionPath(name)+"/invocations?state=DEAD&limit=1000", of)
 }
 
 // BriefOf is a function in a list.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -81,9 +82,8 @@ func (c *Client) Resize(ctx context.Context, id scheduler.JobID, executors int) 
 
 // Logs returns the logs of a job that there are at the moment.
 func (c *Client) Logs(ctx context.Context, id scheduler.JobID) ([]LogFile, error) {
-	var list LogList
-	err := c.ask(ctx, http.MethodGet, jobPath(id)+"/logs", nil, &list)
-	return list.Logs, err
+	of := func(page LogList) ([]LogFile, string) { return page.Logs, page.Next }
+	return collect(ctx, c, jobPath(id)+"/logs", of)
 }
 
 // Log returns a piece of a log, from a byte on; nothing at its end.
@@ -104,11 +104,11 @@ func jobPath(id scheduler.JobID) string { return "/v1/jobs/" + url.PathEscape(st
 func pages[Page, T any](ctx context.Context, c *Client, path string, of func(Page) ([]T, string)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
-		for after := ""; ; {
-			at := path
-			if after != "" {
-				at += "?after=" + url.QueryEscape(after)
-			}
+		more := "?after="
+		if strings.Contains(path, "?") {
+			more = "&after="
+		}
+		for at := path; ; {
 			var page Page
 			if err := c.ask(ctx, http.MethodGet, at, nil, &page); err != nil {
 				yield(none, err)
@@ -120,11 +120,24 @@ func pages[Page, T any](ctx context.Context, c *Client, path string, of func(Pag
 					return
 				}
 			}
-			if after = next; after == "" {
+			if next == "" {
 				return
 			}
+			at = path + more + url.QueryEscape(next)
 		}
 	}
+}
+
+// collect returns what is on all pages of a list, which is not nil.
+func collect[Page, T any](ctx context.Context, c *Client, path string, of func(Page) ([]T, string)) ([]T, error) {
+	all := []T{}
+	for one, err := range pages(ctx, c, path, of) {
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+	}
+	return all, nil
 }
 
 // Events yields how a job stands, now and at each change, until it is over or was cut off. When the control goes that

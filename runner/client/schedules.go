@@ -16,6 +16,12 @@ type ScheduleList struct {
 	Next      string           `json:"next,omitempty"` // what to say as after for the next page
 }
 
+// FiringList is a page of what became of a schedule's slots, the latest first.
+type FiringList struct {
+	Firings []schedules.Firing `json:"firings"`
+	Next    string             `json:"next,omitempty"` // what to say as after for the next page
+}
+
 // ScheduleRequest asks for a schedule. Exactly one of Spec and Work is set.
 type ScheduleRequest struct {
 	Cron    string       `json:"cron"`
@@ -34,20 +40,17 @@ type ScheduleRequest struct {
 
 // Schedules returns all schedules, in order of their names.
 func (c *Client) Schedules(ctx context.Context) ([]schedules.View, error) {
-	all := []schedules.View{}
 	of := func(page ScheduleList) ([]schedules.View, string) { return page.Schedules, page.Next }
-	for v, err := range pages(ctx, c, "/v1/schedules", of) {
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, v)
-	}
-	return all, nil
+	return collect(ctx, c, "/v1/schedules", of)
 }
 
-// Schedule returns one schedule.
+// Schedule returns one schedule, with all firings that are remembered.
 func (c *Client) Schedule(ctx context.Context, name string) (v schedules.View, err error) {
-	err = c.ask(ctx, http.MethodGet, schedulePath(name), nil, &v)
+	if err = c.ask(ctx, http.MethodGet, schedulePath(name), nil, &v); err != nil || len(v.Firings) < schedules.Latest {
+		return v, err
+	}
+	of := func(page FiringList) ([]schedules.Firing, string) { return page.Firings, page.Next }
+	v.Firings, err = collect(ctx, c, schedulePath(name)+"/firings", of)
 	return v, err
 }
 

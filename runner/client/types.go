@@ -30,9 +30,10 @@ type Submitted struct {
 
 // QueueList is how queues stand, and who waits in them.
 type QueueList struct {
-	Queues []queue.Usage `json:"queues"` // parents before children
-	Jobs   []Queued      `json:"jobs"`   // that are not over, who came first first
-	Config queue.Config  `json:"config"` // as it was described
+	Queues []queue.Usage `json:"queues"`         // parents before children
+	Jobs   []Queued      `json:"jobs"`           // that are not over, who came first first; a page of them
+	Next   string        `json:"next,omitempty"` // what to say as after for the next page
+	Config queue.Config  `json:"config"`         // as it was described
 }
 
 // Queued is a job that is not over.
@@ -104,6 +105,7 @@ type JobList struct {
 // LogList is what has been written about a job.
 type LogList struct {
 	Logs []LogFile `json:"logs"`
+	Next string    `json:"next,omitempty"` // what to say as after for the next page
 }
 
 // LogFile is a log of a process (am-0, executor-3) or of an attempt (map-3.0); on a fleet with the machine's address

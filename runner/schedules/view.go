@@ -29,7 +29,7 @@ type View struct {
 // How much a View has.
 const (
 	Upcoming = 5  // of the next moments
-	Latest   = 20 // of the firings, and a fourth of that in a list of schedules
+	Latest   = 20 // of the firings, where not all are asked for, and a fourth of that in a list of schedules
 )
 
 // newView shows a schedule without what was done about it.
@@ -89,15 +89,15 @@ func All(ctx context.Context, b cron.Book, now time.Time) ([]View, error) {
 	return views, nil
 }
 
-// Get shows one schedule; errs.NotFound if there is none of that name.
-func Get(ctx context.Context, b cron.Book, name string, now time.Time) (View, error) {
+// Get shows one schedule with so many of its latest firings; errs.NotFound if there is none of that name.
+func Get(ctx context.Context, b cron.Book, name string, now time.Time, latest int) (View, error) {
 	s, firings, err := Past(ctx, b, name)
 	if err != nil {
 		return View{}, err
 	}
 	v, err := newView(s, now)
 	if err == nil {
-		v.Firings, err = WithJobs(ctx, b, s, first(firings, Latest))
+		v.Firings, err = WithJobs(ctx, b, s, first(firings, latest))
 	}
 	return v, err
 }

@@ -55,7 +55,8 @@ export function jobPage(main, id) {
     if (!confirm(`Kill job ${short(id)}? What it has done so far is lost.`)) return;
     try {
       const body = JSON.stringify({ reason: "killed from the web page" });
-      await ask(`/v1/jobs/${encodeURIComponent(id)}/kill`, { method: "POST", body });
+      const headers = { "Content-Type": "application/json" };
+      await ask(`/v1/jobs/${encodeURIComponent(id)}/kill`, { method: "POST", headers, body });
     } catch (error) {
       fail(error);
     }

@@ -16,7 +16,7 @@ export function outputPart(id) {
       fill(names, all.files.map((f) =>
         h("button", { type: "button", "aria-pressed": String(f.name === opened), onclick: () => open(f) },
           f.name, h("small", {}, ` ${bytes(f.bytes)}`))),
-      !all.files.length && h("p", { class: "note" }, "Nothing is there."), all.more && h("span", { class: "note" }, "and more"));
+      !all.files.length && h("p", { class: "note" }, "Nothing is there."), all.next && h("span", { class: "note" }, "and more"));
     } catch (error) {
       fill(names, h("p", { class: "note" }, error.message));
     }
