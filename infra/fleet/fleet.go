@@ -19,7 +19,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"time"
 
 	"github.com/seed3322913c/runner/infra/errs"
@@ -184,33 +183,3 @@ func writeJSON(file string, v any) error {
 	}
 	return nil
 }
-
-const secretsFile = "secrets.json"
-
-// Secrets returns the fleet's secrets by name, "server/..." for servers alone and "node/..." for all machines: those
-// that an earlier run has made, or else new ones. They lie in the fleet's folder, for its owner alone, and in the
-// cloud's secret store; never in Terraform's state, plans or user-data.
-func (f *Fleet) Secrets(make func() (map[string]string, error)) (map[string]string, error) {
-	file := filepath.Join(f.dir, secretsFile)
-	var secrets map[string]string
-	if found, err := readJSON(file, &secrets); found || err != nil {
-		return secrets, err
-	}
-	secrets, err := make()
-	if err != nil || len(secrets) == 0 {
-		return secrets, err
-	}
-	for name := range secrets {
-		if !secretPattern.MatchString(name) {
-			return nil, errs.Errorf("fleet.Secrets", errs.Internal, name, "not a name of a secret")
-		}
-	}
-	return secrets, writeJSON(file, secrets)
-}
-
-// secrets returns those that there are already.
-func (f *Fleet) secrets() (map[string]string, error) {
-	return f.Secrets(func() (map[string]string, error) { return map[string]string{}, nil })
-}
-
-var secretPattern = regexp.MustCompile(`^(server|node)/[A-Za-z0-9_.-]+$`)

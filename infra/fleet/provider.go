@@ -39,6 +39,13 @@ type StateKeeper interface {
 	ForgetState(ctx context.Context, s Setup) error
 }
 
+// SecretKeeper is the ability of a provider whose machines read their secrets from a store of its own.
+type SecretKeeper interface {
+	// KeptSecrets returns what is there for the machines of a cluster, by the names of Fleet.Secrets; of a cluster that
+	// has none, nothing.
+	KeptSecrets(ctx context.Context, cluster string) (map[string]string, error)
+}
+
 // Console is the ability of a provider to tell what a machine's screen would show, its boot above all, also when nobody
 // can reach it.
 type Console interface {

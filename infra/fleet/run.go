@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/hashicorp/terraform-exec/tfexec"
@@ -46,7 +44,7 @@ func (f *Fleet) planFor(ctx context.Context, r Request, l Limits, onlyWakes bool
 	if r.Wakes == nil && rec.Phase != Gone {
 		r.Wakes = rec.Request.Wakes
 	}
-	r.ExpiresAt, r.RunID = f.deadline(rec, r), runID(rec)
+	r.ExpiresAt, r.RunID = f.deadline(rec, r), runID(rec, r)
 	if r.Sums, err = sums(r.Binaries); err != nil {
 		return Plan{}, err
 	}
@@ -151,12 +149,14 @@ func (f *Fleet) deadline(rec Record, r Request) time.Time {
 	return f.options.Now().UTC().Add(r.TTL + time.Minute - 1).Truncate(time.Minute)
 }
 
-// runID is that of the fleet of which rec is known, or a new one.
-func runID(rec Record) string {
+// runID is that of the fleet of which rec is known. Of another one it is made of who vouches for its servers, who is
+// the same for all that deploy it, and another in the next fleet of the name.
+func runID(rec Record, r Request) string {
 	if rec.Phase != Gone && rec.Request.RunID != "" {
 		return rec.Request.RunID
 	}
-	return strings.ToLower(rand.Text()[:10])
+	sum := sha256.Sum256([]byte(r.CA))
+	return hex.EncodeToString(sum[:5])
 }
 
 // detail is the part of a plan that needs Terraform and the provider.

@@ -69,7 +69,7 @@ func (f *Fleet) open(ctx context.Context, op *operation, setup Setup) (*workspac
 	if err := unpack(f.modules, setup.Root, work); err != nil {
 		return nil, errs.E(name, errs.Other, f.name, err)
 	}
-	secrets, err := f.secrets()
+	secrets, err := f.Secrets()
 	if err != nil {
 		return nil, err
 	}
@@ -299,7 +299,7 @@ func (w *workspace) once(ctx context.Context, total int, command func(io.Writer)
 
 // reveal puts the secrets where Terraform finds them, until hide is called.
 func (w *workspace) reveal() (hide func(), err error) {
-	secrets, err := w.fleet.secrets()
+	secrets, err := w.fleet.Secrets()
 	if err != nil {
 		return nil, err
 	}

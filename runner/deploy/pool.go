@@ -39,10 +39,7 @@ func (s *Site) Scale(ctx context.Context, workers int, l machines.Limits) error 
 	if err := book.Unset(ctx); err != nil { // first, or what grows by itself would do so again
 		return err
 	}
-	if err := s.machines.Scale(ctx, workers, l); err != nil {
-		return errors.Join(err, s.bound(ctx))
-	}
-	return nil
+	return errors.Join(s.machines.Scale(ctx, workers, l), s.bound(ctx))
 }
 
 // Bound says between what the fleet grows and shrinks by itself; see machines.Fleet.
@@ -62,7 +59,8 @@ func (s *Site) Scalings(ctx context.Context) ([]scaling.Event, error) {
 	return book.Decided(ctx)
 }
 
-// bound writes down for the fleet's machines what is known here of its bounds.
+// bound writes down for the fleet's machines what is known here of its bounds. Somebody has to look after a fleet of a
+// fixed size, too, if some of it is to be spot machines: the cloud may have none.
 func (s *Site) bound(ctx context.Context) error {
 	rec, err := s.Record()
 	if err != nil {
@@ -72,8 +70,11 @@ func (s *Site) bound(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if r := rec.Request; r.Elastic() {
+	switch r := rec.Request; {
+	case r.Elastic():
 		return book.Set(ctx, scaler.Settings{Min: r.Min, Max: r.Max, Spot: r.Spot, Idle: r.Cooldown})
+	case r.Spot > 0 && r.Workers > 0:
+		return book.Set(ctx, scaler.Settings{Min: r.Workers, Max: r.Workers, Spot: r.Spot})
 	}
 	return book.Unset(ctx)
 }

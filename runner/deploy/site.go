@@ -85,17 +85,22 @@ func (s *Site) settle(ctx context.Context, provider, region string) error {
 // Plan works out what has to be done for a fleet to be as it is asked for. story is told what takes long.
 func (s *Site) Plan(ctx context.Context, r machines.Request, l machines.Limits, story func(string)) (machines.Plan,
 	error) {
-	secrets, err := s.machines.Secrets(nodeinit.NewSecrets)
-	if err != nil {
-		return machines.Plan{}, err
-	}
-	r.Name, r.Provider, r.Region, r.CA = s.Name, s.Provider(), s.Region(), secrets[nodeinit.SecretCA]
+	r.Name, r.Provider, r.Region = s.Name, s.Provider(), s.Region()
+	var err error
 	if r.Arch, err = s.arch(); err != nil {
 		return machines.Plan{}, err
 	}
 	if err := r.Defaults().Validate(); err != nil {
 		return machines.Plan{}, err // before anything is built
 	}
+	secrets, adopted, err := s.machines.AgreeSecrets(ctx, nodeinit.NewSecrets)
+	if err != nil {
+		return machines.Plan{}, err
+	}
+	if adopted {
+		story(s.Name + " was deployed from elsewhere; from now on it is known here, too")
+	}
+	r.CA = secrets[nodeinit.SecretCA]
 	if r.Binaries, err = s.programs(ctx, story); err != nil {
 		return machines.Plan{}, err
 	}
@@ -162,7 +167,7 @@ func (s *Site) Connect(ctx context.Context) (fleet.Cluster, error) {
 	if err != nil {
 		return fleet.Cluster{}, err
 	}
-	secrets, err := s.machines.Secrets(nodeinit.NewSecrets)
+	secrets, err := s.machines.Secrets()
 	if err != nil {
 		return fleet.Cluster{}, err
 	}

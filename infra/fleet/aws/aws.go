@@ -32,9 +32,10 @@ type Provider struct {
 }
 
 var (
-	_ fleet.Provider    = (*Provider)(nil)
-	_ fleet.StateKeeper = (*Provider)(nil)
-	_ fleet.Waker       = (*Provider)(nil)
+	_ fleet.Provider     = (*Provider)(nil)
+	_ fleet.StateKeeper  = (*Provider)(nil)
+	_ fleet.SecretKeeper = (*Provider)(nil)
+	_ fleet.Waker        = (*Provider)(nil)
 )
 
 // New returns the provider of a region; with "" of the one that the environment names.

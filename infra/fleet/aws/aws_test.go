@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -58,22 +57,17 @@ func (r *rig) program() string { return filepath.Join(r.home, "program") }
 
 func (r *rig) fleet(t testing.TB, name string) *fleet.Fleet {
 	t.Helper()
-	f, err := open(r.home, name, r.terraform, r.provider)
+	f, err := fleet.Open(r.home, name, os.DirFS(modules), r.provider, fleet.Options{Terraform: r.terraform})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = f.AgreeSecrets(t.Context(), func() (map[string]string, error) {
+		return map[string]string{"server/ca-key": theSecret, "node/gossip": theSecret}, nil
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return f
-}
-
-func open(home, name, terraform string, p fleet.Provider) (*fleet.Fleet, error) {
-	f, err := fleet.Open(home, name, os.DirFS(modules), p, fleet.Options{Terraform: terraform})
-	if err != nil {
-		return nil, err
-	}
-	_, err = f.Secrets(func() (map[string]string, error) {
-		return map[string]string{"server/ca-key": theSecret, "node/gossip": theSecret}, nil
-	})
-	return f, err
 }
 
 // theSecret must be nowhere but in the cloud's store of secrets and the fleet's file of them.
@@ -124,22 +118,15 @@ func (r *rig) scan(t testing.TB, name string) []fleet.Resource {
 	return found
 }
 
-// roundsEnv says how many fleets are killed; one is for every day.
-const roundsEnv = "RUNNER_FLEET_ROUNDS"
-
-// TestCloud is what fleets go through on a cloud, at once, since most of it is waiting. The shortest of them is for
-// short runs, which are those with the race detector.
+// TestCloud is what fleets go through on a cloud; the shorter of the two is for short runs, which are those with the
+// race detector. How they are cut off is tested with the program.
 func TestCloud(t *testing.T) {
 	r := newRig(t)
 	if testing.Short() {
 		t.Run("denied", r.denied)
 		return
 	}
-	t.Run("life", func(t *testing.T) { t.Parallel(); r.life(t) })
-	rounds, _ := strconv.Atoi(os.Getenv(roundsEnv)) // not a number is 1 as well
-	for seed := range max(1, rounds) {
-		t.Run(fmt.Sprint("killed", seed), func(t *testing.T) { t.Parallel(); r.killed(t, uint64(seed)) })
-	}
+	t.Run("life", r.life)
 }
 
 // life is a fleet's whole life.
