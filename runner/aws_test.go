@@ -12,12 +12,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/seed3322913c/runner/infra/errs"
 	machines "github.com/seed3322913c/runner/infra/fleet"
 
 	"github.com/seed3322913c/runner/infra/fleet/fleettest"
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/nodeinit"
 	"github.com/seed3322913c/runner/runner/say"
+	"github.com/seed3322913c/runner/runner/scaling"
 )
 
 // account is somebody's at a cloud that keeps a list of machines and starts none. What happens on machines is tested
@@ -169,13 +171,17 @@ func (a account) life() {
 
 	var line clusterLine
 	a.must(home, &line, "extend", "life", "--ttl", "20h", "--json")
+	a.watched(result.Data, 2)
 	a.must(home, &line, "scale", "life", "--workers", "0", "--no-wait", "--json")
+	a.watched(result.Data, 0)
 	a.must(home, &line, "scale", "life", "--workers", "1", "--no-wait", "--json")
+	a.watched(result.Data, 1)
 	if line.Workers != 1 || line.Provider != "aws" || line.Cost.Hourly <= 0 {
 		a.Errorf("the fleet is %+v", line)
 	}
 
 	elsewhere := a.TempDir()
+	a.adopted(home, elsewhere)
 	var left []any
 	a.must(elsewhere, &left, "gc", "--provider", "aws", "--dry-run", "--json")
 	for _, r := range left {
@@ -183,10 +189,49 @@ func (a account) life() {
 			a.Errorf("%v is called left behind", r)
 		}
 	}
-	var end struct{ Left []any }
+	var end struct {
+		Left    []any
+		Seconds struct{ Plan, Removal, Scan float64 }
+	}
 	a.must(elsewhere, &end, "teardown", "life", "--provider", "aws", "--yes", "--purge-data", "--json")
-	if len(end.Left) > 0 {
-		a.Errorf("left are %v", end.Left)
+	if took := end.Seconds; len(end.Left) > 0 || min(took.Plan, took.Removal, took.Scan) <= 0 {
+		a.Errorf("at its end it tells %+v", end)
+	}
+	a.Logf("Terraform took %.0f s, the teardown %+v", result.Seconds.Terraform, end.Seconds)
+}
+
+// watched looks whether somebody in the fleet sees to it that there are so many workers, spot machines or others.
+func (a account) watched(data string, workers int) {
+	a.Helper()
+	st := a.bucket(strings.TrimPrefix(data, "s3://"))
+	is, err := scaling.Book{Depot: nodeinit.Depot{Store: st, Base: "_runner"}}.Settings(a.Context())
+	if errs.KindOf(err) == errs.NotFound {
+		err = nil
+	}
+	if err != nil || is.Min != workers || is.Max != workers {
+		a.Errorf("it is to have %+v, want %d workers (%v)", is, workers, err)
+	}
+}
+
+// adopted deploys a fleet as it is from another computer, where nothing is known of it: its machines stay as they are.
+func (a account) adopted(home, elsewhere string) {
+	a.Helper()
+	var result struct{ Data string }
+	a.must(elsewhere, &result, a.deploy("life", "--spot", "0.5", "--workers", "1")...)
+	var secrets [2][]byte
+	for i, dir := range []string{home, elsewhere} {
+		var err error
+		if secrets[i], err = os.ReadFile(filepath.Join(dir, "fleets", "life", "secrets.json")); err != nil {
+			a.Fatal(err)
+		}
+	}
+	if !bytes.Equal(secrets[0], secrets[1]) {
+		a.Error("the fleet has other secrets elsewhere")
+	}
+	var plan machines.Plan
+	a.must(home, &plan, a.deploy("life", "--spot", "0.5", "--workers", "1", "--plan")...)
+	if plan.Starts+plan.Stops+len(plan.Leftovers)+plan.Count(machines.Replace)+plan.Count(machines.Delete) > 0 {
+		a.Errorf("at home it would be changed: %+v", plan)
 	}
 }
 

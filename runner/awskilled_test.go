@@ -115,10 +115,13 @@ func (a account) unread(home string, args ...string) {
 // state opens where the states of all fleets are.
 func (a account) state() store.Store {
 	a.Helper()
-	st, err := s3.Open(a.Context(), s3.Config{
-		Bucket: "runner-state-" + fleettest.Account + "-" + fleettest.Region, Endpoint: a.cloud.URL, PathStyle: true,
-		NoProbe: true,
-	})
+	return a.bucket("runner-state-" + fleettest.Account + "-" + fleettest.Region)
+}
+
+// bucket opens one by its name.
+func (a account) bucket(name string) store.Store {
+	a.Helper()
+	st, err := s3.Open(a.Context(), s3.Config{Bucket: name, Endpoint: a.cloud.URL, PathStyle: true, NoProbe: true})
 	if err != nil {
 		a.Fatal(err)
 	}

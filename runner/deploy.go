@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -207,23 +206,6 @@ func (p *program) agree(ctx context.Context, o deployOptions) (agreement, error)
 	return a, confirm(ctx, a.tell.story, o.change)
 }
 
-// times are how long the phases of a deploy have taken.
-type times struct {
-	terraform, boot, health time.Duration
-}
-
-func (t times) String() string {
-	return fmt.Sprintf("Terraform %s, boot %s, health %s", format.Duration(t.terraform), format.Duration(t.boot),
-		format.Duration(t.health))
-}
-
-// MarshalJSON says it in seconds.
-func (t times) MarshalJSON() ([]byte, error) {
-	return json.Marshal(map[string]float64{
-		"terraform": t.terraform.Seconds(), "boot": t.boot.Seconds(), "health": t.health.Seconds(),
-	})
-}
-
 // apply makes what was agreed on. What a run that was killed has asked the cloud for may come into being when this one
 // has looked for leftovers already, and be in its way: then it looks again, once.
 func (a agreement) apply(ctx context.Context) error {
@@ -241,31 +223,29 @@ func (a agreement) apply(ctx context.Context) error {
 
 // build makes what was agreed on, and waits until it works.
 func (p *program) build(ctx context.Context, a agreement) error {
-	var took times
-	began := time.Now()
+	watch := start()
 	if !a.plan.Empty() {
 		if err := a.apply(ctx); err != nil {
 			return err
 		}
 	}
-	took.terraform = time.Since(began)
-	var err error
+	watch.lap("Terraform")
 	if a.options.noWait {
-		_, err = a.site.Connect(ctx)
-	} else {
-		took.boot, took.health, err = a.site.Await(ctx, a.tell.health)
+		if _, err := a.site.Connect(ctx); err != nil {
+			return err
+		}
+		return p.arrived(a, watch.all)
 	}
+	boot, health, err := a.site.Await(ctx, a.tell.health)
 	if err != nil {
 		return err
 	}
-	if !a.options.noWait {
-		p.tellControls(ctx, a.site)
-	}
-	return p.arrived(a, took)
+	p.tellControls(ctx, a.site)
+	return p.arrived(a, append(watch.all, phase{"boot", boot}, phase{"health", health}))
 }
 
 // arrived says what can be done with a fleet.
-func (p *program) arrived(a agreement, took times) error {
+func (p *program) arrived(a agreement, took phases) error {
 	s := a.site
 	rec, err := s.Record()
 	if err != nil {

@@ -61,8 +61,12 @@ func (p *program) tell(ctx context.Context, at place, job scheduler.Job, r am.Re
 		}
 		return verdict
 	}
+	bill := used.table()
+	if o.quiet {
+		bill = used.line()
+	}
 	if verdict != nil {
-		fmt.Fprint(p.err, failure(job, r)+used.line())
+		fmt.Fprint(p.err, failure(job, r)+bill)
 		return verdict
 	}
 	answer := success(job, r, partNames(ctx, r))
@@ -75,7 +79,7 @@ func (p *program) tell(ctx context.Context, at place, job scheduler.Job, r am.Re
 	if o.named {
 		answer = string(job.ID) + ": " + answer
 	}
-	_, err := fmt.Fprint(p.out, answer+used.line())
+	_, err := fmt.Fprint(p.out, answer+bill)
 	return unread(err)
 }
 

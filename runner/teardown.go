@@ -133,7 +133,7 @@ func (p *program) teardown(ctx context.Context, o teardownOptions, name string) 
 	if err != nil {
 		return err
 	}
-	tell := p.teller(o.change)
+	tell, watch := p.teller(o.change), start()
 	running, err := s.Running(ctx)
 	if err != nil {
 		tell.note("its jobs are not known: " + say.Sentence(err))
@@ -142,22 +142,31 @@ func (p *program) teardown(ctx context.Context, o teardownOptions, name string) 
 	if err != nil {
 		return err
 	}
+	watch.lap("plan")
 	fmt.Fprintln(tell.story, teardownWords(plan, running))
 	if err := confirm(ctx, tell.story, o.change); err != nil {
 		return err
 	}
+	watch.skip()
 	if len(running) > 0 {
 		if err := s.KillAll(ctx, "its fleet was torn down"); err != nil {
 			tell.note("not all jobs could be killed: " + say.Sentence(err)) // they end with their machines
 		}
 	}
+	watch.lap("jobs")
 	if err := s.Apply(ctx, plan, tell.event); err != nil {
 		return err
 	}
 	if err := s.Forget(); err != nil {
 		return err
 	}
-	return p.farewell(ctx, s, o.change, running)
+	watch.lap("removal")
+	left, err := s.Left(ctx)
+	if err != nil {
+		return err
+	}
+	watch.lap("scan")
+	return p.farewell(s, o.change, removed{killed: running, left: left, took: watch.all})
 }
 
 // teardownWords says what a teardown removes.
@@ -186,12 +195,15 @@ func teardownWords(p machines.Plan, running []scheduler.JobID) string {
 	return b.String()
 }
 
+// removed is what has become of a fleet.
+type removed struct {
+	killed []scheduler.JobID
+	left   []machines.Resource
+	took   phases
+}
+
 // farewell says what is left of a fleet, and what it has cost.
-func (p *program) farewell(ctx context.Context, s *deploy.Site, o changeOptions, killed []scheduler.JobID) error {
-	left, err := s.Left(ctx)
-	if err != nil {
-		return err
-	}
+func (p *program) farewell(s *deploy.Site, o changeOptions, r removed) error {
 	rec, err := s.Record()
 	if err != nil {
 		return err
@@ -199,16 +211,16 @@ func (p *program) farewell(ctx context.Context, s *deploy.Site, o changeOptions,
 	cost := rec.Cost(time.Now())
 	if o.json {
 		return unread(writeJSON(p.out, map[string]any{
-			"event": "result", "time": time.Now().UTC(), "cluster": s.Name, "killed": append([]scheduler.JobID{}, killed...),
-			"left": append([]machines.Resource{}, left...), "cost": cost,
+			"event": "result", "time": time.Now().UTC(), "cluster": s.Name, "killed": append([]scheduler.JobID{}, r.killed...),
+			"left": append([]machines.Resource{}, r.left...), "cost": cost, "seconds": r.took,
 		}))
 	}
-	if len(left) == 0 {
-		fmt.Fprintf(p.out, "Nothing of %s is left.", s.Name)
-	} else {
-		fmt.Fprintf(p.out, "Nothing of %s is left but its bucket (%s).", s.Name, strings.Join(kept(left), ", "))
+	but := ""
+	if len(r.left) > 0 {
+		but = " but its bucket (" + strings.Join(kept(r.left), ", ") + ")"
 	}
-	_, err = fmt.Fprintln(p.out, "", costWords(cost))
+	_, err = fmt.Fprintf(p.out, "Nothing of %s is left%s, after %s (%s). %s\n", s.Name, but,
+		format.Duration(r.took.total()), r.took, costWords(cost))
 	return unread(err)
 }
 

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -20,6 +22,7 @@ import (
 const (
 	storeGroup    = "Store"
 	storeRequests = "REQUESTS"
+	storePuts     = "PUTS"
 	storeRead     = "BYTES_READ"
 	storeWritten  = "BYTES_WRITTEN"
 )
@@ -31,7 +34,7 @@ func (m metered) Run(ctx context.Context, a scheduler.Attempt, r scheduler.Repor
 	var used meter.Count
 	data, err := m.Body.Run(meter.With(ctx, &used), a, r)
 	for name, n := range map[string]*atomic.Int64{
-		storeRequests: &used.Requests, storeRead: &used.Read, storeWritten: &used.Written,
+		storeRequests: &used.Requests, storePuts: &used.Puts, storeRead: &used.Read, storeWritten: &used.Written,
 	} {
 		if n.Load() > 0 {
 			r.Count(storeGroup, name, n.Load())
@@ -44,10 +47,14 @@ func (m metered) Run(ctx context.Context, a scheduler.Attempt, r scheduler.Repor
 type usage struct {
 	CoreSeconds  float64 `json:"coreSeconds"` // of all attempts, also of those that failed
 	Requests     int64   `json:"requests"`    // to object storage, of the attempts whose results were taken
+	Puts         int64   `json:"puts"`        // those of them that write or list
 	BytesRead    int64   `json:"bytesRead"`   // from there, likewise
 	BytesWritten int64   `json:"bytesWritten"`
-	USD          float64 `json:"usd,omitempty"` // its share of what the fleet costs; 0 if nobody pays
-	PricesOf     string  `json:"pricesOf,omitempty"`
+	Shuffled     int64   `json:"bytesShuffled"` // from maps to reduces
+	// USD is what it has cost, its share of the fleet included; 0 if nobody pays.
+	USD      float64           `json:"usd,omitempty"`
+	Price    *infrafleet.Price `json:"price,omitempty"` // in parts
+	PricesOf string            `json:"pricesOf,omitempty"`
 }
 
 // usageOf is what a job has used at a place; nil where machines cost nothing by the hour, which is at home. That its
@@ -59,15 +66,19 @@ func usageOf(ctx context.Context, at place, r am.Report) *usage {
 	}
 	u := &usage{
 		CoreSeconds: coreSeconds(r, time.Now()), Requests: r.Counters.Get(storeGroup, storeRequests),
+		Puts:      r.Counters.Get(storeGroup, storePuts),
 		BytesRead: r.Counters.Get(storeGroup, storeRead), BytesWritten: r.Counters.Get(storeGroup, storeWritten),
+	}
+	if m, ok := summaryOf(r); ok {
+		u.Shuffled = m.Totals.SegmentBytes
 	}
 	dir, err := embedded.HomeDir()
 	if err != nil {
 		return u
 	}
 	record, err := infrafleet.Load(dir, f.Name())
-	if err != nil || record.Plan == nil || record.Plan.PricesOf.IsZero() {
-		return u // it was not deployed from here, or is this machine
+	if err != nil {
+		return u // it was not deployed from here
 	}
 	control, err := f.Control()
 	if err != nil {
@@ -85,8 +96,12 @@ func usageOf(ctx context.Context, at place, r am.Report) *usage {
 	if err != nil || cores == 0 {
 		return u
 	}
-	u.USD = record.Sized(workers).Plan.Hourly / 3600 * u.CoreSeconds / float64(cores)
-	u.PricesOf = record.Plan.PricesOf.Format(time.DateOnly)
+	price, ok := record.Sized(workers).Price(infrafleet.Work{
+		Hours: u.CoreSeconds / 3600 / float64(cores), Puts: u.Puts, Gets: u.Requests - u.Puts, Moved: u.Shuffled,
+	})
+	if ok {
+		u.Price, u.USD, u.PricesOf = &price, price.Total(), record.Plan.PricesOf.Format(time.DateOnly)
+	}
 	return u
 }
 
@@ -111,7 +126,40 @@ func (u *usage) line() string {
 	line := fmt.Sprintf("Used: %.1f core-seconds, %s read and %s written in %s", u.CoreSeconds, format.Bytes(u.BytesRead),
 		format.Bytes(u.BytesWritten), format.Plural(u.Requests, "request"))
 	if u.USD > 0 {
-		line += fmt.Sprintf("; about $%.2g", u.USD)
+		line += "; about " + dollars(u.USD)
 	}
 	return line + "\n"
+}
+
+// table is a usage with what each part of it has cost; nothing of none.
+func (u *usage) table() string {
+	if u == nil {
+		return ""
+	}
+	var b strings.Builder
+	price := cmp.Or(u.Price, &infrafleet.Price{})
+	row := func(what, amount string, usd float64) {
+		cost := ""
+		if u.Price != nil {
+			cost = dollars(usd)
+		}
+		fmt.Fprintln(&b, strings.TrimRight(fmt.Sprintf("  %-9s %20s %10s", what, amount, cost), " "))
+	}
+	row("used", fmt.Sprintf("%.1f core-seconds", u.CoreSeconds), price.Machines)
+	row("read", format.Bytes(u.BytesRead), 0)
+	row("written", format.Bytes(u.BytesWritten), 0)
+	row("shuffled", format.Bytes(u.Shuffled), price.Moved)
+	row("asked for", format.Plural(u.Requests, "request"), price.Requests)
+	if u.Price != nil {
+		fmt.Fprintf(&b, "  %-9s %20s %10s  by prices of %s\n", "about", "", dollars(u.USD), u.PricesOf)
+	}
+	return b.String()
+}
+
+// dollars is an amount of which two digits count.
+func dollars(usd float64) string {
+	if usd == 0 {
+		return "free"
+	}
+	return fmt.Sprintf("$%.2g", usd)
 }

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed3322913c/runner/infra/fleet"
 	"github.com/seed3322913c/runner/scheduler/am"
 )
 
@@ -30,6 +31,35 @@ func TestUsageLine(t *testing.T) {
 		t.Error(got)
 	}
 	if got := (*usage)(nil).line(); got != "" {
+		t.Error(got)
+	}
+}
+
+func TestUsageTable(t *testing.T) {
+	u := &usage{CoreSeconds: 31.04, Requests: 1234, Puts: 234, BytesRead: 51e9, BytesWritten: 1.3e9, Shuffled: 9.8e9}
+	want := `
+  used         31.0 core-seconds
+  read                   51.0 GB
+  written                 1.3 GB
+  shuffled                9.8 GB
+  asked for       1,234 requests
+`[1:]
+	if got := u.table(); got != want {
+		t.Errorf("where nobody pays:\n%s", got)
+	}
+	u.Price, u.USD, u.PricesOf = &fleet.Price{Machines: 0.182, Requests: 0.00157, Moved: 0.131}, 0.31457, "2026-11-01"
+	want = `
+  used         31.0 core-seconds      $0.18
+  read                   51.0 GB       free
+  written                 1.3 GB       free
+  shuffled                9.8 GB      $0.13
+  asked for       1,234 requests    $0.0016
+  about                               $0.31  by prices of 2026-11-01
+`[1:]
+	if got := u.table(); got != want {
+		t.Errorf("on a cloud:\n%s", got)
+	}
+	if got := (*usage)(nil).table(); got != "" {
 		t.Error(got)
 	}
 }

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -60,5 +61,18 @@ func TestElastic(t *testing.T) {
 	r.Min = 10
 	if err := r.Validate(); errs.KindOf(err) != errs.Invalid {
 		t.Errorf("at least 10 and at most 9: %v", err)
+	}
+}
+
+// TestPriceOfWork: a share of the machines, requests by their kinds, and bytes that go to another zone.
+func TestPriceOfWork(t *testing.T) {
+	if _, ok := (Record{}).Price(Work{Hours: 1}); ok {
+		t.Error("where nobody pays there is a price")
+	}
+	r := Record{Plan: &Plan{Hourly: 3, PricesOf: time.Now()}}
+	p, ok := r.Price(Work{Hours: 0.5, Puts: 2e6, Gets: 5e6, Moved: 300e9})
+	if want := (Price{Machines: 1.5, Requests: 12, Moved: 4}); !ok || math.Abs(p.Total()-want.Total()) > 1e-9 ||
+		math.Abs(p.Moved-want.Moved) > 1e-9 || p.Requests != want.Requests {
+		t.Errorf("it has cost %+v, want %+v", p, want)
 	}
 }

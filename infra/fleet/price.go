@@ -20,6 +20,9 @@ type priceTable struct {
 	Spot         float64            `json:"spot"`
 	AddressHour  float64            `json:"address_hour"`   // of each machine's public address
 	DiskGiBMonth float64            `json:"disk_gib_month"` // gp3
+	MillionPuts  float64            `json:"million_puts"`   // requests to object storage that write or list
+	MillionGets  float64            `json:"million_gets"`   // those that read
+	ZonesGB      float64            `json:"zones_gb"`       // from a machine to one of another zone, both ways paid
 	Instances    map[string]float64 `json:"instances"`      // an hour
 }
 
@@ -96,6 +99,40 @@ func (r Record) Cost(now time.Time) Cost {
 	c.Running = max(0, c.Until.Sub(c.Since))
 	c.USD = r.Plan.Hourly * c.Running.Hours()
 	return c
+}
+
+// Work is what some work has used of a fleet.
+type Work struct {
+	Hours      float64 // of the whole fleet: half of its cores for an hour is 0.5
+	Puts, Gets int64   // requests to object storage: those that write or list, and others
+	Moved      int64   // bytes from machine to machine
+}
+
+// Price is what some work has cost, in USD.
+type Price struct {
+	Machines float64 `json:"machines"`
+	Requests float64 `json:"requests"`
+	Moved    float64 `json:"moved"`
+}
+
+// Total is all of it.
+func (p Price) Total() float64 { return p.Machines + p.Requests + p.Moved }
+
+// otherZones is the part of what machines send each other that goes to another zone, since they are spread over three.
+const otherZones = 2.0 / 3
+
+// Price estimates what work on a fleet has cost; ok is false if nobody pays for it. To and from object storage of the
+// same region bytes are free.
+func (r Record) Price(w Work) (p Price, ok bool) {
+	if r.Plan == nil || r.Plan.PricesOf.IsZero() {
+		return p, false
+	}
+	t := prices()
+	return Price{
+		Machines: r.Plan.Hourly * w.Hours,
+		Requests: (float64(w.Puts)*t.MillionPuts + float64(w.Gets)*t.MillionGets) / 1e6,
+		Moved:    float64(w.Moved) / 1e9 * otherZones * t.ZonesGB,
+	}, true
 }
 
 // Sized is the record of a fleet that grows by itself as it is with so many workers, for its cost; of another fleet it

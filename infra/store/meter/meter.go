@@ -17,6 +17,7 @@ import (
 // Count is what was asked of stores. A call that fails counts too; one that the driver makes again counts once.
 type Count struct {
 	Requests atomic.Int64 // calls that a cloud would charge for, or nearly: an object of several parts is one for each
+	Puts     atomic.Int64 // those of them that write or list, for which clouds charge ten times as much
 	Read     atomic.Int64 // bytes
 	Written  atomic.Int64 // bytes
 }
@@ -34,6 +35,10 @@ func New(st store.Store) *around.Store {
 		c, ok := ctx.Value(key{}).(*Count)
 		if !ok {
 			return n, err
+		}
+		switch call.Op {
+		case around.Commit, around.List, around.BeginUpload, around.UploadPart, around.CompleteUpload, around.Uploads:
+			c.Puts.Add(1)
 		}
 		switch call.Op {
 		case around.Read:

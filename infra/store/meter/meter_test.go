@@ -33,13 +33,13 @@ func TestCount(t *testing.T) {
 		}
 	}
 	for _, c := range []struct {
-		name                 string
-		count                *meter.Count
-		asked, read, written int64
-	}{{"mine", &mine, 2, 0, 5}, {"theirs", &theirs, 1, 5, 0}} {
-		if a, r, w := c.count.Requests.Load(), c.count.Read.Load(), c.count.Written.Load(); a != c.asked || r != c.read ||
-			w != c.written {
-			t.Errorf("%s: %d requests, %d read, %d written", c.name, a, r, w)
+		name                       string
+		count                      *meter.Count
+		asked, puts, read, written int64
+	}{{"mine", &mine, 2, 2, 0, 5}, {"theirs", &theirs, 1, 0, 5, 0}} {
+		a, p, r, w := c.count.Requests.Load(), c.count.Puts.Load(), c.count.Read.Load(), c.count.Written.Load()
+		if a != c.asked || p != c.puts || r != c.read || w != c.written {
+			t.Errorf("%s: %d requests, %d puts, %d read, %d written", c.name, a, p, r, w)
 		}
 	}
 }
