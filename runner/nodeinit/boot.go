@@ -2,6 +2,7 @@ package nodeinit
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -24,8 +25,8 @@ import (
 // patience bounds one look at an agent.
 const patience = 5 * time.Second
 
-// works returns nil if the machine's agents answer as members of a cluster, and, on a server, what must be done once
-// per cluster has been done.
+// works returns nil if the machine's agents answer as members of a cluster, and, on a server, they have votes there and
+// what must be done once per cluster has been done.
 func (n *node) works(ctx context.Context) error {
 	if n.Role == Store {
 		ctx, cancel := context.WithTimeout(ctx, patience)
@@ -34,25 +35,71 @@ func (n *node) works(ctx context.Context) error {
 	}
 	look, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	client, err := n.asFleet().Client(n.asFleet().Nomad)
+	c := n.asFleet()
+	toConsul, err := c.Client(c.Consul)
 	if err != nil {
 		return err
 	}
-	defer client.CloseIdleConnections()
+	defer toConsul.CloseIdleConnections()
+	toNomad, err := c.Client(c.Nomad)
+	if err != nil {
+		return err
+	}
+	defer toNomad.CloseIdleConnections()
 	consul := "https://" + net.JoinHostPort(n.Address, ConsulPort)
 	nomad := "https://" + net.JoinHostPort(n.Address, NomadPort)
-	if err := get(look, client, consul+"/v1/status/leader", ":"); err != nil {
+	if err := get(look, toConsul, consul+"/v1/status/leader", ":"); err != nil {
 		return err
 	}
 	kind := map[Role]string{Server: "server", Worker: "client"}[n.Role]
-	if err := get(look, client, nomad+"/v1/agent/health?type="+kind, `"ok":true`); err != nil || n.Role == Worker {
+	if err := get(look, toNomad, nomad+"/v1/agent/health?type="+kind, `"ok":true`); err != nil || n.Role == Worker {
 		return err
 	}
 	gateway := "http://" + net.JoinHostPort(n.Address, GatewayPort)
 	if err := get(look, http.DefaultClient, gateway, ""); err != nil { // also one that stands by
 		return err
 	}
-	return n.found(ctx)
+	if err := n.found(ctx, toConsul); err != nil {
+		return err
+	}
+	const raft = "/v1/operator/raft/configuration"
+	if err := n.votes(look, toConsul, consul+raft, "X-Consul-Token"); err != nil {
+		return err
+	}
+	return n.votes(look, toNomad, nomad+raft, "X-Nomad-Token")
+}
+
+// votes fails unless this server has a vote among those of an agent's kind. One that is started in the place of another
+// gets it only when it has been there for a while, and until then one more that is lost may be one too many.
+func (n *node) votes(ctx context.Context, client *http.Client, url, header string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	req.Header.Set(header, n.secrets.Token)
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	var raft struct {
+		Servers []struct {
+			Address string
+			Voter   bool
+		}
+	}
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s answers %s", url, resp.Status)
+	}
+	if err := json.NewDecoder(io.LimitReader(resp.Body, 64<<10)).Decode(&raft); err != nil {
+		return err
+	}
+	for _, s := range raft.Servers {
+		if host, _, err := net.SplitHostPort(s.Address); err == nil && host == n.Address && s.Voter {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s: this server has no vote yet", url)
 }
 
 // get fails unless a service answers with a text that has want in it.
@@ -101,12 +148,8 @@ const (
 )
 
 // found does what a cluster needs once. It may be called again and again, by all servers at once.
-func (n *node) found(ctx context.Context) error {
+func (n *node) found(ctx context.Context, client *http.Client) error {
 	c := n.asFleet()
-	client, err := c.Client(c.Consul)
-	if err != nil {
-		return err
-	}
 	co, err := consul.Open(consul.Options{
 		Address: "https://" + c.Consul.Addresses[0], Token: c.Consul.Token, Prefix: prefix,
 		Client: client,
