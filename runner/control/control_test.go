@@ -110,7 +110,7 @@ func (w *world) End(ctx context.Context, id scheduler.JobID, reason string) erro
 
 // finish ends a job as its application master would.
 func (w *world) finish(ctx context.Context, id scheduler.JobID, state scheduler.JobState, why string) error {
-	if _, err := am.End(ctx, w.st, scheduler.Job{ID: id}, state, why, time.Unix(1e9, 0)); err != nil {
+	if _, err := am.End(ctx, w.st, scheduler.Job{ID: id}, am.Ending{State: state, Why: why, Time: time.Unix(1e9, 0)}); err != nil {
 		return err
 	}
 	w.mu.Lock()

@@ -198,7 +198,7 @@ func (l *leader) dismiss(ctx context.Context, refused map[scheduler.JobID]string
 		}
 		job, err := l.cfg.Jobs.Get(ctx, e.Job)
 		if err == nil {
-			_, err = am.End(ctx, l.cfg.Store, job, state, why, l.cfg.Options.Now())
+			_, err = l.endAs(ctx, job, state, why)
 		}
 		if err != nil && errs.KindOf(err) != errs.NotFound {
 			return err
@@ -208,6 +208,11 @@ func (l *leader) dismiss(ctx context.Context, refused map[scheduler.JobID]string
 		}
 	}
 	return nil
+}
+
+// endAs ends a job that has no application master.
+func (l *leader) endAs(ctx context.Context, job scheduler.Job, state scheduler.JobState, why string) (am.Report, error) {
+	return am.End(ctx, l.cfg.Store, job, am.Ending{State: state, Why: why, Time: l.cfg.Options.Now()})
 }
 
 // herd starts the shepherd of a job.
@@ -253,7 +258,7 @@ func (l *leader) shepherd(ctx context.Context, id scheduler.JobID, h *herded) er
 	}
 	if err != nil { // it cannot be started, nor will it ever
 		log.Warn("launch", "error", err)
-		if _, err := am.End(ctx, l.cfg.Store, job, scheduler.JobFailed, say.Sentence(err), l.cfg.Options.Now()); err != nil {
+		if _, err := l.endAs(ctx, job, scheduler.JobFailed, say.Sentence(err)); err != nil {
 			return err
 		}
 	}

@@ -46,7 +46,7 @@ func (h *Home) superviseAway(ctx context.Context, job scheduler.Job, o Options) 
 	case err != nil:
 		state, why = scheduler.JobFailed, say.Sentence(err)
 	}
-	ended, err := am.End(work, h.Store, job, state, why, time.Now())
+	ended, err := am.End(work, h.Store, job, am.Ending{State: state, Why: why, Time: time.Now()})
 	return ended, errors.Join(err, h.put(work, stopKey(job.ID), nil))
 }
 

@@ -17,7 +17,7 @@ func TestEnd(t *testing.T) {
 	st, now := mem.New(), time.Unix(1e9, 0)
 	job := scheduler.Job{ID: "7k2f-words", Kind: "toy", Name: "words"}
 	for _, why := range []string{"nobody wants it", "said twice"} {
-		r, err := End(t.Context(), st, job, scheduler.JobKilled, why, now)
+		r, err := End(t.Context(), st, job, Ending{scheduler.JobKilled, why, now})
 		if err != nil || r.State != scheduler.JobKilled || r.Message != "nobody wants it" || !r.Ended.Equal(now) {
 			t.Errorf("%+v, %v", r, err)
 		}
@@ -36,7 +36,7 @@ func TestEndFences(t *testing.T) {
 	st := mem.New()
 	job := scheduler.Job{ID: "7k2f-words"}
 	leader := lead(t, st, job.ID)
-	if _, err := End(t.Context(), st, job, scheduler.JobFailed, "no queue", time.Unix(1e9, 0)); err != nil {
+	if _, err := End(t.Context(), st, job, Ending{scheduler.JobFailed, "no queue", time.Unix(1e9, 0)}); err != nil {
 		t.Fatal(err)
 	}
 	if err := leader.Append(t.Context(), []byte("{}")); errs.KindOf(err) != errs.Fenced {
@@ -54,7 +54,7 @@ func TestNoEndOfWhatIsPublished(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := End(t.Context(), st, job, scheduler.JobKilled, "", time.Unix(1e9, 0)); errs.KindOf(err) != errs.Invalid {
+	if _, err := End(t.Context(), st, job, Ending{State: scheduler.JobKilled}); errs.KindOf(err) != errs.Invalid {
 		t.Errorf("ended while its output is published: %v", err)
 	}
 }
