@@ -6,6 +6,7 @@ import (
 	"context"
 	crand "crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -19,6 +20,7 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	consulapi "github.com/hashicorp/consul/api"
 	nomadapi "github.com/hashicorp/nomad/api"
 
 	"github.com/seed3322913c/runner/infra/seedtest"
@@ -236,11 +238,12 @@ func (tr *trial) nothingLeft(id scheduler.JobID) {
 		tr.t.Fatal(err)
 	}
 	err = tr.cluster.Eventually(tr.t.Context(), func() error {
-		jobs, _, err := nomad.Jobs().PrefixList(string(id))
+		everywhere := &nomadapi.QueryOptions{Namespace: nomadapi.AllNamespacesNamespace, Prefix: string(id)}
+		jobs, _, err := nomad.Jobs().List(everywhere)
 		if err != nil || len(jobs) > 0 {
 			return fmt.Errorf("jobs %v, %v", jobs, err)
 		}
-		variables, _, err := nomad.Variables().PrefixList("nomad/jobs/"+string(id), &nomadapi.QueryOptions{})
+		variables, _, err := nomad.Variables().PrefixList("nomad/jobs/"+string(id), everywhere)
 		if err != nil || len(variables) > 0 {
 			paths := []string{}
 			for _, v := range variables {
@@ -251,6 +254,9 @@ func (tr *trial) nothingLeft(id scheduler.JobID) {
 		keys, _, err := consul.KV().Keys("runner/value/job/"+string(id), "", nil)
 		if err != nil || len(keys) > 0 {
 			return fmt.Errorf("keys %v, %v", keys, err)
+		}
+		if rights, err := tr.rights(id, nomad, consul); err != nil || len(rights) > 0 {
+			return fmt.Errorf("rights %q, %v", rights, err)
 		}
 		for _, p := range tr.cluster.Program() {
 			if p.Verb != "node" && p.Verb != "control" && p.Verb != "fn" { // which are the fleet's
@@ -266,6 +272,29 @@ func (tr *trial) nothingLeft(id scheduler.JobID) {
 	if err != nil {
 		tr.t.Error("left behind: ", err)
 	}
+}
+
+// rights are the namespaces, policies and tokens of a job.
+func (tr *trial) rights(id scheduler.JobID, nomad *nomadapi.Client, consul *consulapi.Client) (all []string, err error) {
+	spaces, _, err1 := nomad.Namespaces().List(nil)
+	for _, s := range spaces {
+		all = append(all, "namespace "+s.Name)
+	}
+	policies, _, err2 := nomad.ACLPolicies().List(nil)
+	for _, p := range policies {
+		all = append(all, "policy "+p.Name)
+	}
+	tokens, _, err3 := nomad.ACLTokens().List(nil)
+	for _, token := range tokens {
+		all = append(all, "token "+token.Name)
+	}
+	ofConsul, _, err4 := consul.ACL().PolicyList(nil)
+	for _, p := range ofConsul {
+		all = append(all, "policy of Consul "+p.Name)
+	}
+	short := embedded.Short(id)
+	return slices.DeleteFunc(all, func(one string) bool { return !strings.Contains(one, short) }),
+		errors.Join(err1, err2, err3, err4)
 }
 
 // TestWordCount runs a job by the verbs that people use.

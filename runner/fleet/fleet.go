@@ -105,7 +105,7 @@ func (f *Fleet) openNomad() error {
 	address := "https://" + service.Addresses[0]
 	f.launcher, err = nomad.Open(nomad.Options{
 		Address: address, Token: service.Token, Client: client, Driver: f.cluster.Driver,
-		Folder: dir, Program: program, CA: caFile,
+		Folder: dir, Program: program, CA: caFile, Namespace: namespace,
 	})
 	if err != nil {
 		return err
@@ -235,11 +235,20 @@ func (f *Fleet) forget(ctx context.Context, id scheduler.JobID) error {
 			return err
 		}
 	}
-	var revoked error
+	for _, remove := range []func() error{
+		func() error { return f.launcher.Forget(ctx, id, masterRole, executorRole) },
+		func() error { return f.removeNamespace(ctx, id) },
+		func() error { return f.removePolicies(ctx, id) },
+		func() error { return f.coord.Sweep(ctx, "job/"+string(id)+"/") },
+	} {
+		if err := remove(); err != nil {
+			return err
+		}
+	}
+	var revoked error // last, since by tokens that are noted Tidy knows that there is something left
 	err := putGrant(ctx, f.coord, id, func(g *grant) {
 		g.Over = true
 		revoked = f.disentitle(ctx, id, g)
 	})
-	return errors.Join(err, revoked, f.removePolicies(ctx, id), f.launcher.Forget(ctx, id, masterRole, executorRole),
-		f.coord.Sweep(ctx, "job/"+string(id)+"/"))
+	return errors.Join(err, revoked)
 }

@@ -59,6 +59,7 @@ func (f *Fleet) Look(ctx context.Context, jobs []scheduler.JobID) (View, error) 
 	if err != nil {
 		return v, errs.E(op, errs.Unavailable, f.cluster.Name, err)
 	}
+	q.Namespace = nomadapi.AllNamespacesNamespace
 	allocs, _, err := f.nomad.Allocations().List(q)
 	if err != nil {
 		return v, errs.E(op, errs.Unavailable, f.cluster.Name, err)

@@ -101,7 +101,9 @@ func Join(ctx context.Context, open OpenStore) (*Member, error) {
 		return nil, errs.E(op, errs.Other, nil, err)
 	}
 	driver := nomad.Driver(os.Getenv(driverEnv))
-	if m.Launcher, err = nomad.Open(nomad.Options{Driver: driver, Folder: dir, Program: program, CA: caFile}); err != nil {
+	if m.Launcher, err = nomad.Open(nomad.Options{
+		Driver: driver, Folder: dir, Program: program, CA: caFile, Namespace: namespace,
+	}); err != nil {
 		return nil, errs.E(op, errs.Other, nil, err)
 	}
 	for _, name := range []string{consulToken, nomadToken} {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/scheduler"
+	"github.com/seed3322913c/runner/scheduler/launch"
 )
 
 // tokenLife is how long the tokens of a job are good. Both servers allow no more than a day without being told so; a
@@ -33,18 +34,26 @@ session_prefix "" { policy = "write" }
 `, keyPrefix, id, grantKey(id))
 }
 
-// nomadRules let an application master start and replace containers, and write the secrets of its own executors.
-func (f *Fleet) nomadRules(id scheduler.JobID) string {
-	return fmt.Sprintf(`namespace "default" {
+// namespace is where a group is. The executors of each job have a namespace of their own in Nomad, since who may start
+// containers may start any in that namespace, and end them, and read their secrets; the rest is the fleet's.
+func namespace(id launch.GroupID) string {
+	if id.Role == executorRole {
+		return policyName(id.Job)
+	}
+	return nomadapi.DefaultNamespace
+}
+
+// nomadRules let an application master start and replace its executors, and write their secrets.
+func nomadRules(id scheduler.JobID) string {
+	return fmt.Sprintf(`namespace "%s" {
   capabilities = ["submit-job", "read-job", "list-jobs", "scale-job", "alloc-lifecycle"]
   variables {
-    path "nomad/jobs/%[1]s" { capabilities = ["write", "read", "destroy"] }
-    path "nomad/jobs/%[1]s/*" { capabilities = ["write", "read", "destroy"] }
+    path "*" { capabilities = ["write", "read", "destroy"] }
   }
 }
 node { policy = "read" }
 host_volume "runner*" { policy = "write" }
-`, f.launcher.Name(group(id, executorRole)))
+`, namespace(group(id, executorRole)))
 }
 
 // entitle makes the tokens of a job: one for Consul, which all its containers have, and one for Nomad, which its
@@ -68,7 +77,11 @@ func (f *Fleet) entitle(ctx context.Context, id scheduler.JobID, g *grant) (secr
 	}
 	g.Consul = forConsul.AccessorID
 	n := new(nomadapi.WriteOptions).WithContext(ctx)
-	_, err = f.nomad.ACLPolicies().Upsert(&nomadapi.ACLPolicy{Name: name, Rules: f.nomadRules(id)}, n)
+	own := &nomadapi.Namespace{Name: namespace(group(id, executorRole)), Description: "executors of " + string(id)}
+	if _, err := f.nomad.Namespaces().Register(own, n); err != nil {
+		return nil, errs.E(op, errs.Unavailable, id, err)
+	}
+	_, err = f.nomad.ACLPolicies().Upsert(&nomadapi.ACLPolicy{Name: name, Rules: nomadRules(id)}, n)
 	if err != nil {
 		return nil, errs.E(op, errs.Unavailable, id, err)
 	}
@@ -114,6 +127,16 @@ func (f *Fleet) removePolicies(ctx context.Context, id scheduler.JobID) error {
 	_, err = f.nomad.ACLPolicies().Delete(policyName(id), new(nomadapi.WriteOptions).WithContext(ctx))
 	if err != nil && !gone(err) {
 		return errs.E(op, errs.Unavailable, id, err)
+	}
+	return nil
+}
+
+// removeNamespace removes what the executors of a job were in. Nothing of them is there any more.
+func (f *Fleet) removeNamespace(ctx context.Context, id scheduler.JobID) error {
+	_, err := f.nomad.Namespaces().Delete(namespace(group(id, executorRole)),
+		new(nomadapi.WriteOptions).WithContext(ctx))
+	if err != nil && !gone(err) {
+		return errs.E("fleet.removeNamespace", errs.Unavailable, id, err)
 	}
 	return nil
 }

@@ -22,7 +22,7 @@ func (l *Launcher) Everywhere(ctx context.Context, g launch.Group) error {
 // whatever the driver. Count and Restart.Attempts are of no meaning. A group of that ID is replaced, one container after
 // the other.
 func (l *Launcher) Serve(ctx context.Context, g launch.Group, copies int) error {
-	whole := Launcher{client: l.client, prefix: l.prefix, cpu: l.cpu, driver: RawExec}
+	whole := Launcher{client: l.client, prefix: l.prefix, cpu: l.cpu, driver: RawExec, space: l.space}
 	return whole.forever(ctx, "nomad.Serve", g, func(job *api.Job, group *api.TaskGroup) {
 		job.Type = ptr(api.JobTypeService)
 		job.Constraints = append(job.Constraints, api.NewConstraint("", api.ConstraintDistinctHosts, "true"))
@@ -50,7 +50,7 @@ func (l *Launcher) forever(ctx context.Context, op string, g launch.Group, as fu
 	group.RestartPolicy.Attempts, group.RestartPolicy.Mode = ptr(3), ptr(api.RestartPolicyModeDelay)
 	group.RestartPolicy.Interval = ptr(10 * time.Second)
 	as(job, group)
-	if _, _, err := l.client.Jobs().Register(job, write(ctx)); err != nil {
+	if _, _, err := l.client.Jobs().Register(job, l.write(ctx, g.ID)); err != nil {
 		return fail(ctx, op, g.ID, err)
 	}
 	return nil

@@ -46,6 +46,9 @@ type Options struct {
 	CPU     int          // Nomad's MHz for each core that a group asks for; 1000
 	Client  *http.Client // nil: one that trusts NOMAD_CACERT
 	Driver  Driver       // Exec
+	// Namespace says in which of Nomad's namespaces a group is: what Token may do ends at theirs. The zero Job stands for
+	// all groups of a role. nil: in the one that is always there.
+	Namespace func(launch.GroupID) string
 	// For the driver Exec: what groups call the machine's folder for jobs, this program, and the file of who vouches for
 	// the agents. They may refer to the machine as Nomad has it.
 	Folder, Program, CA string
@@ -57,6 +60,7 @@ type Launcher struct {
 	prefix string
 	cpu    int
 	driver Driver
+	space  func(launch.GroupID) string // the group's namespace
 	// folder, program and ca are what groups call these.
 	folder, program, ca string
 	doubted             sync.Map // ids of allocations that may have a wrong number
@@ -78,8 +82,11 @@ func Open(o Options) (*Launcher, error) {
 	if err != nil {
 		return nil, errs.E("nomad.Open", errs.Invalid, config.Address, err)
 	}
+	if o.Namespace == nil {
+		o.Namespace = func(launch.GroupID) string { return api.DefaultNamespace }
+	}
 	return &Launcher{
-		client: client, prefix: o.Prefix, cpu: cmp.Or(o.CPU, 1000), driver: o.Driver,
+		client: client, prefix: o.Prefix, cpu: cmp.Or(o.CPU, 1000), driver: o.Driver, space: o.Namespace,
 		folder: o.Folder, program: o.Program, ca: o.CA,
 	}, nil
 }
@@ -92,9 +99,14 @@ func (l *Launcher) Name(id launch.GroupID) string {
 	return l.prefix + strings.ReplaceAll(string(id.Job), ".", "~") + "-" + id.Role
 }
 
-func query(ctx context.Context) *api.QueryOptions { return new(api.QueryOptions).WithContext(ctx) }
+// query and write are how Nomad is asked about a group: in its namespace.
+func (l *Launcher) query(ctx context.Context, id launch.GroupID) *api.QueryOptions {
+	return (&api.QueryOptions{Namespace: l.space(id)}).WithContext(ctx)
+}
 
-func write(ctx context.Context) *api.WriteOptions { return new(api.WriteOptions).WithContext(ctx) }
+func (l *Launcher) write(ctx context.Context, id launch.GroupID) *api.WriteOptions {
+	return (&api.WriteOptions{Namespace: l.space(id)}).WithContext(ctx)
+}
 
 // code is the HTTP status of an answer, 0 if there was none.
 func code(err error) int {
@@ -131,7 +143,7 @@ func (l *Launcher) Start(ctx context.Context, g launch.Group) error {
 		return errs.Errorf(op, errs.Invalid, g.ID, "%d restarts, %d allowed", g.Restart.Attempts, generation-1)
 	}
 	name := l.Name(g.ID)
-	before, _, err := l.client.Jobs().Info(name, query(ctx))
+	before, _, err := l.client.Jobs().Info(name, l.query(ctx, g.ID))
 	var index uint64
 	switch {
 	case err == nil && before.Stop != nil && !*before.Stop:
@@ -144,7 +156,7 @@ func (l *Launcher) Start(ctx context.Context, g launch.Group) error {
 	if err := l.entrust(ctx, g); err != nil {
 		return fail(ctx, op, g.ID, err)
 	}
-	_, _, err = l.client.Jobs().EnforceRegister(l.job(g), index, write(ctx))
+	_, _, err = l.client.Jobs().EnforceRegister(l.job(g), index, l.write(ctx, g.ID))
 	if err != nil && strings.Contains(err.Error(), api.RegisterEnforceIndexErrPrefix) {
 		return nil // somebody else was quicker
 	}
@@ -160,7 +172,7 @@ func (l *Launcher) Keep(ctx context.Context, id launch.GroupID, vars map[string]
 	if len(vars) == 0 { // which Nomad does not keep
 		return nil
 	}
-	_, _, err := l.client.Variables().Update(&api.Variable{Path: l.kept(id), Items: vars}, write(ctx))
+	_, _, err := l.client.Variables().Update(&api.Variable{Path: l.kept(id), Items: vars}, l.write(ctx, id))
 	if err != nil {
 		return fail(ctx, "nomad.Keep", id, err)
 	}
@@ -169,7 +181,7 @@ func (l *Launcher) Keep(ctx context.Context, id launch.GroupID, vars map[string]
 
 // Kept returns what Keep has kept; nothing if there is nothing.
 func (l *Launcher) Kept(ctx context.Context, id launch.GroupID) (map[string]string, error) {
-	v, _, err := l.client.Variables().Peek(l.kept(id), query(ctx))
+	v, _, err := l.client.Variables().Peek(l.kept(id), l.query(ctx, id))
 	if err != nil {
 		return nil, fail(ctx, "nomad.Kept", id, err)
 	}
@@ -187,7 +199,7 @@ func (l *Launcher) CPU() int { return l.cpu }
 func (l *Launcher) entrust(ctx context.Context, g launch.Group) error {
 	none := &api.Variable{Path: l.numbers(g.ID), Items: api.VariableItems{"role": g.ID.Role}}
 	var exists api.ErrCASConflict
-	if _, _, err := l.client.Variables().CheckedUpdate(none, write(ctx)); err != nil && !errors.As(err, &exists) {
+	if _, _, err := l.client.Variables().CheckedUpdate(none, l.write(ctx, g.ID)); err != nil && !errors.As(err, &exists) {
 		return err
 	}
 	if err := l.number(ctx, g.ID); err != nil {
@@ -198,7 +210,7 @@ func (l *Launcher) entrust(ctx context.Context, g launch.Group) error {
 	if len(items) == 0 {
 		return nil
 	}
-	_, _, err := l.client.Variables().Update(&api.Variable{Path: l.secrets(g.ID), Items: items}, write(ctx))
+	_, _, err := l.client.Variables().Update(&api.Variable{Path: l.secrets(g.ID), Items: items}, l.write(ctx, g.ID))
 	return err
 }
 
@@ -214,7 +226,7 @@ func (l *Launcher) Scale(ctx context.Context, id launch.GroupID, count int) erro
 	if count < 0 {
 		return errs.Errorf(op, errs.Invalid, id, "%d containers", count)
 	}
-	job, _, err := l.client.Jobs().Info(l.Name(id), query(ctx))
+	job, _, err := l.client.Jobs().Info(l.Name(id), l.query(ctx, id))
 	if err != nil {
 		return fail(ctx, op, id, err)
 	}
@@ -227,7 +239,7 @@ func (l *Launcher) Scale(ctx context.Context, id launch.GroupID, count int) erro
 	if err := l.number(ctx, id); err != nil {
 		return fail(ctx, op, id, err)
 	}
-	_, _, err = l.client.Jobs().Scale(l.Name(id), id.Role, &count, "", false, nil, write(ctx))
+	_, _, err = l.client.Jobs().Scale(l.Name(id), id.Role, &count, "", false, nil, l.write(ctx, id))
 	if err != nil {
 		return fail(ctx, op, id, err)
 	}
@@ -237,16 +249,16 @@ func (l *Launcher) Scale(ctx context.Context, id launch.GroupID, count int) erro
 // Stop implements launch.Launcher. What a group was called stays known until Forget, so that no name is used twice.
 func (l *Launcher) Stop(ctx context.Context, id launch.GroupID) error {
 	const op = "nomad.Stop"
-	if _, _, err := l.client.Jobs().Deregister(l.Name(id), false, write(ctx)); err != nil {
+	if _, _, err := l.client.Jobs().Deregister(l.Name(id), false, l.write(ctx, id)); err != nil {
 		if code(err) == http.StatusNotFound {
 			return nil
 		}
 		return fail(ctx, op, id, err)
 	}
-	if _, err := l.client.Variables().Delete(l.secrets(id), write(ctx)); err != nil {
+	if _, err := l.client.Variables().Delete(l.secrets(id), l.write(ctx, id)); err != nil {
 		return fail(ctx, op, id, err)
 	}
-	q := query(ctx)
+	q := l.query(ctx, id)
 	for {
 		allocs, meta, err := l.client.Jobs().Allocations(l.Name(id), true, q)
 		if err != nil {
@@ -272,7 +284,7 @@ func Alive(a *api.AllocationListStub) bool {
 
 // Alive reports whether any container of a group runs, or will.
 func (l *Launcher) Alive(ctx context.Context, id launch.GroupID) (bool, error) {
-	job, _, err := l.client.Jobs().Info(l.Name(id), query(ctx))
+	job, _, err := l.client.Jobs().Info(l.Name(id), l.query(ctx, id))
 	if err != nil {
 		if code(err) == http.StatusNotFound {
 			return false, nil
@@ -286,12 +298,12 @@ func (l *Launcher) Alive(ctx context.Context, id launch.GroupID) (bool, error) {
 func (l *Launcher) Forget(ctx context.Context, job scheduler.JobID, roles ...string) error {
 	for _, role := range roles {
 		id := launch.GroupID{Job: job, Role: role}
-		if _, _, err := l.client.Jobs().Deregister(l.Name(id), true, write(ctx)); err != nil &&
+		if _, _, err := l.client.Jobs().Deregister(l.Name(id), true, l.write(ctx, id)); err != nil &&
 			code(err) != http.StatusNotFound {
 			return fail(ctx, "nomad.Forget", id, err)
 		}
 		for _, path := range []string{l.secrets(id), l.numbers(id), l.kept(id)} {
-			if _, err := l.client.Variables().Delete(path, write(ctx)); err != nil {
+			if _, err := l.client.Variables().Delete(path, l.write(ctx, id)); err != nil {
 				return fail(ctx, "nomad.Forget", id, err)
 			}
 		}
@@ -338,7 +350,7 @@ func (l *Launcher) job(g launch.Group) *api.Job {
 	}
 	group.ReschedulePolicy = &api.ReschedulePolicy{Attempts: ptr(0), Unlimited: ptr(false)}
 	job := api.NewBatchJob(l.Name(g.ID), l.Name(g.ID), "", api.JobDefaultPriority).AddTaskGroup(group)
-	job.Region, job.Datacenters = nil, []string{"*"}
+	job.Region, job.Namespace, job.Datacenters = nil, ptr(l.space(g.ID)), []string{"*"}
 	return job
 }
 

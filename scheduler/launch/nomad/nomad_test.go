@@ -16,8 +16,11 @@ import (
 
 var id = launch.GroupID{Job: "7k2f-word.count", Role: "executor"}
 
+// own is the namespace of all groups.
+func own(launch.GroupID) string { return "own" }
+
 func TestJob(t *testing.T) {
-	l := &Launcher{prefix: "p-", cpu: 500}
+	l := &Launcher{prefix: "p-", cpu: 500, space: own}
 	job := l.job(launch.Group{
 		ID: id, Command: []string{"${meta.runner}", "executor"}, Env: map[string]string{"A": "b"},
 		Secrets: map[string]string{"HIDDEN": "s3cret"}, Count: 3, LogDir: "/logs", Grace: 7 * time.Second,
@@ -27,14 +30,14 @@ func TestJob(t *testing.T) {
 	})
 	group, task := job.TaskGroups[0], job.TaskGroups[0].Tasks[0]
 	got := map[string]any{
-		"id": *job.ID, "type": *job.Type, "count": *group.Count, "restarts": *group.RestartPolicy.Attempts,
+		"id": *job.ID, "namespace": *job.Namespace, "type": *job.Type, "count": *group.Count, "restarts": *group.RestartPolicy.Attempts,
 		"delay": *group.RestartPolicy.Delay, "interval": *group.RestartPolicy.Interval, "kill": *task.KillTimeout,
 		"cpu": *task.Resources.CPU, "memory": *task.Resources.MemoryMB, "env": task.Env["A"], "driver": task.Driver,
 		"args": strings.Join(task.Config["args"].([]string)[2:], " "),
 		"gpus": fmt.Sprint(task.Resources.Devices[0].Name, *task.Resources.Devices[0].Count),
 	}
 	want := map[string]any{
-		"id": "p-7k2f-word~count-executor", "type": "batch", "count": 3, "restarts": 20, "delay": 500 * time.Millisecond,
+		"id": "p-7k2f-word~count-executor", "namespace": "own", "type": "batch", "count": 3, "restarts": 20, "delay": 500 * time.Millisecond,
 		"interval": time.Minute, "kill": 7 * time.Second, "cpu": 1000, "memory": 64, "env": "b", "driver": "raw_exec",
 		"args": "executor /logs ${meta.runner} executor", "gpus": "gpu3",
 	}
@@ -80,7 +83,7 @@ func TestConfined(t *testing.T) {
 }
 
 func TestExclusiveCores(t *testing.T) {
-	job := new(Launcher).job(launch.Group{
+	job := (&Launcher{space: own}).job(launch.Group{
 		ID: id, Command: []string{"true"}, Resources: scheduler.Resources{CPU: 2}, Exclusive: true,
 	})
 	if r := job.TaskGroups[0].Tasks[0].Resources; r.CPU != nil || r.Cores == nil || *r.Cores != 2 {

@@ -16,7 +16,7 @@ import (
 
 // number writes down how many allocations of each index have begun, which is what the next one is to be called.
 func (l *Launcher) number(ctx context.Context, id launch.GroupID) error {
-	allocs, _, err := l.client.Jobs().Allocations(l.Name(id), true, query(ctx))
+	allocs, _, err := l.client.Jobs().Allocations(l.Name(id), true, l.query(ctx, id))
 	if err != nil && code(err) != http.StatusNotFound {
 		return err
 	}
@@ -61,7 +61,7 @@ func index(a *api.AllocationListStub) (int, bool) {
 func (l *Launcher) writeNumbers(ctx context.Context, id launch.GroupID, allocs []*api.AllocationListStub) error {
 	had := count(allocs)
 	for {
-		v, _, err := l.client.Variables().Peek(l.numbers(id), query(ctx))
+		v, _, err := l.client.Variables().Peek(l.numbers(id), l.query(ctx, id))
 		if err != nil {
 			return err
 		}
@@ -78,7 +78,7 @@ func (l *Launcher) writeNumbers(ctx context.Context, id launch.GroupID, allocs [
 			return nil
 		}
 		var raced api.ErrCASConflict
-		if _, _, err = l.client.Variables().CheckedUpdate(v, write(ctx)); errors.As(err, &raced) {
+		if _, _, err = l.client.Variables().CheckedUpdate(v, l.write(ctx, id)); errors.As(err, &raced) {
 			continue
 		}
 		if err == nil {
@@ -109,13 +109,13 @@ func (l *Launcher) doubt(allocs []*api.AllocationListStub, were map[int]int) {
 
 // replace has Nomad replace what was doubted: it can't be told what it is called, and two may have one name. One that
 // has not begun is left alone until it has, since its successor would not know which number is the next.
-func (l *Launcher) replace(ctx context.Context, allocs []*api.AllocationListStub) error {
+func (l *Launcher) replace(ctx context.Context, id launch.GroupID, allocs []*api.AllocationListStub) error {
 	for _, a := range allocs {
 		if _, doubted := l.doubted.Load(a.ID); !doubted || !begun(a) {
 			continue
 		}
 		if Alive(a) {
-			if _, err := l.client.Allocations().Stop(&api.Allocation{ID: a.ID}, query(ctx)); err != nil {
+			if _, err := l.client.Allocations().Stop(&api.Allocation{ID: a.ID}, l.query(ctx, id)); err != nil {
 				return err
 			}
 		}

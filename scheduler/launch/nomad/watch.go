@@ -36,7 +36,7 @@ func (l *Launcher) Watch(ctx context.Context, id launch.GroupID) iter.Seq2[launc
 	return func(yield func(launch.Event, error) bool) {
 		told := map[int]launch.Event{}
 		var had map[int]int
-		q := query(ctx)
+		q := l.query(ctx, id)
 		for {
 			allocs, meta, err := l.client.Jobs().Allocations(l.Name(id), true, q)
 			if err != nil && code(err) != http.StatusNotFound {
@@ -50,7 +50,7 @@ func (l *Launcher) Watch(ctx context.Context, id launch.GroupID) iter.Seq2[launc
 				}
 				had = now
 			}
-			if err := l.replace(ctx, allocs); err != nil {
+			if err := l.replace(ctx, id, allocs); err != nil {
 				yield(launch.Event{}, fail(ctx, "nomad.Watch", id, err))
 				return
 			}
@@ -78,7 +78,7 @@ func (l *Launcher) Watch(ctx context.Context, id launch.GroupID) iter.Seq2[launc
 func (l *Launcher) WatchRole(ctx context.Context, role string) iter.Seq2[map[launch.GroupID]launch.Event, error] {
 	return func(yield func(map[launch.GroupID]launch.Event, error) bool) {
 		const op = "nomad.WatchRole"
-		q := query(ctx)
+		q := l.query(ctx, launch.GroupID{Role: role})
 		q.Filter = fmt.Sprintf("TaskGroup == %q", role)
 		for {
 			allocs, meta, err := l.client.Allocations().List(q)
@@ -128,7 +128,7 @@ func (l *Launcher) groups(role string, allocs []*api.AllocationListStub) map[lau
 func (l *Launcher) LostMachines(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		var told map[string]bool
-		q := query(ctx)
+		q := l.query(ctx, launch.GroupID{})
 		for {
 			nodes, meta, err := l.client.Nodes().List(q)
 			if err != nil {
@@ -153,7 +153,7 @@ func (l *Launcher) LostMachines(ctx context.Context) iter.Seq2[string, error] {
 
 // Machines returns the addresses of the machines that may be given containers.
 func (l *Launcher) Machines(ctx context.Context) ([]string, error) {
-	nodes, _, err := l.client.Nodes().List(query(ctx))
+	nodes, _, err := l.client.Nodes().List(l.query(ctx, launch.GroupID{}))
 	if err != nil {
 		return nil, fail(ctx, "nomad.Machines", launch.GroupID{}, err)
 	}
@@ -168,7 +168,7 @@ func (l *Launcher) Machines(ctx context.Context) ([]string, error) {
 
 // Eligible says whether a machine may be given more containers. Those that it has go on.
 func (l *Launcher) Eligible(ctx context.Context, machine string, yes bool) error {
-	if _, err := l.client.Nodes().ToggleEligibility(machine, yes, write(ctx)); err != nil {
+	if _, err := l.client.Nodes().ToggleEligibility(machine, yes, l.write(ctx, launch.GroupID{})); err != nil {
 		return fail(ctx, "nomad.Eligible", launch.GroupID{}, err)
 	}
 	return nil
