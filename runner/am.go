@@ -145,8 +145,11 @@ func (p *program) am(ctx context.Context, id string) error {
 }
 
 // leave is the end of a role. That it was told to end is no news for its log, but still no success: should it not have
-// been the launcher who told it, it is started again.
+// been the launcher who told it, it is started again. That somebody else has its place is news.
 func (r role) leave(ctx context.Context, err error) error {
+	if errs.KindOf(err) == errs.Fenced {
+		r.log.Warn("fenced: another application master leads this job, and nothing that this one does counts any more")
+	}
 	if err != nil && ctx.Err() != nil {
 		r.log.Info("told to end")
 		return toldError{err}
