@@ -57,7 +57,7 @@ func barriers(ctx context.Context, s settings, title string) error {
 				}
 				prefix := fmt.Sprintf("naive-%s-%d/%d/", who, n, round)
 				took, err = together(ctx, n, func(ctx context.Context, name string, all []string) error {
-					return naively(ctx, c, prefix, name, len(all), who == "every" || name == all[0])
+					return naive{c, prefix, len(all)}.pass(ctx, name, who == "every" || name == all[0])
 				})
 				if err != nil {
 					return err
@@ -66,12 +66,12 @@ func barriers(ctx context.Context, s settings, title string) error {
 			}
 		}
 		fmt.Fprintf(w, "%d\t%.1f\t", n, millis(ours))
-		for _, naive := range [][]time.Duration{one, every} {
-			if len(naive) == 0 {
+		for _, times := range [][]time.Duration{one, every} {
+			if len(times) == 0 {
 				fmt.Fprint(w, "\t\t")
 				continue
 			}
-			fmt.Fprintf(w, "%.1f\t%.2f\t", millis(naive), millis(ours)/millis(naive))
+			fmt.Fprintf(w, "%.1f\t%.2f\t", millis(times), millis(ours)/millis(times))
 		}
 		fmt.Fprintln(w)
 	}
@@ -103,17 +103,24 @@ func together(
 	return time.Since(begun), errors.Join(failed...)
 }
 
-// naively comes to a barrier as a newcomer to Consul would write it, and waits for all if it watches.
-func naively(ctx context.Context, c coord.Coordinator, prefix, name string, n int, watches bool) error {
-	if _, err := c.Swap(ctx, coord.Key(prefix+name), 0, []byte("here")); err != nil || !watches {
+// naive is a barrier for n as a newcomer to Consul would write it.
+type naive struct {
+	coord  coord.Coordinator
+	prefix string // of its keys
+	n      int
+}
+
+// pass says that somebody has come, and waits for all others if told so.
+func (b naive) pass(ctx context.Context, name string, waits bool) error {
+	if _, err := b.coord.Swap(ctx, coord.Key(b.prefix+name), 0, []byte("here")); err != nil || !waits {
 		return err
 	}
 	here := map[coord.Key]bool{}
-	for e, err := range c.Watch(ctx, prefix) {
+	for e, err := range b.coord.Watch(ctx, b.prefix) {
 		if err != nil {
 			return err
 		}
-		if here[e.Key] = true; len(here) == n {
+		if here[e.Key] = true; len(here) == b.n {
 			return nil
 		}
 	}
