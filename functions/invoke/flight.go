@@ -136,6 +136,7 @@ func (h *Host) fly(ctx context.Context, f *flight) {
 		}
 		if err != nil || inv.State.Final() {
 			h.land(f, inv, err)
+			h.keepLog(keep, inv)
 			h.tidy(keep)
 			return
 		}

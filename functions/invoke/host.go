@@ -5,9 +5,9 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base32"
+	"errors"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -23,6 +23,7 @@ import (
 const (
 	journalName = store.Name("invocations/journal")
 	payloads    = store.Name("invocations/payloads")
+	keptLogs    = store.Name("invocations/logs")
 )
 
 // Options say how a Host works. Dir is needed; the rest may be zero.
@@ -37,6 +38,9 @@ type Options struct {
 
 	// Crew has handlers run elsewhere; nil: they are children of this process.
 	Crew Crew
+
+	// KeepLogs copies the logs of what is over to the store, for hosts that go with their machines.
+	KeepLogs bool
 
 	Most     int           // invocations that are not over; 0 means 10,000
 	AliasFor time.Duration // how long it is believed what an alias means; 0: it is looked up each time
@@ -56,6 +60,7 @@ type Host struct {
 	stop     context.CancelFunc // ends run, and so everything
 	done     chan struct{}      // closed when nothing runs any more
 	work     sync.WaitGroup     // flights, and what they have begun
+	keeping  chan struct{}      // a place for each log that is being copied
 	mu       struct {
 		sync.Mutex
 		flights map[ID]*flight
@@ -83,6 +88,7 @@ func Open(ctx context.Context, st store.Store, o Options) (*Host, error) {
 	h := &Host{
 		st: st, registry: pack.Registry{Store: st}, o: o, ledger: &Ledger{}, take: make(chan *flight),
 		done: make(chan struct{}), starter: starter{st: st, dir: o.Dir, env: o.Env},
+		keeping: make(chan struct{}, maxKeeping),
 	}
 	h.mu.flights, h.mu.keys = map[ID]*flight{}, map[string]*flight{}
 	h.mu.pools, h.mu.names = map[string]handlers{}, map[string]string{}
@@ -92,7 +98,7 @@ func Open(ctx context.Context, st store.Store, o Options) (*Host, error) {
 	if h.leader, err = journal.Lead(ctx, st, journalName, h.ledger, kept); err != nil {
 		return nil, err
 	}
-	if err := h.sweep(ctx); err != nil {
+	if err := errors.Join(h.sweep(ctx), h.sweepLogs(ctx)); err != nil {
 		o.OnError(err) // the next host tries again
 	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -126,6 +132,7 @@ func (h *Host) run(ctx context.Context, flights []*flight) {
 	for _, f := range flights {
 		h.work.Go(func() { h.fly(ctx, f) })
 	}
+	h.work.Go(func() { h.forgetLogs(ctx) })
 	for open := true; open; {
 		select {
 		case f := <-h.take:
@@ -293,11 +300,6 @@ func (h *Host) registerLocked(f *flight) {
 	if f.inv.Key != "" {
 		h.mu.keys[keyOf(f.inv.Function, f.inv.Key)] = f
 	}
-}
-
-// LogFile is where a host whose folder is dir writes what is said about an invocation.
-func LogFile(dir, function string, id ID) string {
-	return filepath.Join(dir, "logs", function, string(id)+".log")
 }
 
 // Load returns the bytes of a payload.

@@ -129,7 +129,7 @@ func (s *site) open() {
 	s.t.Helper()
 	var err error
 	s.host, err = invoke.Open(s.t.Context(), s.st, invoke.Options{Dir: filepath.Join(s.dir, "local"), Most: 100, Crew: s.crew,
-		OnError: func(err error) { s.t.Log(err) }})
+		KeepLogs: s.crew != nil, OnError: func(err error) { s.t.Log(err) }})
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -1,14 +1,18 @@
 package fleet_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
 	nomadapi "github.com/hashicorp/nomad/api"
+
+	"github.com/seed3322913c/runner/runner/client"
 )
 
 // TestFunctions pushes a function to a fleet and asks it by way of control, which starts its host. What was accepted is
@@ -87,6 +91,72 @@ func TestFunctions(t *testing.T) {
 	}))
 	tr.run("fn", "rm", "note", "--yes")
 	ready(t)
+}
+
+// TestLimitsOfHandlers: callers are told in a sentence what has ended a handler on a fleet, the next event finds another
+// one, and the containers of handlers are given what the manifest says. What was said before is in the log.
+func TestLimitsOfHandlers(t *testing.T) {
+	tr := newTrial(t)
+	folder := filepath.Join(tr.dir, "limited")
+	tr.run("fn", "init", folder, "--lang", "python")
+	for name, text := range map[string]string{
+		"function.yaml": "kind: handler\nname: limited\ncommand: python3 handler.py\nretries: {attempts: 1}\n" +
+			"timeout: 6s\nmemory: 64MiB\ncpu: 1\nconcurrency: 1\n",
+		"handler.py": `import os, runner, time
+
+def handle(event, invocation):
+    print('asked to', event)
+    if event == 'die':
+        os._exit(3)
+    eaten = []
+    while event == 'eat':
+        eaten.append(b'x' * (1 << 20))
+        time.sleep(0.05)
+    if event == 'sleep':
+        time.sleep(600)
+    return event
+
+runner.serve(handle)
+`,
+	} {
+		tr.must(os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600))
+	}
+	tr.run("fn", "push", folder)
+	for _, c := range []struct{ event, told string }{
+		{"die", "limited failed: its handler exited with status 3"},
+		{"eat", "limited failed: its handler used more memory than the function may, and was killed"},
+		{"sleep", "limited failed: it took longer than its timeout of 6s, and its handler was killed"},
+	} {
+		out, err := tr.command("invoke", "limited", "-d", strconv.Quote(c.event)).CombinedOutput()
+		if err == nil || !strings.Contains(string(out), c.told) {
+			t.Errorf("asked to %s: %v\n%s", c.event, err, out)
+		}
+		if got := tr.run("invoke", "limited", "-d", `"work"`); got != "\"work\"\n" {
+			t.Errorf("after %s the answer is %q", c.event, got)
+		}
+	}
+	nomad, err := tr.cluster.Nomad()
+	tr.must(err)
+	allocs, _, err := nomad.Allocations().List(&nomadapi.QueryOptions{Filter: `TaskGroup == "handler"`})
+	tr.must(err)
+	for _, a := range allocs {
+		whole, _, err := nomad.Allocations().Info(a.ID, nil)
+		tr.must(err)
+		for name, task := range whole.AllocatedResources.Tasks {
+			if task.Memory.MemoryMB != 128 || task.Cpu.CpuShares <= 0 { // half of it for who hands events over
+				t.Errorf("%s of %s was given %+v", name, a.ID, task)
+			}
+		}
+	}
+	var letters []client.Invocation
+	tr.must(json.Unmarshal([]byte(tr.run("fn", "dead", "ls", "limited", "--json")), &letters))
+	if len(letters) != 3 || len(allocs) == 0 {
+		t.Fatalf("%d dead letters, %d containers", len(letters), len(allocs))
+	}
+	if got := tr.run("fn", "log", string(letters[1].ID)); got != "asked to eat\n" {
+		t.Errorf("the log is %q", got)
+	}
+	tr.run("fn", "rm", "limited", "--yes")
 }
 
 // machineOfHandlers waits until handlers run on several machines, and returns one of these that is not the host's.

@@ -33,7 +33,7 @@ type Functions struct {
 	// Keep keeps what secrets of a function mean, until Forget; nil: handlers find them where they run.
 	Keep   func(ctx context.Context, function string, vars map[string]string) error
 	Forget func(ctx context.Context, function string) error
-	Dir    string // where the host's logs are; "": on its machine alone
+	Dir    string // where the host's logs are; "": on its machine, until they are in the store
 }
 
 // InvocationHeader says which invocation an answer is of.
@@ -53,10 +53,6 @@ var functionsDoc []byte
 
 // FunctionsPart answers everything about functions, and hands events to them.
 func FunctionsPart(f Functions) Part {
-	log := f.log
-	if f.Dir == "" {
-		log = f.byHost(log)
-	}
 	return Part{Doc: functionsDoc, Routes: []Route{
 		{"GET /v1/functions", access.Read, f.list},
 		{"GET /v1/functions/{name}", access.Read, f.show},
@@ -69,7 +65,7 @@ func FunctionsPart(f Functions) Part {
 		{"POST /v1/functions/{name}/redrive", access.Submit, f.byHost(f.redrive)},
 		{"GET /v1/invocations/{id}", access.Read, f.invocation},
 		{"GET /v1/invocations/{id}/result", access.Read, f.result},
-		{"GET /v1/invocations/{id}/log", access.Read, log},
+		{"GET /v1/invocations/{id}/log", access.Read, f.log},
 	}}
 }
 
@@ -296,18 +292,45 @@ func (f Functions) log(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	file, err := os.Open(invoke.LogFile(f.Dir, inv.Function, inv.ID))
-	if errors.Is(err, fs.ErrNotExist) {
-		return writePiece(w, nil, offset) // it has said nothing
+	if f.Dir != "" {
+		text, err := pieceOf(invoke.LogFile(f.Dir, inv.Function, inv.ID), offset)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return answerPiece(w, text, offset, err)
+		}
 	}
+	text, err := f.keptLog(r.Context(), inv, offset)
+	switch {
+	case errs.KindOf(err) != errs.NotFound:
+		return answerPiece(w, text, offset, err)
+	case f.Dir == "" && f.Host == nil:
+		return f.Forward(w, r)
+	}
+	return writePiece(w, nil, offset) // it has said nothing
+}
+
+func answerPiece(w http.ResponseWriter, text []byte, offset int64, err error) error {
 	if err != nil {
-		return errs.E("api.Log", errs.Other, inv.ID, err)
+		return errs.E("api.Log", errs.Other, nil, err)
+	}
+	return writePiece(w, text, offset)
+}
+
+// pieceOf returns a piece of a file.
+func pieceOf(path string, offset int64) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
 	}
 	defer file.Close() // only read
-	text := make([]byte, maxPiece)
-	n, err := file.ReadAt(text, offset)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return errs.E("api.Log", errs.Other, inv.ID, err)
+	return io.ReadAll(io.NewSectionReader(file, offset, maxPiece))
+}
+
+// keptLog returns a piece of a log that outlives its host; errs.NotFound if there is none.
+func (f Functions) keptLog(ctx context.Context, inv invoke.Invocation, offset int64) ([]byte, error) {
+	body, err := f.Store.Open(ctx, invoke.LogObject(inv.ID), store.Range{Offset: offset, Length: maxPiece})
+	if err != nil {
+		return nil, err
 	}
-	return writePiece(w, text[:n], offset)
+	defer body.Close() // only read
+	return io.ReadAll(body)
 }

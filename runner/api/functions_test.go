@@ -147,3 +147,29 @@ func TestForward(t *testing.T) {
 	}
 	c.ask("GET", "/v1/functions/greet", "", 200, "FunctionView")
 }
+
+// TestLogsWithoutHost: logs that are in the store are read without the host.
+func TestLogsWithoutHost(t *testing.T) {
+	f := functionSite(t)
+	inv, err := f.Host.Invoke(t.Context(), invoke.Request{Function: "greet", Event: []byte(`1`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Host, f.Dir = nil, ""
+	f.Forward = func(w http.ResponseWriter, _ *http.Request) error { return writePiece(w, []byte("by its host"), 0) }
+	c := newClientOf(t, FunctionsPart(f))
+	log := func(offset string) string {
+		return string(c.ask("GET", "/v1/invocations/"+string(inv.ID)+"/log?offset="+offset, "", 200, ""))
+	}
+	if got := log("0"); got != "by its host" {
+		t.Errorf("the log is %q", got)
+	}
+	if err := store.Put(t.Context(), f.Store, invoke.LogObject(inv.ID), []byte("kept")); err != nil {
+		t.Fatal(err)
+	}
+	for offset, want := range map[string]string{"0": "kept", "2": "pt", "9": ""} {
+		if got := log(offset); got != want {
+			t.Errorf("from %s on the log is %q", offset, got)
+		}
+	}
+}

@@ -111,6 +111,7 @@ func Serve(ctx context.Context, site Site, o Options) error {
 	warn := func(err error) { o.Log.Warn("functions", "error", err) }
 	options := invoke.Options{
 		Dir: site.Dir, Writer: site.Writer, Env: site.Env, Submit: o.Submit, AliasFor: site.AliasFor, OnError: warn,
+		KeepLogs: site.workers != nil,
 	}
 	if site.workers != nil {
 		site.workers.url = site.workers.urlOf(listener.Addr())
