@@ -13,6 +13,7 @@ import (
 	coordfault "github.com/seed3322913c/runner/infra/coord/fault"
 	coordmem "github.com/seed3322913c/runner/infra/coord/mem"
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/journal"
 	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/infra/store/around"
 	"github.com/seed3322913c/runner/infra/store/fault"
@@ -123,6 +124,15 @@ func serveWithTrouble(t *testing.T, seed uint64) {
 			}
 		})
 	}
+	servers.Go(func() {
+		for ctx.Err() == nil { // leaders lose their leases in the midst of their work
+			select {
+			case <-ctx.Done():
+			case <-time.After(97 * time.Second):
+				agreed.Expire(LeaderKey)
+			}
+		}
+	})
 	began := time.Now()
 	time.Sleep(time.Hour + 30*time.Second) // of the bubble's clock
 	slots := yard.bySlot()
@@ -138,6 +148,45 @@ func serveWithTrouble(t *testing.T, seed uint64) {
 			t.Errorf("slot %s has fired %d times", key, slots[key])
 		}
 	}
+}
+
+// A leader that was paused at its slot comes back beside its successor, still holding what it knew: the journal refuses
+// what it decides before anything is started, whichever of the two is quicker.
+func TestPausedLeaderFiresNothing(t *testing.T) {
+	for name, quicker := range map[string]bool{"before its successor": true, "after its successor": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				book, yard := Book{mem.New()}, newYard(time.Hour)
+				every(t, book, "* * * * *", nil)
+				paused, successor := leads(t, book, yard), leads(t, book, yard)
+				time.Sleep(time.Minute + time.Second)
+				if !quicker {
+					if _, err := successor.round(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if _, err := paused.round(t.Context()); errs.KindOf(err) != errs.Fenced || quicker && len(yard.works) > 0 {
+					t.Errorf("it was told %v, and there are %d works", err, len(yard.works))
+				}
+				if _, err := successor.round(t.Context()); err != nil || len(yard.works) != 1 {
+					t.Errorf("%v, and there are %d works", err, len(yard.works))
+				}
+			})
+		})
+	}
+}
+
+// leads returns a leader that has sealed the journal of a book.
+func leads(t *testing.T, b Book, r Runner) *leader {
+	t.Helper()
+	l := &leader{book: b, runner: r, history: &History{}}
+	l.o.fill()
+	var err error
+	if l.journal, err = journal.Lead(t.Context(), b.Store, logPrefix, l.history, journal.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.journal.Close() }) // writes nothing
+	return l
 }
 
 // What was removed is watched to its end and then forgotten; a schedule of the same name starts afresh.
