@@ -108,6 +108,10 @@ func (a account) mistakes() {
 	a.cloud.Refuse(fleettest.Refusal{
 		Action: "GetCallerIdentity", Holds: "Credential=stolen", Code: "InvalidClientTokenId",
 	})
+	a.cloud.Refuse(fleettest.Refusal{Action: "HEAD", Holds: "/runner-foreign-", Code: "Forbidden"})
+	a.cloud.Refuse(fleettest.Refusal{
+		Action: "GetParametersByPath", Holds: "/runner/secret/", Code: "AccessDeniedException",
+	})
 	for what, c := range map[string]struct {
 		args []string
 		env  []string
@@ -133,6 +137,8 @@ func (a account) mistakes() {
 			args: a.deploy("none"), env: []string{"AWS_ACCESS_KEY_ID=", "AWS_SECRET_ACCESS_KEY="}, code: say.ExitUsage,
 			says: "AWS_PROFILE",
 		},
+		"somebody else's bucket": {args: a.deploy("foreign"), code: say.ExitUsage, says: "runner-foreign-"},
+		"no right to secrets":    {args: a.deploy("secret"), code: say.ExitUsage, says: "AccessDenied"},
 		"no Terraform": { // and no way to get one
 			args: a.deploy("bare"), env: []string{"PATH=", "HTTPS_PROXY=http://127.0.0.1:1"}, code: say.ExitUnreachable,
 			says: "https://developer.hashicorp.com/terraform/install",
