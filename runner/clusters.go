@@ -86,19 +86,24 @@ type clusterLine struct {
 	Workers   int            `json:"workers"`       // if it grows by itself the least
 	Max       int            `json:"max,omitempty"` // workers of such a fleet
 	ExpiresAt time.Time      `json:"expires_at,omitzero"`
-	Over      bool           `json:"over"`           // its time has come
-	Idle      time.Duration  `json:"idle,omitempty"` // without a job for so long it removes itself, too
+	Over      bool           `json:"over"`            // its time has come, and nothing wakes it
+	Wakes     *waking        `json:"wakes,omitempty"` // its time has come, until then
+	Idle      time.Duration  `json:"idle,omitempty"`  // without a job for so long it removes itself, too
 	Bucket    string         `json:"bucket,omitempty"`
 	Cost      machines.Cost  `json:"cost"`
 }
 
 func lineOf(r machines.Record, now time.Time) clusterLine {
-	return clusterLine{
+	line := clusterLine{
 		Name: r.Request.Name, Provider: r.Request.Provider, Phase: r.Phase, Servers: r.Request.Servers,
-		Workers: r.Request.Workers, Max: r.Request.Max, ExpiresAt: r.ExpiresAt, Over: r.Phase == machines.Deployed &&
-			now.After(r.ExpiresAt),
-		Idle: r.Request.Idle, Bucket: r.Bucket, Cost: r.Cost(now),
+		Workers: r.Request.Workers, Max: r.Request.Max, ExpiresAt: r.ExpiresAt, Idle: r.Request.Idle, Bucket: r.Bucket,
+		Cost: r.Cost(now),
 	}
+	if r.Phase == machines.Deployed && now.After(r.ExpiresAt) {
+		line.Wakes = nextWaking(r.Request.Wakes, now)
+		line.Over = line.Wakes == nil
+	}
+	return line
 }
 
 // workersOf says how many workers a fleet has, or may have.
@@ -116,6 +121,8 @@ func (c clusterLine) when(now time.Time) string {
 		return "gone"
 	case c.Over:
 		return "its time was over at " + clock(c.ExpiresAt)
+	case c.Wakes != nil:
+		return fmt.Sprintf("sleeps, until schedule %s wakes it at %s", c.Wakes.Schedule, c.Wakes.At.Format("Mon 15:04 MST"))
 	case c.Phase != machines.Deployed:
 		return string(c.Phase) + "; cut off, or under way"
 	}

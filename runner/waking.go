@@ -103,6 +103,40 @@ func wakesOf(ctx context.Context, at place, now time.Time) (wakes []machines.Wak
 	return wakes, until, err
 }
 
+// rewake is wake for a fleet that was made again: its schedules have outlived the one before in the bucket.
+func (p *program) rewake(ctx context.Context, s *deploy.Site) error {
+	rec, err := s.Record()
+	if err != nil || !rec.Request.Elastic() || rec.Request.Idle == 0 || len(rec.Request.Wakes) > 0 {
+		return err // it cannot be woken, or is
+	}
+	f, err := openFleet(ctx, s.Name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return p.wake(ctx, f)
+}
+
+// waking is when a fleet is woken, and by which schedule.
+type waking struct {
+	At       time.Time `json:"at"`
+	Schedule string    `json:"schedule"`
+}
+
+// nextWaking is the first of the next slots that wake a fleet; nil if there is none.
+func nextWaking(wakes []machines.Wake, now time.Time) (next *waking) {
+	for _, w := range wakes {
+		table, err := cron.Parse(w.Cron, w.Zone)
+		if err != nil {
+			continue // it was checked when it was added
+		}
+		if at := table.Next(now); !at.IsZero() && (next == nil || at.Before(next.At)) {
+			next = &waking{at, w.Name}
+		}
+	}
+	return next
+}
+
 // betweenLooks is how often a control looks whether it was woken: often enough before the switch fires again.
 const betweenLooks = 30 * time.Second
 
