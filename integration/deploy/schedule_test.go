@@ -91,7 +91,7 @@ func (u *user) firing(schedule string) cron.Firing {
 	if len(v.Firings) == 0 {
 		return cron.Firing{}
 	}
-	return v.Firings[0]
+	return v.Firings[0].Firing
 }
 
 // globbed are the files that a pattern names, which is well formed.
