@@ -88,16 +88,6 @@ func (r *rig) plan(t testing.TB, f *fleet.Fleet) fleet.Plan {
 	return p
 }
 
-// deploy plans and applies, and returns what was told on the way.
-func (r *rig) deploy(t testing.TB, f *fleet.Fleet) []fleet.Event {
-	t.Helper()
-	var told []fleet.Event
-	if err := f.Apply(t.Context(), r.plan(t, f), func(e fleet.Event) { told = append(told, e) }); err != nil {
-		t.Fatal(err)
-	}
-	return told
-}
-
 // gone destroys a fleet, its data too, and checks that a scan finds nothing of it.
 func (r *rig) gone(t testing.TB, f *fleet.Fleet, name string) {
 	t.Helper()
