@@ -100,7 +100,7 @@ func (c *Cloud) openDoor() error {
 		Rewrite:  func(r *httputil.ProxyRequest) { r.SetURL(to) },
 		ErrorLog: log.New(io.Discard, "", 0), // machines end in the middle of what they ask
 	}
-	c.proxy = &http.Server{Handler: c.drains(proxy), ReadHeaderTimeout: time.Minute}
+	c.proxy = &http.Server{Handler: c.drains(newDepot(proxy, to, c.options.Dir)), ReadHeaderTimeout: time.Minute}
 	go func() { _ = c.proxy.Serve(listener) }() // ends with the cloud
 	return nil
 }

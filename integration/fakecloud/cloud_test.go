@@ -104,9 +104,12 @@ func await(t *testing.T, c *Cloud, what string, is func() bool) {
 // userData fetches an object with the rights of its machine, tells who it is, reaches the other machine, and works
 // until it is told that it will be taken away; then it says so, and ends.
 const userData = `#!/bin/sh
-aws s3 cp --no-progress s3://depot/program /usr/local/bin/program || exit 1
+aws s3 cp --no-progress s3://depot/` + programKey + ` /usr/local/bin/program || exit 1
 chmod 0755 /usr/local/bin/program && exec /usr/local/bin/program
 `
+
+// programKey looks as if it had the checksum of the program.
+const programKey = "bin/program-0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
 const program = `#!/bin/sh
 trap 'exit 0' TERM
@@ -180,7 +183,7 @@ func putProgram(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = client.PutObject(t.Context(), &s3.PutObjectInput{
-		Bucket: aws.String("depot"), Key: aws.String("program"), Body: strings.NewReader(program),
+		Bucket: aws.String("depot"), Key: aws.String(programKey), Body: strings.NewReader(program),
 	})
 	if err != nil {
 		t.Fatal(err)

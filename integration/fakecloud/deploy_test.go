@@ -48,9 +48,9 @@ func TestDeploy(t *testing.T) {
 	}
 	u.stage("runs jobs", u.runsJobs)
 	u.stage("loses a worker", u.losesWorker)
-	for range *again {
-		u.stage("loses a server", u.losesServer)
-		u.stage("loses a cable", u.losesCable)
+	for i := range *again {
+		u.stage("loses a server"+strings.Repeat(" again", i), u.losesServer)
+		u.stage("loses a cable"+strings.Repeat(" again", i), u.losesCable)
 	}
 	u.stage("loses spot", u.losesSpot)
 	u.stage("breathes", u.breathes)

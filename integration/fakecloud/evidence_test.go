@@ -63,7 +63,9 @@ func (u *user) scheduled(ctx context.Context, b *strings.Builder) error {
 	if err != nil {
 		return err
 	}
-	slices.SortFunc(allocs, func(a, b *nomadapi.AllocationListStub) int { return cmp.Compare(a.CreateIndex, b.CreateIndex) })
+	slices.SortFunc(allocs, func(a, b *nomadapi.AllocationListStub) int {
+		return cmp.Compare(a.CreateIndex, b.CreateIndex)
+	})
 	for _, a := range allocs {
 		fmt.Fprintf(b, "allocation %s %s at %s: shall %s, is %s, made %v, changed %v\n", a.ID[:8], a.Name, a.NodeName,
 			a.DesiredStatus, a.ClientStatus, time.Unix(0, a.CreateTime).UTC(), time.Unix(0, a.ModifyTime).UTC())

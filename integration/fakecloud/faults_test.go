@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -34,12 +35,13 @@ type gated struct {
 	said     *bytes.Buffer
 }
 
-// begins begins such a job.
-func (u *user) begins(output string) *gated {
+// begins begins such a job, whose output has the name of the stage.
+func (u *user) begins() *gated {
 	u.Helper()
 	const most = 64 // maps that come, those that come again included
 	j := &gated{
-		user: u, output: output, arrivals: make(chan string, most), opened: make(chan struct{}), ended: make(chan struct{}),
+		user: u, output: path.Base(u.Name()), arrivals: make(chan string, most), opened: make(chan struct{}),
+		ended: make(chan struct{}),
 	}
 	j.open = sync.OnceFunc(func() { close(j.opened) })
 	var err error
@@ -129,7 +131,7 @@ func (j *gated) ends() {
 
 // losesWorker kills a machine in the middle of a job, which goes on at another one. The group starts another machine.
 func (u *user) losesWorker() {
-	j := u.begins("after-a-kill")
+	j := u.begins()
 	lost := j.arrival()
 	u.does(u.cloud.Kill(u.Context(), lost))
 	j.arrival(lost)
@@ -148,7 +150,7 @@ func (u *user) does(err error) {
 // losesServer kills the machine of the control that leads in the middle of a job, which another one sees to its end. The
 // group starts another machine, which joins.
 func (u *user) losesServer() {
-	j := u.begins("after-a-leader")
+	j := u.begins()
 	j.arrival()
 	leader := u.leader("")
 	u.does(u.cloud.Kill(u.Context(), leader))
@@ -200,7 +202,7 @@ func (u *user) awaitServers(lost string) {
 
 // losesCable cuts a worker off in the middle of a job, which goes on at another one, and mends the cable.
 func (u *user) losesCable() {
-	j := u.begins("after-a-cut")
+	j := u.begins()
 	lost := j.arrival()
 	u.does(u.cloud.Cut(lost, true))
 	u.Cleanup(func() { _ = u.cloud.Cut(lost, false) }) // so that one stage that fails is not three
@@ -216,7 +218,7 @@ func (u *user) losesCable() {
 // losesSpot lets the cloud take a worker away in the middle of a job, and tell the other one that it is about to. Both
 // must be done when they go. What they have left goes with them, and the job ends at others.
 func (u *user) losesSpot() {
-	j := u.begins("after-spot")
+	j := u.begins()
 	taken := j.arrival()
 	both := u.cloud.Running("worker")
 	told := both[1-slices.Index(both, taken)]
