@@ -1,10 +1,12 @@
 """Starts moto's server with what it lacks. Arguments are moto's own."""
 import json
 import sys
+import types
 
 from moto.autoscaling.models import FakeAutoScalingGroup
 from moto.ec2.models.launch_templates import LaunchTemplate
 from moto.ec2.models.security_groups import SecurityGroupBackend
+from moto.ec2.models.subnets import Subnet
 from moto.ec2.utils import parse_user_data
 from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.s3.models import FakeBucket
@@ -69,4 +71,35 @@ def modify_any_rules(self, group_id, rules):
 
 
 SecurityGroupBackend.modify_security_group_rules = modify_any_rules
+given = set()
+give = Subnet.get_available_subnet_ip
+
+
+def give_new_ip(self, instance):
+    """moto gives the same addresses in every network. Who plays machines has one network for all of them."""
+    while (ip := give(self, instance)) in given:
+        pass
+    given.add(ip)
+    return ip
+
+
+Subnet.get_available_subnet_ip = give_new_ip
+
+
+def crc32c(data):
+    """moto takes CRC-32 for CRC-32C where nobody has a module for that, and readers find out."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc = TABLE[(crc ^ byte) & 0xFF] ^ crc >> 8
+    return crc ^ 0xFFFFFFFF
+
+
+def entry(crc):
+    for _ in range(8):
+        crc = crc >> 1 ^ 0x82F63B78 * (crc & 1)
+    return crc
+
+
+TABLE = [entry(n) for n in range(256)]
+sys.modules["crc32c"] = types.SimpleNamespace(crc32c=crc32c)
 main(sys.argv[1:])
