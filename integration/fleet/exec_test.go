@@ -70,8 +70,17 @@ func TestRawExecDriver(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		before := controlGroups(t, c)
 		if err := c.Down(); err != nil {
 			t.Error(err)
+		}
+		if len(before) == 0 {
+			t.Error("its containers have no control groups, so whether they are removed was not seen")
+		}
+		for _, group := range before {
+			if _, err := os.Stat(group); err == nil {
+				t.Errorf("left behind: %s", group)
+			}
 		}
 	})
 	if err := c.State.Fleet.Save(site.home); err != nil {
@@ -84,4 +93,24 @@ resources: {executors: 1, memory: 128MiB}
 retry: {task: 1}
 `, os.Getuid(), c.Dir))
 	tr.run("run", "raw.yaml")
+}
+
+// controlGroups are those of a cluster's containers.
+func controlGroups(t *testing.T, c *cluster.Cluster) (all []string) {
+	t.Helper()
+	client, err := c.Nomad()
+	if err != nil {
+		t.Fatal(err)
+	}
+	allocs, _, err := client.Allocations().List(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range allocs {
+		for _, tree := range []string{"/sys/fs/cgroup/memory/nomad", "/sys/fs/cgroup/nomad.slice/*"} {
+			groups, _ := filepath.Glob(filepath.Join(tree, a.ID+".*")) // the pattern is well formed
+			all = append(all, groups...)
+		}
+	}
+	return all
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -152,9 +153,46 @@ func Unmount(dir string) error {
 	return nil
 }
 
-// Remove ends all that the cluster has on this host: processes, mounts, its folder.
+// Ungroup removes the control groups of the cluster's containers, which have no processes any more. Nomad leaves them
+// when it is killed. They lie beside those of other clusters on this host, and are named after folders of this one.
+func (h Host) Ungroup() error {
+	allocs, _ := filepath.Glob(filepath.Join(h.Dir, "*/nomad/alloc/*-*")) // the pattern is well formed
+	for _, alloc := range allocs {
+		for _, tree := range groupTrees {
+			groups, _ := filepath.Glob(filepath.Join(tree, filepath.Base(alloc)+".*")) // the pattern is well formed
+			for _, group := range groups {
+				if err := removeGroup(group); err != nil {
+					return errs.E("local.Ungroup", errs.Other, group, err)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// removeGroup removes one whose last processes were just killed.
+func removeGroup(dir string) (err error) {
+	for range killTries {
+		if err = os.Remove(dir); !errors.Is(err, syscall.EBUSY) {
+			break
+		}
+		Pause()
+	}
+	if errors.Is(err, fs.ErrNotExist) { // by Nomad's own processes, which end by themselves
+		return nil
+	}
+	return err
+}
+
+// groupTrees are where Nomad puts the groups of containers, as patterns: in either version of control groups.
+var groupTrees = []string{
+	"/sys/fs/cgroup/*/nomad", "/sys/fs/cgroup/*/nomad/reserve", "/sys/fs/cgroup/nomad.slice/share.slice",
+	"/sys/fs/cgroup/nomad.slice/reserve.slice",
+}
+
+// Remove ends all that the cluster has on this host: processes, mounts, control groups, its folder.
 func (h Host) Remove() error {
-	if err := errors.Join(Kill(h.Alive), Unmount(h.Dir)); err != nil {
+	if err := errors.Join(Kill(h.Alive), Unmount(h.Dir), h.Ungroup()); err != nil {
 		return err
 	}
 	if err := os.RemoveAll(h.Dir); err != nil {
