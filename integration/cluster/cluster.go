@@ -104,17 +104,40 @@ func Up(ctx context.Context, o Options) (c *Cluster, err error) {
 	if err := c.Await(ctx); err != nil {
 		return c, err
 	}
-	return c, c.installNodes(ctx)
+	return c, c.install(ctx)
 }
 
-// installNodes starts a node of the program on every client.
-func (c *Cluster) installNodes(ctx context.Context) error {
+// install starts a node of the program on every client, and the controls, and waits for them: who starts a job on a
+// machine that is busy with starting would otherwise lose patience.
+func (c *Cluster) install(ctx context.Context) error {
 	f, err := fleet.Open(ctx, c.State.Fleet, func(context.Context, string) (store.Store, error) { return mem.New(), nil })
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	return c.Eventually(ctx, func() error { return f.Install(ctx) }) // a new leader has no keys for variables at first
+	leader, _, _, err := f.API()
+	if err != nil {
+		return err
+	}
+	if err := c.Eventually(ctx, func() error { return f.Install(ctx) }); err != nil {
+		return err // a new leader has no keys for variables at first
+	}
+	return c.Eventually(ctx, func() error {
+		for _, m := range c.State.Machines {
+			if m.Role == nodeinit.Server {
+				continue
+			}
+			conn, err := net.Dial("tcp", net.JoinHostPort(m.Address, fleet.NodePort))
+			if err != nil {
+				return err
+			}
+			if err := conn.Close(); err != nil {
+				return err
+			}
+		}
+		_, err := leader(ctx)
+		return err
+	})
 }
 
 // Open returns a cluster that another process has started.

@@ -84,6 +84,10 @@ func up(home string, o cluster.Options) error {
 		return fmt.Errorf("there is a cluster %s already, which is not of this script; choose another --name", o.Name)
 	}
 	c, err := cluster.Up(ctx, o)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("cluster %s is being started, or an up of it was killed; scripts/cluster down removes what there is",
+			o.Name)
+	}
 	if err != nil {
 		return err
 	}

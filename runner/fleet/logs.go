@@ -81,7 +81,7 @@ func (l *Logs) Open(ctx context.Context, name string, from int64) (io.ReadCloser
 func (l *Logs) get(ctx context.Context, machine, file string, values url.Values) (io.ReadCloser, error) {
 	const op = "fleet.Logs"
 	u := url.URL{
-		Scheme: "http", Host: net.JoinHostPort(machine, nodePort), Path: "/logs/" + string(l.job) + "/" + file,
+		Scheme: "http", Host: net.JoinHostPort(machine, NodePort), Path: "/logs/" + string(l.job) + "/" + file,
 		RawQuery: values.Encode(),
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)

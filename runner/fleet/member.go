@@ -22,8 +22,8 @@ import (
 	"github.com/seed3322913c/runner/scheduler/launch/nomad"
 )
 
-// nodePort is where `runner node` listens on every machine.
-const nodePort = "7337"
+// NodePort is where `runner node` listens on every machine.
+const NodePort = "7337"
 
 // What every machine says of itself to Nomad (meta of its client), and so to the containers that Nomad starts there.
 const (
@@ -32,7 +32,7 @@ const (
 	address = "${meta.runner_addr}" // by which the others reach it
 	caFile  = "${meta.runner_ca}"   // who vouches for the agents
 
-	node = address + ":" + nodePort
+	node = address + ":" + NodePort
 )
 
 // The environment variables of containers, beside those of Consul's, Nomad's and the store's own tools.
@@ -190,7 +190,7 @@ func (m *Member) GoneNodes(ctx context.Context) <-chan string {
 					break // a server is replaced, or ctx has ended
 				}
 				select {
-				case gone <- net.JoinHostPort(machine, nodePort):
+				case gone <- net.JoinHostPort(machine, NodePort):
 				case <-ctx.Done():
 				}
 			}

@@ -64,7 +64,7 @@ func NewNode(m *Member, dir string, log *slog.Logger) *Node {
 // Run serves until ctx ends.
 func (n *Node) Run(ctx context.Context) error {
 	const op = "fleet.Node"
-	listener, err := shuffle.Listen(ctx, net.JoinHostPort(n.member.Address, nodePort), true)
+	listener, err := shuffle.Listen(ctx, net.JoinHostPort(n.member.Address, NodePort), true)
 	if err != nil {
 		return errs.E(op, errs.Other, nil, err)
 	}
