@@ -64,6 +64,52 @@ func TestTimetable(t *testing.T) {
 	}
 }
 
+// TestSlotsByWatchingTheClock finds the slots of days on which clocks jump as somebody would who looks at the clock on the
+// wall each minute: an hour that is named fires when the clock first shows it, or has jumped over it.
+func TestSlotsByWatchingTheClock(t *testing.T) {
+	for zone, days := range map[string][]string{
+		"Europe/Paris":        {"2026-03-28", "2026-10-24"},
+		"America/New_York":    {"2026-03-07", "2026-10-31"},
+		"Australia/Lord_Howe": {"2026-04-04", "2026-10-03"},
+		"America/Sao_Paulo":   {"2018-02-16", "2018-11-03"}, // at midnight
+	} {
+		for _, day := range days {
+			for _, expr := range []string{"30 2 * * *", "0 0 * * *", "15,45 0-3 * * *", "*/10 1,2,23 * * *", "59 1 * * 0"} {
+				table, err := Parse(expr, zone)
+				if err != nil {
+					t.Fatal(err)
+				}
+				at := instant(t, day+"T00:00:00Z")
+				for _, want := range watched(t, table, at, 3*24*time.Hour) {
+					if at = table.Next(at); !at.Equal(want) {
+						t.Fatalf("%s in %s from %s on: %v, want %v", expr, zone, day, at, want)
+					}
+				}
+			}
+		}
+	}
+}
+
+// watched returns the slots of a timetable after a moment, for a while.
+func watched(t *testing.T, table Timetable, from time.Time, while time.Duration) (slots []time.Time) {
+	t.Helper()
+	shown := onWall(from.In(table.zone)) // the latest that the clock has shown, and all before it
+	for at := from.Add(time.Minute); !at.After(from.Add(while)); at = at.Add(time.Minute) {
+		now := onWall(at.In(table.zone))
+		if !now.After(shown) {
+			continue // it was put back
+		}
+		if next := table.expr.Next(shown); !next.After(now) {
+			slots = append(slots, at)
+		}
+		shown = now
+	}
+	if len(slots) == 0 {
+		t.Fatal("there is no slot")
+	}
+	return slots
+}
+
 func instant(t testing.TB, text string) time.Time {
 	t.Helper()
 	at, err := time.Parse(time.RFC3339, text)
