@@ -2,6 +2,7 @@ package fakecloud
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	machines "github.com/seed3322913c/runner/infra/fleet"
@@ -14,26 +15,19 @@ import (
 )
 
 // isWoken lets a slot come while no machine of the fleet runs. The cloud starts the servers; control fires the slot,
-// once, and gets the worker that its job needs; then nothing runs again, long before the switch would fire.
+// once, and gets the worker that its job needs. Then there is no job for the time that was agreed, and the servers end
+// the fleet, without any client, and long before the switch would fire.
 func (u *user) isWoken() {
 	again := slices.Clone(deploy)
 	fixed := slices.Index(again, "--workers")
-	again = append(slices.Delete(again, fixed, fixed+2), "--min", "0", "--max", "2", "--cooldown", "1s", "--idle", "1m", "--yes")
+	again = append(slices.Delete(again, fixed, fixed+2), "--min", "0", "--max", "2", "--cooldown", "1s", "--yes")
 	slot := time.Now().UTC().Add(-5 * time.Minute).Truncate(time.Minute)
-	add := []string{
+	u.run(append(slices.Clone(again), "--idle", "30m")...) // or it might sleep before it has the schedule
+	u.run(
 		"schedule", "add", "nightly", "--cluster", name, "--cron", slot.Format("4 15 * * *"), "--wake", "1h", "--replace",
 		"--", "run", "wordcount", "--input", at("in"), "--output", at("woken-{{.FireTime}}"),
-	}
-	for tries := 1; ; tries++ { // it may be asleep already
-		u.run(again...)
-		cmd, _, stderr := u.command(add...)
-		if cmd.Run() == nil {
-			break
-		}
-		if u.Logf("add: %s", tailOf(stderr.String())); tries == 3 {
-			u.Fatal("a schedule can't be added")
-		}
-	}
+	)
+	u.run(append(again, "--idle", "1m", "--no-wait")...) // of machines that boot from now on
 	u.sleeps()
 
 	book := cron.Book{Store: u.kept()}
@@ -42,7 +36,9 @@ func (u *user) isWoken() {
 		u.Fatalf("the cloud wakes %d groups, %v", fired, err)
 	}
 	var past cron.Past
+	var servers []string
 	await(u.T, u.cloud, "the firing", func() bool {
+		servers = u.cloud.Running("server")
 		history, err := book.History(u.Context())
 		u.does(err)
 		past = history.Of("nightly")
@@ -62,6 +58,12 @@ func (u *user) isWoken() {
 	u.awaitNobody()
 	if time.Now().After(ends) {
 		u.Errorf("nobody ran any more at %v, when the switch had fired at %v", time.Now(), ends)
+	}
+	if !slices.ContainsFunc(servers, func(id string) bool {
+		d, _ := u.cloud.Departure(id)
+		return strings.Contains(d.Said, "no job has run; the fleet ends")
+	}) {
+		u.Errorf("none of %v has ended the fleet because there was no job", servers)
 	}
 }
 
