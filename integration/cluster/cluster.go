@@ -90,7 +90,7 @@ func Up(ctx context.Context, o Options) (c *Cluster, err error) {
 			err = errors.Join(fmt.Errorf("the cluster does not come up: %w", err), c.Down())
 		}
 	}()
-	if err := c.prepare(o); err != nil {
+	if err := errors.Join(c.prepare(o), favour()); err != nil {
 		return c, err
 	}
 	for _, m := range c.State.Machines {

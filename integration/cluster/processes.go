@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -149,4 +151,22 @@ func (c *Cluster) signalMachine(name string, sig syscall.Signal) error {
 // StartMachine starts the agents of a machine again after KillMachine.
 func (c *Cluster) StartMachine(name string) error {
 	return errors.Join(c.StartConsul(name), c.StartNomad(name))
+}
+
+// containersWeigh is the weight of all containers on this host together, of which any other process has 1024.
+const containersWeigh = 16 * 1024
+
+// favour lets containers have processors. Nomad puts those of all clusters into one control group, which weighs as much
+// as one process, and on a busy host a container then takes seconds to do anything. In the second version of control
+// groups that group has its place beside the system's, and is left as it is.
+func favour() error {
+	const groups = "/sys/fs/cgroup/cpu"
+	if _, err := os.Stat(filepath.Join(groups, "cpu.shares")); err != nil {
+		return nil // as on every host with the second version
+	}
+	nomads := filepath.Join(groups, "nomad") // whether Nomad has made it or not
+	if err := os.MkdirAll(nomads, 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(nomads, "cpu.shares"), []byte(strconv.Itoa(containersWeigh)), 0o644)
 }
