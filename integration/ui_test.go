@@ -43,6 +43,9 @@ func TestUI(t *testing.T) {
 
 	b := openBrowser(t, chromium, tr.serveUI())
 	b.do("the list", chromedp.WaitVisible("tbody tr"))
+	if names := get(b, chromedp.Text("tbody tr:first-child td:nth-child(2)")); names != "hostile" {
+		t.Errorf("the name beside the first job's id is %q", names)
+	}
 	if rows := get(b, chromedp.Evaluate[int]("document.querySelectorAll('tbody tr').length")); rows != 2 {
 		t.Errorf("%d jobs are shown, want 2", rows)
 	}
@@ -60,6 +63,11 @@ func TestUI(t *testing.T) {
 	}
 	if good := get(b, chromedp.Text("main")); !strings.Contains(good, "1 of 1") || !strings.Contains(good, "SUCCEEDED") {
 		t.Errorf("the page says\n%s", good)
+	}
+	for _, want := range []string{"Skew", "1.0× the mean", "19 B"} {
+		if shown := get(b, chromedp.Text("main")); !strings.Contains(shown, want) {
+			t.Errorf("the page has no %q\n%s", want, shown)
+		}
 	}
 	b.do("on a phone in the dark", chromedp.EmulateViewport(390, 800), chromedp.Func(dark))
 	if get(b, chromedp.Evaluate[bool]("document.documentElement.scrollWidth > innerWidth")) {
@@ -191,8 +199,9 @@ type browser struct {
 
 func openBrowser(t *testing.T, program, url string) *browser {
 	t.Helper()
+	profile := t.TempDir() // and what Chromium makes beside it, which it does not remove
 	flags := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.NoSandbox,
-		chromedp.UserDataDir(t.TempDir()), chromedp.Flag("disable-quic", true), chromedp.WindowSize(1200, 900))
+		chromedp.UserDataDir(profile), chromedp.Env("TMPDIR="+profile), chromedp.Flag("disable-quic", true), chromedp.WindowSize(1200, 900))
 	ctx, cancel := chromedp.NewExecAllocator(t.Context(), flags...)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)

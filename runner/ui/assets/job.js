@@ -3,7 +3,7 @@ import { h, fill, section, ask, json } from "./dom.js";
 import { bytes, rate, count, duration, final, plural, short, time, took, word } from "./format.js";
 import { facts, stageBar, stateMark } from "./parts.js";
 import { outputPart } from "./output.js";
-import { timeline } from "./timeline.js";
+import { lasted, pace, timeline } from "./timeline.js";
 import { trainingPart } from "./training.js";
 
 const most = 20000; // attempts that are drawn
@@ -44,8 +44,9 @@ export function jobPage(main, id) {
   function draw() {
     document.title = `${word(job)} ${short(job.job)} · Runner`;
     fill(head, headPart(job, kill));
-    fill(stages, (job.stages || []).map(stageBar));
-    fill(proof, resultPart(job));
+    const cores = job.kind === "mapreduce" ? (job.executors || []).reduce((n, e) => n + e.cores, 0) : 0;
+    fill(stages, (job.stages || []).map((s) => stageBar(s, cores)));
+    fill(proof, resultPart(job), skewPart(job.result && job.result.skew));
     fill(counters, countersPart(job.counters || {}));
     if (job.kind === "guagua") training.show(job);
     attemptsOf(final(job)).catch(() => {}); // the next event asks again
@@ -141,17 +142,23 @@ function resultPart(job) {
   );
 }
 
+// skewPart draws what the fullest reduces got beside what one gets on average.
+function skewPart(skew) {
+  if (!skew || !skew.mean || !skew.largest) return null;
+  const most = Math.max(...skew.largest.map((r) => r.records), skew.mean);
+  const bar = (name, records, words) => h("div", { class: "bar" }, h("span", {}, name),
+    h("progress", { max: most, value: records, "aria-label": `${name}: ${plural(records, "record")}` }), h("span", { class: "note" }, words));
+  return section("Skew, the fullest reduces first",
+    skew.largest.map((r) => bar(r.task, r.records, `${plural(r.records, "record")}, ${(r.records / skew.mean).toFixed(1)}× the mean`)),
+    bar("mean", skew.mean, plural(skew.mean, "record")));
+}
+
 // odd lists attempts: what went wrong first, then the slowest of each stage beside the median.
 function odd(all) {
-  const medians = new Map();
-  for (const [stage, list] of Map.groupBy(all.filter((a) => a.state === "SUCCEEDED"), stageOf)) {
-    const times = list.map(lasted).sort((a, b) => a - b);
-    medians.set(stage, times[Math.floor(times.length / 2)]);
-  }
-  const ratio = (a) => (medians.has(stageOf(a)) ? lasted(a) / Math.max(medians.get(stageOf(a)), 1) : 0);
+  const ratio = pace(all);
   const rank = (a) => ["FAILED", "LOST", "KILLED", "RUNNING", "SUCCEEDED"].indexOf(a.state);
   const shown = all.toSorted((a, b) => rank(a) - rank(b) || ratio(b) - ratio(a)).slice(0, 30);
-  const heads = ["Attempt", "State", "Took", "Of the median", "Executor", "What it said"];
+  const heads = ["Attempt", "State", "Took", "Beside the median", "Executor", "What it said"];
   return h(
     "div",
     { class: "wide" },
@@ -168,9 +175,6 @@ function odd(all) {
     all.length > shown.length && h("p", { class: "note" }, `${count(all.length - shown.length)} more were as usual.`),
   );
 }
-
-const stageOf = (a) => a.id.slice(0, a.id.lastIndexOf("-"));
-const lasted = (a) => (a.end ? new Date(a.end) : Date.now()) - new Date(a.start);
 
 function countersPart(groups) {
   const names = Object.keys(groups).sort();

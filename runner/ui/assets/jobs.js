@@ -10,8 +10,8 @@ export function jobsPage(main) {
   const body = h("tbody");
   const note = h("p", { class: "note", role: "status" });
   const more = h("button", { type: "button", hidden: true, onclick: older }, "Older jobs");
-  const heads = ["Job", "State", "Started", "Took", "Name", "Kind", "How it goes"].map((t) => h("th", { scope: "col" }, t));
-  const table = h("div", { class: "wide" }, h("table", { class: "jobs" }, h("thead", {}, h("tr", {}, heads)), body));
+  const heads = ["Job", "Name", "State", "Started", "Took", "Kind", "How it goes"].map((t) => h("th", { scope: "col" }, t));
+  const table = h("div", { class: "wide", hidden: true }, h("table", { class: "jobs" }, h("thead", {}, h("tr", {}, heads)), body));
   fill(main, h("h1", {}, "Jobs"), note, table, more);
   let timer;
   let ended = false;
@@ -57,12 +57,12 @@ function row(job) {
   const ms = took(job);
   const cells = [
     h("a", { href: `/jobs/${encodeURIComponent(job.job)}` }, short(job.job)),
+    job.name,
     stateMark(word(job)),
     time(job.submitted),
     ms === null ? "–" : duration(ms),
-    job.name,
     job.kind,
-    final(job) ? firstLine(job.message || "") : (job.stages || []).map(stageBar),
+    final(job) ? firstLine(job.message || "") : (job.stages || []).map((s) => stageBar(s)),
   ];
   return h("tr", {}, cells.map((c, i) => h("td", { class: i === 6 ? "text" : null }, c)));
 }

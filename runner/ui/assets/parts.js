@@ -1,12 +1,21 @@
 // Parts that several pages draw.
 import { h } from "./dom.js";
-import { count } from "./format.js";
+import { bytes, count, rate } from "./format.js";
 
 // stateMark is a state as a coloured dot and its word.
 export const stateMark = (state) => h("span", { class: `state ${state.toLowerCase()}` }, state);
 
-// stageBar is the progress of a stage.
-export function stageBar(stage) {
+// speed is how much a stage has read, how fast, and how fast each of its cores was, as the terminal tells it.
+function speed(stage, cores) {
+  if (!stage.worked || !stage.started) return "";
+  const ms = (stage.ended ? new Date(stage.ended) : Date.now()) - new Date(stage.started);
+  const fast = stage.worked >= 1e6; // of less it says how long starting takes
+  const perCore = fast && cores > 1 && ms >= 1000 && rate(stage.worked / cores, ms);
+  return [bytes(stage.worked), fast && rate(stage.worked, ms), perCore && `${perCore} per core`].filter(Boolean).join("   ");
+}
+
+// stageBar is the progress of a stage. Who says how many cores work on bytes is told how fast they do.
+export function stageBar(stage, cores = 0) {
   const share = stage.weight ? stage.worked / stage.weight : stage.tasks ? stage.done / stage.tasks : 0;
   const done = stage.open ? "not planned yet" : `${count(stage.done)}/${count(stage.tasks)}`;
   return h(
@@ -15,6 +24,7 @@ export function stageBar(stage) {
     h("span", { class: "name" }, stage.name),
     h("progress", { max: 1, value: stage.open ? 0 : Math.min(share, 1), "aria-label": `${stage.name}: ${done}` }),
     h("span", { class: "done" }, done),
+    cores > 0 && h("span", { class: "speed note" }, speed(stage, cores)),
   );
 }
 

@@ -5,6 +5,7 @@ import { duration } from "./format.js";
 const rowHeight = 18;
 const left = 110; // for the names
 const maxRows = 200;
+const slow = 3; // times the median is a straggler
 
 export function timeline() {
   const detail = h("p", { class: "note", role: "status" }, "Point at a block to see what it is. Drag to look closer.");
@@ -25,6 +26,7 @@ export function timeline() {
     painted = canvas.clientWidth;
     const width = Math.max(painted, 320);
     const rows = lanes(all);
+    const beside = pace(all);
     const times = all.flatMap((a) => [start(a), end(a)]);
     const whole = [times.reduce((m, t) => Math.min(m, t), Infinity), times.reduce((m, t) => Math.max(m, t), 0)];
     const [from, to] = range || [whole[0], Math.max(whole[1], whole[0] + 1)];
@@ -47,11 +49,12 @@ export function timeline() {
         const x1 = Math.max(x(start(a)), left);
         const x2 = Math.min(x(end(a)), width - 8);
         if (x2 < left || x1 > width - 8) continue;
-        const words = `${a.id}  ${a.state}  ${duration(end(a) - start(a))}  ${a.executor}${a.error ? `  ${a.error.split("\n", 1)[0]}` : ""}`;
+        const straggles = beside(a) >= slow && lasted(a) >= 1000; // shorter ones delay nobody
+        const words = `${a.id}  ${a.state}  ${duration(lasted(a))}${straggles ? `, ${beside(a).toFixed(1)}× the median` : ""}  ${a.executor}${a.error ? `  ${a.error.split("\n", 1)[0]}` : ""}`;
         const tell = () => fill(detail, words);
         svg.append(h("rect", {
           x: x1, y: i * rowHeight + 2, width: Math.max(x2 - x1 - 0.5, 1.5), height: rowHeight - 4, rx: 2,
-          class: `block ${a.state.toLowerCase()} ${a.id.startsWith("map") || a.id.startsWith("worker") ? "first" : "second"}`,
+          class: `block ${a.state.toLowerCase()} ${a.id.startsWith("map") || a.id.startsWith("worker") ? "first" : "second"}${straggles ? " slow" : ""}`,
           onmouseenter: tell,
         }, h("title", {}, words)));
       }
@@ -74,6 +77,20 @@ export function timeline() {
 
 const start = (a) => +new Date(a.start);
 const end = (a) => (a.end ? +new Date(a.end) : Date.now());
+const stageOf = (a) => a.id.slice(0, a.id.lastIndexOf("-"));
+
+// lasted is how long an attempt has taken so far, in ms.
+export const lasted = (a) => end(a) - start(a);
+
+// pace returns what tells how many times the median of its stage an attempt has taken; 0 before the first has succeeded.
+export function pace(all) {
+  const medians = new Map();
+  for (const [stage, list] of Map.groupBy(all.filter((a) => a.state === "SUCCEEDED"), stageOf)) {
+    const times = list.map(lasted).sort((a, b) => a - b);
+    medians.set(stage, Math.max(times[Math.floor(times.length / 2)], 1));
+  }
+  return (a) => (medians.has(stageOf(a)) ? lasted(a) / medians.get(stageOf(a)) : 0);
+}
 
 // lanes gives each attempt a place of its executor where nothing else ran at the time.
 function lanes(all) {
@@ -118,4 +135,4 @@ function drag(svg, toTime, look) {
 }
 
 const legend = () =>
-  h("ul", { class: "legend" }, ["succeeded", "running", "failed", "lost", "killed"].map((s) => h("li", { class: s }, s)));
+  h("ul", { class: "legend" }, ["succeeded", "running", "failed", "lost", "killed", "slow"].map((s) => h("li", { class: s }, s)));
