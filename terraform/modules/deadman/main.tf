@@ -61,4 +61,7 @@ resource "aws_scheduler_schedule" "switch" {
 }
 
 output "schedule_group" { value = aws_scheduler_schedule_group.switch.name }
-output "role" { value = aws_iam_role.switch.arn }
+output "role" {
+  value      = aws_iam_role.switch.arn
+  depends_on = [aws_iam_role_policy.switch]
+}

@@ -1,7 +1,8 @@
 # What starts a sleeping fleet's machines at the slots of its schedules, by the cloud itself, while no machine runs: for
 # each schedule and group one of EventBridge. Control fires what the slot is for, from what is written in the bucket.
 #
-# Machines that come so move the dead-man switch to the end of the time that the slot has; nothing else lets them.
+# The switch's role does this, too: it may set the sizes of these two groups, to whatever they shall be. Machines that
+# come so move the dead-man switch to the end of the time that the slot has; nothing else lets them.
 variable "cluster" { type = string }
 variable "region" { type = string }
 variable "account" { type = string }
@@ -22,31 +23,6 @@ locals {
   # One for each schedule and group; the names of schedules are longer than EventBridge allows.
   calls = { for c in setproduct(keys(var.wakes), keys(var.groups)) :
   "${c[0]}-${c[1]}" => { wake = c[0], group = var.groups[c[1]], name = "wake-${substr(sha256(c[0]), 0, 16)}-${c[1]}" } }
-}
-
-resource "aws_iam_role" "wake" {
-  count = length(var.wakes) > 0 ? 1 : 0
-  name  = "runner-${var.cluster}-wake"
-  path  = "/runner/${var.cluster}/"
-  assume_role_policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Effect    = "Allow"
-      Action    = "sts:AssumeRole"
-      Principal = { Service = "scheduler.amazonaws.com" }
-      Condition = { StringEquals = { "aws:SourceAccount" = var.account } }
-    }]
-  })
-}
-
-resource "aws_iam_role_policy" "wake" {
-  count = length(var.wakes) > 0 ? 1 : 0
-  name  = "wake"
-  role  = aws_iam_role.wake[0].id
-  policy = jsonencode({
-    Version   = "2012-10-17"
-    Statement = [{ Effect = "Allow", Action = ["autoscaling:UpdateAutoScalingGroup"], Resource = local.arns }]
-  })
 }
 
 # Servers of a fleet that wakes may move its switch, and have that do no more than it does already.
@@ -80,7 +56,7 @@ resource "aws_scheduler_schedule" "wake" {
   }
   target {
     arn      = "arn:aws:scheduler:::aws-sdk:autoscaling:updateAutoScalingGroup"
-    role_arn = aws_iam_role.wake[0].arn
+    role_arn = var.switch_role
     input    = jsonencode(each.value.group)
     # Later than that the slot's time would be over before its machines are.
     retry_policy {
@@ -88,5 +64,5 @@ resource "aws_scheduler_schedule" "wake" {
       maximum_retry_attempts       = 10
     }
   }
-  depends_on = [aws_iam_role_policy.wake, aws_iam_role_policy.postpone]
+  depends_on = [aws_iam_role_policy.postpone]
 }
