@@ -56,6 +56,7 @@ func TestDeploy(t *testing.T) {
 	u.stage("breathes", u.breathes)
 	u.stage("its time comes", u.timeComes)
 	u.stage("is woken", u.isWoken)
+	u.stage("fails to boot", u.failsToBoot)
 	u.stage("goes", u.goes)
 }
 

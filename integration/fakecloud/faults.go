@@ -14,6 +14,7 @@ type Fault func(role string) Trouble
 type Trouble struct {
 	Until <-chan struct{} // it boots when this is closed; nil: at once
 	Never bool            // it does not boot at all, and says nothing
+	Disk  bool            // its disk is broken: it says so, and is of no use
 }
 
 // Trouble says what happens to machines that shall boot from now on; nil: nothing.

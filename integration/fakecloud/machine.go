@@ -41,7 +41,7 @@ exec sh /tmp/user-data
 `
 
 // start gives an instance its network, its metadata service, and its first process.
-func (c *Cloud) start(ctx context.Context, i instance) (*machine, error) {
+func (c *Cloud) start(ctx context.Context, i instance, t Trouble) (*machine, error) {
 	userData, err := c.moto.userData(ctx, i.ID)
 	if err != nil {
 		return nil, err
@@ -61,6 +61,11 @@ func (c *Cloud) start(ctx context.Context, i instance) (*machine, error) {
 	m.server = &http.Server{Handler: m.metadata, ReadHeaderTimeout: time.Minute}
 	if err := m.image(userData, c.options.AWS); err != nil {
 		return nil, err
+	}
+	if t.Disk { // where there should be a folder there is none
+		if err := os.WriteFile(m.logs(), nil, 0o600); err != nil {
+			return nil, err
+		}
 	}
 	if err := c.network.plugIn(i.ID, i.Private); err != nil {
 		return nil, err
@@ -128,6 +133,9 @@ func (m *machine) power(endpoint string) error {
 	return <-started
 }
 
+// logs is the folder of what its programs say.
+func (m *machine) logs() string { return filepath.Join(m.dir, "lib", "logs") }
+
 func (m *machine) console() string { return filepath.Join(m.dir, "console") }
 
 // off takes the power away: all processes end at once, and nothing is left of the machine but its console.
@@ -143,7 +151,7 @@ func (m *machine) off() error {
 
 // tail is the end of what the machine has said, and of what its programs have.
 func (m *machine) tail() string {
-	logs, _ := filepath.Glob(filepath.Join(m.dir, "lib", "logs", "*.log")) // the pattern is well formed
+	logs, _ := filepath.Glob(filepath.Join(m.logs(), "*.log")) // the pattern is well formed
 	var b strings.Builder
 	for _, file := range append([]string{m.console()}, logs...) {
 		text, err := os.ReadFile(file)

@@ -77,7 +77,7 @@ func (c *Cloud) begin(ctx context.Context, i instance, fault Fault) {
 			return
 		}
 	}
-	m, err := c.start(ctx, i)
+	m, err := c.start(ctx, i, t)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err != nil {
