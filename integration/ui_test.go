@@ -73,6 +73,13 @@ func TestUI(t *testing.T) {
 	if get(b, chromedp.Evaluate[bool]("document.documentElement.scrollWidth > innerWidth")) {
 		t.Error("a phone has to scroll sideways")
 	}
+	// What went wrong is read without scrolling, too: the list and the tasks are cards there.
+	b.do("a failed job on a phone", chromedp.NavigateBack(), chromedp.WaitVisible("table.jobs tbody tr"),
+		chromedp.Click("tbody tr:first-child a"), chromedp.WaitVisible("table.tasks td.text"))
+	if cut := get(b, chromedp.Evaluate[bool]("[...document.querySelectorAll('.cards')].some("+
+		"(t) => t.getBoundingClientRect().right > innerWidth)")); cut {
+		t.Error("the tasks of a failed job are cut off on a phone")
+	}
 	b.do("a job that is not there", chromedp.Navigate(b.url+"jobs/zzzz"), chromedp.WaitVisible("[role=alert]"))
 	b.complained("404") // which the browser itself says of an answer
 }

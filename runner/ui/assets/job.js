@@ -158,16 +158,16 @@ function odd(all) {
   const ratio = pace(all);
   const rank = (a) => ["FAILED", "LOST", "KILLED", "RUNNING", "SUCCEEDED"].indexOf(a.state);
   const shown = all.toSorted((a, b) => rank(a) - rank(b) || ratio(b) - ratio(a)).slice(0, 30);
-  const heads = ["Attempt", "State", "Took", "Beside the median", "Executor", "What it said"];
+  const heads = ["Attempt", "State", "Took", "Beside others", "Executor", "What it said"];
   return h(
     "div",
     { class: "wide" },
     h(
       "table",
-      {},
+      { class: "tasks cards" },
       h("thead", {}, h("tr", {}, heads.map((t) => h("th", { scope: "col" }, t)))),
       h("tbody", {}, shown.map((a) => {
-        const beside = ratio(a) ? `${ratio(a).toFixed(1)}×` : "–";
+        const beside = ratio(a) ? `${ratio(a).toFixed(1)}× median` : "–";
         const cells = [a.id, stateMark(a.state), duration(lasted(a)), beside, a.executor, a.error || a.status || ""];
         return h("tr", {}, cells.map((c, i) => h("td", { class: i === 5 ? "text" : null }, c)));
       })),

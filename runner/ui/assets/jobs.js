@@ -11,7 +11,7 @@ export function jobsPage(main) {
   const note = h("p", { class: "note", role: "status" });
   const more = h("button", { type: "button", hidden: true, onclick: older }, "Older jobs");
   const heads = ["Job", "Name", "State", "Started", "Took", "Kind", "How it goes"].map((t) => h("th", { scope: "col" }, t));
-  const table = h("div", { class: "wide", hidden: true }, h("table", { class: "jobs" }, h("thead", {}, h("tr", {}, heads)), body));
+  const table = h("div", { class: "wide", hidden: true }, h("table", { class: "jobs cards" }, h("thead", {}, h("tr", {}, heads)), body));
   fill(main, h("h1", {}, "Jobs"), note, table, more);
   let timer;
   let ended = false;

@@ -17,7 +17,7 @@ function speed(stage, cores) {
 // stageBar is the progress of a stage. Who says how many cores work on bytes is told how fast they do.
 export function stageBar(stage, cores = 0) {
   const share = stage.weight ? stage.worked / stage.weight : stage.tasks ? stage.done / stage.tasks : 0;
-  const done = stage.open ? "not planned yet" : `${count(stage.done)}/${count(stage.tasks)}`;
+  const done = stage.open ? "not planned" : `${count(stage.done)}/${count(stage.tasks)}`;
   return h(
     "div",
     { class: "stage" },

@@ -34,13 +34,14 @@ export function timeline() {
     const height = rows.length * rowHeight + 24;
     const svg = h("svg", { width, height, role: "img", "aria-label": `${all.length} attempts on ${rows.length} places` });
     svg.append(hatch());
-    const marks = 5;
+    const marks = width < 600 ? 3 : 5;
+    const label = (ms) => (to - from < 2000 ? `${Math.round(ms)} ms` : duration(ms)); // so that no two are the same
     for (let i = 0; i <= marks; i++) {
       const t = from + ((to - from) * i) / marks;
       const anchor = i === 0 ? "start" : i === marks ? "end" : "middle";
       svg.append(
         h("line", { x1: x(t), x2: x(t), y1: 0, y2: rows.length * rowHeight, class: "grid" }),
-        h("text", { x: x(t), y: height - 6, "text-anchor": anchor }, duration(t - whole[0])),
+        h("text", { x: x(t), y: height - 6, "text-anchor": anchor }, label(t - whole[0])),
       );
     }
     rows.forEach((row, i) => {
