@@ -206,7 +206,7 @@ func visit(ctx context.Context, program, url string) (first, listed float64, err
 	}
 	defer os.RemoveAll(profile)
 	flags := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.NoSandbox,
-		chromedp.UserDataDir(profile), chromedp.Flag("disable-quic", true))
+		chromedp.UserDataDir(profile), chromedp.Env("TMPDIR="+profile), chromedp.Flag("disable-quic", true))
 	ctx, cancel := chromedp.NewExecAllocator(ctx, flags...)
 	defer cancel()
 	ctx, cancel = chromedp.NewContext(ctx)
