@@ -107,7 +107,12 @@ func (s *executorServer) Report(ctx context.Context, r *amrpc.ReportRequest) (*a
 	case <-ctx.Done():
 		return nil, errs.E("am.Report", errs.Canceled, rep.attempt, ctx.Err())
 	case <-s.stop:
-		return nil, errs.Errorf("am.Report", errs.Unavailable, rep.attempt, "the application master ends")
+		select {
+		case t := <-taken: // the report that ended the job has its answer, too
+			return &amrpc.ReportReply{Taken: t}, nil
+		default:
+			return nil, errs.Errorf("am.Report", errs.Unavailable, rep.attempt, "the application master ends")
+		}
 	}
 }
 
