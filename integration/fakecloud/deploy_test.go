@@ -58,6 +58,8 @@ func TestDeploy(t *testing.T) {
 	u.stage("is woken", u.isWoken)
 	u.stage("fails to boot", u.failsToBoot)
 	u.stage("goes", u.goes)
+	u.stage("circles", u.circles)
+	u.stage("leaves nothing", u.leavesNothing)
 }
 
 // stage is a part of a test. The next ones tell more when it has gone wrong.
