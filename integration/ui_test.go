@@ -54,9 +54,13 @@ func TestUI(t *testing.T) {
 	if !strings.Contains(failed, hostile) || strings.Contains(title, "taken") {
 		t.Errorf("what the script said is shown as %q under the title %q", failed, title)
 	}
-	b.do("its log", chromedp.Click(".logs summary"), chromedp.Click(".logs button:first-child"),
-		chromedp.WaitVisible(".logs pre"))
-	b.do("a job that went well", chromedp.NavigateBack(), chromedp.Click("tbody tr:last-child a"),
+	b.do("an attempt's log", chromedp.Click(".tasks a"), chromedp.WaitVisible(".logs pre:not(:empty)"))
+	if at, said := get(b, chromedp.Location()), get(b, chromedp.Text(".logs pre")); !strings.Contains(at, "#log=map-0.") ||
+		!strings.Contains(said, hostile) {
+		t.Errorf("its place %s shows %q", at, said)
+	}
+	b.do("its master's log", chromedp.Click(".logs button:first-child"), chromedp.WaitVisible(".logs pre[aria-label*=am]"))
+	b.do("a job that went well", chromedp.Navigate(b.url), chromedp.Click("tbody tr:last-child a"),
 		chromedp.WaitVisible(".block.succeeded"))
 	if blocks := get(b, chromedp.Evaluate[int]("document.querySelectorAll('.block').length")); blocks != 2 {
 		t.Errorf("the timeline has %d blocks for a map and a reduce", blocks)
@@ -64,7 +68,7 @@ func TestUI(t *testing.T) {
 	if good := get(b, chromedp.Text("main")); !strings.Contains(good, "1 of 1") || !strings.Contains(good, "SUCCEEDED") {
 		t.Errorf("the page says\n%s", good)
 	}
-	for _, want := range []string{"Skew", "1.0× the mean", "19 B"} {
+	for _, want := range []string{"Skew", "1.0× the mean", "19 B", "core-seconds"} {
 		if shown := get(b, chromedp.Text("main")); !strings.Contains(shown, want) {
 			t.Errorf("the page has no %q\n%s", want, shown)
 		}

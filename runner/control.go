@@ -22,6 +22,7 @@ import (
 	"github.com/seed3322913c/runner/mapreduce/commit"
 	"github.com/seed3322913c/runner/runner/access"
 	"github.com/seed3322913c/runner/runner/api"
+	"github.com/seed3322913c/runner/runner/client"
 	"github.com/seed3322913c/runner/runner/control"
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/fleet"
@@ -31,6 +32,7 @@ import (
 	"github.com/seed3322913c/runner/runner/spec"
 	"github.com/seed3322913c/runner/runner/ui"
 	"github.com/seed3322913c/runner/scheduler"
+	"github.com/seed3322913c/runner/scheduler/am"
 	"github.com/seed3322913c/runner/scheduler/cron"
 )
 
@@ -282,3 +284,12 @@ type fleetJobs struct {
 }
 
 func (j fleetJobs) Logs(id scheduler.JobID) fs.FS { return j.fleet.LogFiles(id) }
+
+// Used implements api.Meter.
+func (j fleetJobs) Used(ctx context.Context, r am.Report) client.Usage {
+	u := used(r, time.Now())
+	if list, err := j.Nodes(ctx); err == nil { // else no control leads, and the price is left out
+		bill(&u, list.Nodes, pricesOf(ctx, j.fleet))
+	}
+	return u
+}

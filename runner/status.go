@@ -87,7 +87,7 @@ func (p *program) status(ctx context.Context, o statusOptions, at place, job sch
 		return writeJSON(p.out, s)
 	}
 	used := usageOf(ctx, at, s.Report)
-	_, err = fmt.Fprint(p.out, describe(job, s, metricsOf(ctx, job, s.Report))+indented(used.line()))
+	_, err = fmt.Fprint(p.out, describe(job, s, metricsOf(ctx, job, s.Report))+indented(usageLine(used)))
 	return err
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/mapreduce"
 	"github.com/seed3322913c/runner/mapreduce/proof"
+	"github.com/seed3322913c/runner/runner/client"
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/format"
 	"github.com/seed3322913c/runner/runner/say"
@@ -35,10 +36,10 @@ type result struct {
 	Event string    `json:"event"` // "result"
 	Time  time.Time `json:"time"`
 	am.Report
-	Output  string  `json:"output"`
-	Seconds float64 `json:"seconds"` // from the first application master's start to the end
-	Exit    int     `json:"exit"`
-	Used    *usage  `json:"used,omitempty"` // on a fleet
+	Output  string        `json:"output"`
+	Seconds float64       `json:"seconds"` // from the first application master's start to the end
+	Exit    int           `json:"exit"`
+	Used    *client.Usage `json:"used,omitempty"` // on a fleet
 }
 
 // tell says how a job has ended; the error that it returns is the exit code.
@@ -61,9 +62,9 @@ func (p *program) tell(ctx context.Context, at place, job scheduler.Job, r am.Re
 		}
 		return verdict
 	}
-	bill := used.table()
+	bill := usageTable(used)
 	if o.quiet {
-		bill = used.line()
+		bill = usageLine(used)
 	}
 	if verdict != nil {
 		fmt.Fprint(p.err, failure(job, r)+bill)

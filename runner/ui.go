@@ -17,11 +17,13 @@ import (
 
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/runner/api"
+	"github.com/seed3322913c/runner/runner/client"
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/fleet"
 	"github.com/seed3322913c/runner/runner/say"
 	"github.com/seed3322913c/runner/runner/ui"
 	"github.com/seed3322913c/runner/scheduler"
+	"github.com/seed3322913c/runner/scheduler/am"
 )
 
 type uiOptions struct {
@@ -193,3 +195,6 @@ func (h homeJobs) Find(ctx context.Context, prefix string) (scheduler.Job, error
 }
 
 func (h homeJobs) Logs(id scheduler.JobID) fs.FS { return os.DirFS(h.Home.Logs(id)) }
+
+// Used implements api.Meter.
+func (homeJobs) Used(_ context.Context, r am.Report) client.Usage { return used(r, time.Now()) }

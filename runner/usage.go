@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -43,66 +44,83 @@ func (m metered) Run(ctx context.Context, a scheduler.Attempt, r scheduler.Repor
 	return data, err
 }
 
-// usage is what a job has used of a fleet.
-type usage struct {
-	CoreSeconds  float64 `json:"coreSeconds"` // of all attempts, also of those that failed
-	Requests     int64   `json:"requests"`    // to object storage, of the attempts whose results were taken
-	Puts         int64   `json:"puts"`        // those of them that write or list
-	BytesRead    int64   `json:"bytesRead"`   // from there, likewise
-	BytesWritten int64   `json:"bytesWritten"`
-	Shuffled     int64   `json:"bytesShuffled"` // from maps to reduces
-	// USD is what it has cost, its share of the fleet included; 0 if nobody pays.
-	USD      float64           `json:"usd,omitempty"`
-	Price    *infrafleet.Price `json:"price,omitempty"` // in parts
-	PricesOf string            `json:"pricesOf,omitempty"`
-}
-
-// usageOf is what a job has used at a place; nil where machines cost nothing by the hour, which is at home. That its
-// price can't be found out changes nothing about how the job has ended, so it is left out then.
-func usageOf(ctx context.Context, at place, r am.Report) *usage {
-	f, ok := at.(*fleet.Fleet)
-	if !ok {
-		return nil
-	}
-	u := &usage{
-		CoreSeconds: coreSeconds(r, time.Now()), Requests: r.Counters.Get(storeGroup, storeRequests),
+// used is what a job has used so far, without what that costs.
+func used(r am.Report, now time.Time) client.Usage {
+	u := client.Usage{
+		CoreSeconds: coreSeconds(r, now), Requests: r.Counters.Get(storeGroup, storeRequests),
 		Puts:      r.Counters.Get(storeGroup, storePuts),
 		BytesRead: r.Counters.Get(storeGroup, storeRead), BytesWritten: r.Counters.Get(storeGroup, storeWritten),
 	}
 	if m, ok := summaryOf(r); ok {
 		u.Shuffled = m.Totals.SegmentBytes
 	}
-	dir, err := embedded.HomeDir()
-	if err != nil {
-		return u
+	return u
+}
+
+// usageOf is what a job has used at a place; nil where machines cost nothing by the hour, which is at home. That its
+// price can't be found out changes nothing about how the job has ended, so it is left out then.
+func usageOf(ctx context.Context, at place, r am.Report) *client.Usage {
+	f, ok := at.(*fleet.Fleet)
+	if !ok {
+		return nil
 	}
-	record, err := infrafleet.Load(dir, f.Name())
-	if err != nil {
-		return u // it was not deployed from here
-	}
+	u := used(r, time.Now())
 	control, err := f.Control()
 	if err != nil {
-		return u
+		return &u
 	}
-	list, err := control.Nodes(ctx)
+	if list, err := control.Nodes(ctx); err == nil {
+		bill(&u, list.Nodes, pricesOf(ctx, f))
+	}
+	return &u
+}
+
+// bill adds what a job has cost on a fleet of such machines, of which priced tells what so many workers cost.
+func bill(u *client.Usage, nodes []client.Node, priced func(workers int) infrafleet.Record) {
 	var workers int
 	var cores int64
-	for _, n := range list.Nodes {
+	for _, n := range nodes {
 		if n.State == client.Ready {
 			workers++
 			cores += n.Total.Cores
 		}
 	}
-	if err != nil || cores == 0 {
-		return u
+	if cores == 0 {
+		return
 	}
-	price, ok := record.Sized(workers).Price(infrafleet.Work{
+	rec := priced(workers)
+	price, ok := rec.Price(infrafleet.Work{
 		Hours: u.CoreSeconds / 3600 / float64(cores), Puts: u.Puts, Gets: u.Requests - u.Puts, Moved: u.Shuffled,
 	})
 	if ok {
-		u.Price, u.USD, u.PricesOf = &price, price.Total(), record.Plan.PricesOf.Format(time.DateOnly)
+		u.Price, u.USD, u.PricesOf = (*client.Price)(&price), price.Total(), rec.Plan.PricesOf.Format(time.DateOnly)
 	}
-	return u
+}
+
+// pricesOf returns what tells the price of a fleet by its workers: as the record of this machine has it if the fleet was
+// deployed from here, and else as its controls were told.
+func pricesOf(ctx context.Context, f *fleet.Fleet) func(workers int) infrafleet.Record {
+	if dir, err := embedded.HomeDir(); err == nil {
+		if rec, err := infrafleet.Load(dir, f.Name()); err == nil {
+			return rec.Sized
+		}
+	}
+	told, err := toldFleet{f.Jobs().Store, f.Name()}.Fleet(ctx)
+	if err != nil {
+		told = client.Fleet{} // without prices
+	}
+	return toldPrices(told)
+}
+
+// toldPrices tells the price of a fleet by its workers, each of which costs its part of the fleet that was told of.
+func toldPrices(told client.Fleet) func(workers int) infrafleet.Record {
+	return func(workers int) infrafleet.Record {
+		if told.Workers == 0 {
+			return infrafleet.Record{}
+		}
+		hourly := told.Hourly * float64(workers) / float64(told.Workers)
+		return infrafleet.Record{Plan: &infrafleet.Plan{Hourly: hourly, PricesOf: told.PricesOf}}
+	}
 }
 
 // coreSeconds is for how long cores have worked on attempts, each of which has one.
@@ -118,8 +136,8 @@ func coreSeconds(r am.Report, now time.Time) float64 {
 	return all.Seconds()
 }
 
-// line is a usage as people read it, with its line's end; nothing of none.
-func (u *usage) line() string {
+// usageLine is a usage as people read it, with its line's end; nothing of none.
+func usageLine(u *client.Usage) string {
 	if u == nil {
 		return ""
 	}
@@ -131,13 +149,13 @@ func (u *usage) line() string {
 	return line + "\n"
 }
 
-// table is a usage with what each part of it has cost; nothing of none.
-func (u *usage) table() string {
+// usageTable is a usage with what each part of it has cost; nothing of none.
+func usageTable(u *client.Usage) string {
 	if u == nil {
 		return ""
 	}
 	var b strings.Builder
-	price := cmp.Or(u.Price, &infrafleet.Price{})
+	price := cmp.Or(u.Price, &client.Price{})
 	row := func(what, amount string, usd float64) {
 		cost := ""
 		if u.Price != nil {
@@ -156,10 +174,13 @@ func (u *usage) table() string {
 	return b.String()
 }
 
-// dollars is an amount of which two digits count.
+// dollars is an amount of which two digits count, or all whole ones.
 func dollars(usd float64) string {
-	if usd == 0 {
+	switch {
+	case usd == 0:
 		return "free"
+	case usd >= 10:
+		return "$" + format.Count(int64(math.Round(usd)))
 	}
 	return fmt.Sprintf("$%.2g", usd)
 }

@@ -4,8 +4,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/seed3322913c/runner/infra/fleet"
+	"github.com/seed3322913c/runner/runner/client"
 	"github.com/seed3322913c/runner/scheduler/am"
+	"github.com/seed3322913c/runner/scheduler/queue"
 )
 
 // Each attempt has a core from its start to its end, or until now.
@@ -20,23 +21,60 @@ func TestCoreSeconds(t *testing.T) {
 	}
 }
 
+// A job pays for the part of the machines' cores that it has had, by what its fleet's controls were told: half an hour of
+// both cores of one of two such machines that are ready, of which four cost 8 dollars an hour.
+func TestUsageIsBilled(t *testing.T) {
+	nodes := []client.Node{
+		{State: client.Ready, Total: queue.Resources{Cores: 2}}, {State: client.Ready, Total: queue.Resources{Cores: 2}},
+		{State: "down", Total: queue.Resources{Cores: 2}},
+	}
+	told := client.Fleet{Workers: 4, Hourly: 8, PricesOf: time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)}
+	u := client.Usage{CoreSeconds: 3600}
+	bill(&u, nodes, toldPrices(told))
+	if u.USD != 1 || u.Price.Machines != 1 || u.PricesOf != "2026-11-01" {
+		t.Errorf("it has cost %+v", u)
+	}
+	for name, c := range map[string]struct {
+		nodes []client.Node
+		told  client.Fleet
+	}{
+		"nobody pays": {nodes, client.Fleet{Workers: 4}}, "nobody has told": {nodes, client.Fleet{}},
+		"no machine is ready": {nodes[2:], told},
+	} {
+		u := client.Usage{CoreSeconds: 3600}
+		if bill(&u, c.nodes, toldPrices(c.told)); u.Price != nil || u.USD != 0 {
+			t.Errorf("%s: it has cost %+v", name, u)
+		}
+	}
+}
+
 func TestUsageLine(t *testing.T) {
-	u := &usage{CoreSeconds: 31.04, Requests: 1234, BytesRead: 51e9, BytesWritten: 1.3e9}
-	if got := u.line(); got != "Used: 31.0 core-seconds, 51.0 GB read and 1.3 GB written in 1,234 requests\n" {
+	u := &client.Usage{CoreSeconds: 31.04, Requests: 1234, BytesRead: 51e9, BytesWritten: 1.3e9}
+	if got := usageLine(u); got != "Used: 31.0 core-seconds, 51.0 GB read and 1.3 GB written in 1,234 requests\n" {
 		t.Error(got)
 	}
 	u.USD = 0.2134
-	if got := u.line(); got != "Used: 31.0 core-seconds, 51.0 GB read and 1.3 GB written in 1,234 requests; about "+
+	if got := usageLine(u); got != "Used: 31.0 core-seconds, 51.0 GB read and 1.3 GB written in 1,234 requests; about "+
 		"$0.21\n" {
 		t.Error(got)
 	}
-	if got := (*usage)(nil).line(); got != "" {
+	if got := usageLine(nil); got != "" {
 		t.Error(got)
 	}
 }
 
+func TestDollars(t *testing.T) {
+	for usd, want := range map[float64]string{
+		0: "free", 0.00157: "$0.0016", 0.314: "$0.31", 2.04: "$2", 13.6: "$14", 1234.4: "$1,234",
+	} {
+		if got := dollars(usd); got != want {
+			t.Errorf("%v is written %s, want %s", usd, got, want)
+		}
+	}
+}
+
 func TestUsageTable(t *testing.T) {
-	u := &usage{CoreSeconds: 31.04, Requests: 1234, Puts: 234, BytesRead: 51e9, BytesWritten: 1.3e9, Shuffled: 9.8e9}
+	u := &client.Usage{CoreSeconds: 31.04, Requests: 1234, Puts: 234, BytesRead: 51e9, BytesWritten: 1.3e9, Shuffled: 9.8e9}
 	want := `
   used         31.0 core-seconds
   read                   51.0 GB
@@ -44,10 +82,10 @@ func TestUsageTable(t *testing.T) {
   shuffled                9.8 GB
   asked for       1,234 requests
 `[1:]
-	if got := u.table(); got != want {
+	if got := usageTable(u); got != want {
 		t.Errorf("where nobody pays:\n%s", got)
 	}
-	u.Price, u.USD, u.PricesOf = &fleet.Price{Machines: 0.182, Requests: 0.00157, Moved: 0.131}, 0.31457, "2026-11-01"
+	u.Price, u.USD, u.PricesOf = &client.Price{Machines: 0.182, Requests: 0.00157, Moved: 0.131}, 0.31457, "2026-11-01"
 	want = `
   used         31.0 core-seconds      $0.18
   read                   51.0 GB       free
@@ -56,10 +94,10 @@ func TestUsageTable(t *testing.T) {
   asked for       1,234 requests    $0.0016
   about                               $0.31  by prices of 2026-11-01
 `[1:]
-	if got := u.table(); got != want {
+	if got := usageTable(u); got != want {
 		t.Errorf("on a cloud:\n%s", got)
 	}
-	if got := (*usage)(nil).table(); got != "" {
+	if got := usageTable(nil); got != "" {
 		t.Error(got)
 	}
 }

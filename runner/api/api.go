@@ -4,6 +4,7 @@
 //	GET  /v1/jobs/{id}                         how a job stands, without its attempts
 //	GET  /v1/jobs/{id}/spec                    the job as it was submitted; spec.yaml: to submit it again
 //	GET  /v1/jobs/{id}/attempts                in the order in which they started
+//	GET  /v1/jobs/{id}/usage                   what it has used, and what that costs
 //	GET  /v1/jobs/{id}/events                  how a job stands, at each change, as server-sent events
 //	GET  /v1/jobs/{id}/logs                    the names of its logs
 //	GET  /v1/jobs/{id}/logs/{name}?offset=N    text, from a byte on
@@ -44,9 +45,11 @@ import (
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/runner/access"
+	"github.com/seed3322913c/runner/runner/client"
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/say"
 	"github.com/seed3322913c/runner/scheduler"
+	"github.com/seed3322913c/runner/scheduler/am"
 )
 
 // Jobs is what the API tells about. All methods may be called at once.
@@ -65,6 +68,12 @@ type Jobs interface {
 type Resizer interface {
 	// Resize gives a running job another number of executors.
 	Resize(ctx context.Context, job scheduler.Job, executors int) error
+}
+
+// Meter is Jobs that know what one has used.
+type Meter interface {
+	// Used tells what a job has used so far, by a report with all of its attempts.
+	Used(ctx context.Context, r am.Report) client.Usage
 }
 
 // Watcher is Jobs that tell by themselves when a job changes. Others are looked at again and again.
@@ -93,6 +102,7 @@ func JobsPart(jobs Jobs, resolve store.Resolve) Part {
 		{"GET /v1/jobs/{id}/spec", access.Read, s.spec},
 		{"GET /v1/jobs/{id}/spec.yaml", access.Read, s.specYAML},
 		{"GET /v1/jobs/{id}/attempts", access.Read, s.attempts},
+		{"GET /v1/jobs/{id}/usage", access.Read, s.usage},
 		{"GET /v1/jobs/{id}/events", access.Read, s.events},
 		{"GET /v1/jobs/{id}/logs", access.Read, s.logs},
 		{"GET /v1/jobs/{id}/logs/{name}", access.Read, s.log},

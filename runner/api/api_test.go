@@ -105,6 +105,12 @@ func (b *board) Resize(_ context.Context, job scheduler.Job, executors int) erro
 	return nil
 }
 
+func (b *board) Used(_ context.Context, r am.Report) client.Usage {
+	return client.Usage{
+		CoreSeconds: float64(len(r.Attempts)), USD: 0.5, Price: &client.Price{Machines: 0.5}, PricesOf: "2026-11-01",
+	}
+}
+
 func (b *board) Logs(scheduler.JobID) fs.FS { return b.files }
 
 // outputs is where the jobs of boards have written.
@@ -250,6 +256,19 @@ func TestJob(t *testing.T) {
 	c.ask("DELETE", "/v1/jobs/7k2a", "", 405, "Problem")
 }
 
+// TestUsage: what a job has used is counted over all attempts, also those that went well.
+func TestUsage(t *testing.T) {
+	c := newAsker(t, newBoard("SUCCEEDED"))
+	c.ask("GET", "/v1/jobs/7k2a", "", 200, "Job") // which is kept without them
+	used := parse[client.Usage](t, c.ask("GET", "/v1/jobs/7k2a/usage", "", 200, "Usage"))
+	if used.CoreSeconds != 3 || used.USD != 0.5 || used.Price.Machines != 0.5 {
+		t.Errorf("it has used %+v", used)
+	}
+	c.ask("GET", "/v1/jobs/9999/usage", "", 404, "Problem")
+	aloof := struct{ Jobs }{newBoard("SUCCEEDED")}
+	newAsker(t, aloof).ask("GET", "/v1/jobs/7k2a/usage", "", 400, "Problem")
+}
+
 // TestTheLastWordIsKept: what never changes again is not computed again.
 func TestTheLastWordIsKept(t *testing.T) {
 	b := newBoard("SUCCEEDED", "RUNNING")
@@ -346,7 +365,7 @@ func TestTrouble(t *testing.T) {
 	b := newBoard("RUNNING")
 	b.broken = errs.Errorf("store.Get", errs.Unavailable, "jobs", "the disk is away")
 	c := newAsker(t, b)
-	for _, path := range []string{"", "/7k2a", "/7k2a/attempts", "/7k2a/events"} {
+	for _, path := range []string{"", "/7k2a", "/7k2a/attempts", "/7k2a/usage", "/7k2a/events"} {
 		c.ask("GET", "/v1/jobs"+path, "", 503, "Problem")
 	}
 }

@@ -125,6 +125,23 @@ func (s *server) attempts(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, list)
 }
 
+// usage tells what a job has used, and what that costs.
+func (s *server) usage(w http.ResponseWriter, r *http.Request) error {
+	job, err := s.of(r)
+	if err != nil {
+		return err
+	}
+	jobs, ok := s.jobs.(Meter)
+	if !ok {
+		return say.Errorf(errs.Unsupported, "nobody counts what jobs use here")
+	}
+	status, err := s.jobs.Status(r.Context(), job)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, jobs.Used(r.Context(), status.Report))
+}
+
 func (s *server) kill(w http.ResponseWriter, r *http.Request) error {
 	var ask struct {
 		Reason string `json:"reason"`

@@ -102,6 +102,27 @@ type JobList struct {
 	Next string            `json:"next,omitempty"` // what to say as after for the next page
 }
 
+// Usage is what a job has used.
+type Usage struct {
+	CoreSeconds  float64 `json:"coreSeconds"` // of all attempts, also of those that failed
+	Requests     int64   `json:"requests"`    // to object storage, of the attempts whose results were taken
+	Puts         int64   `json:"puts"`        // those of them that write or list
+	BytesRead    int64   `json:"bytesRead"`   // from there, likewise
+	BytesWritten int64   `json:"bytesWritten"`
+	Shuffled     int64   `json:"bytesShuffled"` // from maps to reduces
+	// USD is what it has cost, its share of the fleet included; 0 if nobody pays.
+	USD      float64 `json:"usd,omitempty"`
+	Price    *Price  `json:"price,omitempty"`    // in parts
+	PricesOf string  `json:"pricesOf,omitempty"` // a day
+}
+
+// Price is what the parts of a usage have cost, in USD.
+type Price struct {
+	Machines float64 `json:"machines"`
+	Requests float64 `json:"requests"`
+	Moved    float64 `json:"moved"` // bytes from machine to machine
+}
+
 // LogList is what has been written about a job.
 type LogList struct {
 	Logs []LogFile `json:"logs"`

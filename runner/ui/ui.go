@@ -2,7 +2,7 @@
 // and without anything from other places; all that it shows it asks the API for, as any other program would.
 //
 //	/             the jobs           assets/jobs.js
-//	/jobs/{id}    one job            assets/job.js, timeline.js
+//	/jobs/{id}    one job            assets/job.js, logs.js, timeline.js, training.js
 //	/schedules    what runs when     assets/schedules.js
 //	/queues       a fleet's queues   assets/fleet.js, and /nodes its machines
 //	/fleet        its time and cost  assets/lifetime.js

@@ -37,6 +37,9 @@ export function duration(ms) {
 export const count = (n) => Number(n).toLocaleString("en-US");
 export const plural = (n, noun) => (n === 1 ? `1 ${noun}` : `${count(n)} ${noun}s`);
 
+// dollars is an amount of which two digits count, or all whole ones.
+export const dollars = (usd) => `$${usd >= 10 ? count(usd.toFixed(0)) : +usd.toPrecision(2)}`;
+
 // time is a moment as short as people need it.
 export function time(text) {
   const at = new Date(text);

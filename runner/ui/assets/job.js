@@ -1,7 +1,8 @@
 // One job.
 import { h, fill, section, ask, json } from "./dom.js";
-import { bytes, rate, count, duration, final, plural, short, time, took, word } from "./format.js";
+import { bytes, rate, count, dollars, duration, final, plural, short, time, took, word } from "./format.js";
 import { facts, stageBar, stateMark } from "./parts.js";
+import { logLink, logPart } from "./logs.js";
 import { outputPart } from "./output.js";
 import { lasted, pace, timeline } from "./timeline.js";
 import { trainingPart } from "./training.js";
@@ -15,11 +16,12 @@ export function jobPage(main, id) {
   const stages = h("div", { class: "stages" });
   const proof = h("div");
   const attempts = h("div");
+  const used = h("div");
   const counters = h("div");
   const logs = logPart(id);
   const spec = h("div");
   const training = trainingPart(id);
-  fill(main, head, stages, training.element, proof, attempts, outputPart(id), logs.element, counters, spec);
+  fill(main, head, stages, training.element, proof, used, attempts, outputPart(id), logs.element, counters, spec);
 
   let ended = false;
   let looked = 0;
@@ -29,6 +31,8 @@ export function jobPage(main, id) {
   async function attemptsOf(now) {
     if (Date.now() - looked < refresh && !now) return;
     looked = Date.now();
+    json(`/v1/jobs/${encodeURIComponent(id)}/usage`).then((u) => ended || fill(used, usagePart(u))).catch(() => {}); // likewise
+    const said = logs.all();
     const all = [];
     for (let total = 1; all.length < Math.min(total, most); ) {
       const page = await json(`/v1/jobs/${encodeURIComponent(id)}/attempts?after=${all.length}&limit=10000`);
@@ -36,9 +40,10 @@ export function jobPage(main, id) {
       if (!page.attempts.length) break;
       all.push(...page.attempts);
     }
+    const names = (await said).map((f) => f.name);
     if (ended || !all.length) return;
     picture.draw(all, job);
-    fill(attempts, section("Who ran what, and when", picture.element), section("Tasks, the oddest first", odd(all)));
+    fill(attempts, section("Who ran what, and when", picture.element), section("Tasks, the oddest first", odd(all, names)));
   }
 
   function draw() {
@@ -153,8 +158,32 @@ function skewPart(skew) {
     bar("mean", skew.mean, plural(skew.mean, "record")));
 }
 
-// odd lists attempts: what went wrong first, then the slowest of each stage beside the median.
-function odd(all) {
+const coreSeconds = (n) => n.toLocaleString("en-US", { minimumFractionDigits: 1, maximumFractionDigits: n < 1 ? 3 : 1 });
+
+// usagePart tells what the job has used, and what each part of it costs where somebody pays.
+function usagePart(used) {
+  const cost = (usd) => (used.price ? `, ${usd > 0 ? dollars(usd) : "free"}` : "");
+  const price = used.price || {};
+  return section(used.price ? "Cost" : "Used",
+    facts([
+      used.price && ["Together", h("span", { class: "big" }, `about ${dollars(used.usd)}`)],
+      ["Cores", `${coreSeconds(used.coreSeconds)} core-seconds${cost(price.machines)}`],
+      used.requests > 0 && ["Asked of buckets", plural(used.requests, "request") + cost(price.requests)],
+      used.requests > 0 && ["Read from buckets", bytes(used.bytesRead) + cost(0)],
+      used.requests > 0 && ["Written to buckets", bytes(used.bytesWritten) + cost(0)],
+      used.bytesShuffled > 0 && ["Shuffled", bytes(used.bytesShuffled) + cost(price.moved)],
+    ].filter(Boolean)),
+    used.price && h("p", { class: "note" }, `By prices of ${used.pricesOf}, with its share of the fleet.`),
+  );
+}
+
+// words is what an attempt has said. Of one that did not succeed silence is told, too.
+const words = (a) => a.error || a.status || (["SUCCEEDED", "RUNNING"].includes(a.state) ? "" : "It said nothing.");
+
+// odd lists attempts: what went wrong first, then the slowest of each stage beside the median. Those whose names are
+// among the logs (on a fleet with a machine behind them) lead there.
+function odd(all, logs) {
+  const logOf = new Map(logs.map((name) => [name.split("@")[0], name]));
   const ratio = pace(all);
   const rank = (a) => ["FAILED", "LOST", "KILLED", "RUNNING", "SUCCEEDED"].indexOf(a.state);
   const shown = all.toSorted((a, b) => rank(a) - rank(b) || ratio(b) - ratio(a)).slice(0, 30);
@@ -168,7 +197,8 @@ function odd(all) {
       h("thead", {}, h("tr", {}, heads.map((t) => h("th", { scope: "col" }, t)))),
       h("tbody", {}, shown.map((a) => {
         const beside = ratio(a) ? `${ratio(a).toFixed(1)}× median` : "–";
-        const cells = [a.id, stateMark(a.state), duration(lasted(a)), beside, a.executor, a.error || a.status || ""];
+        const log = logOf.get(a.id);
+        const cells = [log ? logLink(log, a.id) : a.id, stateMark(a.state), duration(lasted(a)), beside, a.executor, words(a)];
         return h("tr", {}, cells.map((c, i) => h("td", { class: i === 5 ? "text" : null }, c)));
       })),
     ),
@@ -186,49 +216,4 @@ function countersPart(groups) {
       h("summary", {}, group.split(".").pop()),
       facts(Object.entries(groups[group]).sort().map(([name, n]) => [name, count(n)])),
     )));
-}
-
-// logPart lists the logs and shows one of them, its end first seen, as it grows.
-function logPart(id) {
-  const base = `/v1/jobs/${encodeURIComponent(id)}/logs`;
-  const text = h("pre", { class: "log wide", tabindex: 0, hidden: true, "aria-label": "Log" });
-  const names = h("div", { class: "names" });
-  let timer;
-  let shown = null;
-
-  async function list() {
-    const all = (await json(base)).logs;
-    fill(names, all.map((f) =>
-      h("button", { type: "button", "aria-pressed": f.name === shown ? "true" : "false", onclick: () => open(f) },
-        f.name, h("small", {}, ` ${bytes(f.bytes)}`))));
-  }
-
-  async function open(file) {
-    clearTimeout(timer);
-    shown = file.name;
-    text.hidden = false;
-    fill(text);
-    let offset = Math.max(0, file.bytes - 256 * 1024);
-    const follow = async () => {
-      const mine = file.name;
-      try {
-        const part = await ask(`${base}/${encodeURIComponent(mine)}?offset=${offset}`);
-        const more = await part.text();
-        if (shown !== mine) return;
-        offset = Number(part.headers.get("Runner-Next"));
-        const atEnd = text.scrollTop + text.clientHeight >= text.scrollHeight - 4;
-        text.append(more);
-        if (atEnd) text.scrollTop = text.scrollHeight;
-      } catch {
-        // it is asked again
-      }
-      timer = setTimeout(follow, 1000);
-    };
-    follow();
-    list().catch(() => {});
-  }
-
-  const element = h("details", { class: "files logs", ontoggle: () => element.open && list().catch(() => {}) },
-    h("summary", {}, "Logs"), names, text);
-  return { element, end: () => { clearTimeout(timer); shown = null; } };
 }
