@@ -218,6 +218,11 @@ func TestUIOfFunctions(t *testing.T) {
 	if said := get(b, chromedp.Text("pre.log")); strings.TrimSpace(said) != "noted 1" {
 		t.Errorf("the log is shown as %q", said)
 	}
+	b.onPhone("one function")
+	b.do("functions in the dark", chromedp.Click("nav a[href='/functions']"),
+		chromedp.WaitVisible("table.functions tbody tr"))
+	b.fits()
+	b.do("dead letters", chromedp.NavigateBack(), chromedp.WaitVisible("table.invocations .dead"))
 	b.do("dead letters again", chromedp.Click("button[data-key='redrive']"), chromedp.WaitVisible("table.invocations"))
 	b.complained()
 }

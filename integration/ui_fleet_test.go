@@ -105,5 +105,9 @@ func TestUIOfFleet(t *testing.T) {
 		!strings.Contains(shown, "ready") {
 		t.Errorf("the machine is shown as %q", shown)
 	}
+	b.onPhone("machines")
+	b.do("queues in the dark", chromedp.Click("nav a[href='/queues']"),
+		chromedp.WaitVisible("table.queued tbody tr:nth-child(2)"))
+	b.fits()
 	b.complained("401")
 }

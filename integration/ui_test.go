@@ -73,17 +73,11 @@ func TestUI(t *testing.T) {
 			t.Errorf("the page has no %q\n%s", want, shown)
 		}
 	}
-	b.do("on a phone in the dark", chromedp.EmulateViewport(390, 800), chromedp.Func(dark))
-	if get(b, chromedp.Evaluate[bool]("document.documentElement.scrollWidth > innerWidth")) {
-		t.Error("a phone has to scroll sideways")
-	}
+	b.onPhone("a job that went well")
 	// What went wrong is read without scrolling, too: the list and the tasks are cards there.
 	b.do("a failed job on a phone", chromedp.NavigateBack(), chromedp.WaitVisible("table.jobs tbody tr"),
 		chromedp.Click("tbody tr:first-child a"), chromedp.WaitVisible("table.tasks td.text"))
-	if cut := get(b, chromedp.Evaluate[bool]("[...document.querySelectorAll('.cards')].some("+
-		"(t) => t.getBoundingClientRect().right > innerWidth)")); cut {
-		t.Error("the tasks of a failed job are cut off on a phone")
-	}
+	b.fits()
 	b.do("a job that is not there", chromedp.Navigate(b.url+"jobs/zzzz"), chromedp.WaitVisible("[role=alert]"))
 	b.complained("404") // which the browser itself says of an answer
 }
@@ -114,11 +108,41 @@ func TestUIOfTraining(t *testing.T) {
 	if get(b, chromedp.Evaluate[string](line)) == plain {
 		t.Error("the logarithmic curve is the plain one")
 	}
+	// One long iteration does not make all others flat: of 20 that take 10 ms, and one that takes 1000.
+	const peaked = `import("/assets/chart.js").then(({ chart }) => {
+		const xs = Array.from({ length: 21 }, (_, i) => i);
+		const layers = [{ name: "compute", values: xs.map((i) => (i === 7 ? 1000 : 10)) }];
+		return chart({ width: 600, height: 180, stacked: true, unit: " ms", xs, layers, xLabel: "iteration" }).textContent;
+	})`
+	said := get(b, chromedp.Evaluate[string](peaked, chromedp.EvalAwaitPromise))
+	if !strings.Contains(said, "up to 1000 ms") || !strings.Contains(said, "15 ms") {
+		t.Errorf("a chart with a peak says %q", said)
+	}
 	b.do("its model", chromedp.Click(".output summary"), chromedp.Click(".output button:nth-child(3)"),
 		chromedp.WaitVisible(".output pre"))
 	if model := get(b, chromedp.Text(".output pre")); !strings.Contains(model, "weights") {
 		t.Errorf("the model is shown as %s", model)
 	}
+	b.onPhone("its model")
+	b.do("the list", chromedp.EmulateViewport(1280, 900), chromedp.Navigate(b.url), chromedp.WaitVisible("tbody tr"))
+
+	// One that goes on: its workers, and its curve as far as it was seen.
+	endless := tr.command("run", "logistic-regression", "--input", "rows.csv", "--output", "later", "--set",
+		"iterations=100000000", "--set", "workers=2", "--detach")
+	if out, err := endless.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	b.do("a running job in the list", chromedp.WaitVisible("tbody tr:first-child .running"))
+	b.do("a training at work", chromedp.Click("tbody tr:first-child a"), chromedp.WaitVisible(".curve"),
+		chromedp.WaitVisible(".strip li.heat2:nth-child(2)"))
+	if shown := get(b, chromedp.Text("main")); !strings.Contains(shown, "2 of 2 workers at work") {
+		t.Errorf("of its workers the page says\n%s", shown)
+	}
+	job := strings.TrimPrefix(get(b, chromedp.Location()), b.url+"jobs/")
+	if out, err := tr.command("kill", job).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	b.do("a killed training", chromedp.WaitVisible("h1 + .killed"), chromedp.WaitVisible(".tasks .killed"))
 	b.complained()
 }
 
@@ -139,10 +163,11 @@ func TestUIOfSchedules(t *testing.T) {
 	b := openBrowser(t, chromium, tr.serveUI())
 	b.do("schedules", chromedp.Click("nav a[href='/schedules']"), chromedp.WaitVisible(".schedule"),
 		chromedp.WaitVisible("nav a[href='/schedules'][aria-current=page]"))
-	if shown := get(b, chromedp.Text(".schedule")); !strings.Contains(shown, "02:00") {
+	if shown := get(b, chromedp.Text(".schedule")); strings.Count(shown, "02:00") != 5 {
 		t.Errorf("the schedule is shown as %q", shown)
 	}
 	b.do("a firing", chromedp.Click("button[data-key='nightly trigger']"), chromedp.WaitVisible(".firings .succeeded"))
+	b.onPhone("a firing")
 	b.do("a paused schedule", chromedp.Click("button[data-key='nightly pause']"),
 		chromedp.WaitVisible("button[data-key='nightly resume']"))
 	b.do("the job of a firing", chromedp.Click(".firings a"), chromedp.WaitVisible(".block.succeeded"))
@@ -267,6 +292,28 @@ func (b *browser) do(what string, steps ...chromedp.Action[chromedp.Void]) {
 	name := filepath.Join(b.t.ArtifactDir(), strings.ReplaceAll(what, " ", "-")+".jpeg")
 	if err := os.WriteFile(name, picture, 0o600); err != nil {
 		b.t.Error(err)
+	}
+}
+
+// onPhone shows the page as a phone does whose owner likes it dark, from now on.
+func (b *browser) onPhone(what string) {
+	b.t.Helper()
+	b.do(what+" on a phone", chromedp.EmulateViewport(390, 800), chromedp.Func(dark))
+	b.fits()
+}
+
+// fits fails the test if somebody has to scroll sideways for the page, or for what is a card on a phone.
+func (b *browser) fits() {
+	b.t.Helper()
+	// What is drawn anew for the width is there two frames later.
+	const cut = `(async () => {
+		for (let i = 0; i < 3; i++) await new Promise(requestAnimationFrame);
+		return [document.documentElement, ...document.querySelectorAll(".cards")]
+			.filter((e) => e.scrollWidth > innerWidth || e.getBoundingClientRect().right > innerWidth)
+			.map((e) => e.outerHTML.slice(0, 80));
+	})()`
+	if wide := get(b, chromedp.Evaluate[[]string](cut, chromedp.EvalAwaitPromise)); len(wide) > 0 {
+		b.t.Errorf("cut off are %q", wide)
 	}
 }
 

@@ -12,7 +12,13 @@ export function thin(rows) {
 
 const number = (v) => (v !== 0 && (Math.abs(v) < 1e-3 || Math.abs(v) >= 1e5) ? v.toExponential(1) : String(+v.toPrecision(4)));
 
-// chart draws layers [{name, values}] over xs. Stacked layers lie on one another and are filled; others are lines. A
+// ceiling is up to where stacked sums are drawn, so that one peak does not make all others flat.
+function ceiling(sums) {
+  const sorted = sums.toSorted((a, b) => a - b);
+  return Math.min(sorted[sorted.length - 1], 1.5 * sorted[Math.floor(0.9 * (sorted.length - 1))] || Infinity);
+}
+
+// chart draws layers [{name, values}] over xs. Stacked layers lie on one another and are filled, their highest peaks cut off and told; others are lines. A
 // logarithmic chart leaves out what has no logarithm.
 export function chart({ width, height, xs, layers, xLabel, unit = "", stacked = false, log = false }) {
   const sums = xs.map(() => 0);
@@ -27,11 +33,11 @@ export function chart({ width, height, xs, layers, xLabel, unit = "", stacked = 
   if (!all.length) return svg;
   const scale = log ? Math.log10 : (v) => v;
   let [low, high] = [Math.min(...all), Math.max(...all)].map(scale);
-  if (stacked) low = 0;
+  if (stacked) [low, high] = [0, ceiling(sums)];
   if (low === high) [low, high] = [low - 1, high + 1];
   const [first, last] = [xs[0], Math.max(xs[xs.length - 1], xs[0] + 1e-9)];
   const x = (v) => margin.left + ((v - first) / (last - first)) * (width - margin.left - margin.right);
-  const y = (v) => height - margin.bottom - ((scale(v) - low) / (high - low)) * (height - margin.top - margin.bottom);
+  const y = (v) => height - margin.bottom - ((Math.min(scale(v), high) - low) / (high - low)) * (height - margin.top - margin.bottom);
   for (let i = 0; i <= 4; i++) {
     const v = low + ((high - low) * i) / 4;
     const at = log ? 10 ** v : v;
@@ -50,5 +56,17 @@ export function chart({ width, height, xs, layers, xLabel, unit = "", stacked = 
     const d = `M${[...points, ...floor].join("L")}${stacked ? "Z" : ""}`;
     svg.append(h("path", { d, class: `${stacked ? "area" : "curve"} layer${n}` }, h("title", {}, layer.name)));
   });
+  if (stacked) svg.append(...peaks(xs.map((v, i) => ({ at: v, sum: sums[i] })).filter((p) => p.sum > high), x, unit));
   return svg;
+}
+
+// peaks marks what is higher than the chart, and tells how high the highest is.
+function peaks(cut, x, unit) {
+  if (!cut.length) return [];
+  const highest = cut.reduce((a, b) => (b.sum > a.sum ? b : a));
+  const right = x(highest.at) > margin.left + 150; // where there is room for words on its left
+  return [
+    ...cut.map((p) => h("path", { class: "peak", d: `M${x(p.at) - 4},${margin.top}h8l-4,-7Z` }, h("title", {}, `${number(p.at)}: ${number(p.sum)}${unit}`))),
+    h("text", { class: "peak", x: x(highest.at) + (right ? -8 : 8), y: margin.top + 2, "text-anchor": right ? "end" : "start" }, `up to ${number(highest.sum)}${unit}`),
+  ];
 }

@@ -30,7 +30,7 @@ function folderPage(main, path) {
   const note = h("p", { class: "note", role: "status" });
   const rows = h("tbody");
   const heads = ["Name", "Size", "Changed", "Owner"].map((t) => h("th", { scope: "col" }, t));
-  const table = h("div", { class: "wide", hidden: true }, h("table", { class: "folder" }, h("thead", {}, h("tr", {}, heads)), rows));
+  const table = h("div", { class: "wide", hidden: true }, h("table", { class: "folder cards" }, h("thead", {}, h("tr", {}, heads)), rows));
   const more = h("button", { type: "button", hidden: true, onclick: () => load(next) }, "More");
   let next = "";
   let ended = false;

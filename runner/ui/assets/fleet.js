@@ -1,6 +1,7 @@
 // A fleet: how its machines are divided, who waits, and the machines themselves.
 import { h, fill, json, ask } from "./dom.js";
 import { bytes, count, plural, short } from "./format.js";
+import { stateMark, table } from "./parts.js";
 
 const every = 2000; // ms between two looks
 
@@ -57,12 +58,6 @@ function signIn(body, then) {
 
 const percent = (share) => `${Math.round(100 * share)}%`;
 
-export function table(name, heads, rows) {
-  const head = h("thead", {}, h("tr", {}, heads.map((t) => h("th", { scope: "col" }, t))));
-  const cells = (row) => h("tr", {}, row.map((c) => h("td", {}, c)));
-  return h("div", { class: "wide" }, h("table", { class: name }, head, h("tbody", {}, rows.map(cells))));
-}
-
 export function queuesPage(main) {
   return watch(main, "Queues", async () => {
     const [fleet, list] = await Promise.all([json("/v1/cluster"), json("/v1/queues")]);
@@ -84,9 +79,9 @@ export function queuesPage(main) {
     return [
       h("p", {}, `${fleet.name}: ${plural(fleet.nodes, "machine")}, ${plural(fleet.running, "job")} running, ` +
         `${fleet.waiting} waiting. ${fleet.leader} leads.`),
-      table("queues", ["Queue", "Used", "Share", "At most", "Running", "Waiting", "Executors"], rows),
+      table("queues named", ["Queue", "Used", "Share", "At most", "Running", "Waiting", "Executors"], rows),
       jobs.length > 0 && h("h2", {}, "Jobs"),
-      jobs.length > 0 && table("queued", ["Job", "Queue", "User", "State", "Executors", "Waits for"], jobs),
+      jobs.length > 0 && table("queued named", ["Job", "Queue", "User", "State", "Executors", "Waits for"], jobs, 5),
     ];
   });
 }
@@ -95,12 +90,12 @@ export function nodesPage(main) {
   return watch(main, "Machines", async () => {
     const { nodes } = await json("/v1/nodes");
     const rows = nodes.map((n) => [
-      n.name, n.state, n.address,
+      n.name, stateMark(n.state), n.address,
       [h("meter", { min: 0, max: n.total.cores || 1, value: n.used.cores }), ` ${n.used.cores} of ${n.total.cores}`],
       [h("meter", { min: 0, max: n.total.memory || 1, value: n.used.memory }),
         ` ${bytes(n.used.memory)} of ${bytes(n.total.memory)}`],
       count(n.executors),
     ]);
-    return table("nodes", ["Machine", "State", "Address", "Cores", "Memory", "Executors"], rows);
+    return table("nodes named", ["Machine", "State", "Address", "Cores", "Memory", "Executors"], rows);
   });
 }

@@ -1,7 +1,7 @@
 // Functions: how they do, with latencies; of one its versions, what it was asked last, and its dead letters.
 import { h, fill, section, ask, json } from "./dom.js";
 import { bytes, count, duration, time } from "./format.js";
-import { stateMark, facts } from "./parts.js";
+import { stateMark, facts, table } from "./parts.js";
 
 const every = 2000; // ms between two looks
 const shown = 50; // invocations
@@ -10,13 +10,6 @@ const shown = 50; // invocations
 const latency = (ms) => (ms === 0 ? "–" : ms < 95 ? `${ms < 9.95 ? ms.toFixed(1) : ms.toFixed(0)} ms` : duration(ms));
 
 const link = (name) => h("a", { href: `/functions/${encodeURIComponent(name)}` }, name);
-
-function table(kind, heads, rows, textColumn) {
-  const cells = (row) => row.map((c, i) => h("td", { class: i === textColumn ? "text" : null }, c));
-  return h("div", { class: "wide" }, h("table", { class: kind },
-    h("thead", {}, h("tr", {}, heads.map((t) => h("th", { scope: "col" }, t)))),
-    h("tbody", {}, rows.map((row) => h("tr", {}, cells(row))))));
-}
 
 // again calls look now and then until the page is left, which is what it returns.
 function again(note, look) {
@@ -49,7 +42,7 @@ export function functionsPage(main) {
   return again(note, async (ended) => {
     const { functions } = await json("/v1/functions");
     if (ended()) return;
-    fill(list, functions.length ? table("functions", heads, functions.map(row)) : h("p", {}, "No functions yet. Try: runner fn init greet"));
+    fill(list, functions.length ? table("functions named", heads, functions.map(row)) : h("p", {}, "No functions yet. Try: runner fn init greet"));
   }).end;
 }
 
@@ -92,7 +85,7 @@ export function functionPage(main, name) {
 
   const redrive = () => h("p", {}, h("button", { type: "button", "data-key": "redrive", onclick: redriveAll }, "Try dead letters again"));
 
-  const invocations = (all) => table("invocations", ["Invocation", "State", "Asked", "Took", "Attempts", "Event", "Result", "Error"],
+  const invocations = (all) => table("invocations named", ["Invocation", "State", "Asked", "Took", "Attempts", "Event", "Result", "Error"],
     all.map((v) => [
       h("button", { type: "button", "data-key": v.id, title: "What it said", onclick: () => showLog(v.id) }, v.id), stateMark(v.state),
       time(v.accepted), latency(v.took_ms), `${v.attempts} of version ${v.version}`, bytes(v.event_bytes),
@@ -107,7 +100,7 @@ const overview = (f) => facts([
   ["live", f.live ? `version ${f.live}` : "–"], ["kind", f.kind],
 ]);
 
-const versions = (f) => section("Versions", table("versions", ["Version", "Meant by", "Pushed", "By", "Package"], f.versions.map((v) => [
+const versions = (f) => section("Versions", table("versions named", ["Version", "Meant by", "Pushed", "By", "Package"], f.versions.map((v) => [
   v.version, Object.keys(f.aliases).filter((word) => f.aliases[word].version === v.version).sort().join(" "), time(v.pushed), v.by || "",
   h("code", {}, v.package.slice(0, 12)),
 ])));

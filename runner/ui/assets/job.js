@@ -1,7 +1,7 @@
 // One job.
 import { h, fill, section, ask, json } from "./dom.js";
 import { bytes, rate, count, dollars, duration, final, plural, short, time, took, word } from "./format.js";
-import { facts, stageBar, stateMark } from "./parts.js";
+import { facts, stageBar, stateMark, table } from "./parts.js";
 import { logLink, logPart } from "./logs.js";
 import { outputPart } from "./output.js";
 import { lasted, pace, timeline } from "./timeline.js";
@@ -43,7 +43,7 @@ export function jobPage(main, id) {
     const names = (await said).map((f) => f.name);
     if (ended || !all.length) return;
     picture.draw(all, job);
-    fill(attempts, section("Who ran what, and when", picture.element), section("Tasks, the oddest first", odd(all, names)));
+    fill(attempts, section("Who ran what, and when", picture.element), section("Tasks, the oddest first", ...odd(all, names)));
   }
 
   function draw() {
@@ -81,7 +81,10 @@ export function jobPage(main, id) {
   events.addEventListener("error", async () => {
     if (job) return; // the browser connects again
     events.close();
-    await json(`/v1/jobs/${encodeURIComponent(id)}`).catch(fail);
+    await json(`/v1/jobs/${encodeURIComponent(id)}`).catch((error) => {
+      fill(main, head); // there is nothing more to tell
+      fail(error);
+    });
   });
   ask(`/v1/jobs/${encodeURIComponent(id)}/spec.yaml`)
     .then((answer) => answer.text())
@@ -188,22 +191,15 @@ function odd(all, logs) {
   const rank = (a) => ["FAILED", "LOST", "KILLED", "RUNNING", "SUCCEEDED"].indexOf(a.state);
   const shown = all.toSorted((a, b) => rank(a) - rank(b) || ratio(b) - ratio(a)).slice(0, 30);
   const heads = ["Attempt", "State", "Took", "Beside others", "Executor", "What it said"];
-  return h(
-    "div",
-    { class: "wide" },
-    h(
-      "table",
-      { class: "tasks cards" },
-      h("thead", {}, h("tr", {}, heads.map((t) => h("th", { scope: "col" }, t)))),
-      h("tbody", {}, shown.map((a) => {
-        const beside = ratio(a) ? `${ratio(a).toFixed(1)}× median` : "–";
-        const log = logOf.get(a.id);
-        const cells = [log ? logLink(log, a.id) : a.id, stateMark(a.state), duration(lasted(a)), beside, a.executor, words(a)];
-        return h("tr", {}, cells.map((c, i) => h("td", { class: i === 5 ? "text" : null }, c)));
-      })),
-    ),
+  const rows = shown.map((a) => {
+    const log = logOf.get(a.id);
+    const beside = ratio(a) ? `${ratio(a).toFixed(1)}× median` : "–";
+    return [log ? logLink(log, a.id) : a.id, stateMark(a.state), duration(lasted(a)), beside, a.executor, words(a)];
+  });
+  return [
+    table("tasks", heads, rows, 5),
     all.length > shown.length && h("p", { class: "note" }, `${count(all.length - shown.length)} more were as usual.`),
-  );
+  ];
 }
 
 function countersPart(groups) {

@@ -1,7 +1,8 @@
 // A fleet: how long it has, what it costs, which machines it is.
 import { h, fill, json } from "./dom.js";
-import { watch, table } from "./fleet.js";
+import { watch } from "./fleet.js";
 import { duration, plural, time } from "./format.js";
+import { stateMark, table } from "./parts.js";
 
 const usd = (n) => `$${n.toFixed(2)}`;
 
@@ -52,8 +53,8 @@ export function fleetPage(main) {
       fact("For want of jobs it ends", idle),
       fact("It is", `${plural(fleet.servers, "server")} and ${plural(fleet.workers, "worker")}, ${fleet.provider} ${fleet.region ?? ""}`),
       fact("State", fleet.phase));
-    const rows = fleet.machines.map((m) => [m.id, m.role, m.state, m.type ?? "", m.address ?? "", m.spot ? "spot" : ""]);
-    fill(machines, rows.length > 0 && table("machines", ["Machine", "Role", "State", "Type", "Address", ""], rows));
+    const rows = fleet.machines.map((m) => [m.id, m.role, stateMark(m.state), m.type ?? "", m.address ?? "", m.spot ? "yes" : ""]);
+    fill(machines, rows.length > 0 && table("machines named", ["Machine", "Role", "State", "Type", "Address", "Spot"], rows));
     tick();
     return all;
   }

@@ -16,7 +16,7 @@ function speed(stage, cores) {
 
 // stageBar is the progress of a stage. Who says how many cores work on bytes is told how fast they do.
 export function stageBar(stage, cores = 0) {
-  const share = stage.weight ? stage.worked / stage.weight : stage.tasks ? stage.done / stage.tasks : 0;
+  const share = stage.weight ? stage.worked / stage.weight : stage.tasks ? stage.done / stage.tasks : 1;
   const done = stage.open ? "not planned" : `${count(stage.done)}/${count(stage.tasks)}`;
   return h(
     "div",
@@ -26,6 +26,15 @@ export function stageBar(stage, cores = 0) {
     h("span", { class: "done" }, done),
     cores > 0 && h("span", { class: "speed note" }, speed(stage, cores)),
   );
+}
+
+// table has a row for each of rows, whose cells are in the order of heads. On a phone each row is a card, and each cell
+// says which head it is below. The text column may take many lines.
+export function table(kind, heads, rows, textColumn = -1) {
+  const cell = (c, i) => h("td", { class: i === textColumn ? "text" : null, "data-head": heads[i] }, c);
+  return h("div", { class: "wide" }, h("table", { class: `${kind} cards` },
+    h("thead", {}, h("tr", {}, heads.map((t) => h("th", { scope: "col" }, t)))),
+    h("tbody", {}, rows.map((row) => h("tr", {}, row.map(cell))))));
 }
 
 // facts is a list of names and values.

@@ -1,7 +1,7 @@
 // What runs by the clock: when it fires next, and what has become of its slots.
 import { h, fill, json } from "./dom.js";
 import { short } from "./format.js";
-import { stateMark } from "./parts.js";
+import { stateMark, table } from "./parts.js";
 
 const every = 5000; // ms between two looks
 const shown = 5; // firings of each schedule
@@ -54,22 +54,22 @@ function schedule(s, change) {
     h("button", { type: "button", "data-key": `${s.name} ${what}`, onclick: () => change(s.name, what) }, word);
   const rules = [`overlap ${s.overlap}`, `catch-up ${s.catchUp}`, s.jitterSeconds > 0 && `jitter ${s.jitterSeconds} s`];
   const next = s.paused ? "paused" : s.next.length ? `next ${zoned(s.next[0], s.zone)}` : "never again";
-  const heads = ["Slot", "State", "Job", "Why"].map((t) => h("th", { scope: "col" }, t));
+  const later = s.paused ? [] : s.next.slice(1);
   return h("section", { class: "schedule" },
     h("h2", {}, s.name, " ", h("small", {}, next)),
     h("p", {}, h("code", {}, `${s.cron} ${s.zone}`), " · ", rules.filter(Boolean).join(", ")),
+    later.length > 0 && h("p", { class: "note" }, "Then ", later.map((t) => zoned(t, s.zone)).join(" · ")),
     h("p", {}, h("code", {}, `runner ${s.runs}`)),
     h("p", {}, button("trigger", "Run now"), " ", s.paused ? button("resume", "Resume") : button("pause", "Pause")),
-    s.firings.length > 0 && h("div", { class: "wide" }, h("table", { class: "firings" },
-      h("thead", {}, h("tr", {}, heads)), h("tbody", {}, s.firings.slice(0, shown).map((f) => firing(f, s.zone))))));
+    s.firings.length > 0 && table("firings", ["Slot", "State", "Job", "Why"],
+      s.firings.slice(0, shown).map((f) => firing(f, s.zone)), 3));
 }
 
 function firing(f, zone) {
-  const cells = [
+  return [
     (f.trigger ? "asked for " : "") + zoned(f.slot, zone),
     stateMark(f.state),
     f.id ? (f.jobs || [f.id]).flatMap((id) => [h("a", { href: `/jobs/${encodeURIComponent(id)}` }, short(id)), " "]) : "–",
     f.message || "",
   ];
-  return h("tr", {}, cells.map((c, i) => h("td", { class: i === 3 ? "text" : null }, c)));
 }

@@ -1,15 +1,18 @@
 // A training job: its loss, where its time goes, its workers.
 import { h, fill, section, ask } from "./dom.js";
 import { chart, thin } from "./chart.js";
-import { count, duration, final } from "./format.js";
+import { count, duration, final, plural } from "./format.js";
+import { lasted } from "./timeline.js";
 
 const times = ["compute", "wait", "aggregate", "transfer"];
 const notShown = new Set([...times, "iteration", "seconds", "final", "workers"]);
-const statusLine = /^iteration (\d+) of \d+ {2}(\S+) (\S+)/; // of the master, while it works
+const statusLine = /^iteration (\d+) of \d+ {2}([^\s\d]\S*) (\S+)/; // of the master, while it works
+const workerName = /^worker-(\d+)\.(\d+)$/;
 
 export function trainingPart(id) {
   const element = h("div");
   const live = new Map(); // value by iteration, as the master's status told
+  let line = ""; // what the master's status was last
   let rows = null; // of metrics.jsonl
   let log = false;
   let byTime = false;
@@ -39,6 +42,7 @@ export function trainingPart(id) {
     for (const a of job.attempts || []) {
       const said = (a.status || "").match(statusLine);
       if (said) live.set(Number(said[1]), [said[2], Number(said[3])]);
+      if (a.id.startsWith("master-")) line = a.status;
     }
     if (job.state === "SUCCEEDED" && !asked) {
       asked = true;
@@ -47,9 +51,15 @@ export function trainingPart(id) {
     draw();
   }
 
+  let painted = 0; // the width for which it was drawn
+  new ResizeObserver(() => requestAnimationFrame(() => {
+    if (job && element.clientWidth !== painted) draw();
+  })).observe(element);
+
   function draw() {
-    const width = Math.max(element.clientWidth, 300);
-    fill(element, curvePart(width), timePart(width), workersPart());
+    painted = element.clientWidth;
+    const width = Math.max(painted, 300);
+    fill(element, curvePart(width), timePart(width), healthPart() || workersPart());
   }
 
   function curvePart(width) {
@@ -58,7 +68,7 @@ export function trainingPart(id) {
     if (!points.length) {
       const xs = [...live.keys()].sort((a, b) => a - b);
       const name = live.get(xs[0])[0];
-      return section(`${name}, so far`, chart({ width, height: 260, log, xs, xLabel: "iteration",
+      return section(`${name}, so far`, line && h("p", { class: "note" }, line), chart({ width, height: 260, log, xs, xLabel: "iteration",
         layers: [{ name, values: xs.map((i) => live.get(i)[1]) }] }));
     }
     let clock = 0;
@@ -75,12 +85,35 @@ export function trainingPart(id) {
   }
 
   function timePart(width) {
-    const points = rows ? thin(rows.filter((r) => typeof r.seconds === "number" && r.iteration > 0)) : [];
+    const points = rows ? thin(rows.filter((r) => typeof r.seconds === "number" && r.iteration > 0 && !r.final)) : [];
     if (points.length < 2) return null;
     const layers = times.map((name) => ({ name, values: points.map((r) => (r[name] || 0) * 1000) }));
     return section("Where an iteration's time goes",
       h("ul", { class: "legend layers" }, times.map((t, n) => h("li", { class: `layer${n}` }, t))),
       chart({ width, height: 180, stacked: true, unit: " ms", xs: points.map((r) => r.iteration), layers, xLabel: "iteration" }));
+  }
+
+  // healthPart draws each worker as a cell that says whether it works, and how often it was begun.
+  function healthPart() {
+    const stage = (job.stages || []).find((s) => s.name === "worker");
+    if (final(job) || !stage || !stage.tasks) return null;
+    const latest = new Map(); // attempt by worker
+    for (const a of job.attempts || []) {
+      const [, index, number] = a.id.match(workerName) || [];
+      if (index && !(latest.get(+index)?.number > +number)) latest.set(+index, { ...a, number: +number });
+    }
+    const cells = Array.from({ length: stage.tasks }, (_, i) => {
+      const a = latest.get(i);
+      const runs = a && a.state === "RUNNING";
+      const words = `worker ${i}: ` + (!a ? "waits for a place" : `${a.state.toLowerCase()} on ${a.executor}, attempt ${a.number + 1}, for ${duration(lasted(a))}`) +
+        (a && a.error ? `, ${a.error.split("\n", 1)[0]}` : "");
+      const heat = runs ? (a.number > 0 ? 4 : 2) : a ? 5 : 0;
+      return h("li", { class: `heat${heat}`, title: words, tabindex: 0, "aria-label": words }, `${i}${a && a.number > 0 ? `·${a.number + 1}` : ""}${a && !runs ? "!" : ""}`);
+    });
+    const wrong = stage.failed + stage.lost;
+    return section("Workers", h("p", { class: "note" },
+      `${count(stage.running)} of ${plural(stage.tasks, "worker")} at work${wrong ? `, ${plural(wrong, "attempt")} failed or lost so far` : ""}.`),
+    h("ol", { class: "strip" }, cells));
   }
 
   // workersPart draws each worker as a cell whose colour is how long the others waited for it.
@@ -92,7 +125,7 @@ export function trainingPart(id) {
       const late = Math.min(4, Math.floor((5 * w.compute) / longest));
       const words = `worker ${w.index}: computed ${duration(w.compute * 1000)}, waited ${duration(w.wait * 1000)}` +
         (w.missing ? `, missing ${count(w.missing)} times` : "") + (w.late ? `, ${duration(w.late * 1000)} after the median` : "");
-      return h("li", { class: `heat${w.missing ? 5 : late}`, title: words, tabindex: 0, "aria-label": words }, String(w.index));
+      return h("li", { class: `heat${w.missing ? 5 : late}`, title: words, tabindex: 0, "aria-label": words }, `${w.index}${w.missing ? "!" : ""}`);
     });
     return section("Workers, the busiest darkest", h("ol", { class: "strip" }, cells));
   }
