@@ -15,6 +15,7 @@ import (
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
 	"github.com/seed3322913c/runner/infra/enginetest"
 )
@@ -72,6 +73,11 @@ func TestUI(t *testing.T) {
 		if shown := get(b, chromedp.Text("main")); !strings.Contains(shown, want) {
 			t.Errorf("the page has no %q\n%s", want, shown)
 		}
+	}
+	b.do("an attempt by keyboard", chromedp.Focus(".timeline"), chromedp.KeyEvent(kb.ArrowRight), chromedp.KeyEvent(kb.Enter),
+		chromedp.WaitVisible(".block.chosen"))
+	if told := get(b, chromedp.Text(".below [role=status]")); !strings.HasPrefix(told, "map-0.0") {
+		t.Errorf("the arrow key led to %q", told)
 	}
 	b.onPhone("a job that went well")
 	// What went wrong is read without scrolling, too: the list and the tasks are cards there.
@@ -137,6 +143,16 @@ func TestUIOfTraining(t *testing.T) {
 		chromedp.WaitVisible(".strip li.heat2:nth-child(2)"))
 	if shown := get(b, chromedp.Text("main")); !strings.Contains(shown, "2 of 2 workers at work") {
 		t.Errorf("of its workers the page says\n%s", shown)
+	}
+	// Whoever uses the keyboard stays where they are when the page is drawn anew.
+	stays := get(b, chromedp.Evaluate[string](`(async () => {
+		const kill = document.querySelector(".danger");
+		kill.focus();
+		while (kill.isConnected) await new Promise(requestAnimationFrame);
+		return document.activeElement.textContent;
+	})()`, chromedp.EvalAwaitPromise))
+	if stays != "Kill" {
+		t.Errorf("the keyboard was at Kill, and is at %q", stays)
 	}
 	job := strings.TrimPrefix(get(b, chromedp.Location()), b.url+"jobs/")
 	if out, err := tr.command("kill", job).CombinedOutput(); err != nil {

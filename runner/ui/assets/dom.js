@@ -17,9 +17,14 @@ export function h(name, attributes = {}, ...children) {
   return e;
 }
 
-// fill replaces what is in an element.
+// fill replaces what is in an element. Who uses the keyboard stays where they are, and what they have opened stays open:
+// on what has the same data-key as before.
 export function fill(e, ...children) {
+  const at = e.contains(document.activeElement) && document.activeElement.dataset.key;
+  const opened = new Map([...e.querySelectorAll("details[data-key]")].map((d) => [d.dataset.key, d.open]));
   e.replaceChildren(...children.flat(Infinity).filter((c) => c !== null && c !== undefined && c !== false));
+  for (const d of e.querySelectorAll("details[data-key]")) d.open = opened.get(d.dataset.key) ?? d.open;
+  if (at) e.querySelector(`[data-key="${CSS.escape(at)}"]`)?.focus({ preventScroll: true });
   return e;
 }
 

@@ -73,7 +73,7 @@ export function queuesPage(main) {
       ]);
     }
     const jobs = list.jobs.map((j) => [
-      h("a", { href: `/jobs/${encodeURIComponent(j.job)}` }, short(j.job)), j.queue, j.user || "–",
+      h("a", { "data-key": j.job, href: `/jobs/${encodeURIComponent(j.job)}` }, short(j.job)), j.queue, j.user || "–",
       j.running ? "runs" : "waits", `${j.executors} of ${j.wanted}`, j.waits || "",
     ]);
     return [

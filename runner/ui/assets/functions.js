@@ -9,7 +9,7 @@ const shown = 50; // invocations
 // latency is a short time; only what is longer than a tenth of a second is rounded as times are elsewhere.
 const latency = (ms) => (ms === 0 ? "–" : ms < 95 ? `${ms < 9.95 ? ms.toFixed(1) : ms.toFixed(0)} ms` : duration(ms));
 
-const link = (name) => h("a", { href: `/functions/${encodeURIComponent(name)}` }, name);
+const link = (name) => h("a", { "data-key": name, href: `/functions/${encodeURIComponent(name)}` }, name);
 
 // again calls look now and then until the page is left, which is what it returns.
 function again(note, look) {
@@ -69,9 +69,7 @@ export function functionPage(main, name) {
   const page = again(note, async (ended) => {
     const [f, asked] = await Promise.all([json(base), json(`${base}/invocations?limit=${shown}`)]);
     if (ended()) return;
-    const at = document.activeElement?.dataset.key; // who uses the keyboard stays where they are
     fill(body, overview(f), f.stats.dead > 0 && redrive(), section("Asked last", invocations(asked.invocations)), versions(f));
-    if (at) body.querySelector(`[data-key="${CSS.escape(at)}"]`)?.focus();
   });
 
   async function redriveAll() {

@@ -107,7 +107,7 @@ function headPart(job, kill) {
       { class: "title" },
       h("h1", {}, job.job),
       stateMark(word(job)),
-      running && h("button", { type: "button", class: "danger", onclick: kill }, "Kill"),
+      running && h("button", { type: "button", class: "danger", "data-key": "kill", onclick: kill }, "Kill"),
     ),
     job.message && messagePart(job),
     job.interrupted && h("p", { class: "note" }, `It was cut off; finished tasks are kept. To go on: runner resume ${short(job.job)}`),
@@ -208,8 +208,8 @@ function countersPart(groups) {
   return section("Counters", names.map((group) =>
     h(
       "details",
-      { open: !group.startsWith("org.apache.") },
-      h("summary", {}, group.split(".").pop()),
+      { open: !group.startsWith("org.apache."), "data-key": group },
+      h("summary", { "data-key": `${group} ` }, group.split(".").pop()),
       facts(Object.entries(groups[group]).sort().map(([name, n]) => [name, count(n)])),
     )));
 }

@@ -56,7 +56,7 @@ const firstLine = (text) => text.split("\n", 1)[0];
 function row(job) {
   const ms = took(job);
   const cells = [
-    h("a", { href: `/jobs/${encodeURIComponent(job.job)}` }, short(job.job)),
+    h("a", { "data-key": job.job, href: `/jobs/${encodeURIComponent(job.job)}` }, short(job.job)),
     job.name,
     stateMark(word(job)),
     time(job.submitted),

@@ -7,7 +7,7 @@ const seen = 256 * 1024; // bytes of a log's end that are shown first
 const every = 1000; // ms between two looks at the log that is shown
 
 // logLink leads to a log of the job whose page it is on.
-export const logLink = (name, words) => h("a", { href: mark + encodeURIComponent(name) }, words);
+export const logLink = (name, words) => h("a", { "data-key": name, href: mark + encodeURIComponent(name) }, words);
 
 export function logPart(id) {
   const base = `/v1/jobs/${encodeURIComponent(id)}/logs`;
@@ -29,11 +29,9 @@ export function logPart(id) {
   }
 
   async function list() {
-    const at = document.activeElement?.dataset.log; // who uses the keyboard stays where they are
     fill(names, (await all()).map((f) =>
-      h("button", { type: "button", "data-log": f.name, "aria-pressed": String(f.name === shown), onclick: () => { location.hash = mark + encodeURIComponent(f.name); } },
+      h("button", { type: "button", "data-key": f.name, "aria-pressed": String(f.name === shown), onclick: () => { location.hash = mark + encodeURIComponent(f.name); } },
         f.name, h("small", {}, ` ${bytes(f.bytes)}`))));
-    if (at) names.querySelector(`[data-log="${CSS.escape(at)}"]`)?.focus();
   }
 
   async function open(name) {

@@ -14,7 +14,7 @@ export function outputPart(id) {
     try {
       const all = await json(base);
       fill(names, all.files.map((f) =>
-        h("button", { type: "button", "aria-pressed": String(f.name === opened), onclick: () => open(f) },
+        h("button", { type: "button", "data-key": f.name, "aria-pressed": String(f.name === opened), onclick: () => open(f) },
           f.name, h("small", {}, ` ${bytes(f.bytes)}`))),
       !all.files.length && h("p", { class: "note" }, "Nothing is there."), all.next && h("span", { class: "note" }, "and more"));
     } catch (error) {

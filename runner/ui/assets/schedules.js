@@ -20,9 +20,7 @@ export function schedulesPage(main) {
       const { schedules } = await json("/v1/schedules");
       if (ended) return;
       fill(note, schedules.length ? "" : "No schedules yet. See: runner help schedule");
-      const at = document.activeElement?.dataset.key; // who uses the keyboard stays where they are
       fill(list, schedules.map((s) => schedule(s, change)));
-      if (at) list.querySelector(`[data-key="${CSS.escape(at)}"]`)?.focus();
     } catch (error) {
       fill(note, `The schedules can't be read at the moment: ${error.message}`);
     }
@@ -69,7 +67,7 @@ function firing(f, zone) {
   return [
     (f.trigger ? "asked for " : "") + zoned(f.slot, zone),
     stateMark(f.state),
-    f.id ? (f.jobs || [f.id]).flatMap((id) => [h("a", { href: `/jobs/${encodeURIComponent(id)}` }, short(id)), " "]) : "–",
+    f.id ? (f.jobs || [f.id]).flatMap((id) => [h("a", { "data-key": id, href: `/jobs/${encodeURIComponent(id)}` }, short(id)), " "]) : "–",
     f.message || "",
   ];
 }

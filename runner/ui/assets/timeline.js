@@ -8,13 +8,30 @@ const maxRows = 200;
 const slow = 3; // times the median is a straggler
 
 export function timeline() {
-  const detail = h("p", { class: "note", role: "status" }, "Point at a block to see what it is. Drag to look closer.");
-  const canvas = h("div", { class: "timeline" });
+  const detail = h("p", { class: "note", role: "status" }, "Point at a block to see what it is. Drag to look closer. Or use the arrow keys, Enter and Escape.");
+  const canvas = h("div", { class: "timeline", tabindex: 0, "data-key": "timeline", role: "group", "aria-label": "Timeline of attempts", onkeydown: byKey });
   const reset = h("button", { type: "button", hidden: true, onclick: () => look(null) }, "Whole job");
   const element = h("div", {}, canvas, h("div", { class: "below" }, detail, reset, legend()));
   let all = [];
   let painted = 0; // the width for which it was drawn
   let range = null; // [from, to] in ms since the epoch; null: everything
+  let chosen = null; // the id of the attempt that was last told of
+
+  // byKey goes from attempt to attempt in the order in which they started.
+  function byKey(event) {
+    const step = { ArrowLeft: -1, ArrowRight: 1, Enter: 0, Escape: 0 }[event.key];
+    if (step === undefined) return;
+    event.preventDefault();
+    if (event.key === "Escape") return look(null);
+    const order = all.toSorted((a, b) => start(a) - start(b));
+    const i = order.findIndex((a) => a.id === chosen);
+    const next = order[Math.min(Math.max(i + step, 0), order.length - 1)];
+    if (!next) return;
+    chosen = next.id;
+    if (event.key === "Enter") return look([start(next), Math.max(end(next), start(next) + 1)]);
+    fill(detail, wordsOf(next, pace(all)));
+    paint();
+  }
 
   function look(next) {
     range = next;
@@ -50,12 +67,11 @@ export function timeline() {
         const x1 = Math.max(x(start(a)), left);
         const x2 = Math.min(x(end(a)), width - 8);
         if (x2 < left || x1 > width - 8) continue;
-        const straggles = beside(a) >= slow && lasted(a) >= 1000; // shorter ones delay nobody
-        const words = `${a.id}  ${a.state}  ${duration(lasted(a))}${straggles ? `, ${beside(a).toFixed(1)}× the median` : ""}  ${a.executor}${a.error ? `  ${a.error.split("\n", 1)[0]}` : ""}`;
+        const words = wordsOf(a, beside);
         const tell = () => fill(detail, words);
         svg.append(h("rect", {
           x: x1, y: i * rowHeight + 2, width: Math.max(x2 - x1 - 0.5, 1.5), height: rowHeight - 4, rx: 2,
-          class: `block ${a.state.toLowerCase()} ${a.id.startsWith("map") || a.id.startsWith("worker") ? "first" : "second"}${straggles ? " slow" : ""}`,
+          class: `block ${a.state.toLowerCase()} ${a.id.startsWith("map") || a.id.startsWith("worker") ? "first" : "second"}${straggles(a, beside) ? " slow" : ""}${a.id === chosen ? " chosen" : ""}`,
           onmouseenter: tell,
         }, h("title", {}, words)));
       }
@@ -91,6 +107,14 @@ export function pace(all) {
     medians.set(stage, Math.max(times[Math.floor(times.length / 2)], 1));
   }
   return (a) => (medians.has(stageOf(a)) ? lasted(a) / medians.get(stageOf(a)) : 0);
+}
+
+const straggles = (a, beside) => beside(a) >= slow && lasted(a) >= 1000; // shorter ones delay nobody
+
+// wordsOf tells of an attempt in a line.
+function wordsOf(a, beside) {
+  const slower = straggles(a, beside) ? `, ${beside(a).toFixed(1)}× the median` : "";
+  return [a.id, a.state, duration(lasted(a)) + slower, a.executor, a.error && a.error.split("\n", 1)[0]].filter(Boolean).join("  ");
 }
 
 // lanes gives each attempt a place of its executor where nothing else ran at the time.

@@ -108,7 +108,7 @@ export function trainingPart(id) {
       const words = `worker ${i}: ` + (!a ? "waits for a place" : `${a.state.toLowerCase()} on ${a.executor}, attempt ${a.number + 1}, for ${duration(lasted(a))}`) +
         (a && a.error ? `, ${a.error.split("\n", 1)[0]}` : "");
       const heat = runs ? (a.number > 0 ? 4 : 2) : a ? 5 : 0;
-      return h("li", { class: `heat${heat}`, title: words, tabindex: 0, "aria-label": words }, `${i}${a && a.number > 0 ? `·${a.number + 1}` : ""}${a && !runs ? "!" : ""}`);
+      return h("li", { class: `heat${heat}`, title: words, "data-key": `worker ${i}`, tabindex: 0, "aria-label": words }, `${i}${a && a.number > 0 ? `·${a.number + 1}` : ""}${a && !runs ? "!" : ""}`);
     });
     const wrong = stage.failed + stage.lost;
     return section("Workers", h("p", { class: "note" },
@@ -125,13 +125,13 @@ export function trainingPart(id) {
       const late = Math.min(4, Math.floor((5 * w.compute) / longest));
       const words = `worker ${w.index}: computed ${duration(w.compute * 1000)}, waited ${duration(w.wait * 1000)}` +
         (w.missing ? `, missing ${count(w.missing)} times` : "") + (w.late ? `, ${duration(w.late * 1000)} after the median` : "");
-      return h("li", { class: `heat${w.missing ? 5 : late}`, title: words, tabindex: 0, "aria-label": words }, `${w.index}${w.missing ? "!" : ""}`);
+      return h("li", { class: `heat${w.missing ? 5 : late}`, title: words, "data-key": `worker ${w.index}`, tabindex: 0, "aria-label": words }, `${w.index}${w.missing ? "!" : ""}`);
     });
     return section("Workers, the busiest darkest", h("ol", { class: "strip" }, cells));
   }
 
   const toggle = (name, on, set) =>
-    h("button", { type: "button", "aria-pressed": String(on), onclick: () => { set(!on); draw(); } }, name);
+    h("button", { type: "button", "data-key": name, "aria-pressed": String(on), onclick: () => { set(!on); draw(); } }, name);
 
   return { element, show };
 }
