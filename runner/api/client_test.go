@@ -65,6 +65,9 @@ func TestClientOfJobs(t *testing.T) {
 	if short, whole := count(c.Job(ctx, "7k2a-words")), count(c.WholeJob(ctx, "7k2a-words")); short != 2 || whole != 3 {
 		t.Errorf("a job has %d attempts, and the whole of it %d", short, whole)
 	}
+	if used, err := c.Usage(ctx, "7k2a-words"); err != nil || used.CoreSeconds != 3 {
+		t.Errorf("it has used %+v, %v", used, err)
+	}
 	if err := c.Resize(ctx, "7k2a-words", 5); err != nil || len(b.status["7k2a-words"].Executors) != 5 {
 		t.Errorf("resized: %v", err)
 	}

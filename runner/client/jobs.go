@@ -68,6 +68,13 @@ func (c *Client) WholeJob(ctx context.Context, id scheduler.JobID) (embedded.Sta
 	return s, err
 }
 
+// Usage returns what a job has used so far.
+func (c *Client) Usage(ctx context.Context, id scheduler.JobID) (Usage, error) {
+	var u Usage
+	err := c.ask(ctx, http.MethodGet, jobPath(id)+"/usage", nil, &u)
+	return u, err
+}
+
 // Kill ends a job.
 func (c *Client) Kill(ctx context.Context, id scheduler.JobID, reason string) (embedded.Status, error) {
 	var s embedded.Status
