@@ -110,6 +110,11 @@ func TestUIOfTraining(t *testing.T) {
 	if points := strings.Count(plain, "L") + 1; points != 20 {
 		t.Errorf("the curve has %d points for 20 iterations", points)
 	}
+	b.do("a worker by keyboard", chromedp.Focus(".strip"), chromedp.KeyEvent(kb.ArrowRight), chromedp.KeyEvent(kb.ArrowRight),
+		chromedp.WaitVisible(".strip .chosen:nth-child(2)"))
+	if told := get(b, chromedp.Text(".strip + [role=status]")); !strings.HasPrefix(told, "worker 1: computed") {
+		t.Errorf("the arrow keys led to %q", told)
+	}
 	b.do("its losses' logarithms", chromedp.Click(".switches button:first-child"))
 	if get(b, chromedp.Evaluate[string](line)) == plain {
 		t.Error("the logarithmic curve is the plain one")

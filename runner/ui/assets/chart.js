@@ -1,7 +1,7 @@
 // Curves and stacked areas over a common x axis.
 import { h } from "./dom.js";
 
-const margin = { left: 64, right: 12, top: 10, bottom: 26 };
+const margin = { left: 74, right: 12, top: 10, bottom: 26 };
 const most = 1200; // points that are drawn
 
 // thin keeps every n-th row, and the last.

@@ -32,7 +32,7 @@ export function jobPage(main, id) {
     if (Date.now() - looked < refresh && !now) return;
     looked = Date.now();
     json(`/v1/jobs/${encodeURIComponent(id)}/usage`).then((u) => ended || fill(used, usagePart(u))).catch(() => {}); // likewise
-    const said = logs.all();
+    const said = logs.all().catch(() => []); // without them attempts lead nowhere
     const all = [];
     for (let total = 1; all.length < Math.min(total, most); ) {
       const page = await json(`/v1/jobs/${encodeURIComponent(id)}/attempts?after=${all.length}&limit=10000`);

@@ -13,6 +13,7 @@ export function trainingPart(id) {
   const element = h("div");
   const live = new Map(); // value by iteration, as the master's status told
   let line = ""; // what the master's status was last
+  let told = -1; // the worker whose words are told
   let rows = null; // of metrics.jsonl
   let log = false;
   let byTime = false;
@@ -93,6 +94,26 @@ export function trainingPart(id) {
       chart({ width, height: 180, stacked: true, unit: " ms", xs: points.map((r) => r.iteration), layers, xLabel: "iteration" }));
   }
 
+  // strip draws cells {heat, words, name}, of which the words of one are told: of what is pointed at, or of where the
+  // arrow keys have led.
+  function strip(cells) {
+    const note = h("p", { class: "note", role: "status" }, cells[told]?.words ?? "Point at a worker, or use the arrow keys, to see how it does.");
+    const tell = (i) => {
+      told = i;
+      fill(note, cells[i].words);
+      items.forEach((item, n) => item.classList.toggle("chosen", n === i));
+    };
+    const items = cells.map((c, i) =>
+      h("li", { class: `heat${c.heat}${i === told ? " chosen" : ""}`, title: c.words, onmouseenter: () => tell(i) }, c.name));
+    const byKey = (event) => {
+      const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+      if (!step) return;
+      event.preventDefault();
+      tell(Math.min(Math.max(told + step, 0), cells.length - 1));
+    };
+    return [h("ol", { class: "strip", tabindex: 0, "data-key": "workers", "aria-label": "Workers", onkeydown: byKey }, items), note];
+  }
+
   // healthPart draws each worker as a cell that says whether it works, and how often it was begun.
   function healthPart() {
     const stage = (job.stages || []).find((s) => s.name === "worker");
@@ -108,12 +129,11 @@ export function trainingPart(id) {
       const words = `worker ${i}: ` + (!a ? "waits for a place" : `${a.state.toLowerCase()} on ${a.executor}, attempt ${a.number + 1}, for ${duration(lasted(a))}`) +
         (a && a.error ? `, ${a.error.split("\n", 1)[0]}` : "");
       const heat = runs ? (a.number > 0 ? 4 : 2) : a ? 5 : 0;
-      return h("li", { class: `heat${heat}`, title: words, "data-key": `worker ${i}`, tabindex: 0, "aria-label": words }, `${i}${a && a.number > 0 ? `·${a.number + 1}` : ""}${a && !runs ? "!" : ""}`);
+      return { heat, words, name: `${i}${a && a.number > 0 ? `·${a.number + 1}` : ""}${a && !runs ? "!" : ""}` };
     });
     const wrong = stage.failed + stage.lost;
     return section("Workers", h("p", { class: "note" },
-      `${count(stage.running)} of ${plural(stage.tasks, "worker")} at work${wrong ? `, ${plural(wrong, "attempt")} failed or lost so far` : ""}.`),
-    h("ol", { class: "strip" }, cells));
+      `${count(stage.running)} of ${plural(stage.tasks, "worker")} at work${wrong ? `, ${plural(wrong, "attempt")} failed or lost so far` : ""}.`), strip(cells));
   }
 
   // workersPart draws each worker as a cell whose colour is how long the others waited for it.
@@ -125,9 +145,9 @@ export function trainingPart(id) {
       const late = Math.min(4, Math.floor((5 * w.compute) / longest));
       const words = `worker ${w.index}: computed ${duration(w.compute * 1000)}, waited ${duration(w.wait * 1000)}` +
         (w.missing ? `, missing ${count(w.missing)} times` : "") + (w.late ? `, ${duration(w.late * 1000)} after the median` : "");
-      return h("li", { class: `heat${w.missing ? 5 : late}`, title: words, "data-key": `worker ${w.index}`, tabindex: 0, "aria-label": words }, `${w.index}${w.missing ? "!" : ""}`);
+      return { heat: w.missing ? 5 : late, words, name: `${w.index}${w.missing ? "!" : ""}` };
     });
-    return section("Workers, the busiest darkest", h("ol", { class: "strip" }, cells));
+    return section("Workers, the busiest darkest", strip(cells));
   }
 
   const toggle = (name, on, set) =>
