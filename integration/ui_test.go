@@ -163,7 +163,9 @@ func TestUIOfTraining(t *testing.T) {
 	if out, err := tr.command("kill", job).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	b.do("a killed training", chromedp.WaitVisible("h1 + .killed"), chromedp.WaitVisible(".tasks .killed"))
+	// Not by waiting for an element: those are drawn anew while the job ends.
+	get(b, chromedp.Poll[bool]("!!document.querySelector('h1 + .killed') && !!document.querySelector('.tasks .killed')"))
+	b.do("a killed training")
 	b.complained()
 }
 

@@ -24,14 +24,26 @@ export function jobPage(main, id) {
   fill(main, head, stages, training.element, proof, used, attempts, outputPart(id), logs.element, counters, spec);
 
   let ended = false;
-  let looked = 0;
+  let timer; // of the next look at the attempts
+  let looking = false;
+  let seen = false; // all attempts of a job that is over
   let job = null;
   const picture = timeline();
 
-  async function attemptsOf(now) {
-    if (Date.now() - looked < refresh && !now) return;
-    looked = Date.now();
-    json(`/v1/jobs/${encodeURIComponent(id)}/usage`).then((u) => ended || fill(used, usagePart(u))).catch(() => {}); // likewise
+  // look draws the attempts now and then, until it has begun when the job was over. There is one look at a time, so that
+  // none draws what an earlier one has seen.
+  async function look() {
+    clearTimeout(timer);
+    if (looking || seen) return;
+    looking = true;
+    const last = over(job);
+    await attemptsOf().then(() => { seen = last; }, () => {}); // else the next look sees them
+    looking = false;
+    if (!ended && !seen) timer = setTimeout(look, over(job) && !last ? 0 : refresh);
+  }
+
+  async function attemptsOf() {
+    json(`/v1/jobs/${encodeURIComponent(id)}/usage`).then((u) => ended || fill(used, usagePart(u))).catch(() => {}); // the next look asks again
     const said = logs.all().catch(() => []); // without them attempts lead nowhere
     const all = [];
     for (let total = 1; all.length < Math.min(total, most); ) {
@@ -54,7 +66,7 @@ export function jobPage(main, id) {
     fill(proof, resultPart(job), skewPart(job.result && job.result.skew));
     fill(counters, countersPart(job.counters || {}));
     if (job.kind === "guagua") training.show(job);
-    attemptsOf(final(job)).catch(() => {}); // the next event asks again
+    if (over(job) || !timer) look();
   }
 
   async function kill() {
@@ -92,14 +104,18 @@ export function jobPage(main, id) {
     .catch(() => {}); // told above
   return () => {
     ended = true;
+    clearTimeout(timer);
     events.close();
     logs.end();
   };
 }
 
+// over says whether nothing changes any more.
+const over = (job) => final(job) || job.interrupted;
+
 function headPart(job, kill) {
   const ms = took(job);
-  const running = !final(job) && !job.interrupted;
+  const running = !over(job);
   const wrong = job.stages ? job.stages.reduce((n, s) => n + s.failed + s.lost, 0) : 0;
   return [
     h(
