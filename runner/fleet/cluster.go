@@ -117,7 +117,7 @@ func (c Cluster) Anywhere() (*http.Transport, error) {
 	return &http.Transport{
 		TLSClientConfig:     &tls.Config{RootCAs: roots, ServerName: ServerName, MinVersion: tls.VersionTLS12},
 		DialContext:         c.dial,
-		MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: 5 * time.Second,
+		MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: 5 * time.Second,
 	}, nil
 }
 
