@@ -4,14 +4,12 @@ import (
 	"cmp"
 	"context"
 	"os"
-	"time"
 
 	"github.com/spf13/pflag"
 
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/infra/store/below"
-	"github.com/seed3322913c/runner/runner/access"
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/fleet"
 	"github.com/seed3322913c/runner/runner/say"
@@ -58,38 +56,18 @@ func (p *program) open(ctx context.Context) (place, func(), error) {
 }
 
 func openFleet(ctx context.Context, name string) (*fleet.Fleet, error) {
-	cluster, err := loadCluster(name)
+	dir, err := embedded.HomeDir()
 	if err != nil {
 		return nil, err
 	}
-	if cluster.Control.Token == "" {
-		if cluster, err = entitle(ctx, cluster); err != nil {
-			return nil, err
-		}
+	cluster, err := fleet.Load(dir, name)
+	if err != nil {
+		return nil, err
+	}
+	if cluster, err = cluster.Entitled(ctx, dir, fleetStore); err != nil {
+		return nil, err
 	}
 	return fleet.Open(ctx, cluster, fleetStore)
-}
-
-// entitle gives whoever has a cluster's file a token for its control, and writes it there. It needs nobody's leave: the
-// keys of the store are in the file, too.
-func entitle(ctx context.Context, cluster fleet.Cluster) (fleet.Cluster, error) {
-	dir, err := embedded.HomeDir()
-	if err != nil {
-		return cluster, err
-	}
-	if err := cluster.Surround(); err != nil {
-		return cluster, err
-	}
-	st, err := fleetStore(ctx, cluster.Store)
-	if err != nil {
-		return cluster, err
-	}
-	cluster.Control.Token, _, err = access.NewTokens(st, time.Now).Create(ctx, "the file of cluster "+cluster.Name,
-		access.Admin)
-	if err != nil {
-		return cluster, err
-	}
-	return cluster, cluster.Save(dir)
 }
 
 func loadCluster(name string) (fleet.Cluster, error) {

@@ -203,6 +203,11 @@ func TestFleet(t *testing.T) {
 	u.exits(2, "deploy", "--name", "night") // nobody can be asked
 	u.nothingOf("night")
 	u.run("deploy", "--name", "night", "--workers", "2", "--yes", "--json")
+	var fresh struct{ Trouble string }
+	u.answer(u.run("status", "--cluster", "night", "--json"), &fresh)
+	if fresh.Trouble != "" { // the first that is asked of its control
+		t.Errorf("the jobs of a new fleet are not known: %s", fresh.Trouble)
+	}
 
 	st := u.bucket("night")
 	u.put(st, "in/a.txt", "b a\na\n")

@@ -37,6 +37,9 @@ func (s *Site) eachRunning(ctx context.Context, do func(*client.Client, schedule
 	}
 	ctx, cancel := context.WithTimeout(ctx, jobsTime)
 	defer cancel()
+	if c, err = c.Entitled(ctx, s.home, s.options.Open); err != nil {
+		return err
+	}
 	f, err := fleet.Open(ctx, c, s.options.Open)
 	if err != nil {
 		return err
