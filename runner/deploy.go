@@ -242,7 +242,8 @@ func (p *program) build(ctx context.Context, a agreement) error {
 	}
 	p.tellControls(ctx, a.site)
 	if err := p.rewake(ctx, a.site); err != nil {
-		a.tell.note("Nothing wakes it for its schedules yet: " + say.Sentence(err) + "; `runner schedule resume NAME` tries again")
+		a.tell.note("Nothing wakes it for its schedules yet: " + say.Sentence(err) +
+			"; `runner schedule resume NAME` tries again")
 	}
 	return p.arrived(a, append(watch.all, phase{"boot", boot}, phase{"health", health}))
 }

@@ -41,7 +41,8 @@ func (s *executorServer) Register(_ context.Context, r *amrpc.RegisterRequest) (
 		}
 	})
 	if !taken {
-		return nil, errs.Errorf("am.Register", errs.Exist, id, "it has ended, the launcher says, and another one has its place")
+		return nil, errs.Errorf("am.Register", errs.Exist, id,
+			"it has ended, the launcher says, and another one has its place")
 	}
 	o := a.cfg.Options
 	return &amrpc.RegisterReply{HeartbeatMillis: o.Heartbeat.Milliseconds(), DeadMillis: o.Dead.Milliseconds()}, nil

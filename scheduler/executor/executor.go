@@ -91,8 +91,8 @@ var errKilled = errors.New("told to end")
 // Run works until it is told to leave, or the job is over, and returns nil then. Job.Resources says how many attempts
 // run at a time (CPU) and how much memory they have (Memory, 0: as much as they like). It returns an error of kind
 // Unavailable when it could not reach any application master for Options.Lease, of kind Exist when another one has its
-// place, of kind Failed when an attempt could not be ended, and ctx's error when ctx ends. In any case attempts are cancelled; one that takes no notice is left
-// behind after a few seconds, for the end of the process.
+// place, of kind Failed when an attempt could not be ended, and ctx's error when ctx ends. In any case attempts are
+// cancelled; one that takes no notice is left behind after a few seconds, for the end of the process.
 //
 // Of Resources.Memory, the Go heap may use 9/10 (debug.SetMemoryLimit), the attempts together 3/4.
 func Run(ctx context.Context, cfg Config) error {
