@@ -242,7 +242,8 @@ func (c *Cluster) addresses(suffix string) []string {
 }
 
 // place gives every machine its address, in a network of 127/8 that nobody uses.
-func (c *Cluster) place(o Options) (err error) {
+func (c *Cluster) place(o Options) error {
+	var taken error
 	for range 10 {
 		n, err := rand.Int(rand.Reader, big.NewInt(250*250))
 		if err != nil {
@@ -250,7 +251,7 @@ func (c *Cluster) place(o Options) (err error) {
 		}
 		high, low := 1+n.Int64()/250, 1+n.Int64()%250
 		network := fmt.Sprintf("127.%d.%d.", high, low)
-		if err = free(network + "1"); err != nil {
+		if taken = free(network + "1"); taken != nil {
 			continue // another cluster's, or somebody has a port on all addresses
 		}
 		c.State.Wires = wires{IP: o.IP, Bridge: fmt.Sprintf("rw%dx%d", high, low)}
@@ -265,7 +266,7 @@ func (c *Cluster) place(o Options) (err error) {
 		}
 		return nil
 	}
-	return fmt.Errorf("no free network in 127.0.0.0/8: %w", err)
+	return fmt.Errorf("no free network in 127.0.0.0/8: %w", taken)
 }
 
 // free tries the ports that the servers will have at an address.
