@@ -70,10 +70,16 @@ func (w *world) Look(context.Context, []scheduler.JobID) (fleet.View, error) {
 	return v, nil
 }
 
-func (w *world) Launch(_ context.Context, job scheduler.Job, n int) error {
+// Launch starts nothing of a job that is over, as an application master does that finds the end in its ledger: a control
+// that has just been elected may launch what ends at that moment.
+func (w *world) Launch(ctx context.Context, job scheduler.Job, n int) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	defer w.happened()
+	report, err := am.Load(ctx, w.st, job)
+	if err != nil || report.State.Final() {
+		return err
+	}
 	w.allowed[job.ID] = n
 	if w.alive[job.ID] == nil {
 		w.alive[job.ID] = make(chan struct{})
