@@ -8,6 +8,7 @@ package enginetest
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -39,21 +40,33 @@ func Binary(t testing.TB, name string) string {
 	return ""
 }
 
-// Free returns n ports of the loopback interface that nobody uses at the moment. Another process may take one before
-// its use, so starting is worth a few tries.
-func Free(t testing.TB, n int) []int {
+// The ports that Free chooses from lie below those that the kernel gives to whoever asks for any. As many behind them
+// are never given away: who listens there has the one in front.
+const firstPort, portsInAll, portTries = 10_000, 5_000, 1000
+
+// Free returns n ports of the loopback interface that nobody uses. No other test gets them before this one ends.
+func Free(t testing.TB, n int) (ports []int) {
 	t.Helper()
-	var ports []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
+	for range portTries {
+		if len(ports) == n {
+			return ports
 		}
-		defer l.Close() // after all were chosen, so that they differ
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+		port := firstPort + rand.IntN(portsInAll)
+		taken, err := listen(port + portsInAll)
+		if err != nil {
+			continue
+		}
+		t.Cleanup(func() { taken.Close() })
+		if l, err := listen(port); err == nil {
+			l.Close()
+			ports = append(ports, port)
+		}
 	}
-	return ports
+	t.Fatalf("%d ports of 127.0.0.1 are free, not %d", len(ports), n)
+	return nil
 }
+
+func listen(port int) (net.Listener, error) { return net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)) }
 
 // Process is a running server.
 type Process struct {
