@@ -66,7 +66,9 @@ func Free(t testing.TB, n int) (ports []int) {
 	return nil
 }
 
-func listen(port int) (net.Listener, error) { return net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)) }
+func listen(port int) (net.Listener, error) {
+	return net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+}
 
 // Process is a running server.
 type Process struct {
