@@ -99,7 +99,10 @@ func ask(t *testing.T, s *httptest.Server, method, target string, body io.Reader
 	for k, v := range headers {
 		r.Header.Set(k, v)
 	}
-	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	client := http.Client{
+		Transport:     s.Client().Transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 	resp, err := client.Do(r)
 	if err != nil {
 		t.Fatal(err)

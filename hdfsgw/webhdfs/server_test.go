@@ -15,7 +15,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/seed3322913c/runner/infra/store/mem"
 )
 
 // send follows the redirect of a CREATE or APPEND as clients do.
@@ -213,44 +216,79 @@ func TestIsUser(t *testing.T) {
 	}
 }
 
+// pipes is a listener whose connections are in memory, so that a bubble's clock says when they are cut off.
+type pipes struct {
+	net.Listener // for its address
+	dialed       chan net.Conn
+	closed       chan struct{}
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case nc := <-p.dialed:
+		return nc, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error {
+	close(p.closed)
+	return p.Listener.Close()
+}
+
+func (p *pipes) dial(context.Context, string, string) (net.Conn, error) {
+	here, there := net.Pipe()
+	p.dialed <- there
+	return here, nil
+}
+
 // TestSlowBodies has clients that stop sending, and that stop taking; both are cut off, and others are served.
 func TestSlowBodies(t *testing.T) {
-	s := newServer(t, Options{Idle: 500 * time.Millisecond, Transfers: 2})
-	h := s.Config.Handler.(*Server)
-	target := prefix + "/f?op=CREATE&overwrite=true&user.name=root&namenoderpcaddress=x"
-	for range 4 { // more than are served at once
-		conn, err := net.Dial("tcp", s.Listener.Addr().String())
-		if err != nil {
-			t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) {
+		l := &pipes{dialed: make(chan net.Conn), closed: make(chan struct{})}
+		s := newServerBehind(t, mem.New(), Options{Transfers: 2}, func(inner net.Listener) net.Listener {
+			l.Listener = inner
+			return l
+		})
+		s.Client().Transport.(*http.Transport).DialContext = l.dial
+		begin := func(request string) net.Conn {
+			conn, err := l.dial(t.Context(), "", "")
+			if err == nil {
+				_, err = io.WriteString(conn, request)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			return conn
 		}
-		defer conn.Close()
-		fmt.Fprintf(conn, "PUT %s HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nonly this", target)
-		if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
-			t.Fatal(err)
+		target := prefix + "/f?op=CREATE&overwrite=true&user.name=root&namenoderpcaddress=x"
+		for range 4 { // more than are served at once
+			conn := begin("PUT " + target + " HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nonly this")
+			answer, err := io.ReadAll(conn)
+			if err != nil || !bytes.Contains(answer, []byte("403 Forbidden")) {
+				t.Errorf("%q, %v", answer, err)
+			}
 		}
-		answer, err := io.ReadAll(conn)
-		if err != nil || !bytes.Contains(answer, []byte("403 Forbidden")) {
-			t.Errorf("%q, %v", answer, err)
+		data := strings.Repeat("0123456789abcdef", 1<<16)
+		if status, body := send(t, s, "PUT", prefix+"/f?op=CREATE&overwrite=true&user.name=root",
+			strings.NewReader(data)); status != 201 {
+			t.Fatal(status, body)
 		}
-	}
-	data := strings.Repeat("0123456789abcdef", 1<<20)
-	if status, body := send(t, s, "PUT", prefix+"/f?op=CREATE&overwrite=true&user.name=root",
-		strings.NewReader(data)); status != 201 {
-		t.Fatal(status, body)
-	}
-	for range 2 {
-		conn, err := net.Dial("tcp", s.Listener.Addr().String())
-		if err != nil {
-			t.Fatal(err)
+		began := time.Now()
+		for range 2 {
+			defer begin("GET " + prefix + "/f?op=OPEN&user.name=root&namenoderpcaddress=x HTTP/1.1\r\nHost: x\r\n\r\n").Close()
 		}
-		defer conn.Close()
-		fmt.Fprintf(conn, "GET %s/f?op=OPEN&user.name=root&namenoderpcaddress=x HTTP/1.1\r\nHost: x\r\n\r\n", prefix)
-	}
-	for range h.o.Transfers { // these wait until the others are cut off
-		if fetch(t, s, "/f", "") != data {
-			t.Error("other bytes came back")
+		synctest.Wait() // both have their places
+		for range 2 {   // these wait until the others are cut off
+			if fetch(t, s, "/f", "") != data {
+				t.Error("other bytes came back")
+			}
 		}
-	}
+		if waited := time.Since(began); waited != time.Minute {
+			t.Errorf("they waited for %v", waited)
+		}
+	})
 }
 
 // TestAHugeDirectoryIsListedWhole lists more entries than there are in a page, and what lies between two pages.
