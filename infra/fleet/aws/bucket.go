@@ -133,11 +133,12 @@ func (p *Provider) empty(ctx context.Context, bucket, prefix string) error {
 	return nil
 }
 
-// scanBuckets finds buckets by tag, data and all.
+// scanBuckets finds buckets by tag, data and all. Those of other regions are left out, which S3 would list as well: they
+// are of other fleets, of the same name perhaps.
 func (p *Provider) scanBuckets(ctx context.Context, cluster string) ([]fleet.Resource, error) {
 	c := p.s3()
 	prefix := "runner-" + cluster
-	out, err := c.ListBuckets(ctx, &s3.ListBucketsInput{Prefix: &prefix})
+	out, err := c.ListBuckets(ctx, &s3.ListBucketsInput{Prefix: &prefix, BucketRegion: &p.region})
 	if err != nil {
 		return nil, wrap("s3.ListBuckets", prefix, err)
 	}

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	tfjson "github.com/hashicorp/terraform-json"
+
+	"github.com/seed3322913c/runner/infra/fleet/fleettest"
 )
 
 // planned is a resource of a plan, as it will be.
@@ -78,8 +80,8 @@ var hardening = []struct {
 	{"the bucket keeps versions", "aws_s3_bucket_versioning",
 		func(p planned) bool { return p.at("versioning_configuration.0.status") == "Enabled" }},
 	{"the bucket takes TLS alone", "aws_s3_bucket_policy", onlyTLS},
-	{"roles are under the cluster's path", "aws_iam_role",
-		func(p planned) bool { return p.at("path") == "/runner/demo/" }},
+	{"roles are the cluster's, in its region", "aws_iam_role", ownInRegion},
+	{"profiles are the cluster's, in its region", "aws_iam_instance_profile", ownInRegion},
 	{"roles have no rights but those that they need", "aws_iam_role_policy", leastPrivilege},
 	{"secrets are encrypted", "aws_ssm_parameter", func(p planned) bool { return p.at("type") == "SecureString" }},
 	{"secrets are in no plan", "aws_ssm_parameter",
@@ -99,6 +101,12 @@ var hardening = []struct {
 		func(p planned) bool {
 			return p.at("lifecycle_transition") == "autoscaling:EC2_INSTANCE_TERMINATING" && p.at("default_result") == "CONTINUE"
 		}},
+}
+
+// ownInRegion reports whether something of IAM is met by no fleet of the same name in another region.
+func ownInRegion(p planned) bool {
+	return p.at("path") == "/runner/demo/"+fleettest.Region+"/" &&
+		strings.HasSuffix(fmt.Sprint(p.at("name")), "-"+fleettest.Region)
 }
 
 func checkHardening(t *testing.T, plan *tfjson.Plan) {

@@ -3,12 +3,14 @@ package aws
 import (
 	"context"
 	"net/url"
+	"path"
 	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/fleet"
 )
 
@@ -227,7 +229,7 @@ func (p *Provider) scanGroups(ctx context.Context, cluster string) ([]fleet.Reso
 	return found, err
 }
 
-// iamPath is the path under which all of a cluster's roles and profiles are.
+// iamPath is the path under which all of a cluster's secrets, roles and profiles are.
 func iamPath(cluster string) string {
 	if cluster == "" {
 		return "/runner/"
@@ -251,6 +253,8 @@ func (p *Provider) scanProfiles(ctx context.Context, cluster string) ([]fleet.Re
 	return p.scanIAM(ctx, cluster, "ListInstanceProfiles", "instance-profile", func(i iamItem) string { return i.Profile })
 }
 
+// scanIAM leaves out what is of fleets in other regions, since IAM is one for all of them: the region is the last part
+// of a path.
 func (p *Provider) scanIAM(ctx context.Context, cluster, action, kind string, id func(iamItem) string) (
 	[]fleet.Resource, error) {
 	params := url.Values{"PathPrefix": {iamPath(cluster)}}
@@ -266,6 +270,9 @@ func (p *Provider) scanIAM(ctx context.Context, cluster, action, kind string, id
 			return nil, err
 		}
 		for _, i := range append(page.Roles, page.Profiles...) {
+			if path.Base(i.Path) != p.region {
+				continue
+			}
 			found = append(found, fleet.Resource{Service: "iam", Kind: kind, ID: id(i), Cluster: clusterOfPath(i.Path),
 				Created: i.Created})
 		}
@@ -314,7 +321,8 @@ func (p *Provider) scanSchedules(ctx context.Context, cluster string) ([]fleet.R
 		}
 		for _, g := range page.ScheduleGroups {
 			var tags struct{ Tags []struct{ Key, Value string } }
-			if err := p.call.rest(ctx, "GET", "/tags/"+url.PathEscape(g.Arn), nil, &tags); err != nil {
+			err := p.call.rest(ctx, "GET", "/tags/"+url.PathEscape(g.Arn), nil, &tags)
+			if err != nil && errs.KindOf(err) != errs.NotFound { // one of another fleet may have gone since it was listed
 				return nil, err
 			}
 			for _, t := range tags.Tags {

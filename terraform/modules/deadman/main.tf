@@ -6,9 +6,10 @@ variable "account" { type = string }
 variable "groups" { type = list(string) }
 variable "expires_at" { type = string }
 
+# IAM is one for all regions: a fleet of the same name elsewhere has a role of its own.
 resource "aws_iam_role" "switch" {
-  name = "runner-${var.cluster}-deadman"
-  path = "/runner/${var.cluster}/"
+  name = "runner-${var.cluster}-deadman-${var.region}"
+  path = "/runner/${var.cluster}/${var.region}/"
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{

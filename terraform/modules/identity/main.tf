@@ -12,7 +12,9 @@ variable "secrets" {
 }
 
 locals {
-  path       = "/runner/${var.cluster}/"
+  # IAM is one for all regions: a fleet of the same name elsewhere has roles and profiles of its own.
+  path       = "/runner/${var.cluster}/${var.region}/"
+  names      = { for role, g in var.groups : role => "${g}-${var.region}" }
   parameters = "arn:aws:ssm:${var.region}:${var.account}:parameter/runner/${var.cluster}"
   group_arns = { for role, g in var.groups : role =>
   "arn:aws:autoscaling:${var.region}:${var.account}:autoScalingGroup:*:autoScalingGroupName/${g}" }
@@ -52,7 +54,7 @@ locals {
 }
 
 resource "aws_iam_role" "machine" {
-  for_each = var.groups
+  for_each = local.names
   name     = each.value
   path     = local.path
   assume_role_policy = jsonencode({
@@ -72,7 +74,7 @@ resource "aws_iam_role_policy" "machine" {
 }
 
 resource "aws_iam_instance_profile" "machine" {
-  for_each   = var.groups
+  for_each   = local.names
   name       = each.value
   path       = local.path
   role       = aws_iam_role.machine[each.key].name
