@@ -30,13 +30,12 @@ type fileConn struct {
 }
 
 func (c *fileConn) ReadFrom(r io.Reader) (int64, error) {
-	n, err := c.Conn.(io.ReaderFrom).ReadFrom(r)
 	if limited, ok := r.(*io.LimitedReader); ok {
 		if _, ok := limited.R.(*os.File); ok {
-			c.sent.Add(n)
+			c.sent.Add(limited.N) // before it is done, for then the client may have looked already
 		}
 	}
-	return n, err
+	return c.Conn.(io.ReaderFrom).ReadFrom(r)
 }
 
 // TestKernelSendsWhatIsOnDisk reads a file twice: the second time its bytes go from the cache's files to the
