@@ -19,6 +19,7 @@ type operation struct {
 	killed  *note // the operation before, if it was killed
 	settled bool  // since then Terraform has had the state's lock
 	began   time.Time
+	leave   func() error // the place of the state; nil if it is here
 }
 
 // note is what is written down.
@@ -88,6 +89,9 @@ func readNote(file string) (*note, error) {
 // end gives the fleet back. What a killed operation has left stays noted until its lock on the state is known to be
 // gone.
 func (o *operation) end() {
+	if o.leave != nil {
+		_ = o.leave() // a claim that stays goes with the fleet
+	}
 	if o.killed == nil || o.settled {
 		_ = os.Remove(o.file) // a note that stays only makes the next operation look more closely
 	}

@@ -32,8 +32,9 @@ type Provider interface {
 
 // StateKeeper is the ability of a provider that keeps Terraform's state elsewhere than in the fleet's folder.
 type StateKeeper interface {
-	// KeepState makes what Terraform needs to keep the state where s.Backend says; that it is there is success.
-	KeepState(ctx context.Context, s Setup) error
+	// KeepState makes what Terraform needs to keep the state where s.Backend says; that it is there is success. Until
+	// leave is called no ForgetState of another fleet takes it away; the fleet's own does.
+	KeepState(ctx context.Context, s Setup) (leave func(context.Context) error, err error)
 
 	// ForgetState removes the state that s.Backend names, with its earlier versions and its lock. No state is success.
 	ForgetState(ctx context.Context, s Setup) error

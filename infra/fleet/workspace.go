@@ -56,12 +56,21 @@ const (
 	stateFile   = "terraform.tfstate"
 )
 
+// leaveTime is how long the end of an operation, which nobody wants to wait for, may take to leave the state's place.
+const leaveTime = 10 * time.Second
+
 // open unpacks the modules and initialises Terraform.
 func (f *Fleet) open(ctx context.Context, op *operation, setup Setup) (*workspace, error) {
 	const name = "fleet.open"
 	if keeper, ok := f.provider.(StateKeeper); ok && setup.Backend != nil {
-		if err := keeper.KeepState(ctx, setup); err != nil {
+		leave, err := keeper.KeepState(ctx, setup)
+		if err != nil {
 			return nil, err
+		}
+		op.leave = func() error {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTime)
+			defer cancel()
+			return leave(ctx)
 		}
 	}
 	work := filepath.Join(f.dir, workDir)

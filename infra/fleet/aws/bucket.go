@@ -21,6 +21,16 @@ func (p *Provider) s3() *s3.Client {
 	})
 }
 
+const noBucket = "NoSuchBucket"
+
+// codeOf is what S3 calls an error; "" if S3 has not said it.
+func codeOf(err error) string {
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
+		return api.ErrorCode()
+	}
+	return ""
+}
+
 // wrap gives an error of S3 its kind.
 func wrap(op, bucket string, err error) error {
 	if err == nil {
@@ -51,50 +61,6 @@ func (p *Provider) bucketExists(ctx context.Context, bucket, account string) (bo
 		return false, nil
 	}
 	return err == nil, err
-}
-
-// KeepState makes the bucket with the states of all fleets of an account and region, where it is missing.
-func (p *Provider) KeepState(ctx context.Context, s fleet.Setup) error {
-	bucket := s.Backend["bucket"].(string)
-	exists, err := p.bucketExists(ctx, bucket, s.Account)
-	if err != nil || exists {
-		return err
-	}
-	const op = "s3.CreateBucket"
-	c := p.s3()
-	in := &s3.CreateBucketInput{Bucket: &bucket}
-	if p.region != "us-east-1" { // the one region that may not be named
-		in.CreateBucketConfiguration = &types.CreateBucketConfiguration{
-			LocationConstraint: types.BucketLocationConstraint(p.region)}
-	}
-	var taken *types.BucketAlreadyOwnedByYou
-	if _, err := c.CreateBucket(ctx, in); err != nil && !errors.As(err, &taken) {
-		return wrap(op, bucket, err)
-	}
-	yes := sdk.Bool(true)
-	_, err = c.PutPublicAccessBlock(ctx, &s3.PutPublicAccessBlockInput{Bucket: &bucket,
-		PublicAccessBlockConfiguration: &types.PublicAccessBlockConfiguration{BlockPublicAcls: yes, BlockPublicPolicy: yes,
-			IgnorePublicAcls: yes, RestrictPublicBuckets: yes}})
-	if err != nil {
-		return wrap(op, bucket, err)
-	}
-	_, err = c.PutBucketVersioning(ctx, &s3.PutBucketVersioningInput{Bucket: &bucket,
-		VersioningConfiguration: &types.VersioningConfiguration{Status: types.BucketVersioningStatusEnabled}})
-	return wrap(op, bucket, err)
-}
-
-// ForgetState removes the state of one fleet, and the bucket when it was the last.
-func (p *Provider) ForgetState(ctx context.Context, s fleet.Setup) error {
-	bucket, key := s.Backend["bucket"].(string), s.Backend["key"].(string)
-	if err := p.empty(ctx, bucket, key); err != nil {
-		return err
-	}
-	_, err := p.s3().DeleteBucket(ctx, &s3.DeleteBucketInput{Bucket: &bucket})
-	var api smithy.APIError
-	if errors.As(err, &api) && (api.ErrorCode() == "BucketNotEmpty" || api.ErrorCode() == "NoSuchBucket") {
-		return nil // another fleet's state is in it, or it is gone
-	}
-	return wrap("s3.DeleteBucket", bucket, err)
 }
 
 // empty removes every version of every object whose name begins with prefix.
@@ -162,8 +128,7 @@ func (p *Provider) scanBuckets(ctx context.Context, cluster string) ([]fleet.Res
 // bucketTag is the cluster that a bucket belongs to, or "".
 func (p *Provider) bucketTag(ctx context.Context, bucket string) (string, error) {
 	tags, err := p.s3().GetBucketTagging(ctx, &s3.GetBucketTaggingInput{Bucket: &bucket})
-	var api smithy.APIError
-	if errors.As(err, &api) && (api.ErrorCode() == "NoSuchTagSet" || api.ErrorCode() == "NoSuchBucket") {
+	if code := codeOf(err); code == "NoSuchTagSet" || code == noBucket {
 		return "", nil
 	}
 	if err != nil {
