@@ -22,9 +22,21 @@ func (s Status) String() string {
 		text += fmt.Sprintf("  %s %.6g", s.Name, s.Value)
 	}
 	if s.Rate > 0 {
-		text += fmt.Sprintf("  %.3g iterations/s", s.Rate)
+		text += "  " + rate(s.Rate) + " iterations/s"
 	}
 	return text
+}
+
+// rate writes a number with three digits that matter, or all before its point, in groups.
+func rate(perSecond float64) string {
+	if perSecond < 999.5 {
+		return strconv.FormatFloat(perSecond, 'g', 3, 64)
+	}
+	digits := strconv.FormatFloat(perSecond, 'f', 0, 64)
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	return digits
 }
 
 // ParseStatus is the inverse of Status.String; ok is false for any other text.
@@ -36,7 +48,7 @@ func ParseStatus(text string) (s Status, ok bool) {
 	for _, part := range parts[1:] {
 		number, name := part, ""
 		if rate, isRate := strings.CutSuffix(part, " iterations/s"); isRate {
-			number = rate
+			number = strings.ReplaceAll(rate, ",", "")
 		} else if name, number, ok = strings.Cut(part, " "); !ok || name == "" {
 			return Status{}, false
 		}
