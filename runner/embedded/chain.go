@@ -243,13 +243,11 @@ func (r Chains) Hold(ctx context.Context, id scheduler.JobID) (lost <-chan struc
 		return nil, nil, err
 	}
 	ctx = context.WithoutCancel(ctx)
-	return lease.Done(), func() {
-		_ = put(ctx, r.Coord, stopKey(id), nil) // who runs the chain next does that too
-		_ = lease.Release(ctx)
-	}, nil
+	return lease.Done(), func() { _ = lease.Release(ctx) }, nil // it ends when this process does
 }
 
-// stopKey holds why a chain shall end.
+// stopKey holds why a chain shall end, until somebody runs it again: who was killed between two jobs has no other trace
+// of that.
 func stopKey(id scheduler.JobID) coord.Key { return coord.Key("chain/" + string(id) + "/stop") }
 
 // Stopped returns why no more jobs of a chain shall be started, or "".

@@ -13,6 +13,7 @@ import (
 	"github.com/seed3322913c/runner/infra/store/mem"
 	"github.com/seed3322913c/runner/runner/say"
 	"github.com/seed3322913c/runner/scheduler"
+	"github.com/seed3322913c/runner/scheduler/am"
 )
 
 func chainOf(name string, jobs ...string) Chain {
@@ -146,4 +147,72 @@ func TestBegin(t *testing.T) {
 		t.Errorf("two at once: %v", err)
 	}
 	release()
+}
+
+// TestKillBetweenJobs: a chain that is killed when none of its jobs runs was killed, not cut off, until it is run again.
+func TestKillBetweenJobs(t *testing.T) {
+	t.Setenv(HomeEnv, t.TempDir())
+	h, err := OpenHome()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := h.Jobs().SubmitChain(t.Context(), chainOf("day", "words", "top"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	chains := h.Chains()
+	word := func() string {
+		t.Helper()
+		s, err := chains.Status(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.Word()
+	}
+	_, release, err := chains.Hold(t.Context(), c.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	job, _, err := chains.Begin(t.Context(), c, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ending := am.Ending{State: scheduler.JobSucceeded, Time: time.Now()}
+	if _, err := am.End(t.Context(), h.Store, job, ending); err != nil {
+		t.Fatal(err)
+	}
+	type answer struct {
+		status ChainStatus
+		err    error
+	}
+	killed := make(chan answer)
+	go func() {
+		s, err := chains.Kill(t.Context(), c, "a test")
+		killed <- answer{s, err}
+	}()
+	for _, err := range h.Coord.Watch(t.Context(), "chain/") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if reason, err := chains.Stopped(t.Context(), c.ID); err != nil || reason == "a test" {
+			break
+		}
+	}
+	release() // as who runs it does when it was stopped
+	if got := <-killed; got.err != nil || got.status.Word() != string(scheduler.JobKilled) {
+		t.Errorf("the kill says %s, %v", got.status.Word(), got.err)
+	}
+	if got := word(); got != string(scheduler.JobKilled) {
+		t.Errorf("it is %s then", got)
+	}
+	if _, release, err = chains.Hold(t.Context(), c.ID); err != nil {
+		t.Fatal(err)
+	}
+	if got := word(); got != string(scheduler.JobRunning) {
+		t.Errorf("when it is run again it is %s", got)
+	}
+	release()
+	if got := word(); got != "INTERRUPTED" {
+		t.Errorf("when that ends it is %s", got)
+	}
 }

@@ -77,12 +77,25 @@ func (r Chains) Status(ctx context.Context, c Chain) (ChainStatus, error) {
 	case count[string(scheduler.JobKilled)] > 0:
 		s.State = scheduler.JobKilled
 	default:
-		s.Interrupted = true
+		reason, err := r.Stopped(ctx, c.ID)
+		if err != nil {
+			return s, err
+		}
+		if s.Interrupted = reason == "" || s.unfinished(); !s.Interrupted {
+			s.State = scheduler.JobKilled // between two jobs
+		}
 	}
 	if !s.State.Final() {
 		s.Ended = time.Time{}
 	}
 	return s, nil
+}
+
+// unfinished reports whether a job was begun that is not over.
+func (s ChainStatus) unfinished() bool {
+	return slices.ContainsFunc(s.Jobs, func(l LinkStatus) bool {
+		return l.State != Waiting && !scheduler.JobState(l.State).Final()
+	})
 }
 
 func (s *ChainStatus) add(one LinkStatus) {
@@ -104,8 +117,7 @@ func (r Chains) Kill(ctx context.Context, c Chain, reason string) (ChainStatus, 
 	if s.State.Final() {
 		return s, say.Errorf(errs.Invalid, "chain %s is over already: %s", c.ID, s.State)
 	}
-	begun := func(l LinkStatus) bool { return l.State != Waiting && !scheduler.JobState(l.State).Final() }
-	if s.Interrupted && !slices.ContainsFunc(s.Jobs, begun) {
+	if s.Interrupted && !s.unfinished() {
 		return s, say.Errorf(errs.Invalid, "nothing of chain %s runs, and nothing will unless somebody says "+
 			"runner resume %s", c.ID, Short(c.ID))
 	}
@@ -116,9 +128,11 @@ func (r Chains) Kill(ctx context.Context, c Chain, reason string) (ChainStatus, 
 		if err := r.killBegun(ctx, c, reason); err != nil {
 			return s, err
 		}
-		_, release, err := r.Hold(ctx, c.ID)
-		if err == nil {
-			release() // nobody runs it any more
+		lease, err := hold(ctx, r.Coord, c.ID, r.Leases)
+		if err == nil { // nobody runs it any more
+			if err := lease.Release(ctx); err != nil {
+				return s, err
+			}
 			return r.Status(ctx, c)
 		}
 		if errs.KindOf(err) != errs.Exist {
