@@ -136,9 +136,14 @@ func coreSeconds(r am.Report, now time.Time) float64 {
 	return all.Seconds()
 }
 
+// unused reports whether there is no usage that people would see as more than zeros: that of a job that waits, say.
+func unused(u *client.Usage) bool {
+	return u == nil || u.CoreSeconds < 0.05 && u.Requests == 0 && u.Shuffled == 0
+}
+
 // usageLine is a usage as people read it, with its line's end; nothing of none.
 func usageLine(u *client.Usage) string {
-	if u == nil {
+	if unused(u) {
 		return ""
 	}
 	line := fmt.Sprintf("Used: %.1f core-seconds, %s read and %s written in %s", u.CoreSeconds, format.Bytes(u.BytesRead),
@@ -151,7 +156,7 @@ func usageLine(u *client.Usage) string {
 
 // usageTable is a usage with what each part of it has cost; nothing of none.
 func usageTable(u *client.Usage) string {
-	if u == nil {
+	if unused(u) {
 		return ""
 	}
 	var b strings.Builder

@@ -58,8 +58,10 @@ func TestUsageLine(t *testing.T) {
 		"$0.21\n" {
 		t.Error(got)
 	}
-	if got := usageLine(nil); got != "" {
-		t.Error(got)
+	for _, none := range []*client.Usage{nil, {}, {CoreSeconds: 0.04}} {
+		if got := usageLine(none) + usageTable(none); got != "" {
+			t.Errorf("of %+v it says %s", none, got)
+		}
 	}
 }
 
@@ -96,8 +98,5 @@ func TestUsageTable(t *testing.T) {
 `[1:]
 	if got := usageTable(u); got != want {
 		t.Errorf("on a cloud:\n%s", got)
-	}
-	if got := usageTable(nil); got != "" {
-		t.Error(got)
 	}
 }
