@@ -43,7 +43,8 @@ type Fleet struct {
 	bare     *nomad.Launcher // of what runs no program of people's, and sees its machine: its certificate, for one
 	consul   *consulapi.Client
 	nomad    *nomadapi.Client
-	hosts    functionHosts
+	leading  recent[string] // the URL of the control that leads
+	hosts    recent[FunctionHost]
 	masters  masters
 }
 

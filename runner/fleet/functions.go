@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"sync"
 	"time"
 
 	consulapi "github.com/hashicorp/consul/api"
@@ -64,16 +63,6 @@ type FunctionHost struct {
 	Secret string `json:"secret"` // to be said as a bearer token
 }
 
-// functionHosts remembers where the host was a moment ago.
-type functionHosts struct {
-	sync.Mutex
-	known FunctionHost
-	at    time.Time
-}
-
-// trust is how long it is believed that the host is where it was, while it answers.
-const trust = time.Second
-
 // AnnounceFunctions tells where the host is. Only who holds the lease calls it.
 func (m *Member) AnnounceFunctions(ctx context.Context, host FunctionHost) error {
 	text, err := json.Marshal(host)
@@ -90,35 +79,23 @@ func (m *Member) AnnounceFunctions(ctx context.Context, host FunctionHost) error
 
 // FunctionHost returns where the host of functions is, and starts it if there is none. It is for control.
 func (f *Fleet) FunctionHost(ctx context.Context) (FunctionHost, error) {
-	f.hosts.Lock()
-	known, at := f.hosts.known, f.hosts.at
-	f.hosts.Unlock()
-	if known.URL != "" && time.Since(at) < trust {
-		return known, nil
-	}
-	if err := f.startFunctions(ctx); err != nil {
-		return FunctionHost{}, err
-	}
-	v, err := f.coord.Get(ctx, FunctionsKey)
-	if err != nil {
-		return FunctionHost{}, err
-	}
-	var host FunctionHost
-	if v.Version == 0 || json.Unmarshal(v.Data, &host) != nil || host.URL == "" {
-		return FunctionHost{}, say.Errorf(errs.Unavailable, "the host of functions is being started. Try again")
-	}
-	f.hosts.Lock()
-	defer f.hosts.Unlock()
-	f.hosts.known, f.hosts.at = host, time.Now()
-	return host, nil
+	return f.hosts.get(func() (host FunctionHost, err error) {
+		if err := f.startFunctions(ctx); err != nil {
+			return host, err
+		}
+		v, err := f.coord.Get(ctx, FunctionsKey)
+		if err != nil {
+			return host, err
+		}
+		if v.Version == 0 || json.Unmarshal(v.Data, &host) != nil || host.URL == "" {
+			return host, say.Errorf(errs.Unavailable, "the host of functions is being started. Try again")
+		}
+		return host, nil
+	})
 }
 
 // LostFunctionHost says that the host does not answer where it was.
-func (f *Fleet) LostFunctionHost() {
-	f.hosts.Lock()
-	defer f.hosts.Unlock()
-	f.hosts.known = FunctionHost{}
-}
+func (f *Fleet) LostFunctionHost() { f.hosts.forget() }
 
 // startFunctions starts the host of functions, unless it runs.
 func (f *Fleet) startFunctions(ctx context.Context) error {
@@ -272,6 +249,6 @@ func (m *Member) ForgetWorkers(ctx context.Context) error {
 
 // API is how the fleet's control is reached over HTTP: where it is at the moment, with which token, and by what.
 func (f *Fleet) API() (where func(context.Context) (string, error), token string, by http.RoundTripper, err error) {
-	by, err = f.cluster.Anywhere()
-	return f.leader, f.cluster.Control.Token, by, err
+	anywhere, err := f.cluster.Anywhere()
+	return f.leader, f.cluster.Control.Token, wary{anywhere, f.leading.forget}, err
 }

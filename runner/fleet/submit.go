@@ -24,23 +24,26 @@ func (f *Fleet) Control() (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return client.New(client.Options{Where: f.leader, Token: f.cluster.Control.Token, HTTP: &http.Client{Transport: by}}),
-		nil
+	return client.New(client.Options{
+		Where: f.leader, Token: f.cluster.Control.Token, HTTP: &http.Client{Transport: wary{by, f.leading.forget}},
+	}), nil
 }
 
 // Coord is where the processes of the fleet agree.
 func (f *Fleet) Coord() coord.Coordinator { return f.coord }
 
-// leader is the URL of the control that leads.
+// leader is the URL of the control that leads, or did a moment ago: that one hands on what it is asked.
 func (f *Fleet) leader(ctx context.Context) (string, error) {
-	l, err := election.Current(ctx, f.coord, ControlKey)
-	if err != nil {
-		return "", err
-	}
-	if l.Address == "" {
-		return "", say.Errorf(errs.Unavailable, "no control leads cluster %s at the moment", f.cluster.Name)
-	}
-	return l.Address, nil
+	return f.leading.get(func() (string, error) {
+		l, err := election.Current(ctx, f.coord, ControlKey)
+		if err != nil {
+			return "", err
+		}
+		if l.Address == "" {
+			return "", say.Errorf(errs.Unavailable, "no control leads cluster %s at the moment", f.cluster.Name)
+		}
+		return l.Address, nil
+	})
 }
 
 // Given are the variables that the processes of a job get from who submits it: how gateways are reached, as whom, and
