@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/seed3322913c/runner/infra/errs"
 )
 
 // group is an Auto Scaling group.
@@ -72,19 +74,26 @@ type Schedule struct {
 	Target    struct{ Arn, Input string }
 }
 
-// Schedules returns what the cloud is to do by itself from some moment on.
+// Schedules returns what the cloud is to do by itself from some moment on, but for what goes while it looks: fleets come
+// and go side by side.
 func (c *Cloud) Schedules(ctx context.Context) ([]Schedule, error) {
 	var list struct{ Schedules []Schedule }
 	if err := c.moto.schedules(ctx, "/schedules", &list); err != nil {
 		return nil, err
 	}
-	for i, s := range list.Schedules {
+	var all []Schedule
+	for _, s := range list.Schedules {
 		path := "/schedules/" + url.PathEscape(s.Name) + "?groupName=" + url.QueryEscape(s.GroupName)
-		if err := c.moto.schedules(ctx, path, &list.Schedules[i]); err != nil {
+		err := c.moto.schedules(ctx, path, &s)
+		if errs.KindOf(err) == errs.NotFound {
+			continue
+		}
+		if err != nil {
 			return nil, err
 		}
+		all = append(all, s)
 	}
-	return list.Schedules, nil
+	return all, nil
 }
 
 // Fire does what schedules say that have begun by a time, as the cloud would then, and returns how many there are.

@@ -12,6 +12,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/seed3322913c/runner/infra/errs"
 )
 
 // moto asks the server that plays AWS. It checks no signatures, so there are none worth the name.
@@ -152,7 +154,11 @@ func (m *moto) ask(ctx context.Context, service, method, path, form string) ([]b
 		return nil, err
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s %s: %s: %.300s", service, path, resp.Status, answer)
+		kind := errs.Failed
+		if resp.StatusCode == http.StatusNotFound {
+			kind = errs.NotFound
+		}
+		return nil, errs.Errorf("moto."+service, kind, path, "%s: %.300s", resp.Status, answer)
 	}
 	return answer, nil
 }
