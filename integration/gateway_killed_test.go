@@ -15,6 +15,7 @@ import (
 	"github.com/anishathalye/porcupine"
 
 	"github.com/seed3322913c/runner/hdfsgw/client"
+	"github.com/seed3322913c/runner/infra/enginetest"
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/seedtest"
 )
@@ -133,10 +134,13 @@ func TestGatewayKilled(t *testing.T) {
 	start := func(address string) *gateway {
 		return startGateway(t, nil, "--http", address, "--store", kept, "--coord", coord)
 	}
-	leader := start("127.0.0.1:0")
+	var addresses []string
+	for _, port := range enginetest.Free(t, 2) { // each is started again where it was
+		addresses = append(addresses, fmt.Sprintf("127.0.0.1:%d", port))
+	}
+	leader := start(addresses[0])
 	leader.leads(t)
-	standby := start("127.0.0.1:0")
-	addresses := []string{leader.address, standby.address}
+	standby := start(addresses[1])
 
 	var history struct {
 		sync.Mutex

@@ -22,6 +22,7 @@ type pair struct {
 	args  []string // that both have
 	ports []string // for hdfs://
 	up    []*gateway
+	acked chan struct{} // holds a token when a file was closed since the last look
 }
 
 func (p *pair) start(i int) {
@@ -80,6 +81,11 @@ func (p *pair) write(writer int, chance *rand.Rand, stop <-chan struct{}) (all [
 		if e != nil {
 			c.Close()
 			c, err = p.connect()
+			continue
+		}
+		select {
+		case p.acked <- struct{}{}:
+		default:
 		}
 	}
 	return all, err
@@ -89,7 +95,8 @@ func (p *pair) write(writer int, chance *rand.Rand, stop <-chan struct{}) (all [
 // there, whole, and any other is absent or begins like it.
 func TestNativeWritersAreNotLiedTo(t *testing.T) {
 	chance := seedtest.New(t)
-	p := &pair{t: t, args: []string{"--store", "file://" + t.TempDir(), "--coord", t.TempDir()}, up: make([]*gateway, 2)}
+	p := &pair{t: t, args: []string{"--store", "file://" + t.TempDir(), "--coord", t.TempDir()}, up: make([]*gateway, 2),
+		acked: make(chan struct{}, 1)}
 	for _, port := range enginetest.Free(t, 2) {
 		p.ports = append(p.ports, fmt.Sprintf("127.0.0.1:%d", port))
 	}
@@ -114,7 +121,16 @@ func TestNativeWritersAreNotLiedTo(t *testing.T) {
 	if testing.Short() {
 		kills = 1
 	}
+	ended := make(chan struct{})
+	go func() {
+		writers.Wait()
+		close(ended)
+	}()
 	for i := range kills {
+		select {
+		case <-p.acked: // one has begun, and got through to this leader
+		case <-ended:
+		}
 		pause := time.NewTimer(time.Duration(200+chance.IntN(800)) * time.Millisecond) // somewhere in the midst of writing
 		<-pause.C
 		leader := i % 2
@@ -123,7 +139,7 @@ func TestNativeWritersAreNotLiedTo(t *testing.T) {
 		p.start(leader)
 	}
 	close(stop)
-	writers.Wait()
+	<-ended
 	if failed != nil {
 		t.Fatal(failed)
 	}
