@@ -18,11 +18,16 @@ import (
 // somebody else goes on with it.
 func TestChain(t *testing.T) {
 	tr := newTrial(t)
+	gate := tr.turnstile(1)
 	spec := fmt.Sprintf(`kind: task
 name: make
 output: s3://%[1]s/%[2]s/made
 intermediate: true
-task: {command: 'sleep 0.5; echo word > $RUNNER_OUTPUT/words', tasks: 6}
+task:
+  tasks: 6
+  command: |
+    %[3]s
+    echo word > $RUNNER_OUTPUT/words
 resources: {executors: 2, memory: 256MiB}
 ---
 kind: mapreduce
@@ -32,7 +37,7 @@ input: s3://%[1]s/%[2]s/made
 output: s3://%[1]s/%[2]s/out
 mapreduce: {mapper: {builtin: wordcount}, reducer: {builtin: sum}, reducers: 1}
 resources: {executors: 1, memory: 256MiB}
-`, cluster.Bucket, tr.folder)
+`, cluster.Bucket, tr.folder, gate.knock())
 	if err := os.WriteFile(filepath.Join(tr.dir, "day.yaml"), []byte(spec), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -59,6 +64,7 @@ resources: {executors: 1, memory: 256MiB}
 	if s.Jobs[0].Job != first || s.Jobs[1].State != embedded.Waiting {
 		t.Errorf("%+v", s)
 	}
+	gate.open()
 	tr.run("resume", chain)
 	status()
 	if s.State != scheduler.JobSucceeded || s.Jobs[0].Tries != 1 || s.Jobs[1].Tries != 1 {

@@ -89,8 +89,8 @@ func TestControlKilled(t *testing.T) {
 	tr := newTrial(t)
 	c := tr.control()
 	tr.divide("queues: [{name: default, share: 1, jobs: 1}]")
-	w := tr.start("run", "crash.yaml", "--set", "pace=2s") // so slow that the others are there before its end
-	first := w.progressed(1).Job
+	gate := tr.turnstile(2)
+	w, first := gate.start("crash.yaml")
 	waiting := []scheduler.JobID{tr.task("second"), tr.task("third")}
 	for _, id := range waiting {
 		if s := tr.status(id); s.State != scheduler.JobQueued || s.Queue != "default" {
@@ -109,6 +109,7 @@ func TestControlKilled(t *testing.T) {
 	if spec.State != scheduler.JobQueued && spec.State != scheduler.JobRunning && spec.State != scheduler.JobSucceeded {
 		t.Errorf("the third job is %s", spec.State)
 	}
+	gate.open()
 	w.end()
 	tr.check()
 	for _, id := range append(waiting, first) {
@@ -122,7 +123,7 @@ func TestPreempted(t *testing.T) {
 	tr := newTrial(t)
 	c := tr.control()
 	tr.divide("preemptAfter: 500ms\nqueues: [{name: nights, share: 0.5}, {name: default, share: 0.5}]")
-	w := tr.start("run", "crash.yaml", "--queue", "nights", "--cpu", "5", "--set", "pace=10s")
+	w := tr.start("run", "crash.yaml", "--queue", "nights", "--cpu", "5", "--set", "gate="+tr.turnstile(1).url)
 	greedy := w.until(func(e event) bool { return e.Event == "stage" && e.Name == "map" }).Job
 	if greedy == "" {
 		greedy = tr.only("nights", c)

@@ -22,9 +22,9 @@ func TestFunctions(t *testing.T) {
 	tr := newTrial(t)
 	files := map[string]string{
 		"function.yaml": "kind: handler\nname: note\ncommand: python3 handler.py\nretries: {attempts: 2, first: 10ms}\n" +
-			"concurrency: 3\nidle: 1s\nmemory: 64MiB\nsecrets: {TOKEN: env:NOTE_TOKEN}\n",
-		"handler.py": "import runner, time\n\ndef handle(event, invocation):\n    print('noting', event['n'])\n" +
-			"    time.sleep(event.get('nap', 0))\n    env = runner.os.environ\n" +
+			"concurrency: 3\nidle: 1s\ntimeout: 2m\nmemory: 64MiB\nsecrets: {TOKEN: env:NOTE_TOKEN}\n",
+		"handler.py": "import runner, urllib.request\n\ndef handle(event, invocation):\n    print('noting', event['n'])\n" +
+			"    if 'gate' in event:\n        urllib.request.urlopen(event['gate'])\n    env = runner.os.environ\n" +
 			"    return {'noted': event['n'], 'secrets': [env.get('TOKEN'), env.get('CONSUL_HTTP_TOKEN')]}\n\n" +
 			"runner.serve(handle)\n",
 	}
@@ -72,11 +72,14 @@ func TestFunctions(t *testing.T) {
 		t.Errorf("functions: %s", list)
 	}
 	ids = ids[:0]
+	gate := tr.turnstile(0)
 	for n := range 9 {
-		ids = append(ids, strings.TrimSpace(tr.run("invoke", "note", "-d", fmt.Sprintf(`{"n":%d,"nap":1.5}`, n), "--async")))
+		held := fmt.Sprintf(`{"n":%d,"gate":%q}`, n, gate.url)
+		ids = append(ids, strings.TrimSpace(tr.run("invoke", "note", "-d", held, "--async")))
 	}
 	lost := tr.machineOfHandlers()
 	tr.must(tr.cluster.KillMachine(lost))
+	gate.open()
 	for n, id := range ids {
 		if got := tr.run("result", id); got != answer(n) {
 			t.Errorf("the result of %s is %s", id, got)

@@ -300,7 +300,8 @@ func (tr *trial) rights(id scheduler.JobID, nomad *nomadapi.Client, consul *cons
 // TestWordCount runs a job by the verbs that people use.
 func TestWordCount(t *testing.T) {
 	tr := newTrial(t)
-	id := strings.TrimSpace(tr.run("run", "crash.yaml", "--detach"))
+	gate := tr.turnstile(4)
+	id := strings.TrimSpace(tr.run("run", "crash.yaml", "--detach", "--set", "gate="+gate.url))
 	if list := tr.run("jobs"); !strings.Contains(list, id[:4]) {
 		t.Errorf("jobs does not list %s:\n%s", id, list)
 	}
@@ -313,6 +314,7 @@ func TestWordCount(t *testing.T) {
 	if status.State != scheduler.JobRunning || len(status.Executors) == 0 {
 		t.Errorf("status %+v", status)
 	}
+	gate.open()
 	e := w.end()
 	tr.check()
 	tr.nothingLeft(e.Job)
@@ -331,7 +333,7 @@ func TestWordCount(t *testing.T) {
 // TestKill ends a job before it has written anything.
 func TestKill(t *testing.T) {
 	tr := newTrial(t)
-	id := strings.TrimSpace(tr.run("run", "crash.yaml", "--detach", "--set", "pace=2s"))
+	id := strings.TrimSpace(tr.run("run", "crash.yaml", "--detach", "--set", "gate="+tr.turnstile(0).url))
 	if out := tr.run("kill", id); !strings.Contains(out, "KILLED") {
 		t.Errorf("kill says %q", out)
 	}

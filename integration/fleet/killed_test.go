@@ -172,8 +172,9 @@ func TestMachineHangs(t *testing.T) {
 func TestTwoMasters(t *testing.T) {
 	l := launcher(t, "")
 	tr := newTrial(t)
-	w := tr.start("run", "crash.yaml", "--set", "pace=500ms") // so slow that a second one can start
-	id := launch.GroupID{Job: w.progressed(1).Job, Role: "am"}
+	gate := tr.turnstile(2)
+	w, job := gate.start("crash.yaml")
+	id := launch.GroupID{Job: job, Role: "am"}
 	tr.must(l.Scale(t.Context(), id, 2))
 	soon, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -183,6 +184,7 @@ func TestTwoMasters(t *testing.T) {
 			break
 		}
 	}
+	gate.open()
 	after := w.end()
 	if after.Masters != 1 {
 		t.Errorf("%d application masters have worked", after.Masters)

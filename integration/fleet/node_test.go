@@ -1,6 +1,7 @@
 package fleet_test
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -27,7 +28,6 @@ func TestNodeTells(t *testing.T) {
 		tr.must(err)
 		return resp.StatusCode, string(text)
 	}
-	swept := false
 	for _, m := range tr.cluster.State.Machines {
 		if m.Role == nodeinit.Server {
 			continue
@@ -40,16 +40,24 @@ func TestNodeTells(t *testing.T) {
 		if code != http.StatusOK || !strings.Contains(text, "runner_node_disk_free_bytes ") {
 			t.Errorf("%s counts nothing: %d\n%s", m.Name, code, text)
 		}
-		swept = swept || strings.Contains(text, `runner_node_swept_total{kind="node"}`)
 		for _, path := range []string{"/logs/" + string(id) + "/", "/v1/" + string(id) + "/map-0.0?lo=0&hi=1"} {
 			if code, _ := get(base+path, "not the secret"); code/100 != 4 {
 				t.Errorf("%s%s answers a stranger with %d", m.Name, path, code)
 			}
 		}
 	}
-	if !swept {
-		t.Error("no node has removed what the job left")
-	}
+	tr.must(tr.cluster.Eventually(t.Context(), func() error { // the job's end is told to control first
+		for _, m := range tr.cluster.State.Machines {
+			if m.Role == nodeinit.Server {
+				continue
+			}
+			_, text := get("http://"+m.Address+":7337/metrics", "")
+			if strings.Contains(text, `runner_node_swept_total{kind="node"}`) {
+				return nil
+			}
+		}
+		return errors.New("no node has removed what the job left")
+	}))
 }
 
 // TestStoreHangs stops the store for a while in the middle of a job, as a machine that hangs.

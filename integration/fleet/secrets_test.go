@@ -17,9 +17,10 @@ import (
 // its own.
 func TestTokensAreOfOneJob(t *testing.T) {
 	tr := newTrial(t)
-	mine := scheduler.JobID(strings.TrimSpace(tr.run("run", "crash.yaml", "--detach", "--set", "pace=2s")))
+	held := "gate=" + tr.turnstile(0).url
+	mine := scheduler.JobID(strings.TrimSpace(tr.run("run", "crash.yaml", "--detach", "--set", held)))
 	tr.folder += "-other"
-	other := scheduler.JobID(strings.TrimSpace(tr.run("run", "crash.yaml", "--detach", "--set", "pace=2s", "--output",
+	other := scheduler.JobID(strings.TrimSpace(tr.run("run", "crash.yaml", "--detach", "--set", held, "--output",
 		tr.uri("out"))))
 	admin, err := tr.cluster.Nomad()
 	tr.must(err)

@@ -19,6 +19,7 @@ const manyTasks = 12
 // killed meanwhile.
 func TestTasks(t *testing.T) {
 	tr := newTrial(t)
+	gate := tr.turnstile(1)
 	t.Setenv("FLEET_PASSWORD", "s3cret")
 	for name, text := range map[string]string{
 		"greeting.txt": "hello ",
@@ -29,22 +30,22 @@ files: [greeting.txt#greeting]
 secrets: [FLEET_PASSWORD]
 task:
   command: |
-    sleep 0.3
+    %s
     echo about to write
     { cat greeting; echo $RUNNER_TASK_INDEX of $RUNNER_TASKS, $FLEET_PASSWORD; } > $RUNNER_OUTPUT/said
   tasks: %d
 resources: {executors: 3, memory: 256MiB}
-`, cluster.Bucket, tr.folder, manyTasks),
+`, cluster.Bucket, tr.folder, gate.knock(), manyTasks),
 	} {
 		if err := os.WriteFile(filepath.Join(tr.dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	w := tr.start("run", "tasks.yaml")
-	begun := w.until(func(e event) bool { return e.Event == "stage" && e.Name == "task" && e.Done >= 1 })
-	if begun.Done < manyTasks {
-		tr.kill("executor")
-	}
+	w.until(func(e event) bool { return e.Event == "stage" && e.Name == "task" && e.Done >= 1 })
+	gate.fills(w)
+	tr.kill("executor")
+	gate.open()
 	e := w.end()
 	for i := range manyTasks {
 		name := store.Name(fmt.Sprintf("%s/out/task-%d/said", tr.folder, i))

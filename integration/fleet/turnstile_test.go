@@ -1,8 +1,10 @@
 package fleet_test
 
 import (
+	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -58,15 +60,27 @@ func (g *turnstile) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// knock is the command by which a task comes to it.
+func (g *turnstile) knock() string {
+	return fmt.Sprintf(`bash -c 'exec 3<>/dev/tcp/%s && printf "GET / HTTP/1.0\r\n\r\n" >&3 && read answer <&3'`,
+		strings.Replace(strings.TrimPrefix(g.url, "http://"), ":", "/", 1))
+}
+
 // start runs a job whose maps come to it, and returns when all of its executors wait there.
 func (g *turnstile) start(spec string, more ...string) (*watched, scheduler.JobID) {
 	g.trial.t.Helper()
 	w := g.trial.start(append([]string{"run", spec, "--set", "gate=" + g.url}, more...)...)
 	job := w.progressed(1).Job
+	g.fills(w)
+	return w, job
+}
+
+// fills returns when all executors of a run wait there.
+func (g *turnstile) fills(w *watched) {
+	g.trial.t.Helper()
 	select {
 	case <-g.full:
 	case <-time.After(2 * time.Minute):
 		g.trial.t.Fatalf("%d of %d executors wait at the turnstile\n%s", g.held.Load(), executors, w.stderr.String())
 	}
-	return w, job
 }
