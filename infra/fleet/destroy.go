@@ -26,24 +26,6 @@ func (f *Fleet) Destroy(ctx context.Context, purge bool, tell func(Event)) error
 	return f.Apply(ctx, p, tell)
 }
 
-// Leftovers returns what carries the mark of this fleet though no state knows it, and all that does once its removal
-// has begun. A fleet that was made from another home folder has a state, too, so nothing of it is a leftover here.
-func (f *Fleet) Leftovers(ctx context.Context) ([]Resource, error) {
-	rec, err := f.Record()
-	if err != nil && errs.KindOf(err) != errs.NotFound {
-		return nil, err
-	}
-	if rec.Phase == Ending {
-		found, err := f.provider.Scan(ctx, f.name)
-		return leftovers(found, nil, false), err
-	}
-	p, err := f.PlanDestroy(ctx, false)
-	if errs.KindOf(err) == errs.NotFound {
-		return nil, nil // there is nothing but data, perhaps
-	}
-	return p.Leftovers, err
-}
-
 // Clear removes leftovers, and repeats what something else is in the way of.
 func (f *Fleet) Clear(ctx context.Context, left []Resource, tell func(Event)) error {
 	op, err := f.begin("a removal")

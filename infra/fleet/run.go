@@ -161,6 +161,12 @@ func runID(rec Record, r Request) string {
 
 // detail is the part of a plan that needs Terraform and the provider.
 func (f *Fleet) detail(ctx context.Context, op *operation, setup Setup, p *Plan) error {
+	// Before Terraform, which then knows what has been made by now, or is refused since somebody is at it: what others make
+	// from now on is no leftover.
+	found, err := f.provider.Scan(ctx, f.name)
+	if err != nil {
+		return err
+	}
 	w, err := f.open(ctx, op, setup)
 	if err != nil {
 		return err
@@ -178,13 +184,9 @@ func (f *Fleet) detail(ctx context.Context, op *operation, setup Setup, p *Plan)
 		return err
 	}
 	p.Changes = changes(plan)
-	found, err := f.provider.Scan(ctx, f.name)
-	if err != nil {
+	p.Leftovers, err = f.still(ctx, leftovers(found, inState(plan.PriorState), p.Purges))
+	if err != nil || p.Destroys {
 		return err
-	}
-	p.Leftovers = leftovers(found, inState(plan.PriorState), p.Purges)
-	if p.Destroys {
-		return nil
 	}
 	machines, err := f.provider.Machines(ctx, f.name)
 	for _, g := range p.Groups {
@@ -255,11 +257,7 @@ func inState(s *tfjson.State) map[string]bool {
 			return
 		}
 		for _, r := range m.Resources {
-			for _, key := range []string{"id", "name", "arn"} {
-				if text, ok := r.AttributeValues[key].(string); ok {
-					known[text] = true
-				}
-			}
+			addNames(known, r.AttributeValues)
 		}
 		for _, child := range m.ChildModules {
 			visit(child)
@@ -269,6 +267,15 @@ func inState(s *tfjson.State) map[string]bool {
 		visit(s.Values.RootModule)
 	}
 	return known
+}
+
+// addNames adds the names that a resource has by its attributes.
+func addNames(known map[string]bool, attributes map[string]any) {
+	for _, key := range []string{"id", "name", "arn"} {
+		if text, ok := attributes[key].(string); ok {
+			known[text] = true
+		}
+	}
 }
 
 // leftovers are the resources of a scan that no state knows. Machines of a group are no leftovers while their group is

@@ -34,6 +34,7 @@ type Provider struct {
 var (
 	_ fleet.Provider     = (*Provider)(nil)
 	_ fleet.StateKeeper  = (*Provider)(nil)
+	_ fleet.StateReader  = (*Provider)(nil)
 	_ fleet.SecretKeeper = (*Provider)(nil)
 	_ fleet.Waker        = (*Provider)(nil)
 )

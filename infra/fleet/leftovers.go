@@ -1,0 +1,92 @@
+package fleet
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/seed3322913c/runner/infra/errs"
+)
+
+// StateReader is the ability of a provider to read states without keeping anybody off them.
+type StateReader interface {
+	// ReadState returns the state that s.Backend names as Terraform has written it, and whether somebody has locked it,
+	// which it looks for first. No state is nothing.
+	ReadState(ctx context.Context, s Setup) (state []byte, locked bool, err error)
+}
+
+// Leftovers returns what carries the mark of this fleet though no state knows it, and all that does once its removal
+// has begun. A fleet that was made from another home folder has a state, too, so nothing of it is a leftover here; it
+// goes on undisturbed. It fails with a Refusal while somebody works on the fleet.
+func (f *Fleet) Leftovers(ctx context.Context) ([]Resource, error) {
+	rec, err := f.Record()
+	if err != nil && errs.KindOf(err) != errs.NotFound {
+		return nil, err
+	}
+	reader, can := f.provider.(StateReader)
+	switch rec.Phase {
+	case Ending:
+		found, err := f.provider.Scan(ctx, f.name)
+		return leftovers(found, nil, false), err
+	case "", Gone:
+		if can {
+			return f.foreignLeftovers(ctx, reader)
+		}
+	}
+	p, err := f.PlanDestroy(ctx, false)
+	if errs.KindOf(err) == errs.NotFound {
+		return nil, nil // there is nothing but data, perhaps
+	}
+	return p.Leftovers, err
+}
+
+// foreignLeftovers are those of a fleet that may be somebody else's, who must not be kept off meanwhile as by a plan. It
+// scans first: who has made something that it finds still has the lock after that, or has written it in the state.
+func (f *Fleet) foreignLeftovers(ctx context.Context, reader StateReader) ([]Resource, error) {
+	found, err := f.provider.Scan(ctx, f.name)
+	if err != nil {
+		return nil, err
+	}
+	r, err := f.known()
+	if err != nil {
+		return nil, err
+	}
+	setup, err := f.provider.Setup(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	text, locked, err := reader.ReadState(ctx, setup)
+	if err != nil {
+		return nil, err
+	}
+	if locked && !f.options.BreakLock {
+		return nil, refuse(RuleLocked, "somebody is at work on %s, or was killed; wait, or if they are gone say --break-lock",
+			f.name)
+	}
+	known, err := namesIn(text)
+	if err != nil {
+		return nil, errs.E("fleet.Leftovers", errs.Corrupt, f.name, err)
+	}
+	return leftovers(found, known, false), nil
+}
+
+// namesIn returns all names by which a state, as Terraform has written it, knows its resources.
+func namesIn(text []byte) (map[string]bool, error) {
+	var state struct {
+		Resources []struct {
+			Instances []struct {
+				Attributes map[string]any `json:"attributes"`
+			} `json:"instances"`
+		} `json:"resources"`
+	}
+	known := map[string]bool{}
+	if len(text) == 0 {
+		return known, nil
+	}
+	err := json.Unmarshal(text, &state)
+	for _, r := range state.Resources {
+		for _, i := range r.Instances {
+			addNames(known, i.Attributes)
+		}
+	}
+	return known, err
+}
