@@ -199,6 +199,35 @@ func TestFanIn(t *testing.T) {
 	}
 }
 
+// TestOneAfterTheOther: when memory is short, no piece is let in while another one is on its way up, however long that
+// takes.
+func TestOneAfterTheOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var pool Pool
+		o, goOn := options(2), make(chan struct{})
+		o.Memory, o.Grown = 0, func([]float64, int) { <-goOn }
+		f := New(guagua.Reducer{Kind: guagua.Vectors}, &pool, o)
+		defer f.Close()
+		var wg sync.WaitGroup
+		for i := range 2 {
+			wg.Go(func() {
+				if s, err := send(f, member(i), make([]byte, 2*piece)); s != Whole || err != nil {
+					t.Error(s, err)
+				}
+			})
+		}
+		synctest.Wait()
+		if pool.out != 0 {
+			t.Errorf("%d bytes came while the first piece was being added up", pool.out)
+		}
+		close(goOn)
+		wg.Wait()
+		if got := results(t, f); len(got) != 1 {
+			t.Errorf("the results are %v", got)
+		}
+	})
+}
+
 // TestRunningAheadWaits: a worker that runs ahead of another is made to wait when memory is short, and goes on later.
 func TestRunningAheadWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -105,9 +105,12 @@ func (v *vectors) admit(p Piece) (bool, error) {
 }
 
 // firstLocked reports whether p is the piece that is let in however short memory is: that of the lowest column, of the
-// first worker that it waits for. In this order no more than one piece of each level of the tree has to wait for
-// others.
+// first worker that it waits for, when nobody is on the way up. In this order, one after the other, no more than one
+// piece of each level of the tree has to wait for others: behind one that is late, there would be others.
 func (v *vectors) firstLocked(p Piece) bool {
+	if v.busy > 0 {
+		return false
+	}
 	for v.next < len(v.members) && (v.members[v.next].taken > v.low || v.Within != nil && v.Within[v.next]) {
 		v.next++
 	}
