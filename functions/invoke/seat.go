@@ -31,7 +31,7 @@ const (
 type line struct {
 	net.Conn
 	in *bufio.Reader
-	mu sync.Mutex // held while a frame is written
+	mu sync.Mutex // held while frames are written
 }
 
 func newLine(conn net.Conn) *line {
@@ -48,21 +48,19 @@ func (l *line) Read(b []byte) (int, error) {
 	return l.Conn.Read(b)
 }
 
-// send writes frames, one after the other. Whoever reads them too slowly is as good as gone.
-func (l *line) send(frames ...[]byte) error {
+// send writes frames that belong together. Whoever reads them too slowly is as good as gone.
+func (l *line) send(frames []byte) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, frame := range frames {
-		for len(frame) > 0 {
-			if err := l.Conn.SetWriteDeadline(time.Now().Add(silence)); err != nil {
-				return err
-			}
-			n, err := l.Conn.Write(frame[:min(len(frame), wire.FrameSize)])
-			if err != nil {
-				return err
-			}
-			frame = frame[n:]
+	for len(frames) > 0 {
+		if err := l.Conn.SetWriteDeadline(time.Now().Add(silence)); err != nil {
+			return err
 		}
+		n, err := l.Conn.Write(frames[:min(len(frames), wire.FrameSize)])
+		if err != nil {
+			return err
+		}
+		frames = frames[n:]
 	}
 	return nil
 }
@@ -117,7 +115,8 @@ func (s *seat) call(ctx context.Context, call wire.Call, event []byte, limit tim
 	if err != nil {
 		return nil, err
 	}
-	if err := s.send(head, wire.Frame(wire.Value, event)); err != nil {
+	both := append(head, wire.Frame(wire.Value, event)...) // each write wakes the other end
+	if err := s.send(both); err != nil {
 		_ = s.Close() // likewise
 		return nil, errLost
 	}
