@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/seed3322913c/runner/infra/coord"
 	"github.com/seed3322913c/runner/infra/coord/coordtest"
@@ -116,6 +117,55 @@ func open(t *testing.T, path string) *dir.Coordinator {
 		t.Fatal(err)
 	}
 	return c
+}
+
+// TestHeld: who looks sees a lease as long as its holder lives, however many look.
+func TestHeld(t *testing.T) {
+	path := t.TempDir()
+	c := open(t, path)
+	look := func() bool {
+		t.Helper()
+		held, err := c.Held(t.Context(), "job/x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return held
+	}
+	if look() {
+		t.Error("held by nobody")
+	}
+	other := start(t, "hold", path)
+	other.number() // it has it
+	for range 100 {
+		if !look() {
+			t.Fatal("not held by another process")
+		}
+	}
+	other.kill()
+	var lookers errgroup.Group
+	for range 8 {
+		lookers.Go(func() error {
+			for range 100 {
+				if held, err := c.Held(t.Context(), "job/x"); held || err != nil {
+					return fmt.Errorf("held %v by who was killed, %v", held, err)
+				}
+			}
+			return nil
+		})
+	}
+	if err := lookers.Wait(); err != nil {
+		t.Error(err)
+	}
+	l, err := c.Acquire(t.Context(), "job/x", time.Minute)
+	if err != nil || !look() {
+		t.Fatalf("not held by this process, %v", err)
+	}
+	if err := l.Release(t.Context()); err != nil || look() {
+		t.Errorf("held after its release, %v", err)
+	}
+	if _, err := c.Held(t.Context(), "../x"); !errors.Is(err, errs.Invalid) {
+		t.Errorf("a key that is none: %v", err)
+	}
 }
 
 func TestContract(t *testing.T) {

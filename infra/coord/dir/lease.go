@@ -49,6 +49,20 @@ func (c *Coordinator) Acquire(ctx context.Context, key coord.Key, ttl time.Durat
 	return l, nil
 }
 
+// Held reports whether somebody holds a lease on key. Unlike an Acquire that is given up soon, it does not depend on how
+// busy the machine is: it looks once, and those who look at the same time are not in each other's way.
+func (c *Coordinator) Held(ctx context.Context, key coord.Key) (bool, error) {
+	const op = "dir.Held"
+	if err := coord.Begin(ctx, op, key); err != nil {
+		return false, err
+	}
+	held, err := locked(filepath.Join(c.leases(), fileName(key)))
+	if err != nil {
+		return false, errs.E(op, errs.Other, key, err)
+	}
+	return held, nil
+}
+
 // guard ends the lease when its file is gone: somebody has cleared the directory, and others may lock a new file.
 func (l *lease) guard(path string, every time.Duration) {
 	tick := time.NewTicker(every)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"syscall"
 	"time"
@@ -54,6 +55,29 @@ func tryLock(path string) (*counter, error) {
 		return nil, errBusy
 	}
 	return nil, os.NewSyscallError("flock", err)
+}
+
+// locked reports whether somebody has the file locked. A shared lock, for a moment, tells: only who has the file locked
+// is in its way.
+func locked(path string) (bool, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer f.Close() // which gives the lock back
+	for {
+		switch err := syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB); {
+		case err == nil:
+			return false, nil
+		case errors.Is(err, syscall.EWOULDBLOCK):
+			return true, nil
+		case !errors.Is(err, syscall.EINTR):
+			return false, os.NewSyscallError("flock", err)
+		}
+	}
 }
 
 // named reports whether path still leads to the locked file.
