@@ -202,7 +202,6 @@ func (p *program) superviseChain(ctx context.Context, at place, c embedded.Chain
 	if err != nil {
 		return err
 	}
-	defer release()
 	chains.Resolve = newResolver("")
 	if o.ready != nil {
 		o.ready()
@@ -214,7 +213,9 @@ func (p *program) superviseChain(ctx context.Context, at place, c embedded.Chain
 		failed: make([]int, len(c.Links)), tidied: make([]bool, len(c.Links)),
 	}
 	run.say("chain %s of %d jobs", c.ID, len(c.Links))
-	if err := run.all(ctx); err != nil {
+	err = run.all(ctx)
+	release() // or the chain would say that it runs
+	if err != nil {
 		return err
 	}
 	return p.tellChain(ctx, at, c, o.watch)

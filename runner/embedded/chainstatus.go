@@ -2,9 +2,11 @@ package embedded
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
+	"github.com/seed3322913c/runner/infra/coord"
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/runner/say"
 	"github.com/seed3322913c/runner/scheduler"
@@ -20,6 +22,8 @@ type ChainStatus struct {
 	Started     time.Time          `json:"started,omitzero"` // when the first job did
 	Ended       time.Time          `json:"ended,omitzero"`   // when the last job did
 	Jobs        []LinkStatus       `json:"jobs"`
+
+	between bool // it was killed between two jobs, of which none says so
 }
 
 // LinkStatus is how one job of a chain stands: the latest try at it.
@@ -44,11 +48,16 @@ func (s ChainStatus) Word() string { return word(s.State, s.Interrupted) }
 
 // Status asks for every job of a chain.
 func (r Chains) Status(ctx context.Context, c Chain) (ChainStatus, error) {
-	s := ChainStatus{Chain: c.ID, Name: c.Name, Submitted: c.Submitted, State: scheduler.JobRunning}
 	alive, err := held(ctx, r.Coord, supervisorKey(c.ID), r.Leases) // before the jobs, of which the last may end meanwhile
 	if err != nil {
-		return s, err
+		return ChainStatus{}, err
 	}
+	return r.status(ctx, c, alive)
+}
+
+// status is Status of a chain that somebody runs, or nobody.
+func (r Chains) status(ctx context.Context, c Chain, alive bool) (ChainStatus, error) {
+	s := ChainStatus{Chain: c.ID, Name: c.Name, Submitted: c.Submitted, State: scheduler.JobRunning}
 	count := map[string]int{}
 	for place, l := range c.Links {
 		tries, last, err := r.lastTry(ctx, c, place)
@@ -82,7 +91,7 @@ func (r Chains) Status(ctx context.Context, c Chain) (ChainStatus, error) {
 			return s, err
 		}
 		if s.Interrupted = reason == "" || s.unfinished(); !s.Interrupted {
-			s.State = scheduler.JobKilled // between two jobs
+			s.State, s.between = scheduler.JobKilled, true
 		}
 	}
 	if !s.State.Final() {
@@ -129,16 +138,22 @@ func (r Chains) Kill(ctx context.Context, c Chain, reason string) (ChainStatus, 
 			return s, err
 		}
 		lease, err := hold(ctx, r.Coord, c.ID, r.Leases)
-		if err == nil { // nobody runs it any more
-			if err := lease.Release(ctx); err != nil {
-				return s, err
-			}
-			return r.Status(ctx, c)
+		if err == nil {
+			return r.killed(ctx, c, lease)
 		}
 		if errs.KindOf(err) != errs.Exist {
 			return s, err
 		}
 	}
+}
+
+// killed returns how a chain stands that nobody runs any more, since its lease is this one, and releases it.
+func (r Chains) killed(ctx context.Context, c Chain, lease coord.Lease) (ChainStatus, error) {
+	s, err := r.status(ctx, c, false)
+	if err == nil && !s.between {
+		err = put(ctx, r.Coord, stopKey(c.ID), nil)
+	}
+	return s, errors.Join(err, lease.Release(context.WithoutCancel(ctx)))
 }
 
 // killBegun kills the jobs of a chain that were begun and are not over. One that is about to be over, or has no

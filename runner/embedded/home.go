@@ -106,11 +106,11 @@ func supervisorKey(id scheduler.JobID) coord.Key { return coord.Key("supervisor/
 type Leases struct {
 	TTL      time.Duration // after which that of a process that has died may be taken
 	Patience time.Duration // how long to wait for one that nobody is expected to hold
-	Look     time.Duration // within which one that nobody holds is surely granted
+	Look     time.Duration // within which one that nobody holds is surely granted, where it can't be looked at otherwise
 }
 
 // kernel is how the kernel deals with leases: it ends them with their processes.
-var kernel = Leases{TTL: time.Minute, Patience: 500 * time.Millisecond, Look: 10 * time.Millisecond}
+var kernel = Leases{TTL: time.Minute, Patience: 500 * time.Millisecond}
 
 // hold takes the lease that makes this process the supervisor of a job. Held by another, it fails with errs.Exist.
 func (h *Home) hold(ctx context.Context, id scheduler.JobID) (coord.Lease, error) {
@@ -134,11 +134,17 @@ func (h *Home) supervised(ctx context.Context, id scheduler.JobID) (bool, error)
 }
 
 // Held reports whether a living process holds the lease on key.
-func (h *Home) Held(ctx context.Context, key coord.Key) (bool, error) {
-	return held(ctx, h.Coord, key, kernel)
+func (h *Home) Held(ctx context.Context, key coord.Key) (bool, error) { return h.Coord.Held(ctx, key) }
+
+// looker is a coordinator that tells whether somebody holds a lease without asking for it.
+type looker interface {
+	Held(ctx context.Context, key coord.Key) (bool, error)
 }
 
 func held(ctx context.Context, c coord.Coordinator, key coord.Key, l Leases) (bool, error) {
+	if c, ok := c.(looker); ok {
+		return c.Held(ctx, key)
+	}
 	limited, cancel := context.WithTimeout(ctx, l.Look)
 	defer cancel()
 	lease, err := c.Acquire(limited, key, l.TTL)
