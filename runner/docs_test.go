@@ -24,7 +24,7 @@ func cliReference() string {
 	var b strings.Builder
 	p := &program{}
 	contents := chapters(p)
-	fmt.Fprintf(&b, "%s# Commands\n\n```\n%s```\n", generated, firstPage(contents))
+	fmt.Fprintf(&b, "%s# Commands\n\n```\n%s```\n", generated, contentsPage(contents))
 	for _, c := range contents {
 		for _, v := range c.verbs {
 			fmt.Fprintf(&b, "\n## runner %s\n```\n%s```\n", v.Name(), help(v))

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/runner/say"
 )
 
@@ -22,6 +23,19 @@ func grouped(flags *pflag.FlagSet, title string, add func(*pflag.FlagSet)) {
 		f.Annotations = map[string][]string{flagGroup: {title}}
 		flags.AddFlag(f)
 	})
+}
+
+// newHelp makes `runner help [VERB [COMMAND]]`.
+func newHelp(root *cobra.Command) *cobra.Command {
+	return verb{use: "help", does: "Lists all verbs, or explains one.", hidden: true}.command(
+		func(_ *cobra.Command, args []string) error {
+			cmd, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 {
+				return say.Errorf(errs.Invalid, "there is no help on %q.%s `runner help` lists all verbs",
+					strings.Join(args, " "), say.DidYouMean(args[len(args)-1], verbNames(cmd)))
+			}
+			return cmd.Help()
+		})
 }
 
 // help is the text of `runner help VERB`.
@@ -87,16 +101,36 @@ func writeFlags(b *strings.Builder, flags *pflag.FlagSet) {
 	})
 }
 
+// matter are the verbs that people need first, in the order in which they meet them.
+var matter = [...]string{"demo", "run", "status", "logs", "kill", "ui", "invoke", "schedule", "deploy", "teardown"}
+
 // firstPage is what `runner` alone shows.
-func firstPage(contents []chapter) string {
+func firstPage(root *cobra.Command) string {
 	var b strings.Builder
-	b.WriteString("runner runs batch jobs on this machine, without any set-up.\n")
-	for _, c := range contents {
-		fmt.Fprintf(&b, "\n%s\n", c.title)
-		for _, v := range c.verbs {
-			fmt.Fprintf(&b, "  %-9s %s\n", v.Name(), v.Short)
+	b.WriteString("runner runs batch jobs on this machine, without any set-up, or on a fleet of machines.\n\n")
+	for _, name := range matter {
+		if v, _, err := root.Find([]string{name}); err == nil {
+			writeVerb(&b, v)
 		}
 	}
-	b.WriteString("\n`runner help VERB` says more, with examples. Every verb knows --json.\n")
+	b.WriteString("\n`runner help` lists all verbs, and `runner help VERB` says more, with examples.\n")
 	return b.String()
+}
+
+// contentsPage is what `runner help` shows.
+func contentsPage(contents []chapter) string {
+	var b strings.Builder
+	for _, c := range contents {
+		fmt.Fprintf(&b, "%s\n", c.title)
+		for _, v := range c.verbs {
+			writeVerb(&b, v)
+		}
+		b.WriteByte('\n')
+	}
+	b.WriteString("`runner help VERB` says more, with examples. Every verb knows --json.\n")
+	return b.String()
+}
+
+func writeVerb(b *strings.Builder, v *cobra.Command) {
+	fmt.Fprintf(b, "  %-9s %s\n", v.Name(), v.Short)
 }

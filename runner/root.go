@@ -96,7 +96,7 @@ func (v verb) ofJobOrChain(p *program, job onJob, chain onChain) *cobra.Command 
 	return cmd
 }
 
-// chapter is a group of verbs on the first page.
+// chapter is a group of verbs in the list of all.
 type chapter struct {
 	title string
 	verbs []*cobra.Command
@@ -126,9 +126,10 @@ func newRoot(p *program) *cobra.Command {
 		Use: "runner", SilenceErrors: true, SilenceUsage: true, Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return cmd.Help()
+				_, err := fmt.Fprint(p.out, firstPage(cmd))
+				return unread(err)
 			}
-			return say.Errorf(errs.Invalid, "there is no verb %q.%s `runner` alone lists them", args[0],
+			return say.Errorf(errs.Invalid, "there is no verb %q.%s `runner help` lists them", args[0],
 				say.DidYouMean(args[0], verbNames(cmd)))
 		},
 	}
@@ -141,9 +142,10 @@ func newRoot(p *program) *cobra.Command {
 		if cmd.HasParent() {
 			fmt.Fprint(p.out, help(cmd))
 		} else {
-			fmt.Fprint(p.out, firstPage(contents))
+			fmt.Fprint(p.out, contentsPage(contents))
 		}
 	})
+	root.SetHelpCommand(newHelp(root))
 	for _, c := range contents {
 		root.AddCommand(c.verbs...)
 	}
