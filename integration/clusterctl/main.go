@@ -16,6 +16,7 @@ import (
 	"github.com/seed3322913c/runner/integration/cluster"
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/fleet"
+	"github.com/seed3322913c/runner/runner/format"
 )
 
 func main() {
@@ -94,7 +95,8 @@ func up(home string, o cluster.Options) error {
 	if err := c.State.Fleet.Save(home); err != nil {
 		return errors.Join(err, c.Down())
 	}
-	fmt.Printf("Cluster %s is up: %d servers, %d clients.\n", o.Name, o.Servers, o.Clients)
+	fmt.Printf("Cluster %s is up: %s, %s.\n", o.Name, format.Plural(int64(o.Servers), "server"),
+		format.Plural(int64(o.Clients), "client"))
 	fmt.Printf("Try: runner run wordcount --cluster %s --input s3://%s/in --output s3://%[2]s/out\n", o.Name,
 		cluster.Bucket)
 	return nil
