@@ -136,16 +136,32 @@ func (l *Listener) mark(nc net.Conn, idle bool) bool {
 	return !l.mu.closed
 }
 
+// conn is a connection, with the buffers that its requests use one after the other.
+type conn struct {
+	nc   net.Conn
+	from string // its other end
+	in   *bufio.Reader
+	text bytes.Reader  // the request that is parsed
+	head *bufio.Reader // of text
+	body []byte        // of the answer
+	out  bytes.Buffer  // the answer
+}
+
+// commonHead is the length, in bytes, that the head of a request rarely exceeds.
+const commonHead = 512
+
 // serve answers the plain requests that a connection begins with.
 func (l *Listener) serve(nc net.Conn) {
-	in := bufio.NewReaderSize(nc, maxHead)
-	for l.answer(nc, in) {
+	c := &conn{nc: nc, from: nc.RemoteAddr().String(), in: bufio.NewReaderSize(nc, maxHead)}
+	c.head = bufio.NewReaderSize(&c.text, commonHead)
+	for l.answer(c) {
 	}
 }
 
 // answer waits for a request and answers it if it is plain. It reports whether another one may follow: if not, the
 // connection is closed or somebody else's.
-func (l *Listener) answer(nc net.Conn, in *bufio.Reader) (more bool) {
+func (l *Listener) answer(c *conn) (more bool) {
+	nc, in := c.nc, c.in
 	passed := false
 	defer func() {
 		if p := recover(); p != nil && p != http.ErrAbortHandler { // as net/http does
@@ -163,13 +179,13 @@ func (l *Listener) answer(nc net.Conn, in *bufio.Reader) (more bool) {
 	if !serving {
 		return false
 	}
-	r := l.request(in)
+	r := l.request(c)
 	if r == nil {
 		passed = l.pass(nc, in)
 		return false
 	}
-	r.RemoteAddr = nc.RemoteAddr().String()
-	w := newReply(nc)
+	r.RemoteAddr = c.from
+	w := newReply(c)
 	l.handler.ServeHTTP(w, r)
 	return w.end() == nil
 }
@@ -185,19 +201,21 @@ func (l *Listener) pass(nc net.Conn, in *bufio.Reader) bool {
 	}
 }
 
-// request takes a request off in if it is plain, and else returns nil.
-func (l *Listener) request(in *bufio.Reader) *http.Request {
-	read, _ := in.Peek(in.Buffered()) // no error: it is there
+// request takes a request off a connection if it is plain, and else returns nil.
+func (l *Listener) request(c *conn) *http.Request {
+	read, _ := c.in.Peek(c.in.Buffered()) // no error: it is there
 	end := bytes.Index(read, []byte("\r\n\r\n"))
 	if end < 0 || !l.isPlain(read[:end]) {
 		return nil
 	}
 	size := end + len("\r\n\r\n")
-	r, err := http.ReadRequest(bufio.NewReaderSize(bytes.NewReader(read[:size]), size))
+	c.text.Reset(read[:size])
+	c.head.Reset(&c.text)
+	r, err := http.ReadRequest(c.head)
 	if err != nil || r.ContentLength != 0 || r.Close {
 		return nil // net/http finds the words for it, or what isPlain has not: lines may end without a CR
 	}
-	_, _ = in.Discard(size) // as above
+	_, _ = c.in.Discard(size) // as above
 	return r
 }
 

@@ -69,7 +69,7 @@ func TestWhoAnswers(t *testing.T) {
 		body, err := io.ReadAll(r.Body)
 		fmt.Fprintf(w, "%v %s %s %s%s %v", byNetHTTP(r), r.Method, r.Host, r.RequestURI, body, err)
 	})
-	long := "X-Long: " + strings.Repeat("a", 5000) + "\r\n"
+	long, longer := "X-Long: "+strings.Repeat("a", 2000)+"\r\n", "X-Long: "+strings.Repeat("a", 5000)+"\r\n"
 	for _, test := range []struct{ request, want string }{
 		{"GET /short?a=%20b HTTP/1.1\r\nHost: h\r\n\r\n", "false GET h /short?a=%20b <nil>"},
 		{"PUT /short HTTP/1.1\r\nhost: h\r\ncontent-length:  0 \r\n\r\n", "false PUT h /short <nil>"},
@@ -79,7 +79,8 @@ func TestWhoAnswers(t *testing.T) {
 		{"PUT /short HTTP/1.1\r\nHost: h\nContent-Length: 4\r\n\r\nbody", "true PUT h /shortbody <nil>"},
 		{"GET /long HTTP/1.1\r\nHost: h\r\n\r\n", "true GET h /long <nil>"},
 		{"OPTIONS /short HTTP/1.1\r\nHost: h\r\n\r\n", "true OPTIONS h /short <nil>"},
-		{"GET /short HTTP/1.1\r\nHost: h\r\n" + long + "\r\n", "true GET h /short <nil>"},
+		{"GET /short HTTP/1.1\r\nHost: h\r\n" + long + "\r\n", "false GET h /short <nil>"},
+		{"GET /short HTTP/1.1\r\nHost: h\r\n" + longer + "\r\n", "true GET h /short <nil>"},
 		{"GET /short HTTP/1.1\r\nHost: h\r\nConnection: keep-alive\r\n\r\n", "true GET h /short <nil>"},
 		{"GET /short HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\n\r\n", "true GET h /short <nil>"},
 		{"GET /short HTTP/1.1\r\nHost: h\r\nHost: i\r\n\r\n", "400 Bad Request"},
@@ -111,6 +112,10 @@ func TestAnswersAreThoseOfNetHTTP(t *testing.T) {
 			w.Header().Set("Location", "http://elsewhere/\r\nX-Injected: yes")
 			w.Header().Set("Content-Length", "0")
 			w.WriteHeader(http.StatusTemporaryRedirect)
+		},
+		"a page": func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Length", "25000")
+			io.WriteString(w, strings.Repeat("hello", 5000))
 		},
 		"no content": func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusNoContent) },
 		"long": func(w http.ResponseWriter, r *http.Request) {

@@ -2,6 +2,7 @@ package plainhttp
 
 import (
 	"bufio"
+	"bytes"
 	"io"
 	"net"
 	"net/http"
@@ -15,18 +16,18 @@ const maxReply = 32 << 10
 
 // reply is the http.ResponseWriter of a plain request.
 type reply struct {
-	nc     net.Conn
+	c      *conn
 	header http.Header
 	status int    // 0 until the handler has said it
 	body   []byte // not sent yet
 
-	out    *bufio.Writer
+	out    *bufio.Writer  // to where chunks go
 	chunks io.WriteCloser // of the body; nil while all of it is held back
 	late   bool           // a deadline was set
 }
 
-func newReply(nc net.Conn) *reply {
-	return &reply{nc: nc, header: make(http.Header, 4)}
+func newReply(c *conn) *reply {
+	return &reply{c: c, header: make(http.Header, 4), body: c.body[:0]}
 }
 
 // Header implements http.ResponseWriter.
@@ -49,8 +50,8 @@ func (w *reply) Write(p []byte) (int, error) {
 	if w.chunks == nil {
 		w.header.Del("Content-Length")
 		w.header.Set("Transfer-Encoding", "chunked")
-		w.out = bufio.NewWriterSize(w.nc, maxReply)
-		w.head()
+		w.out = bufio.NewWriterSize(w.c.nc, maxReply)
+		_, _ = w.out.Write(w.head()) // what fails is told when it is flushed
 		w.chunks = httputil.NewChunkedWriter(w.out)
 		if _, err := w.chunks.Write(w.body); err != nil {
 			return 0, err
@@ -62,43 +63,55 @@ func (w *reply) Write(p []byte) (int, error) {
 // SetWriteDeadline is what http.ResponseController looks for.
 func (w *reply) SetWriteDeadline(t time.Time) error {
 	w.late = true
-	return w.nc.SetWriteDeadline(t)
+	return w.c.nc.SetWriteDeadline(t)
 }
 
-// head writes the status and the header.
-func (w *reply) head() {
+// head puts the status and the header into the connection's buffer, and returns them.
+func (w *reply) head() []byte {
 	if w.header.Get("Content-Type") == "" && len(w.body) > 0 {
 		w.header.Set("Content-Type", http.DetectContentType(w.body))
 	}
-	b := append(w.out.AvailableBuffer(), "HTTP/1.1 "...)
+	out := &w.c.out
+	out.Reset()
+	b := append(out.AvailableBuffer(), "HTTP/1.1 "...)
 	b = strconv.AppendInt(b, int64(w.status), 10)
 	b = append(append(b, ' '), http.StatusText(w.status)...)
 	b = append(b, "\r\nDate: "...)
 	b = time.Now().UTC().AppendFormat(b, http.TimeFormat)
-	// What fails is told when it is flushed.
-	_, _ = w.out.Write(append(b, "\r\n"...))
-	_ = w.header.Write(w.out)
-	_, _ = w.out.WriteString("\r\n")
+	out.Write(append(b, "\r\n"...))
+	_ = w.header.Write(out) // memory takes all
+	out.WriteString("\r\n")
+	return out.Bytes()
 }
 
 // end sends what has not been sent.
 func (w *reply) end() error {
 	w.WriteHeader(http.StatusOK)
-	if w.chunks == nil {
-		const heads = 512 // bytes, of most
-		w.out = bufio.NewWriterSize(w.nc, heads+len(w.body))
-		if w.status != http.StatusNoContent && w.status != http.StatusNotModified {
-			w.header.Set("Content-Length", strconv.Itoa(len(w.body)))
-		}
-		w.head()
-		_, _ = w.out.Write(w.body) // as in head
-	} else {
-		_ = w.chunks.Close() // as in head
+	if w.chunks != nil {
+		_ = w.chunks.Close() // what fails is told when it is flushed
 		_, _ = w.out.WriteString("\r\n")
+		if err := w.out.Flush(); err != nil {
+			return err
+		}
+	} else if err := w.whole(); err != nil {
+		return err
 	}
-	err := w.out.Flush()
-	if err == nil && w.late {
-		err = w.nc.SetWriteDeadline(time.Time{})
+	if w.late {
+		return w.c.nc.SetWriteDeadline(time.Time{})
+	}
+	return nil
+}
+
+// whole sends an answer whose length is known, in one piece. Buffers that it made long are not kept.
+func (w *reply) whole() error {
+	if w.status != http.StatusNoContent && w.status != http.StatusNotModified {
+		w.header.Set("Content-Length", strconv.Itoa(len(w.body)))
+	}
+	w.head()
+	w.c.out.Write(w.body)
+	_, err := w.c.nc.Write(w.c.out.Bytes())
+	if w.c.body = w.body; w.c.out.Cap() > maxHead {
+		w.c.body, w.c.out = nil, bytes.Buffer{}
 	}
 	return err
 }
