@@ -232,11 +232,11 @@ func TestJob(t *testing.T) {
 	if len(job.Attempts) != 2 || job.Attempts[0].State != "FAILED" || job.Attempts[1].State != "RUNNING" {
 		t.Errorf("of its attempts it has %v", job.Attempts)
 	}
-	all := parse[attemptList](t, c.ask("GET", "/v1/jobs/7k2a/attempts?after=1&limit=1", "", 200, "AttemptList"))
+	all := parse[client.AttemptList](t, c.ask("GET", "/v1/jobs/7k2a/attempts?after=1&limit=1", "", 200, "AttemptList"))
 	if all.Total != 3 || len(all.Attempts) != 1 || all.Attempts[0].State != "FAILED" {
 		t.Errorf("a page is %+v", all)
 	}
-	if past := parse[attemptList](t, c.ask("GET", "/v1/jobs/7k2a/attempts?after=9", "", 200,
+	if past := parse[client.AttemptList](t, c.ask("GET", "/v1/jobs/7k2a/attempts?after=9", "", 200,
 		"AttemptList")); len(past.Attempts) > 0 {
 		t.Errorf("behind the end are %v", past)
 	}

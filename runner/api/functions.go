@@ -57,6 +57,7 @@ func FunctionsPart(f Functions) Part {
 		{"GET /v1/functions", access.Read, f.list},
 		{"GET /v1/functions/{name}", access.Read, f.show},
 		{"DELETE /v1/functions/{name}", access.Submit, f.remove},
+		{"GET /v1/functions/{name}/versions", access.Read, f.versions},
 		{"POST /v1/functions/{name}/versions", access.Submit, f.push},
 		{"PUT /v1/functions/{name}/aliases/{alias}", access.Submit, f.setAlias},
 		{"POST /v1/functions/{name}/aliases/{alias}/rollback", access.Submit, f.rollback},
@@ -117,7 +118,7 @@ func (f Functions) list(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, all)
 }
 
-// functionView is all there is to know of a function.
+// functionView is a function with its latest versions.
 type functionView struct {
 	client.Function
 	Versions []pack.Version        `json:"versions"` // the latest first
@@ -133,7 +134,23 @@ func (f Functions) show(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, functionView{b, one.Versions, one.Aliases})
+	latest := one.Versions[:min(client.LatestVersions, len(one.Versions))]
+	return writeJSON(w, functionView{b, latest, one.Aliases})
+}
+
+func (f Functions) versions(w http.ResponseWriter, r *http.Request) error {
+	one, err := f.registry().Get(r.Context(), r.PathValue("name"))
+	if err != nil {
+		return err
+	}
+	var list client.VersionList
+	list.Versions, list.Next, err = pageInOrder(r, named, one.Versions, func(v pack.Version) string {
+		return strconv.Itoa(v.N)
+	})
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, list)
 }
 
 func (f Functions) invocations(w http.ResponseWriter, r *http.Request) error {

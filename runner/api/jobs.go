@@ -65,11 +65,7 @@ func (s *server) status(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	look := s.brief
-	if r.URL.Query().Get("attempts") == "all" {
-		look = s.jobs.Status
-	}
-	status, err := look(r.Context(), job)
+	status, err := s.brief(r.Context(), job)
 	if err != nil {
 		return err
 	}
@@ -99,13 +95,6 @@ func (s *server) specYAML(w http.ResponseWriter, r *http.Request) error {
 	return gone(err)
 }
 
-// attemptList is a page of attempts.
-type attemptList struct {
-	Attempts []am.AttemptReport `json:"attempts"`
-	Total    int                `json:"total"`
-	Next     string             `json:"next,omitempty"`
-}
-
 func (s *server) attempts(w http.ResponseWriter, r *http.Request) error {
 	job, err := s.of(r)
 	if err != nil {
@@ -115,7 +104,7 @@ func (s *server) attempts(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	list := attemptList{Total: len(status.Attempts)}
+	list := client.AttemptList{Total: len(status.Attempts)}
 	list.Attempts, list.Next, err = pageInOrder(r, named, status.Attempts, func(a am.AttemptReport) string {
 		return a.ID.String()
 	})

@@ -4,9 +4,12 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 
+	"github.com/seed3322913c/runner/functions/pack"
 	"github.com/seed3322913c/runner/infra/store/mem"
 	"github.com/seed3322913c/runner/runner/client"
 	"github.com/seed3322913c/runner/runner/schedules"
@@ -69,6 +72,35 @@ func TestQueuePages(t *testing.T) {
 	if len(got) != 5 || got[0] != "7k2a-words" || got[4] != "7k2e-words" {
 		t.Errorf("those who wait are %v", got)
 	}
+}
+
+// TestVersionPages: of a function with many versions the latest are shown, and the client has them all.
+func TestVersionPages(t *testing.T) {
+	f := functionSite(t)
+	folder := t.TempDir()
+	const versions = client.LatestVersions + 5
+	for n := range versions {
+		for name, text := range map[string]string{
+			pack.ManifestFile: "kind: handler\nname: sum\ncommand: sh sum.sh\n", "sum.sh": fmt.Sprint("echo ", n),
+		} {
+			if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, _, err := (pack.Registry{Store: f.Store}).Push(t.Context(), folder, pack.Live, "tester"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a := newClientOf(t, FunctionsPart(f))
+	short := parse[pack.Function](t, a.ask("GET", "/v1/functions/sum", "", 200, "FunctionView"))
+	if len(short.Versions) != client.LatestVersions || short.Versions[0].N != versions {
+		t.Errorf("shown are %d versions from %d on", len(short.Versions), short.Versions[0].N)
+	}
+	whole, err := client.New(client.Options{URL: a.http.URL}).Function(t.Context(), "sum")
+	if err != nil || len(whole.Versions) != versions || whole.Versions[versions-1].N != 1 {
+		t.Errorf("the client has %d versions, %v", len(whole.Versions), err)
+	}
+	a.ask("GET", "/v1/functions/nobody/versions", "", 404, "Problem")
 }
 
 // TestFiringPages: the firings of a schedule are read a page at a time, the latest first, and by the client as a whole.

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"net/url"
 	"os"
 	"path/filepath"
 	"testing"
@@ -65,6 +66,12 @@ func TestRegister(t *testing.T) {
 		t.Error(diff)
 	}
 	pushed("echo 3", map[string]string{"HOME": "/"}, 400)
+	first := parse[client.VersionList](t, c.ask("GET", "/v1/functions/sum/versions?limit=1", "", 200, "FunctionVersionList"))
+	second := parse[client.VersionList](t, c.ask("GET", "/v1/functions/sum/versions?limit=1&after="+
+		url.QueryEscape(first.Next), "", 200, "FunctionVersionList"))
+	if len(first.Versions) != 1 || first.Versions[0].N != 2 || second.Versions[0].N != 1 || second.Next != "" {
+		t.Errorf("the versions are %+v, then %+v", first, second)
+	}
 	ask := func(method, path, body string, version int) {
 		t.Helper()
 		got := parse[pack.Version](t, c.ask(method, "/v1/functions/sum/aliases/"+path, body, 200, "FunctionVersion"))

@@ -79,6 +79,15 @@ type InvocationList struct {
 	Next        string       `json:"next,omitempty"` // what to say as after for the next page
 }
 
+// VersionList is a page of a function's versions, the latest first.
+type VersionList struct {
+	Versions []pack.Version `json:"versions"`
+	Next     string         `json:"next,omitempty"` // what to say as after for the next page
+}
+
+// LatestVersions is how many versions a function has where not all are asked for.
+const LatestVersions = 20
+
 func functionPath(name string) string { return "/v1/functions/" + url.PathEscape(name) }
 
 // Functions returns all functions, in order of their names.
@@ -89,7 +98,11 @@ func (c *Client) Functions(ctx context.Context) ([]Function, error) {
 
 // Function returns all there is of a function.
 func (c *Client) Function(ctx context.Context, name string) (f pack.Function, err error) {
-	err = c.ask(ctx, http.MethodGet, functionPath(name), nil, &f)
+	if err = c.ask(ctx, http.MethodGet, functionPath(name), nil, &f); err != nil || len(f.Versions) < LatestVersions {
+		return f, err
+	}
+	of := func(page VersionList) ([]pack.Version, string) { return page.Versions, page.Next }
+	f.Versions, err = collect(ctx, c, functionPath(name)+"/versions", of)
 	return f, err
 }
 

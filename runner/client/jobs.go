@@ -18,6 +18,7 @@ import (
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/say"
 	"github.com/seed3322913c/runner/scheduler"
+	"github.com/seed3322913c/runner/scheduler/am"
 )
 
 // This file asks about jobs.
@@ -61,10 +62,14 @@ func (c *Client) Job(ctx context.Context, id scheduler.JobID) (embedded.Status, 
 	return s, err
 }
 
-// WholeJob is Job with all attempts.
+// WholeJob is Job with all attempts, for which it asks page by page.
 func (c *Client) WholeJob(ctx context.Context, id scheduler.JobID) (embedded.Status, error) {
-	var s embedded.Status
-	err := c.ask(ctx, http.MethodGet, jobPath(id)+"?attempts=all", nil, &s)
+	s, err := c.Job(ctx, id)
+	if err != nil {
+		return s, err
+	}
+	of := func(page AttemptList) ([]am.AttemptReport, string) { return page.Attempts, page.Next }
+	s.Attempts, err = collect(ctx, c, jobPath(id)+"/attempts?limit=10000", of)
 	return s, err
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/scheduler"
+	"github.com/seed3322913c/runner/scheduler/am"
 	"github.com/seed3322913c/runner/scheduler/queue"
 )
 
@@ -100,6 +101,13 @@ type Token struct {
 type JobList struct {
 	Jobs []embedded.Status `json:"jobs"`
 	Next string            `json:"next,omitempty"` // what to say as after for the next page
+}
+
+// AttemptList is a page of a job's attempts, in the order in which they were begun.
+type AttemptList struct {
+	Attempts []am.AttemptReport `json:"attempts"`
+	Total    int                `json:"total"`
+	Next     string             `json:"next,omitempty"` // what to say as after for the next page
 }
 
 // Usage is what a job has used.

@@ -98,7 +98,7 @@ const overview = (f) => facts([
   ["live", f.live ? `version ${f.live}` : "–"], ["kind", f.kind],
 ]);
 
-const versions = (f) => section("Versions", table("versions named", ["Version", "Meant by", "Pushed", "By", "Package"], f.versions.map((v) => [
+const versions = (f) => section("Versions, the latest first", table("versions named", ["Version", "Meant by", "Pushed", "By", "Package"], f.versions.map((v) => [
   v.version, Object.keys(f.aliases).filter((word) => f.aliases[word].version === v.version).sort().join(" "), time(v.pushed), v.by || "",
   h("code", {}, v.package.slice(0, 12)),
 ])));
