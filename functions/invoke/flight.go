@@ -128,6 +128,9 @@ func (h *Host) fly(ctx context.Context, f *flight) {
 		}
 		err := h.spill(keep, inv.ID, "result", &o.result)
 		r := after(inv, o, version.Manifest.Retries, time.Now().UTC())
+		if r.Op == opSucceeded && f.version.N > 0 { // of one that was redriven there may be an object, which is replaced
+			r.Log = h.shortLog(inv)
+		}
 		if err == nil {
 			err = h.append(keep, f, r)
 		}

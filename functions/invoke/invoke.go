@@ -61,10 +61,11 @@ type Payload struct {
 
 // Sizes in bytes.
 const (
-	MaxInline  = 64 << 10 // what is longer goes by reference
-	MaxPayload = 64 << 20 // of an event or a result
-	MaxKey     = 200      // of an idempotency key
-	maxError   = 4 << 10  // of an error's text that is kept
+	MaxInline   = 64 << 10 // what is longer goes by reference
+	MaxPayload  = 64 << 20 // of an event or a result
+	MaxKey      = 200      // of an idempotency key
+	maxError    = 4 << 10  // of an error's text that is kept
+	maxShortLog = 1 << 10  // of a log that is kept in the journal
 )
 
 // Invocation is one event and what became of it. Nobody changes one that others can see.
@@ -76,7 +77,8 @@ type Invocation struct {
 	State     State         `json:"state"`
 	Event     Payload       `json:"event"`
 	Result    Payload       `json:"result,omitzero"`
-	Attempts  int           `json:"attempts"` // that have ended
+	Log       []byte        `json:"log,omitempty"` // what was said, unless that is on a disk alone or in LogObject
+	Attempts  int           `json:"attempts"`      // that have ended
 	Accepted  time.Time     `json:"accepted"`
 	NotBefore time.Time     `json:"not_before,omitzero"` // of the next attempt
 	Ended     time.Time     `json:"ended,omitzero"`
@@ -90,6 +92,6 @@ type Invocation struct {
 const (
 	KeepFor   = 24 * time.Hour
 	KeepMost  = 10_000   // succeeded
-	KeepBytes = 64 << 20 // of their events and results in the ledger
+	KeepBytes = 64 << 20 // of their events, results and logs in the ledger
 	KeepDead  = 10_000   // dead letters, however old
 )

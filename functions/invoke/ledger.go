@@ -34,6 +34,7 @@ type record struct {
 	Key      string        `json:"key,omitempty"`      // accepted
 	Event    *Payload      `json:"event,omitempty"`    // accepted
 	Result   *Payload      `json:"result,omitempty"`   // succeeded
+	Log      []byte        `json:"log,omitempty"`      // succeeded: what was said, if that is short
 	Took     time.Duration `json:"took,omitempty"`     // failed, succeeded, dead
 	Again    time.Time     `json:"again,omitzero"`     // failed
 	Error    string        `json:"error,omitempty"`    // failed, dead
@@ -134,7 +135,9 @@ func (l *Ledger) file(inv *Invocation) {
 	}
 }
 
-func inlineBytes(inv *Invocation) int64 { return int64(len(inv.Event.Inline) + len(inv.Result.Inline)) }
+func inlineBytes(inv *Invocation) int64 {
+	return int64(len(inv.Event.Inline) + len(inv.Result.Inline) + len(inv.Log))
+}
 
 // Apply implements journal.State. A record that says nothing new, since another was first, changes nothing.
 func (l *Ledger) Apply(text []byte) error {
@@ -179,7 +182,7 @@ func ended(inv Invocation, r record) (Invocation, error) {
 	switch r.Op {
 	case opFailed:
 	case opSucceeded:
-		inv.State, inv.Result, inv.Ended = Succeeded, *r.Result, r.At
+		inv.State, inv.Result, inv.Log, inv.Ended = Succeeded, *r.Result, r.Log, r.At
 	case opDead:
 		inv.State, inv.Ended = Dead, r.At
 	default:

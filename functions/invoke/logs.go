@@ -3,6 +3,7 @@ package invoke
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -23,8 +24,26 @@ func LogObject(id ID) store.Name { return keptLogs.Join(string(id)) }
 // maxKeeping is how many logs are copied at a time.
 const maxKeeping = 16
 
-// keepLog copies the log of an invocation that is over, if there is one: its caller has been answered. Who says more
-// after an answer says it to the host's disk alone.
+// shortLog returns what has been said about an invocation, if the journal is to keep it beside the result: most logs
+// are a line or two, for which an object of their own costs as much as all the rest.
+func (h *Host) shortLog(inv Invocation) []byte {
+	if !h.o.KeepLogs {
+		return nil
+	}
+	file, err := os.Open(LogFile(h.o.Dir, inv.Function, inv.ID))
+	if err != nil {
+		return nil // nothing was said, or keepLog tells
+	}
+	defer file.Close() // only read
+	text, err := io.ReadAll(io.LimitReader(file, maxShortLog+1))
+	if err != nil || len(text) > maxShortLog {
+		return nil // likewise
+	}
+	return text
+}
+
+// keepLog copies the log of an invocation that is over, if the journal has not all of it: its caller has been answered.
+// Who says more after that says it to the host's disk alone.
 func (h *Host) keepLog(ctx context.Context, inv Invocation) {
 	if !h.o.KeepLogs {
 		return
@@ -32,7 +51,7 @@ func (h *Host) keepLog(ctx context.Context, inv Invocation) {
 	h.keeping <- struct{}{}
 	defer func() { <-h.keeping }()
 	text, err := os.ReadFile(LogFile(h.o.Dir, inv.Function, inv.ID))
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(text) == len(inv.Log) {
 		return
 	}
 	if err == nil {

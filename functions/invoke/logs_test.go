@@ -31,3 +31,23 @@ func TestLogsOutliveTheirHost(t *testing.T) {
 		t.Errorf("the log of what nobody knows: %v", err)
 	}
 }
+
+// TestShortLogsAreInTheJournal: a log of a line or two is stored with the result, and has no object of its own.
+func TestShortLogsAreInTheJournal(t *testing.T) {
+	m := newMachines(t, "")
+	short := m.want(`{"Log":3}`, invoke.Succeeded, `"!"`)
+	long := m.want(`{"Log":1024}`, invoke.Succeeded, `"!"`)
+	m.close() // which waits for what is being copied
+	m.open()
+	inv, _ := m.host.Ledger().Get(short.ID)
+	if string(inv.Log) != "attempt 1 for \"\"\nxxx\n" {
+		t.Errorf("the journal has %q", inv.Log)
+	}
+	if _, err := m.st.Stat(t.Context(), invoke.LogObject(short.ID)); errs.KindOf(err) != errs.NotFound {
+		t.Errorf("it is in an object, too: %v", err)
+	}
+	text, err := store.Get(t.Context(), m.st, invoke.LogObject(long.ID), 1<<20)
+	if inv, _ := m.host.Ledger().Get(long.ID); err != nil || len(text) < 1<<10 || inv.Log != nil {
+		t.Errorf("of the long one, %d bytes are in an object, %v, and %d in the journal", len(text), err, len(inv.Log))
+	}
+}

@@ -345,6 +345,9 @@ func pieceOf(path string, offset int64) ([]byte, error) {
 // keptLog returns a piece of a log that outlives its host; errs.NotFound if there is none.
 func (f Functions) keptLog(ctx context.Context, inv invoke.Invocation, offset int64) ([]byte, error) {
 	body, err := f.Store.Open(ctx, invoke.LogObject(inv.ID), store.Range{Offset: offset, Length: maxPiece})
+	if errs.KindOf(err) == errs.NotFound && len(inv.Log) > 0 {
+		return inv.Log[min(offset, int64(len(inv.Log))):], nil
+	}
 	if err != nil {
 		return nil, err
 	}

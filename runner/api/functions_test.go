@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"os"
@@ -146,6 +147,28 @@ func TestForward(t *testing.T) {
 		t.Errorf("the answer is %s", got)
 	}
 	c.ask("GET", "/v1/functions/greet", "", 200, "FunctionView")
+}
+
+// TestLogsInTheJournal are told by everybody who reads it.
+func TestLogsInTheJournal(t *testing.T) {
+	ledger := new(invoke.Ledger)
+	err := ledger.Restore(nil)
+	for _, record := range []string{
+		`{"op":"accepted","id":"i","function":"greet","version":1,"event":{"size":0}}`,
+		`{"op":"succeeded","id":"i","result":{"size":0},"log":"aGVhcmQ="}`,
+	} {
+		err = errors.Join(err, ledger.Apply([]byte(record)))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := Functions{Store: mem.New(), Ledger: func(context.Context) (*invoke.Ledger, error) { return ledger, nil }}
+	c := newClientOf(t, FunctionsPart(f))
+	for offset, want := range map[string]string{"0": "heard", "2": "ard", "9": ""} {
+		if got := string(c.ask("GET", "/v1/invocations/i/log?offset="+offset, "", 200, "")); got != want {
+			t.Errorf("from %s on the log is %q", offset, got)
+		}
+	}
 }
 
 // TestLogsWithoutHost: logs that are in the store are read without the host.
