@@ -157,7 +157,7 @@ func (s *Store) Stat(ctx context.Context, name store.Name) (store.Info, error) {
 	return describe(name, st), nil
 }
 
-// describe makes an Info. The inode tells versions apart that are written within one tick of the file system's clock.
+// describe makes an Info. The inode tells versions apart that others wrote within one tick of the file system's clock.
 func describe(name store.Name, st fs.FileInfo) store.Info {
 	v := strconv.AppendInt(nil, st.Size(), 36)
 	v = strconv.AppendInt(append(v, '-'), st.ModTime().UnixNano(), 36)

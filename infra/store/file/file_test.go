@@ -285,6 +285,23 @@ func TestReaders(t *testing.T) {
 	}
 }
 
+// A version has the time of its writing, though the clock of the file system stands still for some milliseconds: within
+// them an inode may be used again, and then nothing else would tell two versions apart.
+func TestModifiedIsExact(t *testing.T) {
+	st := open(t, t.TempDir(), file.Options{})
+	for range 20 {
+		before := time.Now()
+		put(t, st, "a", "x")
+		info, err := st.Stat(t.Context(), "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Modified.Before(before) {
+			t.Fatalf("modified %v before it was", before.Sub(info.Modified))
+		}
+	}
+}
+
 func TestRootMustBeADirectory(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(path, nil, 0o600); err != nil {

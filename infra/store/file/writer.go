@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/store"
@@ -116,6 +117,8 @@ func (w *writer) Commit(ctx context.Context) error {
 // publish makes the bytes durable and then visible.
 func (w *writer) publish(op string) error {
 	temp := w.temp.Name()
+	// What is in an object's Version. If it can't be set it is as exact as the file system's own clock.
+	_ = os.Chtimes(temp, time.Time{}, time.Now())
 	if err := errors.Join(w.temp.Sync(), w.temp.Close()); err != nil {
 		w.err = failed(op, w.name, err) // what a second fsync says after a first one failed is worth nothing
 		return w.err
