@@ -119,11 +119,16 @@ func (w *world) finish(ctx context.Context, id scheduler.JobID, state scheduler.
 	if _, err := am.End(ctx, w.st, scheduler.Job{ID: id}, am.Ending{State: state, Why: why, Time: time.Unix(1e9, 0)}); err != nil {
 		return err
 	}
+	w.desert(id)
+	return nil
+}
+
+// desert kills a job's application master, and there is no other.
+func (w *world) desert(id scheduler.JobID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	close(w.alive[id])
 	delete(w.alive, id)
-	return nil
 }
 
 func (w *world) want(id scheduler.JobID, n int) {
@@ -163,8 +168,14 @@ func (w *world) until(t *testing.T, what string, is func() bool) {
 // start runs a control of the world until the test ends or stop is called.
 func (w *world) start(t *testing.T, address string) (s *Server, stop func()) {
 	t.Helper()
+	return w.startWith(t, address, w)
+}
+
+// startWith runs a control that sees the world as a fleet.
+func (w *world) startWith(t *testing.T, address string, f Fleet) (s *Server, stop func()) {
+	t.Helper()
 	s = New(Config{
-		Store: w.st, Coord: w.coord, Fleet: w, Jobs: embedded.Jobs{Store: w.st}, Address: address,
+		Store: w.st, Coord: w.coord, Fleet: f, Jobs: embedded.Jobs{Store: w.st}, Address: address,
 		HandOn:  http.DefaultTransport,
 		Compile: func(spec []byte) (job scheduler.Job, err error) { return job, json.Unmarshal(spec, &job) },
 		Check: func(_ context.Context, job scheduler.Job) error {

@@ -198,7 +198,7 @@ func (l *leader) dismiss(ctx context.Context, refused map[scheduler.JobID]string
 		}
 		job, err := l.cfg.Jobs.Get(ctx, e.Job)
 		if err == nil {
-			_, err = l.endAs(ctx, job, state, why)
+			err = l.dispose(ctx, job, state, why)
 		}
 		if err != nil && errs.KindOf(err) != errs.NotFound {
 			return err
@@ -213,6 +213,18 @@ func (l *leader) dismiss(ctx context.Context, refused map[scheduler.JobID]string
 // endAs ends a job that has no application master.
 func (l *leader) endAs(ctx context.Context, job scheduler.Job, state scheduler.JobState, why string) (am.Report, error) {
 	return am.End(ctx, l.cfg.Store, job, am.Ending{State: state, Why: why, Time: l.cfg.Options.Now()})
+}
+
+// dispose ends a job that has no application master, and removes what earlier ones and whoever submitted it have left
+// with the fleet. What cannot be removed does not change that it is over.
+func (l *leader) dispose(ctx context.Context, job scheduler.Job, state scheduler.JobState, why string) error {
+	if _, err := l.endAs(ctx, job, state, why); err != nil {
+		return err
+	}
+	if _, err := l.cfg.Fleet.Await(ctx, job); err != nil {
+		l.cfg.Options.Log.Warn("removing what a job has left", "job", job.ID, "error", err)
+	}
+	return nil
 }
 
 // herd starts the shepherd of a job.

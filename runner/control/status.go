@@ -92,6 +92,26 @@ func (s *Server) awaitTurn(ctx context.Context, id scheduler.JobID, before turn)
 	}
 }
 
+// whileThere returns a context that ends when a job has left its queue, or this control leads no more. Of one whose last
+// application master was killed nobody else would tell the end.
+func (s *Server) whileThere(ctx context.Context, id scheduler.JobID) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		defer cancel()
+		for {
+			l, err := s.leading()
+			if err != nil {
+				return
+			}
+			now := l.turn(id)
+			if !now.there || s.awaitTurn(ctx, id, now) != nil {
+				return
+			}
+		}
+	}()
+	return ctx, cancel
+}
+
 // begun reports whether the job's application master was started.
 func (h *herded) begun() bool {
 	select {
@@ -126,7 +146,9 @@ func (s *Server) Watch(ctx context.Context, job scheduler.Job) iter.Seq2[embedde
 			}
 			ended := false
 			if r, ok := s.cfg.Fleet.(Reporter); ok && err == nil && status.State != scheduler.JobQueued {
-				if ended, ok = s.reports(r.Reports(ctx, job.ID), status, yield); !ok {
+				there, cancel := s.whileThere(ctx, job.ID)
+				ended, ok = s.reports(r.Reports(there, job.ID), status, yield)
+				if cancel(); !ok {
 					return
 				}
 			}

@@ -1,10 +1,13 @@
 package control
 
 import (
+	"context"
+	"iter"
 	"testing"
 
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/scheduler"
+	"github.com/seed3322913c/runner/scheduler/am"
 )
 
 // TestWatchWaits watches a job that waits for its turn: it is told of when something changes, however long that takes.
@@ -44,5 +47,47 @@ func TestWatchWaits(t *testing.T) {
 	}
 	if last.State != scheduler.JobSucceeded {
 		t.Errorf("the last that was told is %s", last.State)
+	}
+}
+
+// teller is a world that tells how jobs go on. An application master that was killed says nothing any more, as if
+// another one could come.
+type teller struct{ *world }
+
+func (w teller) Standing(ctx context.Context, job scheduler.Job) (embedded.Status, error) {
+	report, err := am.Load(ctx, w.st, job)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return embedded.Status{Report: report, Interrupted: w.alive[job.ID] == nil}, err
+}
+
+func (w teller) Reports(ctx context.Context, id scheduler.JobID) iter.Seq2[am.Report, error] {
+	return func(yield func(am.Report, error) bool) {
+		if yield(am.Report{Job: id, State: scheduler.JobRunning}, nil) {
+			<-ctx.Done()
+			yield(am.Report{}, ctx.Err())
+		}
+	}
+}
+
+// TestWatchEndsWithTheLastMaster watches a job whose only application master is killed: it is told that the job was cut
+// off, and nothing more.
+func TestWatchEndsWithTheLastMaster(t *testing.T) {
+	w := newWorld()
+	s, _ := w.startWith(t, "a", teller{w})
+	w.leads(t, s)
+	id := submit(t, s, submission("words", 1))
+	w.until(t, "it runs", func() bool { return state(t, s, id).State == scheduler.JobSubmitted })
+	var last embedded.Status
+	for status, err := range s.Watch(t.Context(), scheduler.Job{ID: id}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if last = status; status.State == scheduler.JobRunning {
+			w.desert(id)
+		}
+	}
+	if !last.Interrupted || last.State.Final() {
+		t.Errorf("the last that was told is %+v", last)
 	}
 }

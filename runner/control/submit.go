@@ -186,7 +186,7 @@ func (s *Server) Kill(ctx context.Context, job scheduler.Job, reason string) (em
 		return before, say.Errorf(errs.Invalid, "job %s is over already: %s", job.ID, before.State)
 	}
 	if _, there := l.entry(job.ID); !there { // it was cut off
-		if _, err := l.endAs(ctx, job, scheduler.JobKilled, reason); err != nil {
+		if err := l.dispose(ctx, job, scheduler.JobKilled, reason); err != nil {
 			return before, err
 		}
 		return s.Status(ctx, job)

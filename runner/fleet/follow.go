@@ -53,21 +53,37 @@ func (f *Fleet) ask(ctx context.Context, id scheduler.JobID) (*am.Client, error)
 	return client, err
 }
 
+// lookAgain is how long after the end of an application master it is asked again whether another one is to come.
+const lookAgain = 100 * time.Millisecond
+
 // guard returns when the application master will not run again. It fails if the last one did not end content.
 func (f *Fleet) guard(ctx context.Context, job scheduler.Job) error {
-	events, done := f.masters.follow(ctx, group(job.ID, masterRole))
+	id := group(job.ID, masterRole)
+	events, done := f.masters.follow(ctx, id)
 	defer done()
+	var latest launch.Event
+	var again <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case event := <-events:
-			switch event.State {
-			case launch.Done:
-				return nil
-			case launch.Failed:
-				return errs.Errorf("fleet.Await", errs.Failed, job.ID, "its last application master %s", event.Exit)
-			}
+		case latest = <-events:
+		case <-again:
+		}
+		if latest.State != launch.Done && latest.State != launch.Failed {
+			continue
+		}
+		// A job that was cut off and goes on has the end of its earlier master until Nomad has placed the next one.
+		alive, err := f.launcher.Alive(ctx, id)
+		switch {
+		case err != nil:
+			return err
+		case alive:
+			again = time.After(lookAgain)
+		case latest.State == launch.Done:
+			return nil
+		default:
+			return errs.Errorf("fleet.Await", errs.Failed, job.ID, "its last application master %s", latest.Exit)
 		}
 	}
 }
