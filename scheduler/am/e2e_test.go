@@ -70,7 +70,8 @@ func newSite(t testing.TB) *site {
 		s.mu.calls = append(s.mu.calls, what)
 	}}
 	s.body = toyBody{node: filepath.Join(t.TempDir(), "node"), rounds: 1}
-	s.options = am.Options{MaxExecutors: 2, Heartbeat: 20 * time.Millisecond, Dead: 2 * time.Second}
+	// Nobody is dead who has only not been given any of the CPU.
+	s.options = am.Options{MaxExecutors: 2, Heartbeat: 20 * time.Millisecond, Dead: time.Minute}
 	s.launcher = launchmem.New(s.process)
 	t.Cleanup(func() {
 		s.launcher.Close()

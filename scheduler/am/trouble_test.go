@@ -223,6 +223,7 @@ func TestMasterCrashKeepsWhatRunsAndWhatIsDone(t *testing.T) {
 // TestExecutorsWaitForAnotherMaster: results that are finished while there is no application master are not lost.
 func TestExecutorsWaitForAnotherMaster(t *testing.T) {
 	s := newSite(t)
+	s.options.Heartbeat = 10 * time.Second // so it must not be waited for: both executors return
 	s.engine.maps = 2
 	goOn := make(chan struct{})
 	reached := make(chan struct{}, 2)
