@@ -1,5 +1,6 @@
 // Curves and stacked areas over a common x axis.
 import { h } from "./dom.js";
+import { count } from "./format.js";
 
 const margin = { left: 74, right: 12, top: 10, bottom: 26 };
 const most = 1200; // points that are drawn
@@ -47,7 +48,7 @@ export function chart({ width, height, xs, layers, xLabel, unit = "", stacked = 
     );
   }
   for (const [v, anchor] of [[first, "start"], [last, "end"]]) {
-    svg.append(h("text", { x: x(v), y: height - 8, "text-anchor": anchor }, `${number(v)}`));
+    svg.append(h("text", { x: x(v), y: height - 8, "text-anchor": anchor }, Number.isInteger(v) ? count(v) : number(v)));
   }
   svg.append(h("text", { x: (width + margin.left) / 2, y: height - 8, "text-anchor": "middle" }, xLabel));
   drawn.forEach((layer, n) => {

@@ -134,7 +134,7 @@ function headPart(job, kill) {
       ["Application masters", count(job.masters)],
       ["Executors", count((job.executors || []).length)],
       ["Tried again", plural(wrong, "attempt")],
-      ["Output", (job.output || "–").replace(/^file:\/\//, "")],
+      ["Output", (job.output || "–").replace(/^file:\/\//, ""), true],
     ]),
   ];
 }

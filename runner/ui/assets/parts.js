@@ -37,6 +37,7 @@ export function table(kind, heads, rows, textColumn = -1) {
     h("tbody", {}, rows.map((row) => h("tr", {}, row.map(cell))))));
 }
 
-// facts is a list of names and values.
+// facts is a list of names and values, of which a long one gets a line of its own.
 export const facts = (pairs) =>
-  h("dl", { class: "facts" }, pairs.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
+  h("dl", { class: "facts" }, pairs.map(([name, value, long]) =>
+    h("div", { class: long && "whole" }, h("dt", {}, name), h("dd", {}, value))));
