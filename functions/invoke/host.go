@@ -39,7 +39,8 @@ type Options struct {
 	// Crew has handlers run elsewhere; nil: they are children of this process.
 	Crew Crew
 
-	// KeepLogs copies the logs of what is over to the store, for hosts that go with their machines.
+	// KeepLogs has the logs of what is over in the store, for hosts that go with their machines: short ones are in the
+	// journal, with the result.
 	KeepLogs bool
 
 	Most     int           // invocations that are not over; 0 means 10,000

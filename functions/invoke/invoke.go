@@ -6,6 +6,7 @@
 //	                    ▼
 //	            invocations/journal/...            what was accepted, and what became of it (package journal)
 //	            invocations/payloads/<id>/event    events and results that are too long for the journal
+//	            invocations/logs/<id>              of a fleet: what was said, likewise, or after the answer
 //
 // The handlers of a machine are children of its host. On a fleet they are elsewhere, each with a Worker that has come to
 // the host and takes one event after the other; a Crew sees to it that there are as many as there are events for. An
