@@ -68,3 +68,30 @@ func TestAway(t *testing.T) {
 		})
 	}
 }
+
+// TestInterruptedBeforeItBegins: a job that was recorded is killed also if the signal comes before anybody works on it.
+func TestInterruptedBeforeItBegins(t *testing.T) {
+	t.Setenv(HomeEnv, t.TempDir())
+	home, err := OpenHome()
+	if err != nil {
+		t.Fatal(err)
+	}
+	home.Away = func(ctx context.Context, _ scheduler.Job, _ Options) (am.Report, error) {
+		<-ctx.Done()
+		return am.Report{}, ctx.Err()
+	}
+	job, err := home.Jobs().Submit(t.Context(), scheduler.Job{
+		Name: "late", Kind: "mapreduce", Submitted: time.Unix(1e9, 0).UTC(), Labels: map[string]string{AwayLabel: "{}"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	interrupted, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := home.Supervise(interrupted, job, Options{}); err != nil {
+		t.Error(err)
+	}
+	if s, err := home.Status(t.Context(), job); err != nil || s.State != scheduler.JobKilled || s.Interrupted {
+		t.Errorf("the job is %+v, %v", s, err)
+	}
+}

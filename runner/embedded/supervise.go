@@ -42,11 +42,11 @@ func (h *Home) Supervise(ctx context.Context, job scheduler.Job, o Options) (am.
 	if o.Ready == nil {
 		o.Ready = func() {}
 	}
-	lease, err := h.hold(ctx, job.ID)
+	work := context.WithoutCancel(ctx) // what was recorded is ended in order
+	lease, err := h.hold(work, job.ID)
 	if err != nil {
 		return am.Report{}, err
 	}
-	work := context.WithoutCancel(ctx) // what was begun is ended in order
 	defer lease.Release(work)          // on failure the kernel takes it back when this process ends
 	if away(job) {
 		return h.superviseAway(ctx, job, o)
@@ -241,6 +241,9 @@ func (s *supervisor) follow(ctx context.Context, group *errgroup.Group, stop <-c
 	return report, err
 }
 
+// killAgain is how long to wait before an application master is asked again to end the job.
+const killAgain = 100 * time.Millisecond
+
 // killWhenTold kills the job when somebody wants that; it ends with ctx.
 func (s *supervisor) killWhenTold(ctx context.Context, client *am.Client, stop <-chan struct{}) {
 	reason := s.options.Kill
@@ -253,8 +256,19 @@ func (s *supervisor) killWhenTold(ctx context.Context, client *am.Client, stop <
 			return
 		}
 	}
-	if err := client.Kill(ctx, reason); err != nil && ctx.Err() == nil {
-		s.options.Say(say.Sentence(err))
+	for {
+		err := client.Kill(ctx, reason)
+		switch {
+		case err == nil || ctx.Err() != nil:
+			return
+		case !errs.Retryable(err):
+			s.options.Say(say.Sentence(err))
+			return
+		}
+		select { // another application master is to come
+		case <-time.After(killAgain):
+		case <-ctx.Done():
+		}
 	}
 }
 

@@ -261,6 +261,9 @@ func (s *clientServer) Kill(ctx context.Context, r *amrpc.KillRequest) (*amrpc.K
 		case <-ctx.Done():
 			return nil, errs.E("am.Kill", errs.Canceled, nil, ctx.Err())
 		case <-s.stop:
+			if report, _, _ := s.master.view(true); report.State.Final() {
+				return &amrpc.KillReply{}, nil // it ends since the job is over
+			}
 			return nil, errs.Errorf("am.Kill", errs.Unavailable, nil, "the application master ends")
 		}
 	}
