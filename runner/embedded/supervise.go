@@ -47,7 +47,7 @@ func (h *Home) Supervise(ctx context.Context, job scheduler.Job, o Options) (am.
 	if err != nil {
 		return am.Report{}, err
 	}
-	defer lease.Release(work)          // on failure the kernel takes it back when this process ends
+	defer lease.Release(work) // on failure the kernel takes it back when this process ends
 	if away(job) {
 		return h.superviseAway(ctx, job, o)
 	}
