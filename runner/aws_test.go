@@ -11,11 +11,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/seed3322913c/runner/infra/errs"
 	machines "github.com/seed3322913c/runner/infra/fleet"
 
 	"github.com/seed3322913c/runner/infra/fleet/fleettest"
+	"github.com/seed3322913c/runner/runner/deploy"
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/nodeinit"
 	"github.com/seed3322913c/runner/runner/say"
@@ -174,6 +176,7 @@ func (a account) life() {
 	a.armed(said.out)
 
 	a.silent(home)
+	a.vain(home)
 
 	var line clusterLine
 	a.must(home, &line, "extend", "life", "--ttl", "20h", "--json")
@@ -223,7 +226,10 @@ func (a account) watched(data string, workers int) {
 func (a account) adopted(home, elsewhere string) {
 	a.Helper()
 	var result struct{ Data string }
-	a.must(elsewhere, &result, a.deploy("life", "--spot", "0.5", "--workers", "1")...)
+	said := a.must(elsewhere, &result, a.deploy("life", "--spot", "0.5", "--workers", "1")...)
+	if !strings.Contains(said.story, "life was deployed from elsewhere") {
+		a.Errorf("who shares it from now on is told %q", said.story)
+	}
 	var secrets [2][]byte
 	for i, dir := range []string{home, elsewhere} {
 		var err error
@@ -253,6 +259,22 @@ func (a account) silent(home string) {
 		if r.State != nodeinit.Silent || !strings.Contains(r.Log, "Linux version") {
 			a.Errorf("of a machine that never boots it tells %+v", r)
 		}
+	}
+}
+
+// vain waits for machines that never boot, for as long as patience lasts.
+func (a account) vain(home string) {
+	a.Helper()
+	s, err := deploy.Open(a.Context(), home, "life", deploy.Options{Open: fleetStore, Patience: time.Second})
+	if err != nil {
+		a.Fatal(err)
+	}
+	_, _, err = s.Await(a.Context(), func(deploy.Health) {})
+	text := fmt.Sprint(err)
+	if errs.KindOf(err) != errs.Unavailable || strings.Count(text, "it has not said that it boots") != 3 ||
+		!strings.Contains(text, "after 1s 0 of 1 servers and 0 of 2 workers of life work") ||
+		!strings.Contains(text, "`runner teardown life`") {
+		a.Errorf("of machines that say nothing it says: %v", err)
 	}
 }
 

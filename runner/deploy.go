@@ -190,7 +190,7 @@ func (p *program) agree(ctx context.Context, o deployOptions) (agreement, error)
 		r.Servers = 1
 	}
 	a.request = r
-	if a.plan, err = a.site.Plan(ctx, r, o.limits, a.tell.note); err != nil {
+	if a.plan, err = a.site.Plan(ctx, r, o.limits, a.tell.aside); err != nil {
 		return a, err
 	}
 	if o.plan && o.change.json {
@@ -214,7 +214,7 @@ func (a agreement) apply(ctx context.Context) error {
 		return err
 	}
 	a.tell.note("something is there that was not before; once more")
-	plan, err := a.site.Plan(ctx, a.request, a.options.limits, a.tell.note)
+	plan, err := a.site.Plan(ctx, a.request, a.options.limits, a.tell.aside)
 	if err != nil {
 		return err
 	}
@@ -242,7 +242,7 @@ func (p *program) build(ctx context.Context, a agreement) error {
 	}
 	p.tellControls(ctx, a.site)
 	if err := p.rewake(ctx, a.site); err != nil {
-		a.tell.note("Nothing wakes it for its schedules yet: " + say.Sentence(err) +
+		a.tell.aside("Nothing wakes it for its schedules yet: " + say.Sentence(err) +
 			"; `runner schedule resume NAME` tries again")
 	}
 	return p.arrived(a, append(watch.all, phase{"boot", boot}, phase{"health", health}))
@@ -381,6 +381,7 @@ func confirm(ctx context.Context, story io.Writer, o changeOptions) error {
 // teller tells how making or removing a fleet goes on.
 type teller struct {
 	story io.Writer // for people; nothing in JSON
+	err   io.Writer // for people, whatever out is for
 	out   io.Writer
 	json  bool
 	began time.Time
@@ -389,7 +390,7 @@ type teller struct {
 // teller returns one that tells as o says. What it tells of goes on when nobody listens.
 func (p *program) teller(o changeOptions) *teller {
 	needNoReader()
-	t := &teller{story: p.err, out: p.out, json: o.json, began: time.Now()}
+	t := &teller{story: p.err, err: p.err, out: p.out, json: o.json, began: time.Now()}
 	if o.json {
 		t.story = io.Discard
 	}
@@ -397,6 +398,9 @@ func (p *program) teller(o changeOptions) *teller {
 }
 
 func (t *teller) note(text string) { fmt.Fprintf(t.story, "  %s\n", text) }
+
+// aside tells what somebody should know also when a program reads the answer: it will be in some log.
+func (t *teller) aside(text string) { fmt.Fprintf(t.err, "  %s\n", text) }
 
 // event tells one step of Terraform.
 func (t *teller) event(e machines.Event) {

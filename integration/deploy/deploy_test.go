@@ -232,6 +232,7 @@ func TestFleet(t *testing.T) {
 		t.Errorf("a fleet that is well would be changed: %v", plan.Changes)
 	}
 	u.heals("night")
+	u.schedules(st)
 
 	u.run("teardown", "night", "--yes")
 	if _, err := os.Stat(filepath.Join(u.home, "buckets", "night", "runner-night", "counts", "_SUCCESS")); err != nil {

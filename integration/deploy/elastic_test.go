@@ -1,9 +1,14 @@
 package deploy_test
 
 import (
+	"encoding/json"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/seed3322913c/runner/infra/store"
+	"github.com/seed3322913c/runner/infra/store/below"
+	"github.com/seed3322913c/runner/scheduler/cron"
 )
 
 // sizes is what a fleet tells about its size.
@@ -28,11 +33,30 @@ func (u *user) sizes(name string) (s sizes, workers int) {
 	return s, workers
 }
 
-// breathes deploys a fleet that has no worker as long as no job needs one, and runs a job there.
+// schedules writes down among what a fleet keeps that a schedule is to wake it. No verb would on this host, where nothing
+// can.
+func (u *user) schedules(bucket store.Store) {
+	u.Helper()
+	jobs, err := below.New(bucket, ".runner")
+	if err == nil {
+		err = cron.Book{Store: jobs}.Add(u.Context(), cron.Schedule{
+			Name: "newyear", Cron: "@yearly", Overlap: cron.Skip, CatchUp: 1, Wake: time.Hour,
+			Since: time.Now(), Work: json.RawMessage("{}"),
+		})
+	}
+	if err != nil {
+		u.Fatal(err)
+	}
+}
+
+// breathes deploys a fleet that has no worker as long as no job needs one, and runs a job there. That its schedules, which
+// have outlived the one before, don't wake it is told, also beside JSON.
 func (u *user) breathes(name string, bucket func() store.Store) {
 	u.Helper()
-	elastic := []string{"deploy", "--name", name, "--min", "0", "--max", "2", "--cooldown", "1s"}
-	u.run(append(elastic, "--yes", "--json")...)
+	elastic := []string{"deploy", "--name", name, "--min", "0", "--max", "2", "--cooldown", "1s", "--idle", "1h"}
+	if _, story := u.exits(0, append(elastic, "--yes", "--json")...); !strings.Contains(story, "Nothing wakes it") {
+		u.Errorf("of its schedules it is told %q", story)
+	}
 	if s, workers := u.sizes(name); workers != 0 || s.Workers != 0 || s.Max != 2 {
 		u.Errorf("without a job it has %d workers: %+v", workers, s)
 	}

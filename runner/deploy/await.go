@@ -18,7 +18,7 @@ import (
 	"github.com/seed3322913c/runner/runner/say"
 )
 
-// bootTime is how long machines may take to boot before it is said that they don't.
+// bootTime is Options.Patience of who says nothing of it.
 const bootTime = 10 * time.Minute
 
 // Health is how much of a fleet works.
@@ -54,7 +54,8 @@ func (h Health) hopeless() bool {
 // Await waits until every machine works and jobs can be run, and returns how long machines took to boot and all of it
 // to answer after that; tell hears whenever more does. Then it is saved how jobs reach the fleet.
 func (s *Site) Await(ctx context.Context, tell func(Health)) (boot, health time.Duration, err error) {
-	ctx, cancel := context.WithTimeout(ctx, bootTime)
+	patience := cmp.Or(s.options.Patience, bootTime)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	tick := time.NewTicker(s.place.pause())
 	defer tick.Stop()
@@ -90,7 +91,7 @@ func (s *Site) Await(ctx context.Context, tell func(Health)) (boot, health time.
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return 0, 0, s.late(ctx, h, bootTime, errors.Join(err, why))
+			return 0, 0, s.late(ctx, h, patience, errors.Join(err, why))
 		}
 	}
 }

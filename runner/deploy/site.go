@@ -37,6 +37,7 @@ type Options struct {
 	Anew      bool   // of a fleet that is gone nothing is known but its name
 	Programs  string // folder with the programs that machines run; "": they are searched, see Engines
 	Open      fleet.OpenStore
+	Patience  time.Duration // how long machines may take to boot before it is said that they don't; 10 minutes
 	Terraform machines.Options
 }
 
@@ -98,7 +99,8 @@ func (s *Site) Plan(ctx context.Context, r machines.Request, l machines.Limits, 
 		return machines.Plan{}, err
 	}
 	if adopted {
-		story(s.Name + " was deployed from elsewhere; from now on it is known here, too")
+		story(s.Name + " was deployed from elsewhere, and from now on is of both: it becomes as it is asked for here. Another " +
+			"--name makes a fleet of your own")
 	}
 	r.CA = secrets[nodeinit.SecretCA]
 	if r.Binaries, err = s.programs(ctx, story); err != nil {
