@@ -167,6 +167,7 @@ func TestUIOfTraining(t *testing.T) {
 	get(b, chromedp.Poll[bool]("!!document.querySelector('h1 + .killed') && !!document.querySelector('.tasks .killed')"))
 	b.do("a killed training")
 	b.complained()
+	tr.awaitEnd("node") // it would write into a folder that is being removed
 }
 
 // TestUIOfSchedules runs a schedule's work now, since whoever serves the page fires schedules, and pauses it.
@@ -178,7 +179,7 @@ func TestUIOfSchedules(t *testing.T) {
 	if err := os.WriteFile(text, []byte("to be or not to be\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	add := tr.command("schedule", "add", "nightly", "--cron", "0 2 * * *", "--tz", "Asia/Kathmandu", "--",
+	add := tr.command("schedule", "add", "nightly", "--cron", "0 2 1 1 *", "--tz", "Asia/Kathmandu", "--",
 		"run", "wordcount", "--input", "text", "--output", "out/{{.FireTime}}")
 	if out, err := add.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

@@ -9,6 +9,7 @@ import { trainingPart } from "./training.js";
 
 const most = 20000; // attempts that are drawn
 const refresh = 2000; // ms between two looks at the attempts of a running job
+const patience = 5; // looks at attempts that should be there
 
 export function jobPage(main, id) {
   document.title = `${short(id)} · Runner`;
@@ -27,6 +28,7 @@ export function jobPage(main, id) {
   let timer; // of the next look at the attempts
   let looking = false;
   let seen = false; // all attempts of a job that is over
+  let empty = 0; // looks at a job that was over, and had no attempts
   let job = null;
   const picture = timeline();
 
@@ -37,7 +39,8 @@ export function jobPage(main, id) {
     if (looking || seen) return;
     looking = true;
     const last = over(job);
-    await attemptsOf().then(() => { seen = last; }, () => {}); // else the next look sees them
+    // What a job did is written a moment after how it ended. One that ended before it did anything has nothing to wait for.
+    await attemptsOf().then((any) => { seen = last && (any || ++empty > patience); }, () => {}); // else the next look sees them
     looking = false;
     if (!ended && !seen) timer = setTimeout(look, over(job) && !last ? 0 : refresh);
   }
@@ -53,9 +56,10 @@ export function jobPage(main, id) {
       all.push(...page.attempts);
     }
     const names = (await said).map((f) => f.name);
-    if (ended || !all.length) return;
+    if (ended || !all.length) return false;
     picture.draw(all, job);
     fill(attempts, section("Who ran what, and when", picture.element), section("Tasks, the oddest first", ...odd(all, names)));
+    return true;
   }
 
   function draw() {
