@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/seed3322913c/runner/infra/errs"
@@ -42,11 +43,11 @@ func (a account) killed(seed uint64) {
 	if chance.IntN(2) == 0 {
 		make = a.circle(name)
 	}
-	a.cut(home, signals[first], chance.IntN(80), make...) // of about 90 events
+	a.cut(home, signals[first], after(chance.IntN(80)), make...) // of about 90 events
 	a.keptOff(name)
 	a.unread(home, a.deploy(name)...)
 	a.sized(home, name, 1, 2)
-	a.cut(home, signals[1-first], chance.IntN(70), "teardown", name, "--yes", "--json") // of about 80
+	a.cut(home, signals[1-first], after(chance.IntN(70)), "teardown", name, "--yes", "--json") // of about 80
 	switch seed % 3 {
 	case 0:
 		a.byHand(name, chance)
@@ -79,20 +80,31 @@ func (a account) begin(home string, args ...string) (cmd *exec.Cmd, out io.ReadC
 	return cmd, out, story
 }
 
-// cut starts a verb and sends it a signal when it has told of so many events, if it has not ended before. It returns
-// the exit code, which is that of an interruption, or of what was done before; -1 if it was killed.
-func (a account) cut(home string, with syscall.Signal, events int, args ...string) int {
+// moment says whether a verb is to be cut off now that it tells of an event, before which it has told of n.
+type moment func(n int, event string) bool
+
+// after is the moment after so many events.
+func after(events int) moment { return func(n int, _ string) bool { return n == events } }
+
+// booting is the moment when machines are waited for, of which nothing else is told if they never boot.
+func booting(_ int, event string) bool { return strings.Contains(event, `"event":"health"`) }
+
+// cut starts a verb and sends it a signal at a moment, if it has not ended before. It returns the exit code, which is
+// that of an interruption, or of what was done before; -1 if it was killed.
+func (a account) cut(home string, with syscall.Signal, at moment, args ...string) int {
 	a.Helper()
 	cmd, out, story := a.begin(home, args...)
 	lines := bufio.NewScanner(out)
-	for n := 0; lines.Scan(); n++ {
-		if n == events {
+	n, cut := 0, -1
+	for ; lines.Scan(); n++ {
+		if cut < 0 && at(n, lines.Text()) {
+			cut = n
 			_ = cmd.Process.Signal(with) // fails if it was faster, which is as well
 		}
 	}
 	_ = cmd.Wait() // the code says it
 	code := cmd.ProcessState.ExitCode()
-	a.Logf("%s: %v after %d events: %v; %s", args[0], with, events, cmd.ProcessState, story)
+	a.Logf("%s: %v after %d of %d events: %v; %s", args[0], with, cut, n, cmd.ProcessState, story)
 	if code != say.ExitDone && code != say.ExitInterrupted && (code != -1 || with != syscall.SIGKILL) {
 		a.Errorf("%q ends with %d after %v\n%s", args, code, with, story)
 	}
@@ -212,7 +224,7 @@ func (a account) gone(home, name string) {
 // gone when it ends.
 func (a account) circles() {
 	home := a.TempDir()
-	if code := a.cut(home, syscall.SIGINT, 95, a.circle("circle")...); code != say.ExitInterrupted {
+	if code := a.cut(home, syscall.SIGINT, booting, a.circle("circle")...); code != say.ExitInterrupted {
 		a.Errorf("the circle ends with %d", code)
 	}
 	_, left := a.scan("circle")
