@@ -242,7 +242,7 @@ func (u *user) learns() {
 // runsJobs counts words and trains, with files that are reached by HDFS names.
 func (u *user) runsJobs() {
 	u.put("in/a.txt", "b a\na\n")
-	u.counts("counts")
+	u.counts()
 	u.put("numbers/a", "1\n2\n3\n")
 	u.put("numbers/b", "2\n3\n4\n")
 	u.run("run", "sum", "--cluster", name, "--quiet", "--input", at("numbers"), "--output", at("sum"), "--set", "workers=2",
@@ -265,8 +265,9 @@ func (u *user) put(path, text string) {
 	u.run("fs", "put", file, at(path))
 }
 
-func (u *user) counts(output string) {
+func (u *user) counts() {
 	u.Helper()
+	const output = "counts"
 	u.run("run", "wordcount", "--cluster", name, "--quiet", "--input", at("in"), "--output", at(output))
 	var all strings.Builder
 	for line := range strings.Lines(u.run("fs", "ls", at(output))) {

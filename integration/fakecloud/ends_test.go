@@ -67,13 +67,14 @@ func (u *user) breathes() {
 		}
 	}
 	u.does(u.cloud.Shortage(u.Context()))
-	u.counts("counted-from-zero")
-	said := slices.ContainsFunc(u.status().Scalings, func(e scaling.Event) bool {
-		return strings.Contains(e.Why, "the cloud has no spot machines")
+	j := u.begins() // it may not end before its machines are owed for long enough
+	j.arrival()
+	await(u.T, u.cloud, "word that there are no spot machines", func() bool {
+		return slices.ContainsFunc(u.status().Scalings, func(e scaling.Event) bool {
+			return strings.Contains(e.Why, "the cloud has no spot machines")
+		})
 	})
-	if !said {
-		u.Errorf("nobody says that there are no spot machines: %+v", u.status().Scalings)
-	}
+	j.ends()
 	u.does(u.cloud.Plenty(u.Context()))
 	u.awaitWorkers(0, "")
 }
