@@ -10,15 +10,17 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 	_ "time/tzdata" // schedules name time zones, also on machines that know none
 
 	"github.com/seed3322913c/runner/runner/say"
 )
 
 func main() {
-	// The first signal ends a verb's context; a second one ends the program at once, and the kernel its children.
+	// The first signal ends a verb's context; a second one ends the program at once, and the kernel its children. Those
+	// that follow each other closely are one: timeout(1) sends it to its child, then to the group that the child is in.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	context.AfterFunc(ctx, stop)
+	context.AfterFunc(ctx, func() { time.AfterFunc(time.Second, stop) })
 	os.Exit(run(ctx, program{out: os.Stdout, err: os.Stderr}, os.Args[1:]))
 }
 
