@@ -164,7 +164,7 @@ func TestTrainingKilled(t *testing.T) {
 	}
 	for _, c := range cases {
 		w := tr.start("run", "train.yaml", "--output", tr.uri(c.name))
-		c.kill(w.working(1 + tr.chance.Int64N(trainingSteps/2)))
+		c.kill(w.working(1 + tr.chance.Int64N(trainingSteps/8))) // what is left takes longer than to kill
 		e := w.end()
 		if got := tr.read(c.name + "/model.json"); got != model {
 			t.Errorf("%s killed: the model is\n%s, undisturbed\n%s", c.name, got, model)
