@@ -59,7 +59,7 @@ func inPython(t *testing.T, dir string, stdin []byte, env []string, args ...stri
 func pythonCommand(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), enginetest.Binary(t, "hdfs-clients"), args...)
-	cmd.Env = append(os.Environ(), "HADOOP_USER_NAME=root", "PYTHONDONTWRITEBYTECODE=1")
+	cmd.Env = append(os.Environ(), "HADOOP_USER_NAME=root", "PYTHONDONTWRITEBYTECODE=1", "TMPDIR="+t.TempDir())
 	return cmd
 }
 
@@ -280,7 +280,7 @@ func TestGoClient(t *testing.T) {
 	}
 	g := startHDFS(t, "--superuser", me.Username) // whom the suite takes for it
 	command := enginetest.Binary(t, "gohdfs")
-	conf := t.TempDir()
+	conf, scratch := t.TempDir(), t.TempDir()
 	site := "<configuration><property><name>fs.defaultFS</name><value>hdfs://" + g.rpc +
 		"</value></property></configuration>"
 	if err := os.WriteFile(filepath.Join(conf, "core-site.xml"), []byte(site), 0o644); err != nil {
@@ -292,7 +292,7 @@ func TestGoClient(t *testing.T) {
 		cmd := exec.CommandContext(t.Context(), name, args...)
 		cmd.Dir = recipe
 		cmd.Env = append(os.Environ(), "HADOOP_CONF_DIR="+conf, "HADOOP_USER_NAME="+me.Username, "GOFLAGS=-mod=readonly",
-			"GOWORK=off")
+			"GOWORK=off", "TMPDIR="+scratch)
 		out, err := cmd.CombinedOutput()
 		if err != nil {
 			t.Fatalf("%s %q: %v\n%s", name, args, err, out)

@@ -25,6 +25,7 @@ type handler struct {
 	log   *logSwitch
 	timer *time.Timer // ends it when it has been idle for too long
 	frame []byte      // reused
+	temp  string      // the folder for its temporary files
 	late  bool        // it was killed for taking too long, even if its answer came at that moment
 	fat   atomic.Bool // it was killed for its memory
 }
@@ -167,6 +168,7 @@ func (h *handler) end() {
 	h.proc.Kill()
 	<-h.proc.Gone
 	_ = h.proc.Stdout.Close() // nobody reads any more
+	_ = os.RemoveAll(h.temp)  // likewise; what stays the next host removes
 	h.log.close()
 }
 

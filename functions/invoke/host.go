@@ -99,7 +99,7 @@ func Open(ctx context.Context, st store.Store, o Options) (*Host, error) {
 	if h.leader, err = journal.Lead(ctx, st, journalName, h.ledger, kept); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(h.sweep(ctx), h.sweepLogs(ctx)); err != nil {
+	if err := errors.Join(h.sweep(ctx), h.sweepLogs(ctx), h.starter.sweep()); err != nil {
 		o.OnError(err) // the next host tries again
 	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))

@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -37,10 +39,11 @@ type wish struct {
 	Mark  string // a file that gets a line for each attempt
 	Exit  bool
 	Hang  bool
-	Eat   int // bytes of memory
-	Long  int // bytes of the answer
-	Nap   int // milliseconds
-	Log   int // bytes of a line that is said, and nothing on standard error, which may come after the answer
+	Eat   int  // bytes of memory
+	Long  int  // bytes of the answer
+	Nap   int  // milliseconds
+	Log   int  // bytes of a line that is said, and nothing on standard error, which may come after the answer
+	Temp  bool // the answer is the name of a temporary file, with what Say says
 }
 
 func grant(ctx context.Context, w wish) (string, error) {
@@ -67,6 +70,17 @@ func grant(ctx context.Context, w wish) (string, error) {
 		}
 	}
 	time.Sleep(time.Duration(w.Nap) * time.Millisecond) // what the handler of somebody does
+	if w.Temp {
+		f, err := os.CreateTemp("", "")
+		if err != nil {
+			return "", err
+		}
+		defer f.Close()
+		if _, err := f.WriteString(w.Say); err != nil {
+			return "", err
+		}
+		w.Say = f.Name()
+	}
 	switch {
 	case w.Exit:
 		fmt.Fprintln(os.Stderr, "out of here")
@@ -219,6 +233,42 @@ func TestMemory(t *testing.T) {
 		t.Errorf("it was tried %d times", inv.Attempts)
 	}
 	s.want(`{"Say":"slim"}`, invoke.Succeeded, `"slim!"`)
+}
+
+// TestTemporaryFiles: what handlers put aside is theirs alone, and goes with them, however they end.
+func TestTemporaryFiles(t *testing.T) {
+	s := newSite(t, "concurrency: 1\n")
+	inv, err := s.ask(invoke.Request{Function: "grant", Event: []byte(`{"Temp":true,"Say":"mine"}`)})
+	if err != nil || inv.State != invoke.Succeeded {
+		t.Fatal(inv, err)
+	}
+	path, err := strconv.Unquote(string(inv.Result.Inline))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path = strings.TrimSuffix(path, "!")
+	if text, err := os.ReadFile(path); err != nil || string(text) != "mine" {
+		t.Errorf("it is %q, %v", text, err)
+	}
+	folder, err := os.Stat(filepath.Dir(path))
+	if err != nil || folder.Mode().Perm() != 0o700 || !strings.HasPrefix(path, s.dir) {
+		t.Errorf("it is in %s, %v, %v", path, folder, err)
+	}
+	if inv, err = s.ask(invoke.Request{Function: "grant", Event: []byte(`{"Temp":true,"Exit":true}`)}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Dir(path)); inv.State != invoke.Dead || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("its handler is gone: %s; its files: %v", inv.Error, err)
+	}
+	left := filepath.Join(filepath.Dir(filepath.Dir(path)), "left")
+	if err := os.Mkdir(left, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s.close()
+	s.open()
+	if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the next host leaves what the one before has left: %v", err)
+	}
 }
 
 // TestTemplates: what Init makes works as it is.

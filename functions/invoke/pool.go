@@ -137,6 +137,18 @@ type starter struct {
 
 func (s starter) packages() string { return filepath.Join(s.dir, "packages") }
 
+// temps is where handlers have folders for their temporary files, which go with them: one that is killed removes
+// nothing, and events are nobody else's to read.
+func (s starter) temps() string { return filepath.Join(s.dir, "tmp") }
+
+// sweep removes what handlers of a process that was killed have left.
+func (s starter) sweep() error {
+	if err := os.RemoveAll(s.temps()); err != nil {
+		return errs.E("invoke.sweep", errs.Other, s.temps(), err)
+	}
+	return nil
+}
+
 // start starts a handler of a version.
 func (s starter) start(ctx context.Context, v pack.Version) (*handler, error) {
 	secrets, err := v.Manifest.ResolveSecrets(os.LookupEnv)
@@ -147,11 +159,25 @@ func (s starter) start(ctx context.Context, v pack.Version) (*handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return startHandler(ctx, commandOf(v.Manifest, folder, s.env, secrets), v.Manifest.Memory)
+	if err := os.MkdirAll(s.temps(), 0o700); err != nil {
+		return nil, errs.E("invoke.start", errs.Other, s.temps(), err)
+	}
+	temp, err := os.MkdirTemp(s.temps(), "")
+	if err != nil {
+		return nil, errs.E("invoke.start", errs.Other, s.temps(), err)
+	}
+	env := append([]string{"TMPDIR=" + temp}, s.env...)
+	h, err := startHandler(ctx, commandOf(v.Manifest, folder, env, secrets), v.Manifest.Memory)
+	if err != nil {
+		_ = os.RemoveAll(temp) // the next host tries again
+		return nil, err
+	}
+	h.temp = temp
+	return h, nil
 }
 
 // inherited are the variables that handlers have from the host; nothing else of its environment is theirs.
-var inherited = []string{"PATH", "HOME", "USER", "LANG", "TMPDIR", "TZ"}
+var inherited = []string{"PATH", "HOME", "USER", "LANG", "TZ"}
 
 // commandOf says how a handler is started, in the folder of its package.
 func commandOf(m pack.Manifest, folder string, env []string, secrets map[string]string) process.Command {

@@ -25,6 +25,9 @@ const forever = 100 * 365 * 24 * time.Hour
 // is a folder on the local disk for packages, env is what handlers find beside what is theirs. Close must be called.
 func NewWorker(ctx context.Context, st store.Store, sum, dir string, env []string) (*Worker, error) {
 	w := &Worker{starter: starter{st: st, dir: dir, env: env}}
+	if err := w.starter.sweep(); err != nil {
+		return nil, err
+	}
 	folder, err := pack.Fetch(ctx, st, sum, w.starter.packages())
 	if err != nil {
 		return nil, err
