@@ -2,7 +2,6 @@ package aws
 
 import (
 	"context"
-	"sync"
 	"testing"
 
 	"github.com/seed3322913c/runner/infra/fleet"
@@ -51,7 +50,7 @@ func (s states) check(when string, of fleet.Setup, want bool) {
 
 // TestStateBucketIsOfAllFleets removes fleets while others are only being planned.
 func TestStateBucketIsOfAllFleets(t *testing.T) {
-	fleettest.Start(t)
+	cloud := fleettest.Start(t)
 	s := states{t, newProvider(t)}
 	one, other := s.of("one"), s.of("other")
 	t.Run("one after the other", func(t *testing.T) {
@@ -67,28 +66,12 @@ func TestStateBucketIsOfAllFleets(t *testing.T) {
 		s.check("both are removed", one, false)
 		s.does(leave(t.Context()))
 	})
-	t.Run("at once", func(t *testing.T) {
+	t.Run("a removal that is not over", func(t *testing.T) {
 		s := states{t, s.provider}
-		var all sync.WaitGroup
-		for _, of := range []fleet.Setup{one, other, s.of("third")} {
-			all.Go(func() {
-				for range 20 {
-					leave, err := s.provider.KeepState(t.Context(), of)
-					if err != nil {
-						t.Error(err)
-						return
-					}
-					s.check(of.Vars["cluster"].(string)+" has begun", of, true)
-					if err := s.provider.ForgetState(t.Context(), of); err != nil {
-						t.Error(err)
-					}
-					if err := leave(t.Context()); err != nil {
-						t.Error(err)
-					}
-				}
-			})
-		}
-		all.Wait()
-		s.check("all are removed", one, false)
+		cloud.Refuse(fleettest.Refusal{Action: "PUT", Holds: ".claim-", Code: "OperationAborted", Once: true})
+		leave := s.keep(one)
+		s.check("it was waited for", one, true)
+		s.does(s.provider.ForgetState(t.Context(), one))
+		s.does(leave(t.Context()))
 	})
 }
