@@ -44,6 +44,8 @@ type Options struct {
 	Now func() time.Time
 	// Releases is a site laid out like releases.hashicorp.com from which Terraform is fetched; empty is that one.
 	Releases string
+	// NewSecrets makes the secrets of a fleet that has none, by names as Secrets has them; nil: machines need none.
+	NewSecrets func() (map[string]string, error)
 	// BreakLock breaks a lock on the state whose holder can't be shown to be gone, because its user says that it is.
 	BreakLock bool
 }

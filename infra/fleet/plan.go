@@ -31,6 +31,7 @@ type Plan struct {
 	// Leftovers are what a killed run has left and no state knows; Apply removes them first.
 	Leftovers []Resource `json:"leftovers,omitempty"`
 	Rebounds  bool       `json:"rebounds,omitempty"` // how far the fleet may grow or shrink by itself is another
+	Adopted   bool       `json:"adopted,omitempty"`  // it was deployed from elsewhere, and from now on is of both
 	Resumes   bool       `json:"resumes,omitempty"`  // the Apply before was cut off, and this one finishes it
 }
 

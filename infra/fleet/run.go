@@ -44,6 +44,12 @@ func (f *Fleet) planFor(ctx context.Context, r Request, l Limits, onlyWakes bool
 	if r.Wakes == nil && rec.Phase != Gone {
 		r.Wakes = rec.Request.Wakes
 	}
+	adopted := false
+	if f.options.NewSecrets != nil && !onlyWakes {
+		if adopted, err = f.agreeSecrets(ctx, &r); err != nil {
+			return Plan{}, err
+		}
+	}
 	r.ExpiresAt, r.RunID = f.deadline(rec, r), runID(rec, r)
 	if r.Sums, err = sums(r.Binaries); err != nil {
 		return Plan{}, err
@@ -56,7 +62,7 @@ func (f *Fleet) planFor(ctx context.Context, r Request, l Limits, onlyWakes bool
 		setup.Wakes = nil
 	}
 	p := f.describe(r, setup)
-	p.Resumes = rec.Phase == Applying
+	p.Resumes, p.Adopted = rec.Phase == Applying, adopted
 	was := rec.Request
 	p.Rebounds = was.Min != r.Min || was.Max != r.Max || was.Cooldown != r.Cooldown
 	if err := l.check(p); err != nil {

@@ -6,26 +6,53 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/seed3322913c/runner/infra/errs"
 )
 
 func TestSecretsAreMadeOnceAndForTheirOwnerAlone(t *testing.T) {
-	f := newFleet(t, &cloud{}, Options{})
-	one := func() (map[string]string, error) { return map[string]string{"node/gossip": "1"}, nil }
-	first, adopted, err := f.AgreeSecrets(t.Context(), one)
-	if err != nil || adopted {
-		t.Fatal(adopted, err)
-	}
-	twice := func() (map[string]string, error) { return nil, errors.New("asked twice") }
-	again, adopted, err := f.AgreeSecrets(t.Context(), twice)
-	if err != nil || adopted || again["node/gossip"] != first["node/gossip"] {
-		t.Errorf("got %v, %v, %v", again, adopted, err)
+	made := 0
+	f := newFleet(t, &cloud{}, Options{NewSecrets: func() (map[string]string, error) {
+		made++
+		return map[string]string{"node/gossip": strconv.Itoa(made)}, nil
+	}})
+	for range 2 {
+		mustPlan(t, f, plain())
+		if secrets, err := f.Secrets(); err != nil || secrets["node/gossip"] != "1" {
+			t.Errorf("got %v, %v", secrets, err)
+		}
 	}
 	info, err := os.Stat(filepath.Join(f.dir, secretsFile))
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the file: %v, %v", info, err)
+	}
+}
+
+// TestSecretsOfTwoDeploys plans a fleet while another process does so that has just seen that there are no secrets.
+// Whose plan it is, its certificate and its secrets belong together.
+func TestSecretsOfTwoDeploys(t *testing.T) {
+	of := func(who string) (map[string]string, error) {
+		return map[string]string{SecretCA: who, "node/key": who}, nil
+	}
+	f := newFleet(t, &cloud{}, Options{})
+	other := *f
+	other.options.NewSecrets = func() (map[string]string, error) { return of("the other") }
+	var refused *Refusal
+	f.options.NewSecrets = func() (map[string]string, error) {
+		if _, err := other.Plan(t.Context(), plain(), Limits{}); !errors.As(err, &refused) || refused.Rule != RuleLocked {
+			t.Errorf("the other is told %v, want rule %d", err, RuleLocked)
+		}
+		return of("the first")
+	}
+	mustPlan(t, f, plain())
+	mustPlan(t, &other, plain()) // later
+	var saved pending
+	_, err := readJSON(filepath.Join(f.dir, pendingFile), &saved)
+	secrets, readErr := f.Secrets()
+	if err != nil || readErr != nil || saved.Request.CA != "the first" || secrets["node/key"] != "the first" {
+		t.Errorf("the certificate is of %s, the key of %s (%v, %v)", saved.Request.CA, secrets["node/key"], err, readErr)
 	}
 }
 
@@ -56,20 +83,23 @@ func TestSecretsOfMachinesCount(t *testing.T) {
 		"one beside which something else lies":   {kept: map[string]string{"my/own": "x"}, want: mine},
 	} {
 		k := &keeper{}
-		f, err := Open(t.TempDir(), "demo", modules, k, Options{})
+		f, err := Open(t.TempDir(), "demo", modules, k, Options{NewSecrets: func() (map[string]string, error) {
+			return maps.Clone(mine), nil
+		}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		make := func() (map[string]string, error) { return maps.Clone(mine), nil }
+		var r Request
 		if test.known != nil {
-			if _, _, err := f.AgreeSecrets(t.Context(), make); err != nil {
+			if _, err := f.agreeSecrets(t.Context(), &r); err != nil {
 				t.Fatal(err)
 			}
 		}
 		k.kept = test.kept
-		got, adopted, err := f.AgreeSecrets(t.Context(), make)
-		if (errs.KindOf(err) == errs.Invalid) != (test.want == nil) || !maps.Equal(got, test.want) || adopted != test.adopted {
-			t.Errorf("%s: %v, adopted %v, %v", what, got, adopted, err)
+		r.CA = ""
+		adopted, err := f.agreeSecrets(t.Context(), &r)
+		if (errs.KindOf(err) == errs.Invalid) != (test.want == nil) || r.CA != test.want[SecretCA] || adopted != test.adopted {
+			t.Errorf("%s: %v, adopted %v, %v", what, r.CA, adopted, err)
 		}
 		known, err := f.Secrets()
 		if err != nil || test.want != nil && !maps.Equal(known, test.want) {

@@ -60,6 +60,7 @@ func Open(ctx context.Context, home, name string, o Options) (*Site, error) {
 	if err := s.settle(ctx, provider, region); err != nil {
 		return nil, err
 	}
+	o.Terraform.NewSecrets = nodeinit.NewSecrets
 	s.machines, err = machines.Open(home, name, terraform.Files, s.provider, o.Terraform)
 	return s, err
 }
@@ -91,22 +92,22 @@ func (s *Site) Plan(ctx context.Context, r machines.Request, l machines.Limits, 
 	if r.Arch, err = s.arch(); err != nil {
 		return machines.Plan{}, err
 	}
+	// What can't be is said before anything is built, which takes minutes.
 	if err := r.Defaults().Validate(); err != nil {
-		return machines.Plan{}, err // before anything is built
-	}
-	secrets, adopted, err := s.machines.AgreeSecrets(ctx, nodeinit.NewSecrets)
-	if err != nil {
 		return machines.Plan{}, err
 	}
-	if adopted {
-		story(s.Name + " was deployed from elsewhere, and from now on is of both: it becomes as it is asked for here. Another " +
-			"--name makes a fleet of your own")
+	if _, err := s.provider.Setup(ctx, r.Defaults()); err != nil {
+		return machines.Plan{}, err
 	}
-	r.CA = secrets[nodeinit.SecretCA]
 	if r.Binaries, err = s.programs(ctx, story); err != nil {
 		return machines.Plan{}, err
 	}
-	return s.machines.Plan(ctx, r, l)
+	p, err := s.machines.Plan(ctx, r, l)
+	if p.Adopted {
+		story(s.Name + " was deployed from elsewhere, and from now on is of both: it becomes as it is asked for here. Another " +
+			"--name makes a fleet of your own")
+	}
+	return p, err
 }
 
 // Apply does what a plan says; see machines.Fleet. A fleet that is to grow and shrink by itself is told so.

@@ -2,14 +2,16 @@ package nodeinit
 
 import (
 	"context"
+
+	machines "github.com/seed3322913c/runner/infra/fleet"
 )
 
 // The names of a cluster's secrets.
 const (
-	SecretCA      = "node/ca"        // who vouches for all agents, PEM
-	SecretToken   = "server/token"   // may do everything, in Consul and in Nomad
-	SecretS3      = "server/s3"      // key of the one account of a machine that is a store
-	SecretGateway = "server/gateway" // token with which gateways are asked
+	SecretCA      = machines.SecretCA // who vouches for all agents, PEM
+	SecretToken   = "server/token"    // may do everything, in Consul and in Nomad
+	SecretS3      = "server/s3"       // key of the one account of a machine that is a store
+	SecretGateway = "server/gateway"  // token with which gateways are asked
 
 	secretGossip = "node/gossip" // 32 bytes, base64
 	secretAgent  = "node/agent"  // token with which a worker's Consul agent says what it is

@@ -57,13 +57,9 @@ func (r *rig) program() string { return filepath.Join(r.home, "program") }
 
 func (r *rig) fleet(t testing.TB, name string) *fleet.Fleet {
 	t.Helper()
-	f, err := fleet.Open(r.home, name, os.DirFS(modules), r.provider, fleet.Options{Terraform: r.terraform})
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, _, err = f.AgreeSecrets(t.Context(), func() (map[string]string, error) {
-		return map[string]string{"server/ca-key": theSecret, "node/gossip": theSecret}, nil
-	})
+	secrets := map[string]string{"server/ca-key": theSecret, "node/gossip": theSecret, fleet.SecretCA: "a certificate"}
+	f, err := fleet.Open(r.home, name, os.DirFS(modules), r.provider, fleet.Options{Terraform: r.terraform,
+		NewSecrets: func() (map[string]string, error) { return secrets, nil }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +72,7 @@ const theSecret = "b7c1-never-to-be-seen"
 func wanted(program string) fleet.Request {
 	return fleet.Request{Provider: "aws", Region: fleettest.Region, Owner: "ann@example.com", Workers: 4, Spot: 0.7,
 		TTL: time.Hour, Idle: 10 * time.Minute, AllowFrom: []string{"203.0.113.7/32"},
-		Binaries: map[string]string{"runner": program}, CA: "a certificate"}
+		Binaries: map[string]string{"runner": program}}
 }
 
 func (r *rig) plan(t testing.TB, f *fleet.Fleet) fleet.Plan {
