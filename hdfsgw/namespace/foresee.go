@@ -10,6 +10,8 @@ func (t *Tree) foresee(r *Request) (result Result, err error, known bool) {
 	switch r.Op {
 	case OpRenewLease, OpExpireLeases, OpReclaimed, OpBatchCommit, OpGrant, OpRenewGrant, OpCancelGrant:
 		return Result{}, nil, false
+	case OpAddBlocks: // whose file may have been moved away from its path
+		return Result{}, nil, false
 	}
 	if CheckPath(r.Path) != nil {
 		result, err = t.execute(r) // which refuses it at once
@@ -23,7 +25,7 @@ func (t *Tree) foresee(r *Request) (result Result, err error, known bool) {
 	case OpMkdirs:
 		known = err != nil || p.slot != none || p.file != none
 	case OpCreate:
-		if err != nil || t.open[p.slot] != "" && p.slot != none { // which may have to be taken over
+		if _, open := t.open[p.slot]; err != nil || open { // which may have to be taken over
 			return Result{}, nil, false
 		}
 		if err = t.creatable(&p, r); err != nil {
