@@ -92,7 +92,7 @@ func (s *Server) release(u *upload) {
 		}
 		u.w, u.commit, u.done = nil, nil, nil // what becomes durable yet is an orphan, which fsck finds
 	}
-	if u.w == nil && u.commit == nil && len(u.done) == 0 {
+	if !u.gone && u.w == nil && u.commit == nil && len(u.done) == 0 { // else the writer may have another one by now
 		s.mu.Lock()
 		delete(s.mu.uploads, u.ticket.writer())
 		s.mu.Unlock()

@@ -148,6 +148,32 @@ func TestWhatArrivedIsKept(t *testing.T) {
 	})
 }
 
+// TestALateTimerLeavesTheNextBlockAlone has the timer of a block fire just before its upload is settled, so that it looks
+// after it when the next block is being written.
+func TestALateTimerLeavesTheNextBlockAlone(t *testing.T) {
+	within(t, mem.New(), func(tr *trial) {
+		long := strings.Repeat("x", 40_000)
+		tr.startWrite(tr.ticket())
+		tr.packet(0, []byte(long), nil)
+		tr.packet(40_000, nil, last)
+		u := tr.find(Writer{tr.file, "me"})
+		tr.release(u)
+		if err := tr.Flush(tr.t.Context(), tr.file); err != nil {
+			t.Fatal(err)
+		}
+		second := tr.ticket()
+		second.Start = 40_000
+		tr.startWrite(second)
+		tr.packet(0, []byte(long), nil)
+		u.settle(tr.t.Context())
+		tr.packet(40_000, []byte(long), nil)
+		tr.packet(80_000, nil, last)
+		if err := tr.finish(); err != nil || tr.content() != long+long+long {
+			t.Errorf("the file has %d bytes: %v", len(tr.content()), err)
+		}
+	})
+}
+
 func TestBadPacketsAreRefused(t *testing.T) {
 	data := []byte(strings.Repeat("x", 40_000))
 	for name, test := range map[string]struct {
