@@ -68,6 +68,9 @@ func (m *machine) register(id, node string, cores int, holds []scheduler.Attempt
 // adopt takes an attempt back that an executor holds, if it can still be of use.
 func (m *machine) adopt(e *executor, id scheduler.AttemptID, now int64) {
 	if r := m.running[id]; r != nil && r.executor == e {
+		if r.killed { // the order may have been lost with the mailbox of the registration before
+			m.decide(order{executor: e.id, verb: orderKill, attempt: id})
+		}
 		return
 	}
 	s, t := m.byName[id.Task.Stage], m.task(id.Task)

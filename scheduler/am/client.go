@@ -29,8 +29,9 @@ type Client struct {
 	secret string
 	mu     struct {
 		sync.Mutex
-		here amrpc.Endpoint   // whom conn is for
-		conn *grpc.ClientConn // nil before the first call
+		here   amrpc.Endpoint   // whom conn is for
+		conn   *grpc.ClientConn // nil before the first call
+		closed bool
 	}
 }
 
@@ -64,6 +65,9 @@ func (c *Client) rpc(ctx context.Context) (amrpc.ClientsClient, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.mu.closed {
+		return nil, errs.Errorf("am.Client", errs.Canceled, c.job, "the client is closed")
+	}
 	if c.mu.conn == nil || here != c.mu.here {
 		conn, err := rpc.Dial(here.Address, rpc.Peer{Secret: c.secret, Epoch: here.Epoch})
 		if err != nil {
@@ -86,6 +90,7 @@ func (c *Client) closeLocked() {
 func (c *Client) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.mu.closed = true
 	c.closeLocked()
 	return nil
 }
@@ -100,14 +105,17 @@ func (c *Client) Status(ctx context.Context) (Report, error) {
 	}
 	reply, err := calls.Status(ctx, &amrpc.StatusRequest{})
 	if err != nil {
-		return Report{}, errs.E(op, replaced(err), c.job, err)
+		return Report{}, errs.E(op, c.replaced(ctx, err), c.job, err)
 	}
 	return parseReportReply(reply)
 }
 
-// replaced turns the refusal of another epoch, which means that the address is out of date, into trouble that passes.
-func replaced(err error) errs.Kind {
-	if errors.Is(err, errs.Fenced) {
+// replaced turns what a call meets whose application master is being replaced into trouble that passes: the refusal of
+// another epoch, or the end of a connection that another call has closed for one to the next.
+func (c *Client) replaced(ctx context.Context, err error) errs.Kind {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if errors.Is(err, errs.Fenced) || errors.Is(err, errs.Canceled) && ctx.Err() == nil && !c.mu.closed {
 		return errs.Unavailable
 	}
 	return errs.Other
@@ -140,7 +148,7 @@ func (c *Client) Watch(ctx context.Context) iter.Seq2[Report, error] {
 				}
 				pause.Reset()
 			}
-			if err := errs.E("am.Watch", replaced(failed), c.job, failed); !errs.Retryable(err) {
+			if err := errs.E("am.Watch", c.replaced(ctx, failed), c.job, failed); !errs.Retryable(err) {
 				yield(Report{}, err)
 				return
 			}
@@ -188,7 +196,7 @@ func (c *Client) Kill(ctx context.Context, reason string) error {
 	}
 	reply, err := calls.Kill(ctx, &amrpc.KillRequest{Reason: reason})
 	if err != nil {
-		return errs.E(op, replaced(err), c.job, err)
+		return errs.E(op, c.replaced(ctx, err), c.job, err)
 	}
 	if reply.Refused != "" {
 		return errs.Errorf(op, errs.Invalid, c.job, "%s", reply.Refused)
@@ -207,7 +215,7 @@ func (c *Client) Resize(ctx context.Context, executors int) error {
 	count := int32(min(max(executors, 0), math.MaxInt32))
 	reply, err := calls.Resize(ctx, &amrpc.ResizeRequest{Executors: count})
 	if err != nil {
-		return errs.E(op, replaced(err), c.job, err)
+		return errs.E(op, c.replaced(ctx, err), c.job, err)
 	}
 	if reply.Refused != "" {
 		return errs.Errorf(op, errs.Invalid, c.job, "%s", reply.Refused)

@@ -36,6 +36,7 @@ type machine struct {
 	running    map[scheduler.AttemptID]*running
 	settling   map[scheduler.AttemptID]settle
 	suspects   map[scheduler.AttemptID]*suspect
+	resizing   int      // resizes whose records are on their way
 	goneNodes  []string // that were told of before this application master was active
 	delayed    []delayed
 	backups    int // attempts that were started beside another
@@ -412,6 +413,9 @@ func (m *machine) tick(now int64) {
 	}
 	if !m.settled && m.settleBy > now {
 		m.decide(wake{m.settleBy})
+	}
+	if m.scaled > m.allowed && m.leaveBy > now {
+		m.decide(wake{m.leaveBy}) // an earlier time may have taken its place
 	}
 	for _, l := range m.live {
 		l.nearWake = 0 // whoever waits for it still asks again

@@ -87,7 +87,7 @@ func (s *script) do(t *testing.T, d *datadriven.TestData) {
 			s.out.WriteString("refused\n")
 		}
 	case "resize": // to=EXECUTORS
-		if refused := s.m.resize(number("to", 0)); refused != "" {
+		if _, refused := s.m.resize(number("to", 0)); refused != "" {
 			fmt.Fprintf(&s.out, "refused: %s\n", refused)
 		}
 	case "gone": // EXECUTOR

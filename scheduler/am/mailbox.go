@@ -12,7 +12,6 @@ type mailbox struct {
 	instance uint64
 	seen     time.Time // when the executor was last heard of
 	orders   []*amrpc.Order
-	last     uint64        // number of the latest order
 	filled   chan struct{} // closed and replaced when an order is put in
 }
 
@@ -20,9 +19,10 @@ func newMailbox(instance uint64, now time.Time) *mailbox {
 	return &mailbox{instance: instance, seen: now, filled: make(chan struct{})}
 }
 
-func (b *mailbox) put(d order) {
-	b.last++
-	o := &amrpc.Order{Number: b.last}
+// put adds an order, whose number is higher than that of any before, also in mailboxes that this one replaces: a request
+// that comes late, from the registration before, must not confirm what its executor has never seen.
+func (b *mailbox) put(d order, number uint64) {
+	o := &amrpc.Order{Number: number}
 	switch d.verb {
 	case orderStart:
 		o.What = &amrpc.Order_Start{Start: &amrpc.Start{Attempt: d.attempt.String(), Payload: d.payload}}

@@ -34,6 +34,7 @@ type master struct {
 		machine *machine
 		live    bool                                  // the ledger is ours: records that are applied are news
 		boxes   map[string]*mailbox                   // of executors that are heard of
+		orders  uint64                                // number of the latest order
 		waiting map[scheduler.AttemptID][]chan<- bool // reports that wait for an answer
 		wake    int64                                 // when machine.tick is due; 0: never
 		changed chan struct{}                         // closed and replaced at every step
@@ -101,7 +102,8 @@ func (a *master) carryOutLocked(d decision) {
 		a.writes.push(d.record)
 	case order:
 		if box := a.mu.boxes[d.executor]; box != nil {
-			box.put(d)
+			a.mu.orders++
+			box.put(d, a.mu.orders)
 		}
 	case ask:
 		a.askLocked(d)

@@ -16,7 +16,7 @@ func (m *machine) waitsForNear(s *stage, i int, now int64) bool {
 	hosts := s.tasks[i].hosts
 	if !slices.ContainsFunc(m.executors, func(e *executor) bool {
 		host, _, err := net.SplitHostPort(e.node)
-		return err == nil && slices.Contains(hosts, host) && !m.bad(e) && !m.leaves(e) && m.worthWaiting(e)
+		return err == nil && slices.Contains(hosts, host) && !m.bad(e) && m.worthWaiting(e)
 	}) {
 		return false
 	}

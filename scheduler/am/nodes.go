@@ -8,7 +8,10 @@ import (
 // nodeGone takes the word of whoever watches machines that one is gone for good, with all that lies on its disk.
 // Outputs that others will read are made again at once, before anybody has missed them.
 func (m *machine) nodeGone(node string) {
-	if !m.active {
+	switch {
+	case m.ending: // nothing follows the record that ends the work
+		return
+	case !m.active:
 		m.goneNodes = append(m.goneNodes, node)
 		return
 	}

@@ -13,25 +13,28 @@ import (
 // maxResize bounds the executors that somebody may ask for.
 const maxResize = 100_000
 
-// resize gives the job another number of executors, or says why that cannot be.
-func (m *machine) resize(count int) (refusal string) {
+// resize gives the job another number of executors, or says why that cannot be. It is done when the job was resized turn
+// times, behind those that are not recorded yet.
+func (m *machine) resize(count int) (turn int, refusal string) {
 	gang := m.gang()
 	switch {
 	case m.state.Final():
-		return fmt.Sprintf("the job is over already: %s", m.state)
+		return 0, fmt.Sprintf("the job is over already: %s", m.state)
 	case m.ending:
-		return "the job is ending already"
+		return 0, "the job is ending already"
 	case count < 1 || count > maxResize:
-		return fmt.Sprintf("a job has 1 to %d executors, not %d", maxResize, count)
+		return 0, fmt.Sprintf("a job has 1 to %d executors, not %d", maxResize, count)
 	case gang > count*m.limits.cpu:
-		return fmt.Sprintf("%d tasks of the job run at the same time, and %d executors of cpu %d have room for %d",
+		return 0, fmt.Sprintf("%d tasks of the job run at the same time, and %d executors of cpu %d have room for %d",
 			gang, count, m.limits.cpu, count*m.limits.cpu)
 	}
+	m.resizing++
 	m.decide(write{record{Resized: &resized{count}}})
-	return ""
+	return m.resized + m.resizing, ""
 }
 
 func (m *machine) recordedResized(count int) {
+	m.resizing--
 	m.use(count)
 	if m.allowed >= m.scaled {
 		m.leaveBy = math.MaxInt64 // whoever has to go may finish what it runs

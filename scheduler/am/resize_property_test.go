@@ -44,7 +44,7 @@ func TestResizeAlways(t *testing.T) {
 			"restart": func(*rapid.T) { w.restart() },
 			"resize": func(t *rapid.T) {
 				n := rapid.IntRange(1, 6).Draw(t, "executors")
-				if refused := w.m.resize(n); (refused == "") != (n*gangCPU >= gangSize) {
+				if _, refused := w.m.resize(n); (refused == "") != (n*gangCPU >= gangSize) {
 					t.Fatalf("resize to %d: %q", n, refused)
 				} else if refused == "" {
 					w.wants = n

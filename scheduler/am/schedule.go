@@ -203,10 +203,10 @@ func (m *machine) shunned(e *executor) bool {
 	})
 }
 
-// worthWaiting reports whether it makes sense to wait for an executor that may be busy: one that is busy with a gang
-// stays so until all of the gang is done.
+// worthWaiting reports whether it makes sense to wait for an executor that may be busy: one that has to give way gets
+// nothing any more, and one that is busy with a gang stays so until all of the gang is done.
 func (m *machine) worthWaiting(e *executor) bool {
-	return e.free() > 0 || m.gang() == 0
+	return !m.leaves(e) && (e.free() > 0 || m.gang() == 0)
 }
 
 // bad reports whether e fails what it is given, or its node does. Failures on a node are also held against what it has

@@ -271,13 +271,13 @@ func (s *clientServer) Kill(ctx context.Context, r *amrpc.KillRequest) (*amrpc.K
 
 // Resize answers when the ledger says that the job has another number of executors.
 func (s *clientServer) Resize(ctx context.Context, r *amrpc.ResizeRequest) (*amrpc.ResizeReply, error) {
-	refused, before := "", 0
-	s.master.step(func(m *machine, _ int64) { refused, before = m.resize(int(r.Executors)), m.resized })
+	turn, refused := 0, ""
+	s.master.step(func(m *machine, _ int64) { turn, refused = m.resize(int(r.Executors)) })
 	if refused != "" {
 		return &amrpc.ResizeReply{Refused: refused}, nil
 	}
 	for {
-		done, changed := s.master.resizedSince(before)
+		done, changed := s.master.wasResized(turn)
 		if done {
 			return &amrpc.ResizeReply{}, nil
 		}
@@ -291,11 +291,11 @@ func (s *clientServer) Resize(ctx context.Context, r *amrpc.ResizeRequest) (*amr
 	}
 }
 
-// resizedSince reports whether the job was resized since it was for so many times, or is over; and returns a channel
-// that is closed when that may have changed.
-func (a *master) resizedSince(times int) (bool, <-chan struct{}) {
+// wasResized reports whether the job was resized for so many times, or is over; and returns a channel that is closed
+// when that may have changed.
+func (a *master) wasResized(times int) (bool, <-chan struct{}) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	m := a.mu.machine
-	return m.resized > times || m.state.Final(), a.mu.changed
+	return m.resized >= times || m.state.Final(), a.mu.changed
 }
