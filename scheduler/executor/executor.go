@@ -188,6 +188,7 @@ func (e *executor) follow(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	serving.Go(func() { e.find(ctx, endpoints) })
+	var last amrpc.Endpoint
 	for {
 		select {
 		case <-ctx.Done():
@@ -195,6 +196,10 @@ func (e *executor) follow(ctx context.Context) error {
 		case err := <-ended:
 			return err
 		case here := <-endpoints:
+			if here == last || here.Epoch < last.Epoch {
+				continue // a watch that begins again says what is known, or by another server what was
+			}
+			last = here
 			stop()
 			if here.Over {
 				return errLeave
