@@ -179,17 +179,11 @@ func (w *storeWriter) Commit(ctx context.Context) error {
 		}
 	}
 	if err != nil {
-		w.unsure = w.unsure || !refused(err)
+		w.unsure = w.unsure || !namespace.Refused(err)
 		return inTheWay(err)
 	}
 	w.committed = true
 	return nil
-}
-
-// refused reports whether nothing was done, for sure.
-func refused(err error) bool {
-	class, ok := classOf(err)
-	return ok && class != namespace.Standby && class != namespace.Retriable
 }
 
 // complete has all bytes written, and returns the step that makes them visible under their name.

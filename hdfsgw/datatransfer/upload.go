@@ -8,7 +8,6 @@ import (
 
 	"github.com/seed3322913c/runner/hdfsgw/block"
 	"github.com/seed3322913c/runner/hdfsgw/namespace"
-	"github.com/seed3322913c/runner/infra/errs"
 )
 
 // Writer is who has a file open. Somebody who has lost his lease and the one who has it now are two.
@@ -175,8 +174,7 @@ func (s *Server) enter(ctx context.Context, u *upload, do Enter) error {
 }
 
 func (s *Server) undo(ctx context.Context, blocks []namespace.Block, cause error) error {
-	var refusal *namespace.Error
-	if !errors.As(cause, &refusal) || errors.Is(cause, errs.Unavailable) {
+	if !namespace.Refused(cause) {
 		return nil
 	}
 	ids := make([]uint64, len(blocks))

@@ -148,8 +148,8 @@ func TestWhatArrivedIsKept(t *testing.T) {
 	})
 }
 
-// TestALateTimerLeavesTheNextBlockAlone has the timer of a block fire just before its upload is settled, so that it looks
-// after it when the next block is being written.
+// TestALateTimerLeavesTheNextBlockAlone has the timer of a block fire just before its upload is settled, so that it
+// looks after it when the next block is being written.
 func TestALateTimerLeavesTheNextBlockAlone(t *testing.T) {
 	within(t, mem.New(), func(tr *trial) {
 		long := strings.Repeat("x", 40_000)

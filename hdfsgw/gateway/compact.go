@@ -52,8 +52,8 @@ func (g *Gateway) compact(ctx context.Context, l *leadership, path string) error
 	if err == nil {
 		_, err = l.Do(ctx, namespace.Request{Op: namespace.OpCompact, Caller: super(), Path: path,
 			Value: namespace.BlockIDs(old), Blocks: made})
-		if err == nil || errs.KindOf(err) == errs.Unavailable {
-			return err // nobody knows whether the file has them, or it has
+		if err == nil || !namespace.Refused(err) && errs.KindOf(err) != errs.Canceled {
+			return err // it has them, or nobody knows
 		}
 	}
 	for _, b := range made {
@@ -61,7 +61,7 @@ func (g *Gateway) compact(ctx context.Context, l *leadership, path string) error
 			return e
 		}
 	}
-	if kind := errs.KindOf(err); kind == errs.Other || kind == errs.NotFound {
+	if namespace.Refused(err) || errs.KindOf(err) == errs.NotFound {
 		return nil // the file was changed meanwhile
 	}
 	return err

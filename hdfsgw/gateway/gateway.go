@@ -152,10 +152,8 @@ func standby() error {
 
 // certain makes sure that this process leads, so that what it has in memory is the truth.
 func (l *leadership) certain(ctx context.Context) error {
-	now, seen := time.Now(), *l.seen.Load()
-	// The wall clock counts the time that the machine was suspended, the other one never jumps.
-	wall := now.Round(0).Sub(seen.Round(0))
-	if wall >= 0 && max(wall, now.Sub(seen)) < l.fresh {
+	now := time.Now()
+	if l.recent(now) {
 		return nil
 	}
 	if err := l.journal.Append(ctx); err != nil {
@@ -163,6 +161,22 @@ func (l *leadership) certain(ctx context.Context) error {
 	}
 	l.seen.Store(&now) // before the proof began
 	return nil
+}
+
+// recent reports whether it was known a short time before now that the lease is ours.
+func (l *leadership) recent(now time.Time) bool {
+	seen := *l.seen.Load()
+	// The wall clock counts the time that the machine was suspended, the other one never jumps.
+	wall := now.Round(0).Sub(seen.Round(0))
+	return wall >= 0 && max(wall, now.Sub(seen)) < l.fresh
+}
+
+// look notes that nobody has said that the lease is lost. After a pause that says nothing: whoever would say it may not
+// have had the time yet.
+func (l *leadership) look(now time.Time) {
+	if l.recent(now) {
+		l.seen.Store(&now)
+	}
 }
 
 // Run leads or stands by until ctx ends, which it returns as errs.Canceled, or the journal can't be read. Without a
@@ -275,6 +289,8 @@ func (g *Gateway) wait(ctx context.Context, f *journal.Follower) (coord.Lease, e
 	if g.o.Coord == nil {
 		return nil, nil
 	}
+	waiting, giveUp := context.WithCancel(ctx)
+	defer giveUp()
 	following, stop := context.WithCancel(ctx)
 	defer stop()
 	type answer struct {
@@ -283,7 +299,7 @@ func (g *Gateway) wait(ctx context.Context, f *journal.Follower) (coord.Lease, e
 	}
 	got := make(chan answer, 1)
 	go func() {
-		lease, err := g.o.Coord.Acquire(ctx, g.o.Key, g.o.TTL)
+		lease, err := g.o.Coord.Acquire(waiting, g.o.Key, g.o.TTL)
 		got <- answer{lease, err}
 		stop()
 	}()
@@ -292,14 +308,11 @@ func (g *Gateway) wait(ctx context.Context, f *journal.Follower) (coord.Lease, e
 		a := <-got
 		return a.lease, a.err
 	}
-	select {
-	case a := <-got:
-		if a.err == nil {
-			if e := a.lease.Release(context.WithoutCancel(ctx)); e != nil {
-				g.o.OnError(e) // it ends by itself
-			}
+	giveUp()
+	if a := <-got; a.err == nil { // it came at the same time
+		if e := a.lease.Release(context.WithoutCancel(ctx)); e != nil {
+			g.o.OnError(e) // it ends by itself
 		}
-	default: // the process ends, and what it would get with it
 	}
 	return nil, err
 }
@@ -330,7 +343,7 @@ func (g *Gateway) lead(ctx context.Context, l *leadership, lost <-chan struct{})
 			case <-lost:
 				return
 			default:
-				l.seen.Store(new(time.Now()))
+				l.look(time.Now())
 			}
 		}
 	}

@@ -12,10 +12,13 @@ import (
 	"time"
 
 	"github.com/seed3322913c/runner/hdfsgw/namespace"
+	"github.com/seed3322913c/runner/infra/coord"
 	coordmem "github.com/seed3322913c/runner/infra/coord/mem"
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/journal"
 	"github.com/seed3322913c/runner/infra/store"
+	"github.com/seed3322913c/runner/infra/store/around"
+	"github.com/seed3322913c/runner/infra/store/fault"
 	"github.com/seed3322913c/runner/infra/store/file"
 	"github.com/seed3322913c/runner/infra/store/mem"
 )
@@ -119,6 +122,8 @@ func TestAPausedLeaderDoesNotAnswer(t *testing.T) {
 			t.Fatal(err)
 		}
 		l.seen.Store(&time.Time{}) // as if it had not looked for long
+		time.Sleep(old.o.TTL / 2)  // of the bubble's clock: it looks again, and nobody has told it yet that the lease is lost
+		synctest.Wait()
 		code, body := ask(old, "GET", "/?op=GETFILESTATUS", "")
 		if code != 403 || !strings.Contains(body, "StandbyException") {
 			t.Error(code, body)
@@ -218,6 +223,75 @@ func TestAppendedFilesAreCompacted(t *testing.T) {
 		}
 		stop()
 	})
+}
+
+// TestCompactedBlocksStayWhereNobodyKnows loses the answer for a compaction, and with it the leadership: the file has
+// the blocks.
+func TestCompactedBlocksStayWhereNobodyKnows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := fault.New(mem.New(), 1)
+		g, full := New(st, Options{Every: time.Hour}), errs.E("disk", errs.Exhausted, nil, nil)
+		ended := make(chan error, 1)
+		go func() { ended <- g.Run(t.Context()) }()
+		leads(t, g)
+		ask(g, "PUT", "/f?op=CREATE&namenoderpcaddress=x", "")
+		for range 8 {
+			ask(g, "POST", "/f?op=APPEND&namenoderpcaddress=x", "hello")
+		}
+		st.Add(fault.Rule{Op: around.Commit, Match: string(Journal), Nth: 1, Effect: fault.LoseReply, Err: full})
+		if err := g.compact(t.Context(), g.role.Load(), "/f"); !errors.Is(err, errs.Exhausted) {
+			t.Error(err)
+		}
+		if err := <-ended; !errors.Is(err, errs.Exhausted) {
+			t.Error(err)
+		}
+		next, stop := start(t, st, Options{})
+		leads(t, next)
+		code, body := ask(next, "GET", "/f?op=OPEN&namenoderpcaddress=x", "")
+		if want := strings.Repeat("hello", 8); code != http.StatusOK || body != want || next.role.Load().Stats().Blocks != 1 {
+			t.Error(code, body)
+		}
+		stop()
+	})
+}
+
+// TestWhoGivesUpHoldsNoLease ends a standby just when it gets the lease.
+func TestWhoGivesUpHoldsNoLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, got, goOn := coordmem.New(), make(chan struct{}), make(chan struct{})
+		late := lateLease{c, got, goOn}
+		g := New(mem.New(), Options{Coord: late})
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- g.Run(ctx) }()
+		<-got
+		cancel()
+		synctest.Wait()
+		close(goOn)
+		if err := <-ended; !errors.Is(err, errs.Canceled) {
+			t.Error(err)
+		}
+		l, err := c.Client().Acquire(t.Context(), "gateway", time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Release(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// lateLease gives a lease, and tells of it later.
+type lateLease struct {
+	coord.Coordinator
+	got, goOn chan struct{}
+}
+
+func (c lateLease) Acquire(ctx context.Context, key coord.Key, ttl time.Duration) (coord.Lease, error) {
+	l, err := c.Coordinator.Acquire(ctx, key, ttl)
+	close(c.got)
+	<-c.goOn
+	return l, err
 }
 
 // TestTheTrashIsEmptied holds that what is in the trash stays for its time, and goes.

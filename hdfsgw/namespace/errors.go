@@ -125,6 +125,13 @@ func Refuse(c Class, format string, args ...any) error {
 	return &Error{Class: c, Message: fmt.Sprintf(format, args...)}
 }
 
+// Refused reports whether an error says that an operation was not done, for sure. That nobody leads does not: who led
+// before may have done it.
+func Refused(err error) bool {
+	_, ok := errors.AsType[*Error](err)
+	return ok && !errors.Is(err, errs.Unavailable)
+}
+
 // isOf reports whether an error is a refusal of a class.
 func isOf(err error, c Class) bool {
 	e, ok := errors.AsType[*Error](err)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"io"
 	"net/http"
 	"strconv"
@@ -272,8 +271,7 @@ func (c *call) renew(ctx context.Context, holder string) {
 
 // undo deletes blocks that no file got. Where nobody knows whether a file got them they stay, for fsck to find.
 func (c *call) undo(blocks []namespace.Block, cause error) error {
-	var refusal *namespace.Error
-	if !errors.As(cause, &refusal) || refusal.Class == namespace.Retriable || refusal.Class == namespace.Standby {
+	if !namespace.Refused(cause) {
 		return cause
 	}
 	for _, b := range blocks {
