@@ -164,19 +164,23 @@ func (h *Home) Chains() Chains { return Chains{At: h, Coord: h.Coord, Leases: ke
 func secretKey(id scheduler.JobID) coord.Key { return coord.Key("job/" + string(id) + "/secret") }
 func nodeKey(id scheduler.JobID) coord.Key   { return coord.Key("job/" + string(id) + "/node") }
 
-// put replaces a value that only the supervisor writes; nil removes it.
+// put replaces a value; nil removes it.
 func (h *Home) put(ctx context.Context, key coord.Key, data []byte) error {
 	return put(ctx, h.Coord, key, data)
 }
 
+// put replaces a value, whoever else does so at the same time: the last one counts.
 func put(ctx context.Context, c coord.Coordinator, key coord.Key, data []byte) error {
-	old, err := c.Get(ctx, key)
-	if err != nil {
-		return err
+	for {
+		old, err := c.Get(ctx, key)
+		if err != nil {
+			return err
+		}
+		if data == nil && old.Version == 0 {
+			return nil
+		}
+		if _, err = c.Swap(ctx, key, old.Version, data); errs.KindOf(err) != errs.Exist {
+			return err
+		}
 	}
-	if data == nil && old.Version == 0 {
-		return nil
-	}
-	_, err = c.Swap(ctx, key, old.Version, data)
-	return err
 }

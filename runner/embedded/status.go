@@ -103,6 +103,9 @@ func (h *Home) Kill(ctx context.Context, job scheduler.Job, reason string) (Stat
 		return s, say.Errorf(errs.Invalid, "job %s is over already: %s", job.ID, s.State)
 	case s.Interrupted:
 		s.Report, err = h.Supervise(ctx, job, Options{Kill: reason})
+		if errs.KindOf(err) == errs.Exist {
+			return h.Kill(ctx, job, reason) // somebody has just begun to work on it
+		}
 		return s, err
 	}
 	if away(job) {
