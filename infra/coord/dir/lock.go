@@ -67,7 +67,7 @@ func locked(path string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	defer f.Close() // which gives the lock back
+	defer unlock(f)
 	for {
 		switch err := syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB); {
 		case err == nil:
@@ -106,5 +106,12 @@ func (c *counter) increase(least uint64) (uint64, error) {
 	return number, err
 }
 
-// unlock gives the lock back. Closing the file does it, and cannot fail in a way that keeps the lock.
-func (c *counter) unlock() { _ = c.f.Close() }
+// unlock gives the lock back.
+func (c *counter) unlock() { unlock(c.f) }
+
+// unlock closes a file and gives back whatever lock it had. Closing does that, too, but a child that is just being
+// started has the file as well, until it runs its own program.
+func unlock(f *os.File) {
+	_ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN) // that there was none does not matter, and else it cannot fail
+	_ = f.Close()                                   // all that was written is in the kernel
+}

@@ -19,6 +19,7 @@ package cache
 import (
 	"cmp"
 	"context"
+	"errors"
 	"io"
 	"iter"
 	"math"
@@ -27,6 +28,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/store"
@@ -130,7 +132,8 @@ func (s *Store) Close() (err error) {
 	s.closing.Do(func() {
 		close(s.queue)
 		s.writing.Wait()
-		err = s.lock.Close()
+		// Closing would do it, unless a child is just being started, which has the file until it runs its own program.
+		err = errors.Join(syscall.Flock(int(s.lock.Fd()), syscall.LOCK_UN), s.lock.Close())
 	})
 	return err
 }
