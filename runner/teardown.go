@@ -129,7 +129,13 @@ func (p *program) known(ctx context.Context, name string, at siteOptions, o chan
 }
 
 func (p *program) teardown(ctx context.Context, o teardownOptions, name string) error {
-	s, err := p.known(ctx, name, o.at, o.change)
+	s, err := p.site(ctx, name, o.at, o.change)
+	if err == nil {
+		err = s.Abandon() // of a fleet that was never made, or is gone
+	}
+	if err == nil {
+		s, err = p.known(ctx, name, o.at, o.change)
+	}
 	if err != nil {
 		return err
 	}

@@ -26,14 +26,39 @@ func (f *Fleet) Destroy(ctx context.Context, purge bool, tell func(Event)) error
 	return f.Apply(ctx, p, tell)
 }
 
-// Clear removes leftovers, and repeats what something else is in the way of.
+// Clear removes those of the resources that are leftovers still, and repeats what something else is in the way of. What
+// has become of them since they were found, while a user was asked perhaps, it finds out when nobody else here is at work
+// on the fleet: others may have deployed one since whose parts have the same names.
 func (f *Fleet) Clear(ctx context.Context, left []Resource, tell func(Event)) error {
 	op, err := f.begin("a removal")
 	if err != nil {
 		return err
 	}
 	defer op.end()
+	now, err := f.leftovers(ctx, op)
+	if err != nil {
+		return err
+	}
+	left = slices.DeleteFunc(slices.Clone(left), func(r Resource) bool { return !slices.ContainsFunc(now, r.same) })
 	return f.clear(ctx, func() ([]Resource, error) { return f.still(ctx, left) }, tell)
+}
+
+// Abandon removes what is kept here for a fleet that is not there: the plan and the secrets of one that was never begun,
+// or is gone. Of any other it removes nothing.
+func (f *Fleet) Abandon() error {
+	if _, err := os.Stat(f.dir); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	op, err := f.begin("a removal")
+	if err != nil {
+		return err
+	}
+	defer op.end()
+	rec, err := f.Record()
+	if errs.KindOf(err) == errs.NotFound || err == nil && rec.Phase == Gone {
+		return f.forgetFiles()
+	}
+	return err
 }
 
 func (f *Fleet) destroy(ctx context.Context, w *workspace, saved pending, tell func(Event)) error {
@@ -69,10 +94,8 @@ func refused(err error) bool {
 // forget removes what was known of a fleet that is gone, the state last of all: while there is one, a run that was
 // killed can go on from it.
 func (f *Fleet) forget(ctx context.Context, s Setup) error {
-	for _, file := range []string{pendingFile, secretsFile, stateFile, stateFile + ".backup", workDir} {
-		if err := os.RemoveAll(filepath.Join(f.dir, file)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return errs.E("fleet.forget", errs.Other, file, err)
-		}
+	if err := f.forgetFiles(); err != nil {
+		return err
 	}
 	if keeper, ok := f.provider.(StateKeeper); ok && s.Backend != nil {
 		if err := keeper.ForgetState(ctx, s); err != nil {
@@ -80,6 +103,15 @@ func (f *Fleet) forget(ctx context.Context, s Setup) error {
 		}
 	}
 	return f.update(func(r *Record) { r.Phase, r.Ended = Gone, f.options.Now().UTC() })
+}
+
+func (f *Fleet) forgetFiles() error {
+	for _, file := range []string{pendingFile, secretsFile, stateFile, stateFile + ".backup", stateInfo, workDir} {
+		if err := os.RemoveAll(filepath.Join(f.dir, file)); err != nil {
+			return errs.E("fleet.forget", errs.Other, file, err)
+		}
+	}
+	return nil
 }
 
 // still scans again for resources of which it is known that they have to go.
@@ -91,7 +123,10 @@ func (f *Fleet) still(ctx context.Context, known []Resource) ([]Resource, error)
 	return slices.DeleteFunc(found, func(r Resource) bool { return !slices.ContainsFunc(known, r.same) }), err
 }
 
-func (r Resource) same(o Resource) bool { return r.String() == o.String() }
+// same reports whether it is the same resource: not another one that has got its name since.
+func (r Resource) same(o Resource) bool {
+	return r.String() == o.String() && r.Created.Equal(o.Created)
+}
 
 // clearTime is how long a removal may be in the way of another one: machines and network interfaces take minutes to go.
 const clearTime = 10 * time.Minute

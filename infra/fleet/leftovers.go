@@ -18,21 +18,43 @@ type StateReader interface {
 // has begun. A fleet that was made from another home folder has a state, too, so nothing of it is a leftover here; it
 // goes on undisturbed. It fails with a Refusal while somebody works on the fleet.
 func (f *Fleet) Leftovers(ctx context.Context) ([]Resource, error) {
-	rec, err := f.Record()
-	if err != nil && errs.KindOf(err) != errs.NotFound {
+	if reader, err := f.foreign(); err != nil {
+		return nil, err
+	} else if reader != nil {
+		return f.foreignLeftovers(ctx, reader)
+	}
+	op, err := f.begin("a look")
+	if err != nil {
 		return nil, err
 	}
-	reader, can := f.provider.(StateReader)
-	switch rec.Phase {
-	case Ending:
+	defer op.end()
+	return f.leftovers(ctx, op)
+}
+
+// foreign returns what reads the state of a fleet that may be somebody else's; nil of one of this home, or where nobody
+// can.
+func (f *Fleet) foreign() (StateReader, error) {
+	rec, err := f.Record()
+	if err != nil && errs.KindOf(err) != errs.NotFound || rec.Phase != "" && rec.Phase != Gone {
+		return nil, err
+	}
+	reader, _ := f.provider.(StateReader)
+	return reader, nil
+}
+
+// leftovers is Leftovers while nobody else of this home is at work on the fleet.
+func (f *Fleet) leftovers(ctx context.Context, op *operation) ([]Resource, error) {
+	if reader, err := f.foreign(); err != nil {
+		return nil, err
+	} else if reader != nil {
+		return f.foreignLeftovers(ctx, reader)
+	}
+	rec, err := f.Record()
+	if err == nil && rec.Phase == Ending {
 		found, err := f.provider.Scan(ctx, f.name)
 		return leftovers(found, nil, false), err
-	case "", Gone:
-		if can {
-			return f.foreignLeftovers(ctx, reader)
-		}
 	}
-	p, err := f.PlanDestroy(ctx, false)
+	p, err := f.planDestroy(ctx, op, false)
 	if errs.KindOf(err) == errs.NotFound {
 		return nil, nil // there is nothing but data, perhaps
 	}

@@ -41,7 +41,11 @@ func (f *Fleet) planFor(ctx context.Context, r Request, l Limits, onlyWakes bool
 	if err != nil && errs.KindOf(err) != errs.NotFound {
 		return Plan{}, err
 	}
-	if r.Wakes == nil && rec.Phase != Gone {
+	wakes := r.Wakes
+	if onlyWakes {
+		r = rec.Request // as it is by now
+	}
+	if r.Wakes = wakes; wakes == nil && rec.Phase != Gone {
 		r.Wakes = rec.Request.Wakes
 	}
 	adopted := false
@@ -85,6 +89,10 @@ func (f *Fleet) PlanDestroy(ctx context.Context, purge bool) (Plan, error) {
 		return Plan{}, err
 	}
 	defer op.end()
+	return f.planDestroy(ctx, op, purge)
+}
+
+func (f *Fleet) planDestroy(ctx context.Context, op *operation, purge bool) (Plan, error) {
 	r, err := f.known()
 	if err != nil {
 		return Plan{}, err
@@ -294,13 +302,18 @@ func leftovers(found []Resource, known map[string]bool, purge bool) []Resource {
 
 // save makes the plan the one that Apply will apply.
 func (f *Fleet) save(r Request, s Setup, p *Plan) error {
-	data, err := os.ReadFile(filepath.Join(f.dir, workDir, "roots", s.Root, planFile))
-	if err != nil {
+	var err error
+	if p.ID, err = f.planID(s); err != nil {
 		return errs.E("fleet.save", errs.Other, f.name, err)
 	}
-	sum := sha256.Sum256(data)
-	p.ID = hex.EncodeToString(sum[:8])
 	return writeJSON(filepath.Join(f.dir, pendingFile), pending{Request: r, Setup: s, Plan: *p})
+}
+
+// planID is the ID of what Terraform has planned last.
+func (f *Fleet) planID(s Setup) (string, error) {
+	data, err := os.ReadFile(filepath.Join(f.dir, workDir, "roots", s.Root, planFile))
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:8]), err
 }
 
 // pending is a plan with all that applying it needs.
@@ -345,16 +358,33 @@ func (f *Fleet) Apply(ctx context.Context, p Plan, tell func(Event)) error {
 	return f.deploy(ctx, w, saved, tell)
 }
 
+// pending is what was saved of a plan, if Terraform would apply that one: whoever has made another since was perhaps cut
+// off before it was saved.
 func (f *Fleet) pending(p Plan) (pending, error) {
 	var saved pending
 	found, err := readJSON(filepath.Join(f.dir, pendingFile), &saved)
 	if err != nil {
 		return saved, err
 	}
-	if !found || saved.Plan.ID != p.ID {
+	id, err := f.planID(saved.Setup)
+	if !found || saved.Plan.ID != p.ID || err != nil || id != p.ID {
 		return saved, invalid("the plan of %s was made over, or applied already; make a new one", f.name)
 	}
 	return saved, nil
+}
+
+// outdate forgets a plan that knows nothing of a change that is about to be made. What removes all minds no change.
+func (f *Fleet) outdate() error {
+	var saved pending
+	file := filepath.Join(f.dir, pendingFile)
+	found, err := readJSON(file, &saved)
+	if err != nil || !found || saved.Plan.Destroys {
+		return err
+	}
+	if err := os.Remove(file); err != nil {
+		return errs.E("fleet.outdate", errs.Other, f.name, err)
+	}
+	return nil
 }
 
 func (f *Fleet) deploy(ctx context.Context, w *workspace, saved pending, tell func(Event)) error {
@@ -406,12 +436,6 @@ func (f *Fleet) start(ctx context.Context, r Request, tell func(Event)) error {
 	return nil
 }
 
-// resized is the change that gives a fleet its machines.
-func resized(r Request, workers int) Change {
-	most, onDemand := max(workers, r.Max), OnDemand(workers, r.Spot)
-	return Change{Servers: &r.Servers, Workers: &workers, Most: &most, OnDemand: &onDemand}
-}
-
 // halfMade adds to an error what can be done about what was made before it.
 func (f *Fleet) halfMade(err error) error {
 	return errs.E("", errs.KindOf(err), nil, &HalfMade{f.name, err})
@@ -434,72 +458,4 @@ func (f *Fleet) Outputs(context.Context) (Outputs, error) {
 // Machines returns the machines that exist now.
 func (f *Fleet) Machines(ctx context.Context) ([]Machine, error) {
 	return f.provider.Machines(ctx, f.name)
-}
-
-// Extend moves the deadline of a running fleet, at most MaxTTL from now.
-func (f *Fleet) Extend(ctx context.Context, until time.Time) error {
-	until = until.UTC().Truncate(time.Minute)
-	rest := until.Sub(f.options.Now())
-	if rest < time.Minute || rest > MaxTTL {
-		return invalid("a fleet can't live until %s: at most %v from now", until.Format(time.DateTime), MaxTTL)
-	}
-	return f.adjust(ctx, "an extension", Change{ExpiresAt: until}, func(r *Record) { r.ExpiresAt = until })
-}
-
-// Scale changes the number of workers of a running fleet; 0 stops all. It stays so from then on.
-func (f *Fleet) Scale(ctx context.Context, workers int, l Limits) error {
-	return f.rescale(ctx, l, func(r *Request) { r.Workers, r.Min, r.Max = workers, 0, 0 })
-}
-
-// Bound changes between what a running fleet grows and shrinks by itself. Workers that there are too many of, or too
-// few, end or start at once.
-func (f *Fleet) Bound(ctx context.Context, least, most int, cooldown time.Duration, l Limits) error {
-	return f.rescale(ctx, l, func(r *Request) { r.Workers, r.Min, r.Max, r.Cooldown = least, least, most, cooldown })
-}
-
-func (f *Fleet) rescale(ctx context.Context, l Limits, change func(*Request)) error {
-	rec, err := f.Record()
-	if err != nil {
-		return err
-	}
-	r := rec.Request
-	change(&r)
-	if err := r.Validate(); err != nil {
-		return err
-	}
-	p := f.describe(r, Setup{Account: rec.Account, Priced: rec.Plan != nil && !rec.Plan.PricesOf.IsZero()})
-	if err := l.check(p); err != nil {
-		return err
-	}
-	machines, err := f.provider.Machines(ctx, f.name)
-	if err != nil {
-		return err
-	}
-	c := resized(r, r.size(count(machines, Worker)))
-	c.Servers = nil
-	return f.adjust(ctx, "a scaling", c, func(rec *Record) {
-		change(&rec.Request)
-		if rec.Plan != nil {
-			rec.Plan.Groups, rec.Plan.Hourly, rec.Plan.HourlyMost = p.Groups, p.Hourly, p.HourlyMost
-		}
-	})
-}
-
-func (f *Fleet) adjust(ctx context.Context, verb string, c Change, note func(*Record)) error {
-	rec, err := f.Record()
-	if err != nil {
-		return err
-	}
-	if rec.Phase != Deployed {
-		return invalid("%s is %s; only a fleet that is deployed can be changed", f.name, rec.Phase)
-	}
-	op, err := f.begin(verb)
-	if err != nil {
-		return err
-	}
-	defer op.end()
-	if err := f.provider.Adjust(ctx, f.name, c); err != nil {
-		return err
-	}
-	return f.update(note)
 }

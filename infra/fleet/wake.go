@@ -63,10 +63,10 @@ func (f *Fleet) Wake(ctx context.Context, wakes []Wake, until time.Time, tell fu
 	if most := f.options.Now().Add(MaxTTL); until.After(most) {
 		until = until.Add(-until.Sub(most).Truncate(switchEvery) - switchEvery)
 	}
-	if !until.After(rec.ExpiresAt) {
-		return nil
+	if rec, err = f.Record(); err != nil || !until.After(rec.ExpiresAt) {
+		return err
 	}
-	return f.Extend(ctx, until)
+	return f.extend(ctx, until, true)
 }
 
 // switchEvery is how often a dead-man switch fires from its deadline on. A deadline that is too far away is moved by

@@ -54,6 +54,7 @@ const (
 	backendFile = "backend.tf.json"
 	secretVars  = "secrets.auto.tfvars.json"
 	stateFile   = "terraform.tfstate"
+	stateInfo   = "." + stateFile + ".lock.info" // which a Terraform that is killed leaves
 )
 
 // leaveTime is how long the end of an operation, which nobody wants to wait for, may take to leave the state's place.

@@ -1,9 +1,9 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"slices"
 
 	machines "github.com/seed3322913c/runner/infra/fleet"
 
@@ -102,24 +102,21 @@ func (s *Site) leftovers(ctx context.Context) ([]Leftover, error) {
 	return all, nil
 }
 
-// Remove removes what was left behind, in an order that works. It looks again before: what it takes its time for, a
-// question to the user perhaps, is time for others to deploy a fleet whose parts have the same names.
+// Remove removes what was left behind, in an order that works, and is so still: what it takes its time for, a question to
+// the user perhaps, is time for others to deploy a fleet whose parts have the same names. One fleet whose parts can't be
+// removed keeps no other's.
 func Remove(ctx context.Context, left []Leftover, tell func(machines.Event)) error {
+	var sites []*Site
 	bySite := map[*Site][]machines.Resource{}
 	for _, l := range left {
+		if bySite[l.site] == nil {
+			sites = append(sites, l.site)
+		}
 		bySite[l.site] = append(bySite[l.site], l.Resource)
 	}
-	for s, resources := range bySite {
-		now, err := s.machines.Leftovers(ctx)
-		if err != nil {
-			return err
-		}
-		resources = slices.DeleteFunc(resources, func(r machines.Resource) bool {
-			return !slices.ContainsFunc(now, func(is machines.Resource) bool { return is.String() == r.String() })
-		})
-		if err := s.machines.Clear(ctx, resources, tell); err != nil {
-			return err
-		}
+	var first error
+	for _, s := range sites {
+		first = cmp.Or(first, s.machines.Clear(ctx, bySite[s], tell))
 	}
-	return nil
+	return first
 }

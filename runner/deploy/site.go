@@ -126,6 +126,22 @@ func (s *Site) PlanTeardown(ctx context.Context, purge bool) (machines.Plan, err
 // Forget removes how jobs reached the fleet, which is gone.
 func (s *Site) Forget() error { return fleet.Forget(s.home, s.Name) }
 
+// Abandon removes what is kept here for a fleet that is not there: a plan, secrets, and how jobs reached one whose
+// teardown was cut off at its very end.
+func (s *Site) Abandon() error {
+	if err := s.machines.Abandon(); err != nil {
+		return err
+	}
+	rec, err := s.Record()
+	if err != nil || rec.Phase != machines.Gone || rec.Outputs == nil {
+		return nil // there is no such fleet, or it is there
+	}
+	if known, err := fleet.Load(s.home, s.Name); err != nil || known.CA != rec.Outputs.CA {
+		return nil // nothing says how to reach it, or that is of a fleet that somebody else has
+	}
+	return s.Forget()
+}
+
 // Left returns what is there of the fleet: of one that is gone, its data alone.
 func (s *Site) Left(ctx context.Context) ([]machines.Resource, error) {
 	return s.provider.Scan(ctx, s.Name)
