@@ -140,11 +140,11 @@ func (b *Barrier) host(ctx context.Context, op string, names []string, goal phas
 	if err == nil {
 		err = b.gather(ctx, missing, goal)
 	}
-	if err == nil {
-		err = b.announce(ctx, state{Epoch: b.epoch, Phase: goal})
-	}
 	after, end := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer end()
+	if err == nil { // nobody is missing, also if ctx ends now
+		err = b.announce(after, state{Epoch: b.epoch, Phase: goal})
+	}
 	if err != nil && ctx.Err() != nil && len(missing) > 0 {
 		reason := "missing: " + strings.Join(slices.Sorted(maps.Keys(missing)), ", ")
 		err = errs.Errorf("", errs.Unavailable, nil, "%s: %w", reason, ctx.Err())

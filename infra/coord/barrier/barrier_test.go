@@ -295,3 +295,42 @@ func TestCostGrowsWithParticipants(t *testing.T) {
 		})
 	}
 }
+
+// ending ends a ctx when it tells of a key.
+type ending struct {
+	coord.Coordinator
+	key coord.Key
+	end func()
+}
+
+func (c ending) Watch(ctx context.Context, prefix string) iter.Seq2[coord.Event, error] {
+	return func(yield func(coord.Event, error) bool) {
+		for e, err := range c.Coordinator.Watch(ctx, prefix) {
+			if err == nil && e.Key == c.key {
+				c.end()
+			}
+			if !yield(e, err) {
+				return
+			}
+		}
+	}
+}
+
+// TestADeadlineWhenAllHaveCome lets the host's time be over just when it sees the last participant: they all pass, and
+// none waits for what nobody says.
+func TestADeadlineWhenAllHaveCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		space := mem.New()
+		entered := make(chan error, 1)
+		go func() { entered <- barrier.New(space, "b", 1).Enter(t.Context(), "w0") }()
+		synctest.Wait()
+		ctx, cancel := context.WithCancel(t.Context())
+		host := barrier.New(ending{space, "b/1/enter/w0", cancel}, "b", 1)
+		if err := host.AwaitEnter(ctx, names(1)); err != nil {
+			t.Error(err)
+		}
+		if err := <-entered; err != nil {
+			t.Error(err)
+		}
+	})
+}
