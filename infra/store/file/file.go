@@ -180,7 +180,8 @@ func (s *Store) Delete(ctx context.Context, name store.Name) error {
 	if err == nil && (st.Mode().IsRegular() || st.Mode()&fs.ModeSymlink != 0) { // anything else is no object
 		err = syscall.Unlink(path)
 		if err == nil {
-			err = syncDir(s.prune(filepath.Dir(path)))
+			stays := s.prune(filepath.Dir(path))
+			err = syncUp(stays, stays)
 		}
 	}
 	if err != nil && !gone(err) {

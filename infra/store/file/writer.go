@@ -196,10 +196,12 @@ func removeEmpty(dir, top string) string {
 }
 
 // syncUp makes the entries of dir durable, and of the directories above it up to and including top. Directories that
-// another process has just made and not yet synced are left to it: journaling file systems order the two.
+// another process has just made and not yet synced are left to it: journaling file systems order the two. Of those that
+// another one has removed meanwhile, with what was in them, the first that stays counts.
 func syncUp(dir, top string) error {
 	for {
-		if err := syncDir(dir); err != nil || len(dir) <= len(top) {
+		err := syncDir(dir)
+		if err != nil && !gone(err) || err == nil && len(dir) <= len(top) {
 			return err
 		}
 		dir = filepath.Dir(dir)
