@@ -48,7 +48,8 @@ var clusterName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,30}$`)
 
 func clusterFile(home, name string) string { return filepath.Join(home, "clusters", name+".json") }
 
-// Save writes the cluster below a home folder, in place of an earlier one of that name.
+// Save writes the cluster below a home folder, in place of an earlier one of that name. Any number of processes may do so
+// at once: whoever reads it finds one of theirs, whole.
 func (c Cluster) Save(home string) error {
 	const op = "fleet.Save"
 	if !clusterName.MatchString(c.Name) {
@@ -62,11 +63,19 @@ func (c Cluster) Save(home string) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		return errs.E(op, errs.Other, c.Name, err)
 	}
-	part := file + ".part"
-	if err := os.WriteFile(part, data, 0o600); err != nil {
+	part, err := os.CreateTemp(filepath.Dir(file), "."+c.Name+"-*.part") // for its owner alone
+	if err != nil {
 		return errs.E(op, errs.Other, c.Name, err)
 	}
-	return os.Rename(part, file)
+	defer os.Remove(part.Name()) // if it has not got its name
+	_, err = part.Write(data)
+	if err = errors.Join(err, part.Sync(), part.Close()); err == nil {
+		err = os.Rename(part.Name(), file)
+	}
+	if err != nil {
+		return errs.E(op, errs.Other, c.Name, err)
+	}
+	return nil
 }
 
 // Load reads a cluster that was saved.

@@ -24,5 +24,9 @@ func (c Cluster) Entitled(ctx context.Context, home string, open OpenStore) (Clu
 	if err != nil {
 		return c, err
 	}
+	if saved, err := Load(home, c.Name); err == nil && saved.CA == c.CA { // it may have got other servers meanwhile
+		saved.Control = c.Control
+		return c, saved.Save(home)
+	}
 	return c, c.Save(home)
 }

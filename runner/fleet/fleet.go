@@ -171,8 +171,17 @@ func (f *Fleet) nodes(ctx context.Context) ([]*nomadapi.NodeListStub, error) {
 }
 
 // Launch starts a recorded job's application master, if there is none: also that of a job that was cut off, whose
-// finished tasks are kept. It is for control; others Submit.
+// finished tasks are kept. It is for control; others Submit. When another control does the same at this moment, as one
+// may that has just been replaced, it fails with errs.Unavailable: the next call finds out who was first.
 func (f *Fleet) Launch(ctx context.Context, job scheduler.Job, executors int) error {
+	err := f.launch(ctx, job, executors)
+	if errs.KindOf(err) == errs.Exist {
+		return errs.E("fleet.Launch", errs.Unavailable, job.ID, err)
+	}
+	return err
+}
+
+func (f *Fleet) launch(ctx context.Context, job scheduler.Job, executors int) error {
 	if err := announce(ctx, f.coord, shareKey(job.ID), executors, true); err != nil {
 		return err
 	}
@@ -197,7 +206,7 @@ func (f *Fleet) Launch(ctx context.Context, job scheduler.Job, executors int) er
 		return err
 	}
 	if _, err := f.coord.Swap(ctx, grantKey(job.ID), v.Version, known.encode()); err != nil {
-		return err // somebody else submits it at this moment
+		return err
 	}
 	session := embedded.Session{Home: dir, Name: rand.Text(), Node: node, Secret: known.Secret}
 	g := containers(f.cluster.Store, job.ID, session, masterRole)

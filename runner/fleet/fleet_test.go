@@ -3,7 +3,7 @@ package fleet
 import (
 	"context"
 	"errors"
-	"github.com/seed3322913c/runner/scheduler/launch/nomad"
+	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -12,11 +12,13 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/store"
 	"github.com/seed3322913c/runner/infra/store/mem"
 	"github.com/seed3322913c/runner/scheduler"
+	"github.com/seed3322913c/runner/scheduler/launch/nomad"
 )
 
 func TestClusterFile(t *testing.T) {
@@ -192,5 +194,33 @@ func TestOwnCores(t *testing.T) {
 		if got := ownCores(c.driver, c.address); got != c.want {
 			t.Errorf("%s on %s: %v", c.driver, c.address, got)
 		}
+	}
+}
+
+// TestClusterFileIsWhole: who reads a cluster while others save it, as two commands do that begin together, finds what
+// one of them has written.
+func TestClusterFileIsWhole(t *testing.T) {
+	home := t.TempDir()
+	var all errgroup.Group
+	for i := range 8 {
+		all.Go(func() error {
+			c := Cluster{Name: "local", Store: fmt.Sprintf("s3://jobs-%d", i), CA: strings.Repeat("PEM", 1000*(i+1))}
+			for range 20 {
+				if err := c.Save(home); err != nil {
+					return err
+				}
+				if got, err := Load(home, "local"); err != nil || !strings.HasSuffix(got.CA, "PEM") {
+					return fmt.Errorf("it has %d bytes of CA, %w", len(got.CA), err)
+				}
+			}
+			return nil
+		})
+	}
+	if err := all.Wait(); err != nil {
+		t.Error(err)
+	}
+	left, err := os.ReadDir(filepath.Join(home, "clusters"))
+	if err != nil || len(left) != 1 {
+		t.Errorf("left: %v, %v", left, err)
 	}
 }

@@ -97,12 +97,40 @@ func (f *Fleet) FunctionHost(ctx context.Context) (FunctionHost, error) {
 // LostFunctionHost says that the host does not answer where it was.
 func (f *Fleet) LostFunctionHost() { f.hosts.forget() }
 
-// startFunctions starts the host of functions, unless it runs.
+// startFunctions starts the host of functions, unless it runs. Two who did so at once would each revoke the tokens that the
+// other has made.
 func (f *Fleet) startFunctions(ctx context.Context) error {
-	alive, err := f.launcher.Alive(ctx, functionsGroup)
-	if err != nil || alive {
+	alive := func() (bool, error) { return f.launcher.Alive(ctx, functionsGroup) }
+	return alone(ctx, f.coord, FunctionsKey+"/start", alive, func() error { return f.launchFunctions(ctx) })
+}
+
+// startTTL is how long after the end of a control another one may start what that one was about to.
+const startTTL = 10 * time.Second
+
+// alone calls start if there is nothing of what it starts, and as long as nobody else does, in whatever process.
+func alone(
+	ctx context.Context, c coord.Coordinator, key coord.Key, there func() (bool, error), start func() error,
+) error {
+	if yes, err := there(); err != nil || yes {
 		return err
 	}
+	lease, err := c.Acquire(ctx, key, startTTL)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		after, cancel := context.WithTimeout(context.WithoutCancel(ctx), reply)
+		defer cancel()
+		_ = lease.Release(after) // it ends by itself after its time
+	}()
+	if yes, err := there(); err != nil || yes { // somebody else was quicker
+		return err
+	}
+	return start()
+}
+
+// launchFunctions starts the host of functions, of which none runs.
+func (f *Fleet) launchFunctions(ctx context.Context) error {
 	if err := f.launcher.Stop(ctx, functionsGroup); err != nil { // what was there has ended
 		return err
 	}
