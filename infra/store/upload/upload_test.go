@@ -119,7 +119,7 @@ func TestPartFails(t *testing.T) {
 	w := upload.New(t.Context(), st, "a", upload.Options{PartSize: store.MinPart, Memory: 2 * store.MinPart})
 	data := make([]byte, store.MinPart)
 	var err error
-	for range 5 { // the failure shows at some Write after the second
+	for range 100 { // the failure shows at some Write after the second, when its part has been tried
 		if _, err = w.Write(data); err != nil {
 			break
 		}
