@@ -164,6 +164,9 @@ func TestFleetComesChangesAndGoes(t *testing.T) {
 	if err != nil || rec.Phase != Gone || rec.Ended.IsZero() || rec.Cost(time.Now()).Hourly != 0 {
 		t.Errorf("afterwards it is %+v, %v", rec, err)
 	}
+	if out, err := f.Outputs(t.Context()); errs.KindOf(err) != errs.NotFound {
+		t.Errorf("afterwards it has the outputs %+v, %v", out, err)
+	}
 }
 
 func TestAppliedIsThePlanThatWasShown(t *testing.T) {

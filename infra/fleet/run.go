@@ -441,11 +441,12 @@ func (f *Fleet) halfMade(err error) error {
 	return errs.E("", errs.KindOf(err), nil, &HalfMade{f.name, err})
 }
 
-// Outputs returns what the root module said about the fleet when it was deployed, or errs.NotFound before that.
+// Outputs returns what the root module said about the fleet when it was deployed, or errs.NotFound before that and when
+// it is gone.
 func (f *Fleet) Outputs(context.Context) (Outputs, error) {
 	rec, err := f.Record()
-	if err == nil && rec.Outputs == nil {
-		err = errs.E("", errs.NotFound, nil, fmt.Errorf("%s is %s; it is not deployed yet", f.name, rec.Phase))
+	if err == nil && (rec.Outputs == nil || rec.Phase == Gone) {
+		err = errs.E("", errs.NotFound, nil, fmt.Errorf("%s is %s; it is not deployed", f.name, rec.Phase))
 	}
 	if err != nil {
 		return Outputs{}, err

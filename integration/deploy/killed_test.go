@@ -75,8 +75,10 @@ func TestKilled(t *testing.T) {
 	}
 	u := newUser(t)
 	chance := seedtest.New(t)
+	deploy := []string{"deploy", "--name", "night", "--workers", "1"}
+	u.cut(syscall.SIGKILL, moment{later: 300 * time.Millisecond}, deploy...) // while it plans
+	u.removed("night")
 	for range rounds {
-		deploy := []string{"deploy", "--name", "night", "--workers", "1"}
 		signals := []syscall.Signal{syscall.SIGKILL, syscall.SIGINT}
 		chance.Shuffle(2, func(i, j int) { signals[i], signals[j] = signals[j], signals[i] })
 		u.cut(signals[0], u.moment(chance), deploy...)

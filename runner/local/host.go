@@ -102,12 +102,18 @@ func CommandLine(pid int) []string {
 // killTries is how often what starts again is killed again.
 const killTries = 250
 
-// Kill ends processes as a power cut would, and those that they start meanwhile: until there are none.
+// Kill ends processes as a power cut would, and those that they start meanwhile: until there are none. It believes that
+// only when it has found none twice, since a process has no environment for the moment in which it becomes another
+// program, and one that was listed may have ended when its child was not there yet.
 func Kill(find func() []int) error {
 	const op = "local.Kill"
+	none := 0
 	for range killTries {
 		left := find()
-		if len(left) == 0 {
+		if none++; len(left) > 0 {
+			none = 0
+		}
+		if none == 2 {
 			return nil
 		}
 		for _, pid := range left {

@@ -54,6 +54,24 @@ func TestKill(t *testing.T) {
 	}
 }
 
+// TestKillLooksTwice ends a process that can't be seen at first, as one that just becomes another program.
+func TestKillLooksTwice(t *testing.T) {
+	h := Host{t.TempDir()}
+	if _, err := h.Spawn("worker-1", filepath.Join(h.Dir, "log"), os.Environ(), sleeper); err != nil {
+		t.Fatal(err)
+	}
+	looks := 0
+	err := Kill(func() []int {
+		if looks++; looks == 1 {
+			return nil
+		}
+		return h.Alive()
+	})
+	if err != nil || len(h.Alive()) > 0 {
+		t.Errorf("after %d looks there are %v, %v", looks, h.Alive(), err)
+	}
+}
+
 // TestScan finds what is left of clusters of which nothing but a process, a folder or a bucket is there.
 func TestScan(t *testing.T) {
 	p := New(t.TempDir())
@@ -245,6 +263,15 @@ func TestPool(t *testing.T) {
 	sized(2, "worker-1", "worker-2")
 	if !slices.Equal(stays, h.On("worker-2")) {
 		t.Error("the one that stays was started again")
+	}
+	if err := h.note(Part{Name: workersPart, Size: 1}); err != nil { // a user who scales has got so far
+		t.Fatal(err)
+	}
+	if err := p.EndWorker(t.Context(), "night", "worker-2"); err != nil {
+		t.Fatal(err)
+	}
+	if w, err := p.Workers(t.Context(), "night"); err != nil || w.Size != 1 || len(w.Machines) != 1 {
+		t.Errorf("of one worker, as was wanted meanwhile, there are %+v, %v", w, err)
 	}
 	sized(0)
 }

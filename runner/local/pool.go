@@ -23,7 +23,7 @@ func (p Provider) Workers(ctx context.Context, cluster string) (fleet.Workers, e
 }
 
 // EndWorker implements fleet.Pool. The group is made smaller last: should this process be killed before, there is one
-// machine less than there shall be, which is seen.
+// machine less than there shall be, which is seen. It is not if somebody has made it as small as it is meanwhile.
 func (p Provider) EndWorker(ctx context.Context, cluster, machine string) error {
 	h := p.Host(cluster)
 	members, err := h.members(workersPart)
@@ -45,7 +45,10 @@ func (p Provider) EndWorker(ctx context.Context, cluster, machine string) error 
 	if err != nil {
 		return err
 	}
-	part.Size = max(0, part.Size-1)
+	if members, err = h.members(workersPart); err != nil || part.Size <= len(members) {
+		return err
+	}
+	part.Size--
 	return h.note(part)
 }
 

@@ -166,7 +166,11 @@ func (n *node) found(ctx context.Context, client *http.Client) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = lease.Release(context.WithoutCancel(ctx)) }() // it would end by itself
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+		defer cancel()
+		_ = lease.Release(ctx) // it would end by itself
+	}()
 	done, err = co.Get(ctx, installKey)
 	if err != nil || done.Version != 0 {
 		return err // another server has done it meanwhile

@@ -149,7 +149,11 @@ func (d Depot) Reports(ctx context.Context) iter.Seq2[Report, error] {
 			var r Report
 			if err == nil {
 				var text []byte
-				if text, err = store.Get(ctx, d.Store, info.Name, maxReport); err == nil {
+				text, err = store.Get(ctx, d.Store, info.Name, maxReport)
+				if errs.KindOf(err) == errs.NotFound {
+					continue // its machine has gone since it was listed
+				}
+				if err == nil {
 					err = json.Unmarshal(text, &r)
 				}
 			}

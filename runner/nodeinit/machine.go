@@ -3,6 +3,7 @@ package nodeinit
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -152,13 +153,19 @@ func ReadDeadline(file string) (time.Time, error) {
 	return at, nil
 }
 
-// WriteDeadline replaces the time in a file, which is whole at every moment.
+// WriteDeadline replaces the time in a file, which is whole at every moment, whoever else does so meanwhile.
 func WriteDeadline(file string, at time.Time) error {
 	const op = "nodeinit.WriteDeadline"
-	if err := os.WriteFile(file+".part", []byte(at.UTC().Format(time.RFC3339)), 0o600); err != nil {
+	part, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+"-*.part") // for its owner alone
+	if err != nil {
 		return errs.E(op, errs.Other, file, err)
 	}
-	if err := os.Rename(file+".part", file); err != nil {
+	defer os.Remove(part.Name()) // if it has not got its name
+	_, err = part.WriteString(at.UTC().Format(time.RFC3339))
+	if err = errors.Join(err, part.Close()); err == nil {
+		err = os.Rename(part.Name(), file)
+	}
+	if err != nil {
 		return errs.E(op, errs.Other, file, err)
 	}
 	return nil

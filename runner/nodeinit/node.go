@@ -162,8 +162,8 @@ func (n *node) add(name string, args, env []string, grace time.Duration) {
 func (n *node) live(ctx context.Context, source Source) {
 	end, ended := context.WithCancelCause(ctx)
 	defer ended(nil)
-	var watchers sync.WaitGroup
-	watchers.Go(func() { n.look(end) })
+	var looker, watchers sync.WaitGroup
+	looker.Go(func() { n.look(end) })
 	watchers.Go(func() { n.expire(end, ended) })
 	watchers.Go(func() { n.heed(end, ended) })
 	if stopper, ok := source.(Stopper); ok && n.Role == Server && n.options.Idle > 0 {
@@ -175,6 +175,7 @@ func (n *node) live(ctx context.Context, source Source) {
 		stops = append(stops, start(c))
 	}
 	<-end.Done()
+	looker.Wait() // or what it was just about to say would come last
 	n.say(ctx, Draining, context.Cause(end))
 	for i := range stops {
 		stops[len(stops)-1-i]() // Nomad needs Consul to its end
