@@ -46,8 +46,8 @@ const Grace = 2 * time.Second
 type Process struct {
 	Name   string        // the program's
 	Stdin  *os.File      // the caller's end of its standard input, which the caller closes
-	Stdout *os.File      // and of its standard output
-	Extra  []*os.File    // and of what Command.Extra has asked for
+	Stdout *Output       // and of its standard output
+	Extra  []*Output     // and of what Command.Extra has asked for
 	Gone   chan struct{} // closed when the group is dead and everything it printed was logged
 
 	log      tail
@@ -77,7 +77,7 @@ func Start(ctx context.Context, command Command) (*Process, error) {
 		closeAll(childIn, stdin)
 		return nil, errs.E(op, errs.Other, nil, err)
 	}
-	p.Stdin, p.Stdout = stdin, stdout
+	p.Stdin, p.Stdout = stdin, newOutput(stdout)
 	widen(stdin)
 	widen(stdout)
 	var extra []*os.File // the program's ends
@@ -85,10 +85,11 @@ func Start(ctx context.Context, command Command) (*Process, error) {
 		mine, its, err := os.Pipe()
 		if err != nil {
 			closeAll(childIn, stdin, stdout, childOut)
-			closeAll(append(extra, p.Extra...)...)
+			closeAll(extra...)
+			closeAll(p.Extra...)
 			return nil, errs.E(op, errs.Other, nil, err)
 		}
-		p.Extra, extra = append(p.Extra, mine), append(extra, its)
+		p.Extra, extra = append(p.Extra, newOutput(mine)), append(extra, its)
 	}
 
 	c := exec.CommandContext(ctx, command.Argv[0], command.Argv[1:]...)
@@ -105,7 +106,8 @@ func Start(ctx context.Context, command Command) (*Process, error) {
 	closeAll(append(extra, childIn, childOut)...)
 	if err != nil {
 		<-p.Gone
-		closeAll(append(p.Extra, stdin, stdout)...)
+		closeAll(stdin, stdout)
+		closeAll(p.Extra...)
 		if cause := p.Canceled(); cause != nil {
 			return nil, errs.E(op, errs.Canceled, p.Name, cause)
 		}
@@ -115,7 +117,7 @@ func Start(ctx context.Context, command Command) (*Process, error) {
 }
 
 // closeAll closes ends of pipes that nothing was written to.
-func closeAll(files ...*os.File) {
+func closeAll[F io.Closer](files ...F) {
 	for _, f := range files {
 		_ = f.Close() // nothing can be lost
 	}

@@ -3,7 +3,6 @@ package streaming
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"strconv"
 
 	"github.com/seed3322913c/runner/functions"
@@ -14,9 +13,9 @@ import (
 // channel is a way by which records leave a program: its standard output, or the pipe of a named output. All have the
 // same form.
 type channel struct {
-	output string   // the named output; empty: standard output
-	pipe   *os.File // where it is read
-	rest   []byte   // the beginning of a line or record
+	output string          // the named output; empty: standard output
+	pipe   *process.Output // where it is read
+	rest   []byte          // the beginning of a line or record
 }
 
 // chunk is what was read of a channel.
