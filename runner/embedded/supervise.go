@@ -124,7 +124,9 @@ func (s *supervisor) run(ctx context.Context, stop <-chan struct{}) (am.Report, 
 		s.wait(gone)
 	}
 	cancel()
-	launcher.Close() // no process is left when it returns
+	// The master first: it would take the end of its executors for their failure, and the job with them.
+	_ = launcher.Stop(context.WithoutCancel(ctx), master.ID) // cannot fail: this context never ends
+	launcher.Close()                                         // no process is left when it returns
 	// What made the group end early is the reason, and not that the watching ended with it.
 	if cause := group.Wait(); cause != nil {
 		return report, cause
