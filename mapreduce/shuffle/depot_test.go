@@ -10,7 +10,6 @@ import (
 	"slices"
 	"testing"
 	"testing/iotest"
-	"time"
 
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/store"
@@ -22,13 +21,13 @@ import (
 )
 
 // depotIn returns a depot in a folder.
-func depotIn(t testing.TB, root string, wrap func(store.Store) store.Store) *Depot {
+func depotIn(t testing.TB, root string, o Options, wrap func(store.Store) store.Store) *Depot {
 	t.Helper()
 	st, err := file.New(root, file.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return NewDepot(wrap(st), Options{Patience: 300 * time.Millisecond})
+	return NewDepot(wrap(st), o)
 }
 
 // reading is a store whose readers are wrapped.
@@ -51,10 +50,10 @@ func (s *reading) Open(ctx context.Context, name store.Name, r store.Range) (io.
 }
 
 // fetchThrough keeps a segment in a depot and fetches it from there, by readers that are wrapped.
-func fetchThrough(t *testing.T, wrap func(n int, body io.Reader) io.Reader) (*reading, *segment.Range, error) {
+func fetchThrough(t *testing.T, o Options, wrap func(n int, body io.Reader) io.Reader) (*reading, *segment.Range, error) {
 	t.Helper()
 	var st *reading
-	depot := depotIn(t, t.TempDir(), func(inner store.Store) store.Store {
+	depot := depotIn(t, t.TempDir(), o, func(inner store.Store) store.Store {
 		st = &reading{Store: inner, wrap: wrap}
 		return st
 	})
@@ -72,7 +71,7 @@ func fetchThrough(t *testing.T, wrap func(n int, body io.Reader) io.Reader) (*re
 // TestDepotResumes breaks reads again and again, each a little later.
 func TestDepotResumes(t *testing.T) {
 	broken := iotest.ErrReader(errs.Errorf("test", errs.Unavailable, nil, "broken"))
-	st, r, err := fetchThrough(t, func(n int, body io.Reader) io.Reader {
+	st, r, err := fetchThrough(t, Options{}, func(n int, body io.Reader) io.Reader {
 		if n == 8 {
 			return body
 		}
@@ -88,7 +87,7 @@ func TestDepotResumes(t *testing.T) {
 }
 
 func TestDepotDamagedOnTheWay(t *testing.T) {
-	st, r, err := fetchThrough(t, func(n int, body io.Reader) io.Reader {
+	st, r, err := fetchThrough(t, Options{}, func(n int, body io.Reader) io.Reader {
 		if n > 0 {
 			return body
 		}
@@ -119,7 +118,7 @@ func TestDepotLostPerhaps(t *testing.T) {
 		"broken": iotest.ErrReader(errs.Errorf("test", errs.Unavailable, nil, "broken")),
 		"odd":    iotest.ErrReader(errors.New("odd")),
 	} {
-		_, _, err := fetchThrough(t, func(int, io.Reader) io.Reader { return body })
+		_, _, err := fetchThrough(t, impatient(), func(int, io.Reader) io.Reader { return body })
 		t.Log(name, err)
 		lost(t, err, false)
 	}
@@ -128,7 +127,7 @@ func TestDepotLostPerhaps(t *testing.T) {
 // TestDepotOwnTrouble: what the store does not allow is not blamed on the map.
 func TestDepotOwnTrouble(t *testing.T) {
 	denied := errs.Errorf("test", errs.Permission, nil, "no")
-	depot := depotIn(t, t.TempDir(), func(st store.Store) store.Store {
+	depot := depotIn(t, t.TempDir(), Options{}, func(st store.Store) store.Store {
 		return fault.New(st, 0, fault.Rule{Op: around.Open, Err: denied}, fault.Rule{Op: around.Create, Err: denied})
 	})
 	_, err := depot.Fetch(t.Context(), Source{Job: job, Attempt: attempt, Hi: 1}, memory(t))
@@ -150,7 +149,7 @@ func TestDepotOwnTrouble(t *testing.T) {
 
 func TestDepotDrop(t *testing.T) {
 	var st store.Store
-	depot := depotIn(t, t.TempDir(), func(inner store.Store) store.Store { st = inner; return st })
+	depot := depotIn(t, t.TempDir(), Options{}, func(inner store.Store) store.Store { st = inner; return st })
 	files := node(t, 10) + "/" + string(job) + "/" + attempt.String()
 	other := scheduler.AttemptID{Task: attempt.Task, N: 7}
 	for range 2 { // an attempt may be kept again

@@ -11,7 +11,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/mapreduce/segment"
@@ -168,7 +167,7 @@ func TestMergedLost(t *testing.T) {
 	dir, attempts := nodeOf(t, 3)
 	gone := httptest.NewServer(serverOf(dir))
 	gone.Close()
-	c := NewClient(Options{Patience: 300 * time.Millisecond})
+	c := NewClient(impatient())
 	defer c.Close()
 	src := Source{Node: strings.TrimPrefix(gone.URL, "http://"), Job: job, Hi: parts, Secret: secret}
 	_, err := c.FetchMerged(t.Context(), src, attempts, memory(t))

@@ -79,10 +79,18 @@ func start(t testing.TB, h http.Handler) string {
 	return strings.TrimPrefix(srv.URL, "http://")
 }
 
+// impatient is for what will never come. What will is waited for, however slow this machine.
+func impatient() Options { return Options{Patience: 300 * time.Millisecond} }
+
 // fetchFrom fetches partitions lo to hi-1 with a client of its own.
 func fetchFrom(t testing.TB, addr string, lo, hi int, into segment.ReceiveOptions) (*segment.Range, error) {
 	t.Helper()
-	c := NewClient(Options{Patience: 300 * time.Millisecond})
+	return fetchBy(t, Options{}, addr, lo, hi, into)
+}
+
+func fetchBy(t testing.TB, o Options, addr string, lo, hi int, into segment.ReceiveOptions) (*segment.Range, error) {
+	t.Helper()
+	c := NewClient(o)
 	defer c.Close()
 	return c.Fetch(t.Context(), Source{addr, job, attempt, lo, hi, secret}, into)
 }
@@ -147,7 +155,7 @@ func places(t testing.TB, dir string) map[string]place {
 	t.Helper()
 	addr := start(t, serverOf(dir))
 	root := t.TempDir()
-	depot := depotIn(t, root, func(st store.Store) store.Store { return st })
+	depot := depotIn(t, root, Options{}, func(st store.Store) store.Store { return st })
 	files := filepath.Join(dir, string(job), attempt.String())
 	if err := depot.Keep(t.Context(), job, attempt, files); err != nil {
 		t.Fatal(err)
@@ -330,7 +338,7 @@ func TestFetchLostPerhaps(t *testing.T) {
 			<-release
 		})),
 	} {
-		_, err := fetchFrom(t, addr, 0, parts, memory(t))
+		_, err := fetchBy(t, impatient(), addr, 0, parts, memory(t))
 		t.Log(name, err)
 		lost(t, err, false)
 	}
@@ -367,7 +375,7 @@ func TestFetchFromServerStartedAgain(t *testing.T) {
 		t.Errorf("asked %d times: %v", asked.Load(), err)
 	}
 	unknown := start(t, NewServer(t.TempDir(), func(scheduler.JobID) (string, bool) { return "", false }))
-	if _, err := fetchFrom(t, unknown, 0, parts, memory(t)); !errors.As(err, new(*scheduler.InputLost)) {
+	if _, err := fetchBy(t, impatient(), unknown, 0, parts, memory(t)); !errors.As(err, new(*scheduler.InputLost)) {
 		t.Errorf("a job that nobody knows: %v", err)
 	}
 }
