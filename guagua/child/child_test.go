@@ -192,6 +192,8 @@ func (w trouble) Load(ctx context.Context, _ guagua.Split) error {
 		os.Exit(7)
 	case "panic":
 		panic("at the disco")
+	case "away":
+		return errs.Errorf("load", errs.Unavailable, nil, "the store is away")
 	case "open":
 		_, err := w.env.Open(ctx, "nowhere", store.Range{})
 		return err
@@ -254,6 +256,7 @@ func TestTrouble(t *testing.T) {
 		"exit":  {errs.Failed, "these are my last words"},
 		"panic": {errs.Failed, "at the disco"},
 		"open":  {errs.NotFound, "nowhere"},
+		"away":  {errs.Unavailable, "the store is away"},
 		"fail":  {errs.Invalid, "bad row"},
 		"":      {errs.Invalid, "do is missing"},
 	} {

@@ -111,6 +111,9 @@ func (p *peer) answer(ctx context.Context, q message) {
 	_ = p.write(a, data) // if nobody listens any more, reading ends, too
 }
 
+// errGone is in the error of a call that was not answered since the conversation is over.
+var errGone = errors.New("the other end has gone")
+
 // call asks the other end and waits for the answer.
 func (p *peer) call(ctx context.Context, op string, args any, data []byte, result any) ([]byte, error) {
 	const in = "child.Call"
@@ -123,19 +126,19 @@ func (p *peer) call(ctx context.Context, op string, args any, data []byte, resul
 	p.mu.Lock()
 	if p.mu.calls == nil {
 		defer p.mu.Unlock()
-		return nil, errs.E(in, errs.Unavailable, op, p.mu.err)
+		return nil, errs.Errorf(in, errs.Unavailable, op, "%w: %w", errGone, p.mu.err)
 	}
 	p.mu.next++
 	q.Call = p.mu.next
 	p.mu.calls[q.Call] = waiting
 	p.mu.Unlock()
 	if err := p.write(q, data); err != nil {
-		return nil, errs.E(in, errs.Unavailable, op, err)
+		return nil, errs.Errorf(in, errs.Unavailable, op, "%w: %w", errGone, err)
 	}
 	select {
 	case a, ok := <-waiting:
 		if !ok {
-			return nil, errs.Errorf(in, errs.Unavailable, op, "the other end has gone")
+			return nil, errs.E(in, errs.Unavailable, op, errGone)
 		}
 		if a.Error != "" {
 			return nil, errs.Errorf("", errs.ParseKind(a.Kind), nil, "%s", a.Error)

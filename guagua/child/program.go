@@ -2,6 +2,7 @@ package child
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"os"
 	"path"
@@ -12,7 +13,6 @@ import (
 	"github.com/seed3322913c/runner/functions/process"
 	"github.com/seed3322913c/runner/functions/wire"
 	"github.com/seed3322913c/runner/guagua"
-	"github.com/seed3322913c/runner/infra/errs"
 )
 
 // Programs returns the programs of a binary. A process is started for every question about a plan, and for every master
@@ -69,7 +69,7 @@ func (p *program) start(ctx context.Context, env *guagua.Env) (*session, error) 
 // call is peer.call, with the last words of a child that has died.
 func (s *session) call(ctx context.Context, op string, args any, data []byte, result any) ([]byte, error) {
 	out, err := s.peer.call(ctx, op, args, data, result)
-	if errs.KindOf(err) != errs.Unavailable {
+	if !errors.Is(err, errGone) { // it may have met passing trouble itself, as with a store, and is there to say so
 		return out, err
 	}
 	s.process.Await(process.Grace)
