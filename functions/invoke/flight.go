@@ -109,12 +109,18 @@ func (h *Host) land(f *flight, final Invocation, err error) {
 // fly makes attempts until the invocation is over, or the host ends.
 func (h *Host) fly(ctx context.Context, f *flight) {
 	keep := context.WithoutCancel(ctx) // what is known is written down, also while the host ends
+	accepted := make(chan struct{})
 	early := time.AfterFunc(acceptAfter, func() {
+		defer close(accepted)
 		if err := h.append(keep, f); err != nil {
 			h.o.OnError(err) // the end of the attempt meets the same error
 		}
 	})
-	defer early.Stop()
+	defer func() {
+		if !early.Stop() {
+			<-accepted // nothing of a flight outlives it, nor the host
+		}
+	}()
 	inv := f.inv
 	for {
 		if !until(ctx, inv.NotBefore) {
@@ -126,14 +132,14 @@ func (h *Host) fly(ctx context.Context, f *flight) {
 			h.land(f, inv, gone(inv.ID))
 			return
 		}
-		err := h.spill(keep, inv.ID, "result", &o.result)
+		if err := h.spill(keep, inv.ID, "result", &o.result); err != nil {
+			o.err = err // what cannot be kept is no result
+		}
 		r := after(inv, o, version.Manifest.Retries, time.Now().UTC())
 		if r.Op == opSucceeded && f.version.N > 0 { // of one that was redriven there may be an object, which is replaced
 			r.Log = h.shortLog(inv)
 		}
-		if err == nil {
-			err = h.append(keep, f, r)
-		}
+		err := h.append(keep, f, r)
 		if err == nil {
 			inv, err = ended(inv, r) // as the ledger has it, which may forget it soon
 		}
@@ -184,7 +190,11 @@ func (h *Host) attempt(ctx context.Context, f *flight, inv Invocation) (v pack.V
 	var result []byte
 	if v.Manifest.Kind == pack.Handler {
 		call := wire.Call{ID: string(inv.ID), Attempt: inv.Attempts + 1, Key: inv.Key}
-		result, o.took, o.err = h.handlersOf(v).call(ctx, call, event, &logFile{path: LogFile(h.o.Dir, inv.Function, inv.ID)})
+		p := h.handlersOf(v)
+		if p == nil {
+			return v, outcome{err: gone(inv.ID)}
+		}
+		result, o.took, o.err = p.call(ctx, call, event, &logFile{path: LogFile(h.o.Dir, inv.Function, inv.ID)})
 	} else {
 		began := time.Now()
 		result, o.err = h.submit(ctx, v, event)

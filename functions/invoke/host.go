@@ -311,10 +311,13 @@ func Load(ctx context.Context, st store.Store, p Payload) ([]byte, error) {
 	return store.Get(ctx, st, p.Object, MaxPayload)
 }
 
-// handlersOf returns the handlers of a version.
+// handlersOf returns the handlers of a version; nil if the host ends, and those that there are with it.
 func (h *Host) handlersOf(v pack.Version) handlers {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.mu.closed {
+		return nil
+	}
 	p, ok := h.mu.pools[v.Package]
 	if !ok {
 		if h.o.Crew != nil {
@@ -352,21 +355,21 @@ func (h *Host) Redrive(ctx context.Context, function string, ids ...ID) (int, er
 	if err != nil {
 		return 0, err
 	}
+	ctx = context.WithoutCancel(ctx) // what the journal has is begun
 	n := 0
 	for _, inv := range h.ledger.List(v.Name, Dead) {
 		if len(ids) > 0 && !slices.Contains(ids, inv.ID) {
 			continue
 		}
-		f, err := h.redrive(ctx, inv, v.N)
-		if err != nil {
+		f := h.revive(inv.ID, v.N)
+		if f == nil {
+			continue
+		}
+		err := h.append(ctx, f, record{Op: opRedriven, ID: inv.ID, At: time.Now().UTC(), Version: v.N})
+		if err := h.launch(f, err); err != nil {
 			return n, err
 		}
-		select {
-		case h.take <- f:
-			n++
-		case <-h.done:
-			return n, gone(inv.ID)
-		}
+		n++
 	}
 	if n < len(ids) {
 		return n, errs.Errorf("", errs.NotFound, nil, "%d of %d are no dead letters of %s", len(ids)-n, len(ids), v.Name)
@@ -374,16 +377,18 @@ func (h *Host) Redrive(ctx context.Context, function string, ids ...ID) (int, er
 	return n, nil
 }
 
-// redrive queues one dead letter.
-func (h *Host) redrive(ctx context.Context, inv Invocation, version int) (*flight, error) {
-	f := newFlight(inv)
-	f.mu.accepted = true
-	if err := h.append(ctx, f, record{Op: opRedriven, ID: inv.ID, At: time.Now().UTC(), Version: version}); err != nil {
-		return nil, err
+// revive registers a flight of a dead letter; nil if it is none any more: somebody else was quicker.
+func (h *Host) revive(id ID, version int) *flight {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	inv, _ := h.ledger.Get(id)
+	if _, flies := h.mu.flights[id]; flies || inv.State != Dead {
+		return nil
 	}
-	f.inv = h.now(inv)
-	h.register(f)
-	return f, nil
+	f := newFlight(revived(inv, version))
+	f.mu.accepted = true
+	h.registerLocked(f)
+	return f
 }
 
 // sweep removes payloads of invocations that the ledger does not have: their host died before they were accepted, or

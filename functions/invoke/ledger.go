@@ -157,9 +157,7 @@ func (l *Ledger) Apply(text []byte) error {
 		})
 	case r.Op == opAccepted, !known:
 	case r.Op == opRedriven && old.State == Dead:
-		next := *old
-		next.State, next.Version, next.Attempts = Queued, r.Version, 0
-		next.NotBefore, next.Ended = time.Time{}, time.Time{}
+		next := revived(*old, r.Version)
 		l.byID[r.ID] = &next
 		l.dead = slices.DeleteFunc(l.dead, func(id ID) bool { return id == r.ID })
 	case r.Op == opRedriven || old.State != Queued:
@@ -173,6 +171,13 @@ func (l *Ledger) Apply(text []byte) error {
 	}
 	l.forget(r.At)
 	return nil
+}
+
+// revived is a dead letter that is queued again, for a version.
+func revived(inv Invocation, version int) Invocation {
+	inv.State, inv.Version, inv.Attempts = Queued, version, 0
+	inv.NotBefore, inv.Ended = time.Time{}, time.Time{}
+	return inv
 }
 
 // ended is a queued invocation after an attempt.

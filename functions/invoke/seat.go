@@ -127,7 +127,12 @@ func (s *seat) call(ctx context.Context, call wire.Call, event []byte, limit tim
 	case f := <-s.answers:
 		return s.answer(f)
 	case <-s.gone:
-		return nil, errLost
+		select {
+		case f := <-s.answers: // its last word, as of one that was told to end
+			return s.answer(f)
+		default:
+			return nil, errLost
+		}
 	case <-late.C:
 		_ = s.Close()
 		return nil, errs.Errorf("", errs.Failed, nil, "it took longer than its timeout of %v", limit)

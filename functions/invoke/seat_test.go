@@ -64,3 +64,28 @@ func TestSilence(t *testing.T) {
 		<-beaten
 	})
 }
+
+// farewell is a connection whose other end answers what it was handed, and goes, before anybody looks.
+type farewell struct {
+	net.Conn
+	seat *seat
+}
+
+func (f farewell) Write(b []byte) (int, error) {
+	f.seat.answers <- frame{wire.Value, []byte("done")}
+	close(f.seat.gone)
+	return len(b), nil
+}
+
+// TestLastWord: a process that answers and goes has answered.
+func TestLastWord(t *testing.T) {
+	for range 100 { // or it may be luck
+		here, there := net.Pipe()
+		s := &seat{log: &logSwitch{}, answers: make(chan frame, 1), gone: make(chan struct{})}
+		s.line = newLine(farewell{here, s})
+		if got, err := s.call(t.Context(), wire.Call{}, nil, time.Minute); err != nil || string(got) != "done" {
+			t.Fatalf("%q, %v", got, err)
+		}
+		_, _ = here.Close(), there.Close() // pipes
+	}
+}
