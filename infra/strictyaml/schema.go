@@ -40,36 +40,38 @@ func (d Document) Check(s Schema) error {
 		return nil
 	}
 	mistakes := leaves(invalid)
-	line := func(e *jsonschema.ValidationError) int { return d.Line(place(e)...) }
-	slices.SortStableFunc(mistakes, func(a, b *jsonschema.ValidationError) int { return line(a) - line(b) })
+	slices.SortStableFunc(mistakes, func(a, b mistake) int { return d.compare(a.at, b.at) })
 	return d.explain(s, mistakes[0])
 }
 
-// leaves returns the errors that have no cause but themselves.
-func leaves(e *jsonschema.ValidationError) []*jsonschema.ValidationError {
-	if len(e.Causes) == 0 {
-		return []*jsonschema.ValidationError{e}
-	}
-	var all []*jsonschema.ValidationError
+// mistake is an error that has no cause but itself.
+type mistake struct {
+	at  []string // the path of what it is about: for a key that is unknown the key itself
+	err *jsonschema.ValidationError
+}
+
+// leaves returns the mistakes in an error, in no order: the validator goes through mappings as they come.
+func leaves(e *jsonschema.ValidationError) (all []mistake) {
 	for _, cause := range e.Causes {
 		all = append(all, leaves(cause)...)
+	}
+	unknown, ok := e.ErrorKind.(*kind.AdditionalProperties)
+	switch {
+	case ok:
+		for _, key := range unknown.Properties {
+			all = append(all, mistake{append(slices.Clone(e.InstanceLocation), key), e})
+		}
+	case len(e.Causes) == 0:
+		all = append(all, mistake{e.InstanceLocation, e})
 	}
 	return all
 }
 
-// place is the path of what e complains about: for a key that is unknown the key itself.
-func place(e *jsonschema.ValidationError) []string {
-	if k, ok := e.ErrorKind.(*kind.AdditionalProperties); ok {
-		return append(slices.Clone(e.InstanceLocation), k.Properties[0])
-	}
-	return e.InstanceLocation
-}
-
 // explain says one mistake as a sentence.
-func (d Document) explain(s Schema, e *jsonschema.ValidationError) error {
-	at := place(e)
-	rule := s.At(e.InstanceLocation)
-	switch k := e.ErrorKind.(type) {
+func (d Document) explain(s Schema, m mistake) error {
+	at := m.at
+	rule := s.At(m.err.InstanceLocation)
+	switch k := m.err.ErrorKind.(type) {
 	case *kind.AdditionalProperties:
 		key, known := at[len(at)-1], rule.Keys()
 		hint := "; there is " + strings.Join(known, ", ")

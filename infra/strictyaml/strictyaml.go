@@ -11,6 +11,7 @@
 package strictyaml
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
 
 	"github.com/seed3322913c/runner/infra/errs"
 )
@@ -40,8 +42,12 @@ type Document struct {
 
 // spot is the place of a key or an item.
 type spot struct {
-	line int
-	text string // of a plain value, as it is written
+	line, column int
+	text         string // of a plain value, as it is written
+}
+
+func spotOf(at *token.Position, value ast.Node) spot {
+	return spot{at.Line, at.Column, plainText(value)}
 }
 
 // Read reads one document. One that is no mapping has a nil Tree.
@@ -60,6 +66,12 @@ func Read(file string, body ast.Node) (Document, error) {
 
 // Line returns the line of the value at path, 0 if it stands nowhere.
 func (d Document) Line(path ...string) int { return d.spots[pointer(path)].line }
+
+// compare orders paths as what they lead to stands in the text.
+func (d Document) compare(a, b []string) int {
+	x, y := d.spots[pointer(a)], d.spots[pointer(b)]
+	return cmp.Or(x.line-y.line, x.column-y.column, strings.Compare(pointer(a), pointer(b)))
+}
 
 // Text returns a plain value as it is written: 1.10 stays 1.10.
 func (d Document) Text(path ...string) string { return d.spots[pointer(path)].text }
@@ -102,12 +114,12 @@ func (d Document) locate(path []string, node ast.Node) {
 		}
 	case *ast.MappingValueNode:
 		below := append(path[:len(path):len(path)], n.Key.GetToken().Value)
-		d.spots[pointer(below)] = spot{n.Key.GetToken().Position.Line, plainText(n.Value)}
+		d.spots[pointer(below)] = spotOf(n.Key.GetToken().Position, n.Value)
 		d.locate(below, n.Value)
 	case *ast.SequenceNode:
 		for i, v := range n.Values {
 			below := append(path[:len(path):len(path)], fmt.Sprint(i))
-			d.spots[pointer(below)] = spot{v.GetToken().Position.Line, plainText(v)}
+			d.spots[pointer(below)] = spotOf(v.GetToken().Position, v)
 			d.locate(below, v)
 		}
 	case *ast.AnchorNode:

@@ -50,6 +50,26 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
+// TestTheFirstMistakeIsTold has several, on one line and on many. The validator finds them in any order.
+func TestTheFirstMistakeIsTold(t *testing.T) {
+	for text, want := range map[string]string{
+		"kind: one\nb: 1\na: 2\nd: 3\nc: 4\n":        `line 2: unknown key "b"`,
+		"kind: one\ndeep: {z: 1, y: 2, size: x}\n":   `line 2: unknown key "z"`,
+		"kind: one\ndeep: {size: x, a: 1}\nb: 2\n":   `line 2: size is "x"`,
+		"b: 1\ndeep: {size: x}\nkind: three\na: 2\n": `line 1: unknown key "b"`,
+	} {
+		for range 30 {
+			d, err := read(t, text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err = d.Check(strictyaml.Schema(schema)); err == nil || !strings.Contains(err.Error(), want) {
+				t.Fatalf("%q: %v, want %s", text, err, want)
+			}
+		}
+	}
+}
+
 func TestPlaces(t *testing.T) {
 	d, err := read(t, "kind: one\ndeep:\n  size: 1.10\n")
 	if err != nil || d.Line("deep", "size") != 3 || d.Text("deep", "size") != "1.10" || d.Line("none") != 0 {
