@@ -1,5 +1,10 @@
 package namespace
 
+import (
+	"slices"
+	"strings"
+)
+
 // Status describes a file or directory.
 type Status struct {
 	ID           uint64
@@ -180,7 +185,8 @@ type SnapshotDir struct {
 	Snapshots int64
 }
 
-// SnapshotDirs lists the directories of the caller that may have snapshots, all for a superuser.
+// SnapshotDirs lists the directories of the caller that may have snapshots, all for a superuser, in the order of their
+// paths.
 func (t *Tree) SnapshotDirs(who Caller) (dirs []SnapshotDir) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
@@ -192,6 +198,9 @@ func (t *Tree) SnapshotDirs(who Caller) (dirs []SnapshotDir) {
 		s.Name, s.Snapshots = t.nameOf(dir), false // a NameNode leaves the bit out here
 		dirs = append(dirs, SnapshotDir{s, t.pathOf(max(t.inodes.get(dir).parent, rootSlot)), t.inodes.get(hidden).size})
 	}
+	slices.SortFunc(dirs, func(a, b SnapshotDir) int {
+		return strings.Compare(join(a.Parent, a.Name), join(b.Parent, b.Name))
+	})
 	return dirs
 }
 

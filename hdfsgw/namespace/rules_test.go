@@ -216,3 +216,22 @@ func TestAttributesHaveTheirNamespaces(t *testing.T) {
 		t.Error("more than are allowed:", err)
 	}
 }
+
+// TestSnapshotDirsAreInOrder lists more of them than come in order by chance.
+func TestSnapshotDirsAreInOrder(t *testing.T) {
+	tree := New(Options{})
+	want := []string{"/a-b", "/a/c", "/d", "/e/f", "/g", "/h"}
+	for _, path := range want {
+		must(t, tree, Request{Op: OpMkdirs, Path: path, Perm: 0o755})
+		must(t, tree, Request{Op: OpAllowSnapshot, Path: path})
+	}
+	for range 20 {
+		var got []string
+		for _, d := range tree.SnapshotDirs(root) {
+			got = append(got, join(d.Parent, d.Name))
+		}
+		if !slices.Equal(got, want) {
+			t.Fatalf("%q", got)
+		}
+	}
+}
