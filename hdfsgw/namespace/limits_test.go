@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/journal"
+	"github.com/seed3322913c/runner/infra/store/around"
+	"github.com/seed3322913c/runner/infra/store/fault"
 	"github.com/seed3322913c/runner/infra/store/mem"
 )
 
@@ -51,4 +54,34 @@ func TestLimits(t *testing.T) {
 	if _, err := s.Do(t.Context(), create); err != nil {
 		t.Errorf("a file in the place of one that was closed: %v", err)
 	}
+}
+
+// TestALeaderThatEndsSendsClientsOn closes a leader while one request is under way, and another waits behind it.
+func TestALeaderThatEndsSendsClientsOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st, tree := fault.New(mem.New(), 1), New(Options{})
+		leader, err := journal.Lead(t.Context(), st, "ns", tree, journal.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		st.Add(fault.Rule{Op: around.Commit, Effect: fault.Hold})
+		s := NewService(tree, leader, nil)
+		answers := [2]chan error{make(chan error, 1), make(chan error, 1)}
+		for i, answer := range answers {
+			go func() {
+				_, err := s.Do(t.Context(), Request{Op: OpMkdirs, Caller: root, Path: fmt.Sprint("/", i)})
+				answer <- err
+			}()
+			synctest.Wait()
+		}
+		if err := leader.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := <-answers[0]; !isOf(err, Retriable) {
+			t.Error("what was under way:", err)
+		}
+		if err := <-answers[1]; !isOf(err, Standby) {
+			t.Error("what was waiting:", err)
+		}
+	})
 }

@@ -80,7 +80,7 @@ func (s *Service) Do(ctx context.Context, r Request) (Result, error) {
 		return Result{}, Refuse(HadoopIllegalArgument, "The request has %d bytes, %d are allowed", len(record), maxRequest)
 	}
 	if err := s.leader.Append(ctx, record); err != nil {
-		return Result{}, asRefusal(err)
+		return Result{}, asRefusal(ctx, err)
 	}
 	result, err, known := s.Outcome(r.ID)
 	if !known {
@@ -115,10 +115,11 @@ func (s *Service) Appended() []string {
 	return paths
 }
 
-// asRefusal words what the journal could not do for an HDFS client.
-func asRefusal(err error) error {
+// asRefusal words what the journal could not do for an HDFS client. That it was canceled, and ctx was not, says that
+// the leadership is given up: there will be another one.
+func asRefusal(ctx context.Context, err error) error {
 	switch {
-	case errors.Is(err, errs.Fenced):
+	case errors.Is(err, errs.Fenced), errors.Is(err, errs.Canceled) && ctx.Err() == nil:
 		return Refuse(Standby, "Operation category WRITE is not supported in state standby. Visit "+
 			"https://s.apache.org/sbnn-error")
 	case errors.Is(err, errs.Unavailable):
