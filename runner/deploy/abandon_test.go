@@ -1,9 +1,6 @@
 package deploy
 
 import (
-	"encoding/json"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/seed3322913c/runner/infra/errs"
@@ -26,17 +23,7 @@ func TestAbandonForgetsWhoIsGone(t *testing.T) {
 		home := t.TempDir()
 		rec := machines.Record{Request: machines.Request{Name: "night"}, Phase: test.phase,
 			Outputs: &machines.Outputs{CA: "its own"}}
-		text, err := json.Marshal(rec)
-		if err != nil {
-			t.Fatal(err)
-		}
-		file := filepath.Join(home, "fleets", "night", "fleet.json")
-		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(file, text, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		record(t, home, rec)
 		if err := (fleet.Cluster{Name: "night", CA: test.ca}).Save(home); err != nil {
 			t.Fatal(err)
 		}

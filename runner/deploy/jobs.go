@@ -4,6 +4,9 @@ import (
 	"context"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
+	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/runner/client"
 	"github.com/seed3322913c/runner/runner/fleet"
 	"github.com/seed3322913c/runner/scheduler"
@@ -13,24 +16,23 @@ import (
 const jobsTime = 15 * time.Second
 
 // Running returns the jobs that a fleet runs. A fleet that does not answer fails with errs.Unavailable.
-func (s *Site) Running(ctx context.Context) ([]scheduler.JobID, error) {
-	var running []scheduler.JobID
-	err := s.eachRunning(ctx, func(_ *client.Client, job scheduler.JobID) error {
-		running = append(running, job)
-		return nil
+func (s *Site) Running(ctx context.Context) (jobs []scheduler.JobID, err error) {
+	err = s.ask(ctx, func(ctx context.Context, c *client.Client) (err error) {
+		jobs, err = running(ctx, c)
+		return err
 	})
-	return running, err
+	return jobs, err
 }
 
 // KillAll ends the jobs that a fleet runs.
 func (s *Site) KillAll(ctx context.Context, reason string) error {
-	return s.eachRunning(ctx, func(c *client.Client, job scheduler.JobID) error {
-		_, err := c.Kill(ctx, job, reason)
-		return err
+	return s.ask(ctx, func(ctx context.Context, c *client.Client) error {
+		return killAll(ctx, c, reason)
 	})
 }
 
-func (s *Site) eachRunning(ctx context.Context, do func(*client.Client, scheduler.JobID) error) error {
+// ask has something asked of a fleet's control.
+func (s *Site) ask(ctx context.Context, do func(context.Context, *client.Client) error) error {
 	c, err := fleet.Load(s.home, s.Name)
 	if err != nil {
 		return err
@@ -49,16 +51,40 @@ func (s *Site) eachRunning(ctx context.Context, do func(*client.Client, schedule
 	if err != nil {
 		return err
 	}
-	for status, err := range control.Jobs(ctx) {
+	return do(ctx, control)
+}
+
+func running(ctx context.Context, c *client.Client) (jobs []scheduler.JobID, err error) {
+	for status, err := range c.Jobs(ctx) {
 		if err != nil {
-			return err
+			return jobs, err
 		}
-		if status.State.Final() || status.Interrupted {
-			continue
-		}
-		if err := do(control, status.Job); err != nil {
-			return err
+		if !status.State.Final() && !status.Interrupted {
+			jobs = append(jobs, status.Job)
 		}
 	}
-	return nil
+	return jobs, nil
+}
+
+// killsAtOnce is how many jobs are killed at a time: each kill takes as long as its job takes to end.
+const killsAtOnce = 8
+
+// killAll kills all jobs that it can, also when one can't be killed.
+func killAll(ctx context.Context, c *client.Client, reason string) error {
+	jobs, err := running(ctx, c)
+	if err != nil {
+		return err
+	}
+	var kills errgroup.Group
+	kills.SetLimit(killsAtOnce)
+	for _, job := range jobs {
+		kills.Go(func() error {
+			_, err := c.Kill(ctx, job, reason)
+			if errs.KindOf(err) == errs.Invalid {
+				return nil // it has ended by itself meanwhile
+			}
+			return err
+		})
+	}
+	return kills.Wait()
 }

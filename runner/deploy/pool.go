@@ -61,22 +61,43 @@ func (s *Site) Scalings(ctx context.Context) ([]scaling.Event, error) {
 
 // bound writes down for the fleet's machines what is known here of its bounds. Somebody has to look after a fleet of a
 // fixed size, too, if some of it is to be spot machines: the cloud may have none.
+//
+// Of two who change the bounds at once either may come here last. Who has written finds out whether they are others by
+// now, so that in the end what is known here is written.
 func (s *Site) bound(ctx context.Context) error {
-	rec, err := s.Record()
-	if err != nil {
-		return err
-	}
 	book, err := s.book(ctx)
 	if err != nil {
 		return err
 	}
-	switch r := rec.Request; {
-	case r.Elastic():
-		return book.Set(ctx, scaler.Settings{Min: r.Min, Max: r.Max, Spot: r.Spot, Idle: r.Cooldown})
-	case r.Spot > 0 && r.Workers > 0:
-		return book.Set(ctx, scaler.Settings{Min: r.Workers, Max: r.Workers, Spot: r.Spot})
+	for {
+		rec, err := s.Record()
+		if err != nil {
+			return err
+		}
+		wanted := settings(rec.Request)
+		if wanted.Max > 0 {
+			err = book.Set(ctx, wanted)
+		} else {
+			err = book.Unset(ctx)
+		}
+		if err != nil {
+			return err
+		}
+		if rec, err = s.Record(); err != nil || settings(rec.Request) == wanted {
+			return err
+		}
 	}
-	return book.Unset(ctx)
+}
+
+// settings are what a fleet's machines are told of its bounds; zero if it stays as it is.
+func settings(r machines.Request) (s scaler.Settings) {
+	switch {
+	case r.Elastic():
+		s = scaler.Settings{Min: r.Min, Max: r.Max, Spot: r.Spot, Idle: r.Cooldown}
+	case r.Spot > 0 && r.Workers > 0:
+		s = scaler.Settings{Min: r.Workers, Max: r.Workers, Spot: r.Spot}
+	}
+	return s
 }
 
 func (s *Site) book(ctx context.Context) (scaling.Book, error) {

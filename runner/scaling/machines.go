@@ -119,14 +119,22 @@ func (m *Machines) Accept(ctx context.Context, machine string, work bool) error 
 	return m.cfg.Eligible(ctx, node, work)
 }
 
-// End ends a machine.
+// End ends a machine. As with Resize, somebody who has said meanwhile how large the fleet shall be has the last word: he
+// takes the settings back first.
 func (m *Machines) End(ctx context.Context, machine string) error {
+	if _, err := m.cfg.Book.Settings(ctx); err != nil {
+		return err
+	}
 	return m.cfg.Pool.EndWorker(ctx, m.cfg.Cluster, machine)
 }
 
 // Resize says how many machines there shall be.
 func (m *Machines) Resize(ctx context.Context, to scaler.Size) error {
-	most := max(m.Most(), to.Machines)
+	settings, err := m.cfg.Book.Settings(ctx)
+	if err != nil {
+		return err
+	}
+	most := max(settings.Max, to.Machines)
 	return m.cfg.Pool.Adjust(ctx, m.cfg.Cluster, machines.Change{
 		Workers: &to.Machines, Most: &most, OnDemand: &to.OnDemand,
 	})

@@ -108,6 +108,24 @@ func TestBusyMachinesStay(t *testing.T) {
 	}
 }
 
+// TestUserHasTheLastWord scales a fleet by hand when it was just decided that it shall grow, and that a machine is to end.
+func TestUserHasTheLastWord(t *testing.T) {
+	w, s := open(t, "idle")
+	if err := s.cfg.Book.Set(t.Context(), scaler.Settings{Max: 3}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Look(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.cfg.Book.Unset(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	grown, ended := s.Resize(t.Context(), scaler.Size{Machines: 3}), s.End(t.Context(), "idle")
+	if errs.KindOf(grown) != errs.NotFound || errs.KindOf(ended) != errs.NotFound || w.workers.Size != 1 {
+		t.Errorf("it grows (%v) or shrinks (%v) all the same, to %d", grown, ended, w.workers.Size)
+	}
+}
+
 // TestStates: what both sides know of a machine makes its state.
 func TestStates(t *testing.T) {
 	w, s := open(t, "ready", "full", "down", "gone")
