@@ -74,6 +74,9 @@ func Copy(ctx context.Context, st store.Store, r io.Reader, size int64,
 			}
 			done := <-answer
 			if done.err != nil {
+				if answer == before && commit != nil {
+					discard(ctx, st, commit)
+				}
 				return all, done.err
 			}
 			all = append(all, done.block)
@@ -82,6 +85,13 @@ func Copy(ctx context.Context, st store.Store, r io.Reader, size int64,
 			return all, err
 		}
 		before = commit
+	}
+}
+
+// discard waits for a block that is being committed behind one that has failed, and deletes it: no file can have it.
+func discard(ctx context.Context, st store.Store, commit chan written) {
+	if w := <-commit; w.err == nil {
+		_ = Delete(context.WithoutCancel(ctx), st, w.block.ID) // one that stays is an orphan, which fsck finds
 	}
 }
 

@@ -84,7 +84,8 @@ func TestABrokenStreamLeavesAPrefix(t *testing.T) {
 func TestAFailingStoreIsTold(t *testing.T) {
 	for _, rule := range []fault.Rule{{Op: around.Commit, Nth: 2}, {Op: around.Create, Nth: 3},
 		{Op: around.Write, Nth: 4}} {
-		st := fault.New(mem.New(), 1, rule)
+		inner := mem.New()
+		st := fault.New(inner, 1, rule)
 		blocks, err := Copy(t.Context(), st, bytes.NewReader(noise(5000)), 1000, ids())
 		if !errors.Is(err, errs.Unavailable) {
 			t.Errorf("%v: %v", rule.Op, err)
@@ -93,6 +94,13 @@ func TestAFailingStoreIsTold(t *testing.T) {
 			if _, err := st.Stat(t.Context(), ObjectName(b.ID)); err != nil {
 				t.Errorf("%v: block %d is told and not there: %v", rule.Op, b.ID, err)
 			}
+		}
+		objects := 0
+		for range inner.List(t.Context(), Prefix) {
+			objects++
+		}
+		if objects != len(blocks) {
+			t.Errorf("%v: %d blocks are told, and there are %d", rule.Op, len(blocks), objects)
 		}
 	}
 }

@@ -57,7 +57,8 @@ func TestForesee(t *testing.T) {
 		r := Request{Op: opNone + 1 + Op(chance.IntN(int(numOps)-1)), Time: int64(i), Path: pick(paths...),
 			Dest: pick(paths...), Caller: Caller{User: pick("root", "alice", "bob")}, Perm: uint16(chance.IntN(0o1777)),
 			Holder: pick("h1", "h2", ""), Overwrite: chance.IntN(2) == 0, Recursive: chance.IntN(4) == 0,
-			Close: chance.IntN(3) > 0, NoParents: chance.IntN(4) == 0, Name: pick("s", "user.x", ""), OldName: "s", Replication: 1, BlockSize: 1,
+			Close: chance.IntN(3) > 0, NoParents: chance.IntN(4) == 0, Name: pick("s", "user.x", ""), OldName: "s",
+			Replication: 1, BlockSize: 1,
 			Job: pick("j1", "j2"), Owner: "alice", Policy: "HOT", ACL: []ACLEntry{{Name: "bob", Access: 7}}, Create: true,
 			Sources: []string{pick(paths...)}, Dests: []string{pick(paths...)}, File: firstID + uint64(chance.IntN(20))}
 		r.Caller.Super = r.Caller.User == "root"
