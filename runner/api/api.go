@@ -188,9 +188,9 @@ func statusOf(kind errs.Kind) int {
 		return http.StatusConflict
 	case errs.Exhausted:
 		return http.StatusTooManyRequests
-	case errs.Unavailable, errs.Canceled:
+	case errs.Unavailable, errs.Canceled, errs.Fenced: // somebody else leads by now, who can be asked again
 		return http.StatusServiceUnavailable
-	default: // Other, Corrupt, Fenced, Failed, Internal
+	default: // Other, Corrupt, Failed, Internal
 		return http.StatusInternalServerError
 	}
 }

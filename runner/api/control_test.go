@@ -155,6 +155,10 @@ func TestClient(t *testing.T) {
 	if err != nil || id != "7k2a-words" || d.submitted[0].Job.Name != "words" {
 		t.Errorf("%s, %v, %+v", id, err, d.submitted)
 	}
+	keyless := client.Submission{Job: &scheduler.Job{Name: "words"}}
+	if _, err := c.Submit(ctx, keyless); err != nil || d.submitted[1].Key == "" {
+		t.Errorf("what may have to be asked again has no key: %v", err)
+	}
 	if err := c.Resume(ctx, id, map[string]string{"A": "1"}); err != nil || d.resumed[id]["A"] != "1" {
 		t.Errorf("%v, %v", err, d.resumed)
 	}

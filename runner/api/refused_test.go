@@ -48,6 +48,14 @@ func TestRefusals(t *testing.T) {
 	ask("POST", kill, "application/json; charset=utf-8", "[", http.StatusBadRequest)
 }
 
+// TestFenced: who was replaced while it answered says so in a way that has clients ask its successor.
+func TestFenced(t *testing.T) {
+	w := httptest.NewRecorder()
+	if WriteProblem(w, errs.E("journal.Append", errs.Fenced, nil, nil)); w.Code != http.StatusServiceUnavailable {
+		t.Errorf("it answers %d", w.Code)
+	}
+}
+
 // TestEveryRouteHasADoor: without a token nothing is told or done, but for the end of a session, and no token may do
 // more than its role.
 func TestEveryRouteHasADoor(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"iter"
 	"net/http"
@@ -33,6 +34,9 @@ func (c *Client) NewID(ctx context.Context, name string) (scheduler.JobID, error
 
 // Submit asks for a job to be run, and returns its id.
 func (c *Client) Submit(ctx context.Context, s Submission) (scheduler.JobID, error) {
+	if s.Key == "" {
+		s.Key = rand.Text() // an answer may be lost, and then it is asked again
+	}
 	var made Submitted
 	err := c.ask(ctx, http.MethodPost, "/v1/jobs", s, &made)
 	return made.Job, err

@@ -2,6 +2,8 @@ package control
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,6 +23,8 @@ type leader struct {
 	log   *journal.Leader
 	since time.Time
 	wake  chan struct{} // holds a token when there may be something to decide
+
+	due []scheduler.JobID // whose allowances are to be carried out; for the goroutine of run
 
 	mu struct {
 		sync.Mutex
@@ -72,7 +76,7 @@ func (l *leader) run(ctx context.Context) error {
 	defer herds.Wait()
 	for _, e := range l.entries() {
 		if e.Running() {
-			l.herd(ctx, &herds, e)
+			l.herd(ctx, &herds, e.Job)
 		}
 	}
 	tick := time.NewTicker(l.cfg.Options.Every)
@@ -148,11 +152,11 @@ func (l *leader) round(ctx context.Context, herds *sync.WaitGroup) error {
 	l.mu.Unlock()
 	defer l.tell()
 	for _, r := range decided.Records {
-		if err := l.carryOut(ctx, herds, *r.Allow); err != nil {
-			return err
+		if !slices.Contains(l.due, r.Allow.Job) {
+			l.due = append(l.due, r.Allow.Job)
 		}
 	}
-	return l.dismiss(ctx, decided.Refused)
+	return errors.Join(l.carryOut(ctx, herds), l.dismiss(ctx, decided.Refused))
 }
 
 // note writes down what jobs say they want.
@@ -169,17 +173,31 @@ func (l *leader) note(ctx context.Context, view fleet.View) error {
 	return l.append(ctx, news...)
 }
 
-// carryOut starts the shepherd of a job that was admitted, or tells a running one what it may have.
-func (l *leader) carryOut(ctx context.Context, herds *sync.WaitGroup, a roster.Allow) error {
+// carryOut does what is due. What fails is due again in the next round: nobody will decide it once more.
+func (l *leader) carryOut(ctx context.Context, herds *sync.WaitGroup) (failed error) {
+	due := l.due
+	l.due = nil
+	for _, id := range due {
+		if err := l.allow(ctx, herds, id); err != nil {
+			l.due, failed = append(l.due, id), errors.Join(failed, err)
+		}
+	}
+	return failed
+}
+
+// allow starts the shepherd of a job that was admitted, or tells a running one what it may have.
+func (l *leader) allow(ctx context.Context, herds *sync.WaitGroup, id scheduler.JobID) error {
+	e, there := l.entry(id)
+	if !there { // it has left meanwhile
+		return nil
+	}
 	l.mu.Lock()
-	_, runs := l.mu.herd[a.Job]
+	_, runs := l.mu.herd[id]
 	l.mu.Unlock()
 	if runs {
-		return l.cfg.Fleet.Allow(ctx, a.Job, a.Count)
+		return l.cfg.Fleet.Allow(ctx, id, e.Allowed)
 	}
-	if e, there := l.entry(a.Job); there { // else it has left meanwhile
-		l.herd(ctx, herds, e)
-	}
+	l.herd(ctx, herds, id)
 	return nil
 }
 
@@ -227,25 +245,25 @@ func (l *leader) dispose(ctx context.Context, job scheduler.Job, state scheduler
 	return nil
 }
 
-// herd starts the shepherd of a job.
-func (l *leader) herd(ctx context.Context, herds *sync.WaitGroup, e roster.Entry) {
+// herd starts the shepherd of a job. Who wants its end finds the shepherd, or is found by it.
+func (l *leader) herd(ctx context.Context, herds *sync.WaitGroup, id scheduler.JobID) {
 	h := &herded{kill: make(chan string, 1), launched: make(chan struct{}), gone: make(chan struct{})}
 	l.mu.Lock()
-	l.mu.herd[e.Job] = h
+	l.mu.herd[id] = h
 	l.mu.Unlock()
-	if e.Kill != "" {
+	if e, _ := l.entry(id); e.Kill != "" {
 		h.end(e.Kill)
 	}
 	herds.Go(func() {
 		defer l.nudge()
 		defer l.tell()
 		defer close(h.gone)
-		err := l.shepherd(ctx, e.Job, h)
+		err := l.shepherd(ctx, id, h)
 		l.mu.Lock()
-		delete(l.mu.herd, e.Job)
+		delete(l.mu.herd, id)
 		l.mu.Unlock()
 		if err != nil && ctx.Err() == nil {
-			l.cfg.Options.Log.Error("a job is left alone until another control leads", "job", e.Job, "error", err)
+			l.cfg.Options.Log.Error("a job is left alone until another control leads", "job", id, "error", err)
 		}
 	})
 }
@@ -261,15 +279,19 @@ func (h *herded) end(reason string) {
 // shepherd sees a job from its admission to its end.
 func (l *leader) shepherd(ctx context.Context, id scheduler.JobID, h *herded) error {
 	log := l.cfg.Options.Log.With("job", id)
-	job, err := l.cfg.Jobs.Get(ctx, id)
-	if err == nil {
-		err = patiently(ctx, log, "launch", func() error { return l.launch(ctx, job) })
-	}
+	var job scheduler.Job
+	err := patiently(ctx, log, "launch", func() (err error) {
+		if job, err = l.cfg.Jobs.Get(ctx, id); err != nil {
+			return err
+		}
+		return l.launch(ctx, job)
+	})
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	if err != nil { // it cannot be started, nor will it ever
 		log.Warn("launch", "error", err)
+		job.ID = id // which is all that is known of one that cannot be read
 		if _, err := l.endAs(ctx, job, scheduler.JobFailed, say.Sentence(err)); err != nil {
 			return err
 		}
@@ -295,7 +317,13 @@ func (l *leader) launch(ctx context.Context, job scheduler.Job) error {
 		return err
 	}
 	e, _ := l.entry(job.ID)
-	return l.cfg.Fleet.Launch(ctx, job, e.Allowed)
+	if err := l.cfg.Fleet.Launch(ctx, job, e.Allowed); err != nil {
+		return err
+	}
+	if now, there := l.entry(job.ID); there && now.Allowed != e.Allowed { // decided meanwhile, and perhaps told too early
+		return l.cfg.Fleet.Allow(ctx, job.ID, now.Allowed)
+	}
+	return nil
 }
 
 // killWhenTold kills a job when somebody wants that; it ends with ctx. The master may be one that is just being

@@ -48,8 +48,11 @@ func (s *Server) record(ctx context.Context, job scheduler.Job) (scheduler.Job, 
 	if errs.KindOf(err) != errs.NotFound {
 		return known, err
 	}
-	if err := s.cfg.Check(ctx, job); err != nil {
-		return job, err
+	if wrong := s.cfg.Check(ctx, job); wrong != nil {
+		if known, err = s.cfg.Jobs.Get(ctx, job.ID); err == nil { // said twice at once: the other is what is in its way
+			return known, nil
+		}
+		return job, wrong
 	}
 	if err := s.cfg.Jobs.SubmitAs(ctx, job); err != nil {
 		return job, err
