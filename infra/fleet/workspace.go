@@ -118,7 +118,7 @@ func (w *workspace) prepare(ctx context.Context, tools string) error {
 	if err := os.MkdirAll(plugins, 0o700); err != nil {
 		return errs.E(op, errs.Other, plugins, err)
 	}
-	if err := w.tf.SetEnv(environment(w.fleet.options.Env, plugins)); err != nil {
+	if err := w.tf.SetEnv(environment(append(PluginEnv(w.dir), w.fleet.options.Env...), plugins)); err != nil {
 		return errs.E(op, errs.Internal, nil, err)
 	}
 	if err := w.tf.SetWaitDelay(patience); err != nil {

@@ -47,6 +47,7 @@ func testMain(m *testing.M) int {
 type user struct {
 	*testing.T
 	home string
+	temp string // for temporary files
 }
 
 func newUser(t *testing.T) *user {
@@ -54,7 +55,7 @@ func newUser(t *testing.T) *user {
 	for _, name := range []string{"consul", "nomad", "versitygw"} {
 		enginetest.Binary(t, name)
 	}
-	u := &user{t, t.TempDir()}
+	u := &user{t, t.TempDir(), t.TempDir()}
 	t.Cleanup(func() {
 		clusters, _ := filepath.Glob(filepath.Join(u.home, "local", "*")) // the pattern is well formed
 		for _, dir := range clusters {
@@ -69,7 +70,7 @@ func newUser(t *testing.T) *user {
 // command makes a command of the program.
 func (u *user) command(args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(u.Context(), bin, args...)
-	cmd.Env = append(os.Environ(), embedded.HomeEnv+"="+u.home, "USER=tester")
+	cmd.Env = append(os.Environ(), embedded.HomeEnv+"="+u.home, "TMPDIR="+u.temp, "USER=tester")
 	return cmd
 }
 
@@ -132,6 +133,9 @@ func (u *user) nothingLeft(name string) {
 		if path := filepath.Join(u.home, "fleets", name, file); !errors.Is(errOf(os.Lstat(path)), fs.ErrNotExist) {
 			u.Errorf("%s is left", path)
 		}
+	}
+	if files, err := os.ReadDir(u.temp); err != nil || len(files) > 0 {
+		u.Errorf("temporary files are left: %v, %v", files, err)
 	}
 }
 

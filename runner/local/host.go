@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -16,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/fleet"
 )
 
 // Host is what one cluster has on this host: its folder, and the processes that are marked with it.
@@ -40,7 +42,8 @@ func (h Host) Spawn(machine, log string, env, args []string) (pid int, err error
 	}
 	defer out.Close() // the process has its own descriptor by then
 	cmd := exec.Command(args[0], args[1:]...)
-	cmd.Env = append(env, "CHECKPOINT_DISABLE=1", clusterMark+"="+h.Dir, machineMark+"="+machine)
+	cmd.Env = slices.Concat(env, fleet.PluginEnv(h.file(machine)), []string{"CHECKPOINT_DISABLE=1",
+		clusterMark + "=" + h.Dir, machineMark + "=" + machine})
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
