@@ -267,7 +267,8 @@ func (p *program) arrived(a agreement, took phases) error {
 		state = fmt.Sprintf("The machines boot; `runner status --cluster %s` says how far they are.", s.Name)
 	}
 	_, err = fmt.Fprintf(p.out, "%s It removes itself at %s.\n"+
-		"  runner run wordcount --cluster %s --input %s/in --output %[4]s/out\n"+
+		"  runner fs put FILES %[4]s/in/\n"+
+		"  runner run wordcount --cluster %[3]s --input %[4]s/in --output %[4]s/out\n"+
 		"  runner status --cluster %[3]s   runner extend %[3]s --ttl 2h   runner scale %[3]s --workers 0   runner teardown "+
 		"%[3]s\n",
 		state, clock(rec.ExpiresAt), s.Name, data)

@@ -38,13 +38,13 @@ func (o *fsOptions) AddFlags(flags *pflag.FlagSet) {
 	})
 }
 
-// shell makes what executes the commands.
-func (p *program) shell(o fsOptions) (*shell.Shell, error) {
+// shell makes what executes a command with arguments.
+func (p *program) shell(o fsOptions, args []string) (*shell.Shell, error) {
 	dir, err := os.Getwd()
 	if err != nil {
 		return nil, errs.E("fs", errs.Other, nil, err)
 	}
-	if err := p.surround(); err != nil {
+	if err := p.surround(append([]string{o.fs}, args...)...); err != nil {
 		return nil, err
 	}
 	place, name := cut(o.fs)
@@ -105,8 +105,9 @@ func newFS(p *program) *cobra.Command {
 			"put and append take - for\n" +
 			"standard input.\n" +
 			"Arguments are hdfs://, webhdfs://, s3:// and file:// URIs, or paths in the default file system; * ? [a-z] {a,b}\n" +
-			"stand for names. RUNNER_GATEWAYS says where a gateway is (demo=HOST:9870,HOST:9870), RUNNER_GATEWAY_TOKEN and\n" +
-			"HADOOP_USER_NAME who you are. What buckets and local files lack, such as owners, is refused with exit code 2.",
+			"stand for names. hdfs://NAME and the bucket of a cluster that is known here lead to it. RUNNER_GATEWAYS says where\n" +
+			"other gateways are (demo=HOST:9870,HOST:9870), RUNNER_GATEWAY_TOKEN and HADOOP_USER_NAME who you are. What buckets\n" +
+			"and local files lack, such as owners, is refused with exit code 2.",
 		examples: []string{"runner fs ls hdfs://demo/logs", "runner fs put book.txt s3://bucket/books/",
 			"runner fs --fs webhdfs://10.0.0.1:9870 du -s -h '/user/*'"},
 	}.family()
@@ -120,7 +121,7 @@ func newFS(p *program) *cobra.Command {
 			case c.most >= 0 && len(args) > c.most:
 				return say.Errorf(errs.Invalid, "fs %s has too many arguments: runner fs %s", cmd.Name(), c.use)
 			}
-			sh, err := p.shell(o)
+			sh, err := p.shell(o, args)
 			if err != nil {
 				return err
 			}

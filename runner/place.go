@@ -78,17 +78,33 @@ func loadCluster(name string) (fleet.Cluster, error) {
 	return fleet.Load(dir, name)
 }
 
-// surround lets a verb that only reads and writes files see those of the cluster that was asked for, if any was.
-func (p *program) surround() error {
-	name := cmp.Or(p.cluster, os.Getenv(clusterEnv))
-	if name == "" {
-		return nil
-	}
-	cluster, err := loadCluster(name)
+// surround lets a verb that only reads and writes files see those of a cluster: of the one that was asked for, else of
+// the first to which a path leads, unless the environment says where such paths lead.
+func (p *program) surround(paths ...string) error {
+	dir, err := embedded.HomeDir()
 	if err != nil {
 		return err
 	}
-	return cluster.Surround()
+	if name := cmp.Or(p.cluster, os.Getenv(clusterEnv)); name != "" {
+		cluster, err := fleet.Load(dir, name)
+		if err != nil {
+			return err
+		}
+		return cluster.Surround()
+	}
+	if os.Getenv("AWS_ENDPOINT_URL") != "" || os.Getenv(gatewaysEnv) != "" {
+		return nil
+	}
+	for _, path := range paths {
+		cluster, found, err := fleet.Owner(dir, path)
+		if err != nil {
+			return err
+		}
+		if found {
+			return cluster.Surround()
+		}
+	}
+	return nil
 }
 
 // fleetStore opens what a fleet keeps its jobs in: a bucket, or a folder of one.
@@ -106,7 +122,7 @@ func onlyShared(job scheduler.Job) error {
 	for _, uri := range append([]string{job.Output}, job.Input...) {
 		if scheme, _ := cut(uri); scheme == "file://" {
 			return say.Errorf(errs.Invalid, "%s is on this machine, and the cluster's machines can't see it; "+
-				"say s3://BUCKET/... instead", say.Path(uri))
+				"say s3://BUCKET/... instead, where `runner fs put` puts files", say.Path(uri))
 		}
 	}
 	return nil

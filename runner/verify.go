@@ -42,7 +42,7 @@ func newVerify(p *program) *cobra.Command {
 }
 
 func (p *program) verify(ctx context.Context, o verifyOptions, output string) error {
-	if err := p.surround(); err != nil {
+	if err := p.surround(output); err != nil {
 		return err
 	}
 	dir, err := os.Getwd()

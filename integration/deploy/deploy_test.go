@@ -213,8 +213,16 @@ func TestFleet(t *testing.T) {
 		t.Errorf("the jobs of a new fleet are not known: %s", fresh.Trouble)
 	}
 
+	words := filepath.Join(u.temp, "a.txt")
+	if err := os.WriteFile(words, []byte("b a\na\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	u.run("fs", "put", words, "s3://runner-night/in/") // its bucket, of all that are called so
+	u.run("fs", "mkdir", "hdfs://night/logs")
+	if err := os.Remove(words); err != nil {
+		t.Fatal(err)
+	}
 	st := u.bucket("night")
-	u.put(st, "in/a.txt", "b a\na\n")
 	u.run("run", "wordcount", "--cluster", "night", "--quiet", "--input", "s3://runner-night/in", "--output",
 		"s3://runner-night/counts")
 	if got := u.read(st, "counts/part"); got != "a\t2\nb\t1\n" {
