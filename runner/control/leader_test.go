@@ -96,7 +96,10 @@ func TestWhatFailsIsDue(t *testing.T) {
 	const first, second = scheduler.JobID("7k2a-first"), scheduler.JobID("7k2b-second")
 	admit(t, w, l, first)
 	l.herd(ctx, &herds, first)
-	w.until(t, "the first runs", func() bool { return len(w.launched()) == 1 })
+	l.mu.Lock()
+	h := l.mu.herd[first]
+	l.mu.Unlock()
+	<-h.launched
 	record(t, l, roster.Record{Allow: &roster.Allow{Job: first, Count: 3}})
 	admit(t, w, l, second)
 	l.due = []scheduler.JobID{first, second}
