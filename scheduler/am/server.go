@@ -215,9 +215,9 @@ func (s *clientServer) Status(context.Context, *amrpc.StatusRequest) (*amrpc.Sta
 	return statusReply(r)
 }
 
-// Watch sends short reports until the job is over.
+// Watch sends short reports until the job is over, of which the last one says so.
 func (s *clientServer) Watch(_ *amrpc.StatusRequest, out grpc.ServerStreamingServer[amrpc.StatusReply]) error {
-	for {
+	for last := false; ; {
 		r, changed, turned := s.master.view(true)
 		reply, err := statusReply(r)
 		if err != nil {
@@ -225,6 +225,9 @@ func (s *clientServer) Watch(_ *amrpc.StatusRequest, out grpc.ServerStreamingSer
 		}
 		if err := out.Send(reply); err != nil || r.State.Final() {
 			return err
+		}
+		if last {
+			return errs.Errorf("am.Watch", errs.Unavailable, nil, "the application master ends")
 		}
 		pause := time.After(watchPause)
 		for changed != nil || pause != nil {
@@ -237,8 +240,8 @@ func (s *clientServer) Watch(_ *amrpc.StatusRequest, out grpc.ServerStreamingSer
 				pause = nil
 			case <-out.Context().Done():
 				return errs.E("am.Watch", errs.Canceled, nil, out.Context().Err())
-			case <-s.stop:
-				return errs.Errorf("am.Watch", errs.Unavailable, nil, "the application master ends")
+			case <-s.stop: // it may have ended the job at the same time
+				last, changed, pause = true, nil, nil
 			}
 		}
 	}
