@@ -13,6 +13,7 @@ import (
 	"github.com/seed3322913c/runner/hdfsgw/namespace"
 	"github.com/seed3322913c/runner/hdfsgw/rpc/hadoop"
 	"github.com/seed3322913c/runner/infra/errs"
+	"github.com/seed3322913c/runner/infra/journal"
 	"github.com/seed3322913c/runner/infra/store/around"
 	"github.com/seed3322913c/runner/infra/store/fault"
 	"github.com/seed3322913c/runner/infra/store/mem"
@@ -123,6 +124,27 @@ func TestFlushesAreSeen(t *testing.T) {
 		}
 		if tr.packet(12, nil, last) != ok || tr.finish() != nil || tr.content() != "hello, world" {
 			t.Error("the end is wrong")
+		}
+	})
+}
+
+// TestWhatIsFlushedToAMovedFileIsDurable moves the file between its opening and a flush, and looks at what another
+// gateway would read of it.
+func TestWhatIsFlushedToAMovedFileIsDurable(t *testing.T) {
+	within(t, mem.New(), func(tr *trial) {
+		move := namespace.Request{Op: namespace.OpRename, Caller: root, Path: "/f", Dest: "/g"}
+		if _, err := tr.names.Do(tr.t.Context(), move); err != nil {
+			t.Fatal(err)
+		}
+		if tr.startWrite(tr.ticket()) != ok || tr.packet(0, []byte("hello"), synced) != ok {
+			t.Fatal("refused")
+		}
+		another := namespace.New(namespace.Options{})
+		if _, err := journal.Read(tr.t.Context(), tr.store, "namespace", another, journal.Options{}); err != nil {
+			t.Fatal(err)
+		}
+		if s, err := another.Status(root, "/g"); err != nil || s.Length != 5 {
+			t.Errorf("it has %d bytes, %v", s.Length, err)
 		}
 	})
 }
