@@ -32,7 +32,7 @@ func TestTrainingResized(t *testing.T) {
 			one := *tr
 			one.t = t
 			w := one.start(args(adapter, "--set", "adapter="+adapter)...)
-			job := w.gather(8).job
+			job := one.gather(w, 8).job
 			if out, err := one.command("resize", string(job), "--executors", "0").CombinedOutput(); err == nil {
 				t.Errorf("resized to nothing: %s", out)
 			}

@@ -97,23 +97,23 @@ type crew struct {
 	at  map[scheduler.TaskID]string // containers
 }
 
-// gather waits until all tasks have an executor.
-func (w *watched) gather(tasks int) crew {
-	w.t.Helper()
-	c := crew{at: map[scheduler.TaskID]string{}}
-	for len(c.at) < tasks {
-		w.until(func(e event) bool { return e.Event == "attempt" })
-		var a struct {
-			Job      scheduler.JobID
-			ID       scheduler.AttemptID
-			Executor string
+// gather waits until all tasks have an executor. What runs is known by the folders of its attempts: a training may be so
+// fast that no report tells of any.
+func (tr *trial) gather(w *watched, tasks int) crew {
+	tr.t.Helper()
+	c := crew{w.until(func(e event) bool { return e.Job != "" }).Job, map[scheduler.TaskID]string{}}
+	tr.await("executors of all tasks", func() bool {
+		attempts, err := filepath.Glob(filepath.Join(tr.home, "scratch", string(c.job), "*", "*"))
+		if err != nil {
+			tr.t.Fatal(err)
 		}
-		if err := json.Unmarshal(w.events.Bytes(), &a); err != nil {
-			w.t.Fatal(err)
+		for _, folder := range attempts {
+			if a, err := scheduler.ParseAttemptID(filepath.Base(folder)); err == nil {
+				c.at[a.Task] = filepath.Base(filepath.Dir(folder))
+			}
 		}
-		c.job = a.Job
-		c.at[a.ID.Task] = a.Executor
-	}
+		return len(c.at) == tasks
+	})
 	return c
 }
 
@@ -219,7 +219,7 @@ func TestTrainingKilled(t *testing.T) {
 // disturb kills somebody when the master begins an iteration, and sees the job to its end.
 func (tr *trial) disturb(w *watched, who cast, victim string, iteration int) {
 	tr.t.Helper()
-	c := w.gather(4)
+	c := tr.gather(w, 4)
 	tr.reached(c.job, who.master, iteration)
 	switch victim {
 	case "worker":
@@ -368,7 +368,7 @@ func TestTrainingExample(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := tr.start("run", "./median", "--input", "numbers.csv", "--set", "workers=2", "--output", "out")
-	c := w.gather(3)
+	c := tr.gather(w, 3)
 	tr.killContainer(c.at[scheduler.TaskID{Stage: "master"}])
 	w.end()
 	if text, err := os.ReadFile(filepath.Join(tr.dir, "out", "median.txt")); err != nil || string(text) != "500000\n" {
