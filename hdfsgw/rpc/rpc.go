@@ -29,6 +29,7 @@ import (
 
 	"github.com/seed3322913c/runner/hdfsgw/datatransfer"
 	"github.com/seed3322913c/runner/hdfsgw/namespace"
+	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/store"
 )
 
@@ -65,6 +66,7 @@ const (
 	writeTime   = 2 * time.Minute  // for an answer
 	inputBuffer = 32 << 10         // bytes
 	greetTime   = 30 * time.Second // for the handshake
+	acceptPause = 50 * time.Millisecond
 )
 
 // Server speaks both protocols. Any number of connections may be served at once.
@@ -92,11 +94,18 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	places := make(chan struct{}, maxConns)
 	for {
 		nc, err := l.Accept()
-		if err != nil {
-			cancel()
-			if errors.Is(err, net.ErrClosed) {
-				return nil
+		switch {
+		case errs.KindOf(err) == errs.Exhausted: // no file is free for it; one will be
+			select {
+			case <-time.After(acceptPause):
+			case <-ctx.Done():
 			}
+			continue
+		case errors.Is(err, net.ErrClosed):
+			cancel()
+			return nil
+		case err != nil:
+			cancel()
 			return err
 		}
 		select {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
+	"syscall"
 	"testing"
 
 	"github.com/colinmarc/hdfs/v2"
@@ -43,15 +45,20 @@ func newCluster(t testing.TB, o Options) *cluster {
 // serve starts another server of the cluster, and returns its address.
 func (c *cluster) serve(t testing.TB, standby bool) string {
 	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.serveOn(t, standby, l)
+	return l.Addr().String()
+}
+
+func (c *cluster) serveOn(t testing.TB, standby bool, l net.Listener) {
 	names := func(context.Context) (*namespace.Service, error) {
 		if standby {
 			return nil, namespace.Refuse(namespace.Standby, "not here")
 		}
 		return c.service, nil
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -62,7 +69,6 @@ func (c *cluster) serve(t testing.TB, standby bool) string {
 			t.Error(err)
 		}
 	})
-	return l.Addr().String()
 }
 
 // client connects the Go client.
@@ -83,4 +89,31 @@ func text(n int) []byte {
 		b = fmt.Appendf(b, "line %d\n", i)
 	}
 	return b[:n]
+}
+
+// scarce is a listener that finds no free file for a while.
+type scarce struct {
+	net.Listener
+	fails int // how often
+}
+
+func (s *scarce) Accept() (net.Conn, error) {
+	if s.fails--; s.fails >= 0 {
+		return nil, &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
+	}
+	return s.Listener.Accept()
+}
+
+// TestTooManyFilesPass holds that a server which could not take a connection takes the next ones.
+func TestTooManyFilesPass(t *testing.T) {
+	c := newCluster(t, Options{})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.serveOn(t, false, &scarce{l, 2})
+	c.address = l.Addr().String()
+	if err := c.client(t, "root").Mkdir("/d", 0o755); err != nil {
+		t.Error(err)
+	}
 }
