@@ -48,7 +48,7 @@ func (h homeCalendar) SetSchedulePaused(ctx context.Context, name string, paused
 }
 
 func (h homeCalendar) TriggerSchedule(ctx context.Context, name string) (cron.Trigger, error) {
-	return h.Trigger(ctx, name, time.Now())
+	return h.Trigger(ctx, name, "", time.Now())
 }
 
 func (h homeCalendar) RemoveSchedule(ctx context.Context, name string) error {

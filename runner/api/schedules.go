@@ -164,7 +164,13 @@ func (c clock) setPaused(paused bool) Answer {
 }
 
 func (c clock) trigger(w http.ResponseWriter, r *http.Request) error {
-	t, err := c.book.Trigger(r.Context(), r.PathValue("name"), time.Now())
+	var ask struct {
+		ID string `json:"id"`
+	}
+	if err := readJSON(w, r, &ask, maxBody); err != nil {
+		return err
+	}
+	t, err := c.book.Trigger(r.Context(), r.PathValue("name"), ask.ID, time.Now())
 	if err != nil {
 		return absent(r, err)
 	}

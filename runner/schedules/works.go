@@ -34,12 +34,17 @@ func (r Works) Name(ctx context.Context, schedule string) (string, error) {
 func (r Works) Ensure(ctx context.Context, s cron.Schedule, f cron.Firing) (cron.Outcome, error) {
 	at, err := r.standing(ctx, f)
 	if errs.KindOf(err) == errs.NotFound {
-		if err := r.begin(ctx, s, f); Hopeless(err) {
-			return cron.Outcome{State: cron.Failed, Message: say.Sentence(err)}, nil
-		} else if err != nil {
-			return cron.Outcome{}, err
+		switch wrong := r.begin(ctx, s, f); {
+		case Hopeless(wrong):
+			// Somebody else may have begun it at the same time: then it is the work itself that is in the way.
+			if at, err = r.standing(ctx, f); errs.KindOf(err) == errs.NotFound {
+				return cron.Outcome{State: cron.Failed, Message: say.Sentence(wrong)}, nil
+			}
+		case wrong != nil:
+			return cron.Outcome{}, wrong
+		default:
+			at.cut, err = true, nil
 		}
-		at.cut, err = true, nil
 	}
 	switch {
 	case err != nil:

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -76,18 +77,33 @@ func (b Book) Get(ctx context.Context, name string) (s Schedule, err error) {
 	return s, nil
 }
 
-// Remove takes a schedule out; that there is none is success. What runs goes on.
+// Remove takes a schedule out, with the triggers that nobody has seen; that there is none is success. What runs goes on.
 func (b Book) Remove(ctx context.Context, name string) error {
+	const op = "cron.Remove"
 	if err := b.Store.Delete(ctx, scheduleObject(name)); err != nil {
-		return errs.E("cron.Remove", errs.Other, name, err)
+		return errs.E(op, errs.Other, name, err)
+	}
+	for info, err := range b.Store.List(ctx, bookDir+name+triggerDir) {
+		if err == nil {
+			err = b.Store.Delete(ctx, info.Name)
+		}
+		if err != nil {
+			return errs.E(op, errs.Other, name, err)
+		}
 	}
 	return nil
 }
 
-// Trigger asks that a schedule runs now, also while it is paused.
-func (b Book) Trigger(ctx context.Context, name string, now time.Time) (Trigger, error) {
+var triggerID = regexp.MustCompile(`^[a-z0-9]{1,40}$`)
+
+// Trigger asks that a schedule runs now, also while it is paused. Asked again with the same id, it runs once; "" draws
+// one.
+func (b Book) Trigger(ctx context.Context, name, id string, now time.Time) (Trigger, error) {
 	const op = "cron.Trigger"
-	t := Trigger{ID: strings.ToLower(rand.Text()), At: now.UTC()}
+	t := Trigger{ID: cmp.Or(id, strings.ToLower(rand.Text())), At: now.UTC()}
+	if !triggerID.MatchString(t.ID) {
+		return t, errs.Errorf(op, errs.Invalid, t.ID, "a trigger's id is small letters and digits, 40 at most")
+	}
 	if _, err := b.Get(ctx, name); err != nil {
 		return t, err
 	}
@@ -124,6 +140,9 @@ func (b Book) read(ctx context.Context, damaged func(error)) ([]Schedule, map[st
 		switch id, isTrigger := strings.CutPrefix("/"+rest, triggerDir); {
 		case isTrigger:
 			t, err := b.trigger(ctx, name, id)
+			if errs.KindOf(err) == errs.NotFound {
+				continue // somebody has decided on it meanwhile
+			}
 			if err != nil {
 				return nil, nil, err
 			}

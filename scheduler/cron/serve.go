@@ -127,6 +127,13 @@ func (l *leader) round(ctx context.Context) (wake time.Duration, err error) {
 			wake = min(wake, max(next.Sub(now), 0))
 		}
 	}
+	for _, name := range slices.Sorted(maps.Keys(triggers)) { // of a schedule that was removed just then
+		if _, ok := named[name]; !ok {
+			if err := l.drop(ctx, name, triggers[name]); err != nil {
+				return l.o.Poll, err
+			}
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(l.history.ByName)) {
 		if _, ok := named[name]; !ok {
 			if err := l.wind(ctx, name); err != nil {
@@ -153,12 +160,20 @@ func (l *leader) serve(ctx context.Context, s Schedule, triggers []Trigger) erro
 			return err
 		}
 	}
-	for _, t := range triggers { // all of them are decided on
-		if err := l.book.drop(ctx, s.Name, t.ID); err != nil {
+	if err := l.drop(ctx, s.Name, triggers); err != nil { // all of them are decided on
+		return err
+	}
+	return l.tend(ctx, s)
+}
+
+// drop removes triggers of a schedule.
+func (l *leader) drop(ctx context.Context, name string, triggers []Trigger) error {
+	for _, t := range triggers {
+		if err := l.book.drop(ctx, name, t.ID); err != nil {
 			return err
 		}
 	}
-	return l.tend(ctx, s)
+	return nil
 }
 
 // tend starts what is to run, and records what has ended.

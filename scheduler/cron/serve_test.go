@@ -200,7 +200,7 @@ func TestServeOneByOne(t *testing.T) {
 		go func() { done <- Serve(ctx, book, coordmem.New(), yard, Options{}) }()
 		time.Sleep(time.Hour + time.Second)
 		want(t, book, "s", Running)
-		if _, err := book.Trigger(ctx, "s", time.Now()); err != nil {
+		if _, err := book.Trigger(ctx, "s", "", time.Now()); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(3 * time.Second)
@@ -299,8 +299,11 @@ func TestBook(t *testing.T) {
 			t.Errorf("a bad %s: %v", name, err)
 		}
 	}
-	if _, err := b.Trigger(ctx, "nobody", now); errs.KindOf(err) != errs.NotFound {
+	if _, err := b.Trigger(ctx, "nobody", "", now); errs.KindOf(err) != errs.NotFound {
 		t.Errorf("triggered what is not there: %v", err)
+	}
+	if _, err := b.Trigger(ctx, "a", "../b", now); errs.KindOf(err) != errs.Invalid {
+		t.Errorf("an id that can't be: %v", err)
 	}
 	if _, err := b.Get(ctx, "../a"); errs.KindOf(err) != errs.NotFound {
 		t.Errorf("a name that can't be: %v", err)
