@@ -34,7 +34,7 @@ func compactable(blocks []namespace.Block, size int64) (from int, ok bool) {
 func (g *Gateway) compact(ctx context.Context, l *leadership, path string) error {
 	status, blocks, err := l.Blocks(super(), path)
 	if err != nil || status.Open {
-		return nil // it has gone, or grows: there will be another time
+		return nil // it has gone, or grows again: it is noted when it is closed
 	}
 	from, ok := compactable(blocks, status.BlockSize)
 	if !ok {

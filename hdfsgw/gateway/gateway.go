@@ -378,7 +378,7 @@ func super() namespace.Caller { return namespace.Caller{User: "gateway", Super: 
 // sweep is how many dropped blocks are deleted at a time.
 const sweep = 1000
 
-// keepHouse closes the files of silent writers, compacts files that were appended to,
+// keepHouse closes the files of silent writers, compacts files that have grown,
 // empties the trash, and deletes blocks that no file has had for a while.
 func (g *Gateway) keepHouse(ctx context.Context, l *leadership) error {
 	if limit := g.o.LeaseLimit.Milliseconds(); l.Late(l.Now() - limit) {

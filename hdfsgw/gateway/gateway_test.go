@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed3322913c/runner/hdfsgw/block"
 	"github.com/seed3322913c/runner/hdfsgw/namespace"
 	"github.com/seed3322913c/runner/infra/coord"
 	coordmem "github.com/seed3322913c/runner/infra/coord/mem"
@@ -292,6 +293,41 @@ func (c lateLease) Acquire(ctx context.Context, key coord.Key, ttl time.Duration
 	close(c.got)
 	<-c.goOn
 	return l, err
+}
+
+// TestFlushedFilesAreCompacted flushes a file often, as clients of hdfs:// do, and closes it when the gateway has kept
+// house in between.
+func TestFlushedFilesAreCompacted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := mem.New()
+		g, stop := start(t, st, Options{Every: time.Second})
+		leads(t, g)
+		l := g.role.Load()
+		do := func(r namespace.Request) {
+			t.Helper()
+			r.Caller, r.Path, r.Holder = super(), "/f", "writer"
+			if _, err := l.Do(t.Context(), r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		do(namespace.Request{Op: namespace.OpCreate, BlockSize: 1 << 20, Replication: 1})
+		for range 20 {
+			blocks, err := block.Copy(t.Context(), st, strings.NewReader("hello"), 1<<20, l.NewBlock)
+			if err != nil {
+				t.Fatal(err)
+			}
+			do(namespace.Request{Op: namespace.OpAddBlocks, Blocks: blocks})
+		}
+		time.Sleep(2 * time.Second) // of the bubble's clock
+		do(namespace.Request{Op: namespace.OpAddBlocks, Close: true})
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		code, body := ask(g, "GET", "/f?op=OPEN&namenoderpcaddress=x", "")
+		if n := l.Stats().Blocks; code != http.StatusOK || body != strings.Repeat("hello", 20) || n != 1 {
+			t.Errorf("%d, %d bytes in %d blocks", code, len(body), n)
+		}
+		stop()
+	})
 }
 
 // TestTheTrashIsEmptied holds that what is in the trash stays for its time, and goes.

@@ -32,7 +32,7 @@ type Service struct {
 
 	appended struct {
 		sync.Mutex
-		paths map[string]bool // appended to since the last look; some, if there are very many
+		paths map[string]bool // closed after they grew, since the last look; some, if there are very many
 	}
 }
 
@@ -86,13 +86,13 @@ func (s *Service) Do(ctx context.Context, r Request) (Result, error) {
 	if !known {
 		return Result{}, errs.Errorf(op, errs.Internal, r.Path, "the outcome was forgotten before it was told")
 	}
-	if err == nil && r.Op == OpAppend {
+	if err == nil && r.Close && (r.Op == OpAppend || r.Op == OpAddBlocks) {
 		s.noteAppend(r.Path)
 	}
 	return result, err
 }
 
-// maxNoted bounds what is remembered of appended files.
+// maxNoted bounds what is remembered of files that have grown.
 const maxNoted = 10_000
 
 func (s *Service) noteAppend(path string) {
@@ -106,7 +106,7 @@ func (s *Service) noteAppend(path string) {
 	}
 }
 
-// Appended returns files that were appended to since the last call, under the names that they had.
+// Appended returns files that have grown and were closed since the last call, under the names that they had.
 func (s *Service) Appended() []string {
 	s.appended.Lock()
 	defer s.appended.Unlock()
