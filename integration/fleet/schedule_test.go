@@ -38,16 +38,16 @@ func over(f schedules.Firing) bool { return f.State.Final() }
 // leads fires it.
 func TestSchedule(t *testing.T) {
 	tr := newTrial(t)
-	tr.run("schedule", "add", "hourly", "--cron", "@hourly", "--", "run", filepath.Join(site.bin, "paced"),
+	tr.run("schedule", "add", "yearly", "--cron", "@yearly", "--", "run", filepath.Join(site.bin, "paced"),
 		"--function", "main", "--set", "pace=1ms", "--input", tr.uri("in"),
 		"--output", tr.uri("out-{{.Schedule}}-{{.FireTime}}"))
-	t.Cleanup(func() { tr.run("schedule", "rm", "hourly") })
-	tr.run("schedule", "trigger", "hourly")
-	fired := tr.fired("hourly", over)
+	t.Cleanup(func() { tr.run("schedule", "rm", "yearly") })
+	tr.run("schedule", "trigger", "yearly")
+	fired := tr.fired("yearly", over)
 	if fired.State != cron.Succeeded {
 		t.Fatalf("the firing has %s: %s", fired.State, fired.Message)
 	}
-	tr.run("verify", tr.uri("out-hourly-"+fired.Slot.UTC().Format("20060102T150405Z")))
+	tr.run("verify", tr.uri("out-yearly-"+fired.Slot.UTC().Format("20060102T150405Z")))
 	tr.nothingLeft(scheduler.JobID(fired.ID))
 }
 
@@ -71,16 +71,16 @@ output: s3://%[1]s/%[2]s/out-{{.FireTime}}
 mapreduce: {mapper: {builtin: wordcount}, reducer: {builtin: sum}, reducers: 1}
 resources: {executors: 1, memory: 256MiB}
 `, cluster.Bucket, tr.folder)
-	tr.must(os.WriteFile(filepath.Join(tr.dir, "daily.yaml"), []byte(spec), 0o600))
-	tr.run("schedule", "add", "daily", "--cron", "@daily", "--", "run", "daily.yaml")
-	t.Cleanup(func() { tr.run("schedule", "rm", "daily") })
-	tr.run("schedule", "trigger", "daily")
-	begun := tr.fired("daily", func(f schedules.Firing) bool { return len(f.Jobs) > 0 })
+	tr.must(os.WriteFile(filepath.Join(tr.dir, "chain.yaml"), []byte(spec), 0o600))
+	tr.run("schedule", "add", "chained", "--cron", "@yearly", "--", "run", "chain.yaml")
+	t.Cleanup(func() { tr.run("schedule", "rm", "chained") })
+	tr.run("schedule", "trigger", "chained")
+	begun := tr.fired("chained", func(f schedules.Firing) bool { return len(f.Jobs) > 0 })
 	before, err := c.Cluster(t.Context())
 	tr.must(err)
 	tr.end(tr.controlAt(before.Leader))
 	tr.ledAfter(c, before.Epoch)
-	fired := tr.fired("daily", over)
+	fired := tr.fired("chained", over)
 	if fired.State != cron.Succeeded || fired.ID != begun.ID || len(fired.Jobs) != 2 || fired.Jobs[0] != begun.Jobs[0] {
 		t.Fatalf("the firing was %+v and is %+v", begun, fired)
 	}
