@@ -116,7 +116,7 @@ type Resource struct {
 	Kind    string    `json:"kind"`    // "vpc", "role", ...
 	ID      string    `json:"id"`      // as its own service names it
 	Cluster string    `json:"cluster"`
-	Created time.Time `json:"created,omitzero"` // if the service tells
+	Created time.Time `json:"created,omitzero"` // or changed to be another; if the service tells
 	Data    bool      `json:"data,omitempty"`   // holds the user's data: kept unless a purge is asked for
 	// belongs to another resource of the list and goes with it, as a group's machines
 	Part bool `json:"part,omitempty"`

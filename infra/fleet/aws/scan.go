@@ -290,15 +290,18 @@ func (p *Provider) scanParameters(ctx context.Context, cluster string) ([]fleet.
 		{"Key": "Name", "Option": "BeginsWith", "Values": []string{iamPath(cluster)}}}}
 	for {
 		var page struct {
-			Parameters []struct{ Name string }
-			NextToken  string
+			Parameters []struct {
+				Name             string
+				LastModifiedDate float64
+			}
+			NextToken string
 		}
 		if err := p.call.json(ctx, ssm, "DescribeParameters", in, &page); err != nil {
 			return nil, err
 		}
 		for _, one := range page.Parameters {
 			found = append(found, fleet.Resource{Service: "ssm", Kind: "parameter", ID: one.Name,
-				Cluster: clusterOfPath(one.Name)})
+				Cluster: clusterOfPath(one.Name), Created: moment(one.LastModifiedDate)}) // what has another value is another
 		}
 		if page.NextToken == "" {
 			return found, nil
@@ -307,14 +310,25 @@ func (p *Provider) scanParameters(ctx context.Context, cluster string) ([]fleet.
 	}
 }
 
+// moment is what services that speak JSON mean by a number: seconds since 1970.
+func moment(seconds float64) time.Time {
+	if seconds == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(int64(seconds * 1000)).UTC()
+}
+
 // scanSchedules finds groups of schedules; their schedules go with them.
 func (p *Provider) scanSchedules(ctx context.Context, cluster string) ([]fleet.Resource, error) {
 	var found []fleet.Resource
 	query := url.Values{"NamePrefix": {scheduleGroup(cluster)}}
 	for {
 		var page struct {
-			ScheduleGroups []struct{ Arn, Name, State string }
-			NextToken      string
+			ScheduleGroups []struct {
+				Arn, Name, State string
+				CreationDate     float64
+			}
+			NextToken string
 		}
 		if err := p.call.rest(ctx, "GET", "/schedule-groups?"+query.Encode(), nil, &page); err != nil {
 			return nil, err
@@ -327,7 +341,8 @@ func (p *Provider) scanSchedules(ctx context.Context, cluster string) ([]fleet.R
 			}
 			for _, t := range tags.Tags {
 				if t.Key == clusterTag && g.State != "DELETING" && (cluster == "" || t.Value == cluster) {
-					found = append(found, fleet.Resource{Service: "scheduler", Kind: "group", ID: g.Name, Cluster: t.Value})
+					found = append(found, fleet.Resource{Service: "scheduler", Kind: "group", ID: g.Name, Cluster: t.Value,
+						Created: moment(g.CreationDate)})
 				}
 			}
 		}

@@ -28,13 +28,18 @@ const remaking = 5 * time.Minute
 func (p *Provider) KeepState(ctx context.Context, s fleet.Setup) (leave func(context.Context) error, err error) {
 	const op = "s3.KeepState"
 	c, bucket, claim := p.s3(), s.Backend["bucket"].(string), s.Backend["key"].(string)+".claim-"+rand.Text()
-	var put *s3.PutObjectOutput
+	var put *s3.PutObjectOutput // nil: not yet
 	pauses := backoff.NewExponentialBackOff(backoff.WithInitialInterval(50*time.Millisecond),
 		backoff.WithMaxElapsedTime(remaking))
 	err = backoff.Retry(func() (err error) {
-		put, err = c.PutObject(ctx, &s3.PutObjectInput{Bucket: &bucket, Key: &claim, ExpectedBucketOwner: &s.Account})
-		if codeOf(err) == noBucket {
+		if put == nil {
+			put, err = c.PutObject(ctx, &s3.PutObjectInput{Bucket: &bucket, Key: &claim, ExpectedBucketOwner: &s.Account})
+		}
+		switch {
+		case codeOf(err) == noBucket:
 			err = cmp.Or(p.makeStateBucket(ctx, bucket), err)
+		case err == nil && sdk.ToString(put.VersionId) == "": // who has made the bucket was cut off, or is at it
+			err = p.makeStateBucket(ctx, bucket)
 		}
 		if code := codeOf(err); err == nil || code == noBucket || code == "OperationAborted" { // its removal is not over
 			return err
@@ -55,7 +60,8 @@ func (p *Provider) KeepState(ctx context.Context, s fleet.Setup) (leave func(con
 	}, nil
 }
 
-// makeStateBucket makes a bucket that keeps what is overwritten, and that nobody else can read.
+// makeStateBucket makes a bucket that nobody else can read, and that keeps what is overwritten: that comes last, so one
+// that does is whole.
 func (p *Provider) makeStateBucket(ctx context.Context, bucket string) error {
 	c, in, yes := p.s3(), &s3.CreateBucketInput{Bucket: &bucket}, sdk.Bool(true)
 	if p.region != "us-east-1" { // the one region that may not be named

@@ -4,6 +4,9 @@ import (
 	"context"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
 	"github.com/seed3322913c/runner/infra/fleet"
 	"github.com/seed3322913c/runner/infra/fleet/fleettest"
 )
@@ -65,6 +68,21 @@ func TestStateBucketIsOfAllFleets(t *testing.T) {
 		s.does(s.provider.ForgetState(t.Context(), one))
 		s.check("both are removed", one, false)
 		s.does(leave(t.Context()))
+	})
+	t.Run("one that was made half", func(t *testing.T) {
+		s := states{t, s.provider}
+		bucket := one.Backend["bucket"].(string)
+		_, err := s.provider.s3().CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &bucket})
+		s.does(err)
+		leave := s.keep(one)
+		versions, err := s.provider.s3().GetBucketVersioning(t.Context(), &s3.GetBucketVersioningInput{Bucket: &bucket})
+		s.does(err)
+		if versions.Status != types.BucketVersioningStatusEnabled {
+			t.Errorf("what is overwritten is lost: %+v", versions)
+		}
+		s.does(leave(t.Context()))
+		s.does(s.provider.ForgetState(t.Context(), one))
+		s.check("it was left", one, false)
 	})
 	t.Run("a removal that is not over", func(t *testing.T) {
 		s := states{t, s.provider}
