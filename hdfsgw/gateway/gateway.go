@@ -387,8 +387,10 @@ func (g *Gateway) keepHouse(ctx context.Context, l *leadership) error {
 			return err
 		}
 	}
-	for _, path := range l.Appended() {
+	grown := l.Appended()
+	for i, path := range grown {
 		if err := g.compact(ctx, l, path); err != nil {
+			l.Note(grown[i+1:]...)
 			return err
 		}
 	}

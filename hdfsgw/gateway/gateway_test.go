@@ -330,6 +330,39 @@ func TestFlushedFilesAreCompacted(t *testing.T) {
 	})
 }
 
+// TestOneThatCannotBeCompactedIsInNobodysWay damages a block of the first of two files.
+func TestOneThatCannotBeCompactedIsInNobodysWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := mem.New()
+		var told []error
+		g, stop := start(t, st, Options{Every: time.Second, OnError: func(err error) { told = append(told, err) }})
+		leads(t, g)
+		for _, path := range []string{"/a", "/b"} {
+			ask(g, "PUT", path+"?op=CREATE&namenoderpcaddress=x", "")
+			for range 10 {
+				ask(g, "POST", path+"?op=APPEND&namenoderpcaddress=x", "hello")
+			}
+		}
+		l := g.role.Load()
+		_, blocks, err := l.Blocks(super(), "/a")
+		if err == nil {
+			err = store.Put(t.Context(), st, block.ObjectName(blocks[5].ID), []byte("HELLO"))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(3 * time.Second) // of the bubble's clock
+		synctest.Wait()
+		if len(told) != 1 || !errors.Is(told[0], errs.Corrupt) {
+			t.Errorf("told %v", told)
+		}
+		if n := l.Stats().Blocks; n != 11 {
+			t.Errorf("there are %d blocks", n)
+		}
+		stop()
+	})
+}
+
 // TestTheTrashIsEmptied holds that what is in the trash stays for its time, and goes.
 func TestTheTrashIsEmptied(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

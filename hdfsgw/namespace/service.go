@@ -87,7 +87,7 @@ func (s *Service) Do(ctx context.Context, r Request) (Result, error) {
 		return Result{}, errs.Errorf(op, errs.Internal, r.Path, "the outcome was forgotten before it was told")
 	}
 	if err == nil && r.Close && (r.Op == OpAppend || r.Op == OpAddBlocks) {
-		s.noteAppend(r.Path)
+		s.Note(r.Path)
 	}
 	return result, err
 }
@@ -95,13 +95,14 @@ func (s *Service) Do(ctx context.Context, r Request) (Result, error) {
 // maxNoted bounds what is remembered of files that have grown.
 const maxNoted = 10_000
 
-func (s *Service) noteAppend(path string) {
+// Note has Appended return these files.
+func (s *Service) Note(paths ...string) {
 	s.appended.Lock()
 	defer s.appended.Unlock()
 	if s.appended.paths == nil {
 		s.appended.paths = map[string]bool{}
 	}
-	if len(s.appended.paths) < maxNoted {
+	for _, path := range paths[:min(len(paths), maxNoted-len(s.appended.paths))] {
 		s.appended.paths[path] = true
 	}
 }
