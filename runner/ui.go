@@ -88,12 +88,13 @@ func (p *program) ui(ctx context.Context, o uiOptions) error {
 		MaxHeaderBytes: 64 << 10, BaseContext: func(net.Listener) context.Context { return ctx },
 	}
 	if home, ok := at.(*embedded.Home); ok { // a fleet's control fires its own
+		firing, cease := context.WithCancel(ctx)
 		fired := make(chan struct{})
 		go func() {
 			defer close(fired)
-			_ = fireSchedules(ctx, home, p.complain) // until ctx ends
+			_ = fireSchedules(firing, home, p.complain) // until firing ends
 		}()
-		defer func() { <-fired }()
+		defer func() { cease(); <-fired }()
 	}
 	defer context.AfterFunc(ctx, func() { _ = server.Close() })() // nothing that is served is worth waiting for
 	url := fmt.Sprintf("http://%s/", listener.Addr())

@@ -141,8 +141,14 @@ func (c *Client) Stop(ctx context.Context) (running bool, err error) {
 	if err != nil {
 		return false, errs.E("fnhost.Stop", errs.Unavailable, nil, err)
 	}
-	_ = answer.Body.Close()         // it is empty
-	lease, err := hold(ctx, c.home) // when it has ended
+	_ = answer.Body.Close() // it is empty
+	limited, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	lease, err := c.home.Coord.Acquire(limited, leaseKey, leaseTTL) // it answers almost until it has ended
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		return true, say.Errorf(errs.Unavailable, "the host of functions has not ended within %v, or there is another one",
+			patience)
+	}
 	if err != nil {
 		return true, err
 	}

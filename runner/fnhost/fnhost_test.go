@@ -92,6 +92,38 @@ func TestThereIsOneHost(t *testing.T) {
 	}
 }
 
+// TestStopWaits for a host that takes its time, and answers meanwhile: it has children to end.
+func TestStopWaits(t *testing.T) {
+	home := newHome(t)
+	lease, err := home.Coord.Acquire(t.Context(), "functions/host", time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(fnhost.Dir(home), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("unix", filepath.Join(fnhost.Dir(home), "host.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	host := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		time.AfterFunc(300*time.Millisecond, func() { ended <- lease.Release(context.Background()) })
+	}))
+	_ = host.Listener.Close() // another one is served
+	host.Listener = listener
+	host.Start()
+	defer host.Close()
+	client := fnhost.NewClient(home)
+	defer client.Close()
+	if running, err := client.Stop(t.Context()); !running || err != nil {
+		t.Errorf("stopped %v, %v", running, err)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
 // TestForward: what asks for the page's API gets the host's answer, problems included.
 func TestForward(t *testing.T) {
 	home := newHome(t)
