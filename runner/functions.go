@@ -169,6 +169,9 @@ func (o ownFunctions) Functions(ctx context.Context) ([]client.Function, error) 
 	all := []client.Function{}
 	for _, name := range names {
 		f, err := o.Get(ctx, name)
+		if errs.KindOf(err) == errs.NotFound {
+			continue // it was removed just now
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -257,6 +260,9 @@ func (s sharedFunctions) DeadLetters(ctx context.Context, function string) ([]cl
 	letters := []client.Invocation{}
 	for _, name := range names {
 		some, err := s.Client.DeadLetters(ctx, name)
+		if function == "" && errs.KindOf(err) == errs.NotFound {
+			continue // it was removed just now
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -15,6 +15,8 @@ import (
 	"github.com/seed3322913c/runner/functions/pack"
 	"github.com/seed3322913c/runner/infra/errs"
 	"github.com/seed3322913c/runner/infra/store"
+	"github.com/seed3322913c/runner/infra/store/around"
+	"github.com/seed3322913c/runner/infra/store/fault"
 	"github.com/seed3322913c/runner/infra/store/mem"
 	"github.com/seed3322913c/runner/infra/strictyaml"
 )
@@ -186,6 +188,32 @@ func TestLifeOfAFunction(t *testing.T) {
 		t.Fatal(err)
 	}
 	for info := range st.List(t.Context(), "") {
+		t.Errorf("%s is left", info.Name)
+	}
+}
+
+// TestRemovedSideBySide: two who remove functions at the same moment are not in each other's way.
+func TestRemovedSideBySide(t *testing.T) {
+	objects := mem.New()
+	for _, name := range []string{"one", "other"} {
+		folder := t.TempDir()
+		write(t, folder, map[string]string{"function.yaml": "kind: handler\nname: " + name + "\ncommand: sh run.sh\n"})
+		if _, _, err := (pack.Registry{Store: objects}).Push(t.Context(), folder, pack.Live, "tester"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	listed := make(chan struct{})
+	close(listed)
+	st := fault.New(objects, 1, fault.Rule{Op: around.Open, Match: "functions/one/", Nth: 1, Effect: fault.Hold,
+		Until: listed, Hit: func() {
+			if err := (pack.Registry{Store: objects}).Remove(t.Context(), "one"); err != nil {
+				t.Error(err)
+			}
+		}})
+	if err := (pack.Registry{Store: st}).Remove(t.Context(), "other"); err != nil {
+		t.Error(err)
+	}
+	for info := range objects.List(t.Context(), "") {
 		t.Errorf("%s is left", info.Name)
 	}
 }

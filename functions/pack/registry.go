@@ -307,6 +307,9 @@ func (r Registry) Get(ctx context.Context, name string) (Function, error) {
 		if err == nil {
 			err = r.get(ctx, info.Name, &a)
 		}
+		if errs.KindOf(err) == errs.NotFound {
+			continue // it was removed just now
+		}
 		if err != nil {
 			return f, err
 		}
@@ -321,6 +324,9 @@ func (r Registry) versions(ctx context.Context, name string) (all []Version, err
 		var v Version
 		if err == nil {
 			err = r.get(ctx, info.Name, &v)
+		}
+		if errs.KindOf(err) == errs.NotFound {
+			continue // it was removed just now
 		}
 		if err != nil {
 			return nil, err

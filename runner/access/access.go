@@ -139,7 +139,7 @@ func (t *Tokens) List(ctx context.Context) ([]Token, error) {
 		}
 		all = append(all, token)
 	}
-	slices.SortFunc(all, func(a, b Token) int { return a.Created.Compare(b.Created) })
+	slices.SortStableFunc(all, func(a, b Token) int { return a.Created.Compare(b.Created) })
 	return all, nil
 }
 
@@ -148,10 +148,11 @@ func (t *Tokens) Remove(ctx context.Context, id string) error {
 	if _, err := t.read(ctx, id); err != nil {
 		return err
 	}
+	err := t.st.Delete(ctx, fileName(id))
 	t.mu.Lock()
-	delete(t.seen, id)
-	t.mu.Unlock()
-	return t.st.Delete(ctx, fileName(id))
+	defer t.mu.Unlock()
+	delete(t.seen, id) // now, since who asks before that may be remembered
+	return err
 }
 
 // Check returns the token whose text it is. It fails with errs.Permission if there is none, else as the store does.

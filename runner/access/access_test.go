@@ -86,6 +86,29 @@ func TestTroubleIsNoRefusal(t *testing.T) {
 	}
 }
 
+// TestRemovedWhileAsked: that somebody asks while a token is removed does not let it work for longer.
+func TestRemovedWhileAsked(t *testing.T) {
+	st := fault.New(mem.New(), 1)
+	tokens := NewTokens(st, func() time.Time { return time.Unix(0, 0) })
+	text, made, err := tokens.Create(t.Context(), "ci", Read)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := make(chan struct{})
+	close(at)
+	st.Add(fault.Rule{Op: around.Delete, Effect: fault.Hold, Until: at, Hit: func() {
+		if _, err := tokens.Check(t.Context(), text); err != nil {
+			t.Error(err)
+		}
+	}})
+	if err := tokens.Remove(t.Context(), made.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tokens.Check(t.Context(), text); errs.KindOf(err) != errs.Permission {
+		t.Errorf("a token that was removed: %v", err)
+	}
+}
+
 func TestRoles(t *testing.T) {
 	for r := Read; r <= Admin; r++ {
 		if got, err := ParseRole(r.String()); err != nil || got != r {
