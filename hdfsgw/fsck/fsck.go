@@ -83,6 +83,7 @@ type Orphan struct {
 type check struct {
 	o      Options
 	st     store.Store
+	tree   *namespace.Tree
 	census *namespace.Census
 	epoch  uint64
 	report Report
@@ -100,7 +101,7 @@ func Check(ctx context.Context, st store.Store, tree *namespace.Tree, epoch uint
 	if o.Progress == nil {
 		o.Progress = func(Report) {}
 	}
-	c := &check{o: o, st: st, epoch: epoch, report: Report{Problems: []Problem{}, Lost: []Orphan{}}}
+	c := &check{o: o, st: st, tree: tree, epoch: epoch, report: Report{Problems: []Problem{}, Lost: []Orphan{}}}
 	// First the objects, then the tree: what is in the tree was in the store before. An object that a file gets in
 	// between is in the tree, and one that is dropped in between is known as such.
 	objects, err := c.list(ctx)
@@ -197,8 +198,10 @@ func below(path, dir string) bool {
 	return dir == "" || dir == "/" || path == dir || strings.HasPrefix(path, dir+"/")
 }
 
-// missing finds blocks whose objects were not in the list, and looks again: they may be younger than it.
+// missing finds blocks whose objects were not in the list, and looks again: they may be younger than it. So may be the
+// deletion of their files, which took them away since.
 func (c *check) missing(ctx context.Context) error {
+	var absent []int
 	for i, seen := range c.seen {
 		b := c.census.Block(i)
 		c.report.Blocks++
@@ -209,11 +212,20 @@ func (c *check) missing(ctx context.Context) error {
 		info, err := c.st.Stat(ctx, block.ObjectName(b.ID))
 		switch {
 		case errs.KindOf(err) == errs.NotFound:
-			c.problem(i, &c.report.Missing, "there is no such object")
+			absent = append(absent, i)
 		case err != nil:
 			return err
 		default:
 			c.short(i, info)
+		}
+	}
+	if len(absent) == 0 {
+		return nil
+	}
+	now := c.tree.Census()
+	for _, i := range absent {
+		if now.Has(c.census.Block(i).ID) {
+			c.problem(i, &c.report.Missing, "there is no such object")
 		}
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 	"github.com/seed3322913c/runner/hdfsgw/namespace"
 	"github.com/seed3322913c/runner/infra/journal"
 	"github.com/seed3322913c/runner/infra/store"
+	"github.com/seed3322913c/runner/infra/store/around"
 	"github.com/seed3322913c/runner/infra/store/mem"
 )
 
@@ -128,6 +129,29 @@ func TestProblems(t *testing.T) {
 	var out bytes.Buffer
 	if err := block.Write(t.Context(), w.st, &out, other, 0, 4); err == nil || out.Len() > 0 {
 		t.Errorf("%q, %v", out.String(), err)
+	}
+}
+
+// TestFilesComeAndGo has a file appear when the objects were listed, and go, with its object, before that is looked for.
+func TestFilesComeAndGo(t *testing.T) {
+	w := newWorld(t)
+	var late []namespace.Block
+	st := around.New(w.st, func(_ context.Context, c around.Call, do func([]byte) (int, error)) (int, error) {
+		if c.Op == around.Stat {
+			w.do(namespace.Request{Op: namespace.OpDelete, Path: "/late"})
+			if err := block.Delete(t.Context(), w.st, late[0].ID); err != nil {
+				t.Error(err)
+			}
+		}
+		n, err := do(c.Data)
+		if c.Op == around.List {
+			late = w.file("/late", "0123")
+		}
+		return n, err
+	})
+	r, err := Check(t.Context(), st, w.tree, w.names.Epoch(), Options{})
+	if err != nil || !r.Healthy() || r.Blocks != 1 {
+		t.Errorf("%+v, %v", r, err)
 	}
 }
 

@@ -55,9 +55,20 @@ func (c *Census) Block(i int) Block {
 // Path returns the path of the file that has the i-th block; one of a snapshot has .snapshot in it.
 func (c *Census) Path(i int) string { return c.tree.pathOf(c.refs[i].file) }
 
+// find returns the index of the first block with this id or a higher one, and whether it has this one.
+func (c *Census) find(id uint64) (int, bool) {
+	return slices.BinarySearchFunc(c.refs, id, func(r ref, id uint64) int { return cmp.Compare(r.id, id) })
+}
+
+// Has reports whether a file has a block.
+func (c *Census) Has(id uint64) bool {
+	_, has := c.find(id)
+	return has
+}
+
 // In yields the indices of the blocks in an object, given by its id.
 func (c *Census) In(object uint64) iter.Seq[int] {
-	from, _ := slices.BinarySearchFunc(c.refs, object, func(r ref, id uint64) int { return cmp.Compare(r.id, id) })
+	from, _ := c.find(object)
 	return func(yield func(int) bool) {
 		for i := from; i < len(c.refs) && c.refs[i].id <= lastIn(object) && yield(i); i++ {
 		}
