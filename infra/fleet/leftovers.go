@@ -72,23 +72,29 @@ func (f *Fleet) foreignLeftovers(ctx context.Context, reader StateReader) ([]Res
 	if err != nil {
 		return nil, err
 	}
-	setup, err := f.provider.Setup(ctx, r)
+	text, err := f.readState(ctx, reader, r)
 	if err != nil {
 		return nil, err
-	}
-	text, locked, err := reader.ReadState(ctx, setup)
-	if err != nil {
-		return nil, err
-	}
-	if locked && !f.options.BreakLock {
-		return nil, refuse(RuleLocked, "somebody is at work on %s, or was killed; wait, or if they are gone say --break-lock",
-			f.name)
 	}
 	known, err := namesIn(text)
 	if err != nil {
 		return nil, errs.E("fleet.Leftovers", errs.Corrupt, f.name, err)
 	}
 	return leftovers(found, known, false), nil
+}
+
+// readState returns the state, or a Refusal while somebody has it locked.
+func (f *Fleet) readState(ctx context.Context, reader StateReader, r Request) ([]byte, error) {
+	setup, err := f.provider.Setup(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	text, locked, err := reader.ReadState(ctx, setup)
+	if err == nil && locked && !f.options.BreakLock {
+		err = refuse(RuleLocked, "somebody is at work on %s, or was killed; wait, or if they are gone say --break-lock",
+			f.name)
+	}
+	return text, err
 }
 
 // namesIn returns all names by which a state, as Terraform has written it, knows its resources.

@@ -26,7 +26,7 @@ func (f *Fleet) Secrets() (map[string]string, error) {
 // agreeSecrets gives the request of a fleet that is to be deployed the certificate among its secrets, and keeps those
 // here. The ones that machines read count, whoever made them, since machines that run have them; adopted says that
 // others were known here, or none. Else it is those known here, or new ones. Of a fleet of which only some are there,
-// and not from here, nobody can make a whole: that is errs.Invalid.
+// and not from here, nobody can make a whole but who is at it: that is a Refusal, or else errs.Invalid.
 //
 // It is part of the plan's operation: of two that make secrets at once machines would get the certificate of one and
 // the keys of the other.
@@ -60,6 +60,11 @@ func (f *Fleet) agreeSecrets(ctx context.Context, r *Request) (adopted bool, err
 	switch {
 	case there == 0 || ours:
 	case there < len(wanted):
+		if reader, can := f.provider.(StateReader); can {
+			if _, err := f.readState(ctx, reader, *r); err != nil {
+				return false, err
+			}
+		}
 		return false, invalid("%s was begun elsewhere and is half made: deploy it there again, or remove it with "+
 			"`runner teardown %[1]s`", f.name)
 	default:

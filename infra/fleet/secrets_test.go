@@ -64,6 +64,35 @@ type keeper struct {
 
 func (k *keeper) KeptSecrets(context.Context, string) (map[string]string, error) { return k.kept, nil }
 
+// keeping is a foreign cloud that keeps secrets, too.
+type keeping struct {
+	foreign
+	kept map[string]string
+}
+
+func (k *keeping) KeptSecrets(context.Context, string) (map[string]string, error) { return k.kept, nil }
+
+// TestSecretsThatAreJustMade deploys from another home what somebody is deploying, some of whose secrets are there: he is
+// not told to remove it.
+func TestSecretsThatAreJustMade(t *testing.T) {
+	k := &keeping{kept: map[string]string{"node/ca": "theirs"}}
+	k.locked, k.read = true, func() {}
+	f, err := Open(t.TempDir(), "demo", modules, k, Options{NewSecrets: func() (map[string]string, error) {
+		return map[string]string{"node/ca": "mine", "node/key": "mine"}, nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.Plan(t.Context(), plain(), Limits{})
+	if refusal, ok := errors.AsType[*Refusal](err); !ok || refusal.Rule != RuleLocked {
+		t.Errorf("while they are made: %v", err)
+	}
+	k.locked = false
+	if _, err := f.Plan(t.Context(), plain(), Limits{}); errs.KindOf(err) != errs.Invalid {
+		t.Errorf("when that was cut off: %v", err)
+	}
+}
+
 // TestSecretsOfMachinesCount deploys from a home that knows secrets, or none, what has some already.
 func TestSecretsOfMachinesCount(t *testing.T) {
 	mine, theirs := map[string]string{"node/ca": "mine", "server/key": "mine"},

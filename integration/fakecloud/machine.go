@@ -144,9 +144,20 @@ func (m *machine) off() error {
 	<-m.ended
 	all := []error{m.server.Close(), m.network.unplug(m.ID)}
 	for _, disk := range disks {
-		all = append(all, os.RemoveAll(filepath.Join(m.dir, disk)))
+		all = append(all, erase(filepath.Join(m.dir, disk)))
 	}
 	return errors.Join(all...)
+}
+
+// erase removes a folder, also when some process of a machine has made one more file while it died.
+func erase(dir string) (err error) {
+	const most = 3
+	for range most {
+		if err = os.RemoveAll(dir); err == nil {
+			break
+		}
+	}
+	return err
 }
 
 // tail is the end of what the machine has said, and of what its programs have.
