@@ -132,7 +132,8 @@ func TestProblems(t *testing.T) {
 	}
 }
 
-// TestFilesComeAndGo has a file appear when the objects were listed, and go, with its object, before that is looked for.
+// TestFilesComeAndGo has a file appear when the objects were listed, and go, with its object, before that is looked
+// for.
 func TestFilesComeAndGo(t *testing.T) {
 	w := newWorld(t)
 	var late []namespace.Block
