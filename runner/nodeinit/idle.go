@@ -36,7 +36,9 @@ func (n *node) idle(ctx context.Context, s Stopper, hasJobs func(context.Context
 		n.options.Log.Info("no job has run; the fleet ends", "for", n.options.Idle)
 		if err := s.Stop(ctx); err != nil {
 			n.options.Log.Warn("ending the idle fleet", "error", err) // it is tried again
+			continue
 		}
+		since = time.Now() // this machine may live for a while, and must not end what somebody deploys meanwhile
 	}
 }
 

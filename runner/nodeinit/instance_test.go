@@ -194,6 +194,9 @@ func TestIdle(t *testing.T) {
 		if idle < n.options.Idle-lookForJobs || idle > n.options.Idle+time.Minute {
 			t.Errorf("the fleet was ended when it had been idle for %v", idle)
 		}
+		if again := (<-ended).Sub(began) - 2*time.Hour; again < idle+n.options.Idle {
+			t.Errorf("it was ended again after %v, though it was idle for %v", again, again-idle)
+		}
 		cancel()
 		synctest.Wait()
 	})
