@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -105,9 +106,10 @@ func parent() {
 	fmt.Println(err)
 }
 
-// orphan leaves a process behind that left its group and holds all that it was given.
+// orphan leaves a process behind that left its group, before anybody could kill that, and holds all that it was given.
 func orphan() {
-	c := exec.Command("setsid", "sleep", "1000")
+	c := exec.Command("sleep", "1000")
+	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	c.Stdout, c.Stderr = os.Stdout, os.Stderr
 	if err := c.Start(); err != nil {
 		panic(err)
