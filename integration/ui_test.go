@@ -196,6 +196,7 @@ func TestUIOfSchedules(t *testing.T) {
 		chromedp.WaitVisible("button[data-key='nightly resume']"))
 	b.do("the job of a firing", chromedp.Click(".firings a"), chromedp.WaitVisible(".block.succeeded"))
 	b.complained()
+	tr.awaitEnd("node") // it would write into a folder that is being removed
 }
 
 // TestUIByKeyboard opens a job without a mouse.
