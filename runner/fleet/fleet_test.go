@@ -132,30 +132,40 @@ func TestBadPackages(t *testing.T) {
 }
 
 // TestMachineOutOfScheduling tells Nomad once when the machine is short of something, again if Nomad was not there, and
-// once when it is well.
+// once when it is well, also if the node that took it out has ended meanwhile.
 func TestMachineOutOfScheduling(t *testing.T) {
 	var told []bool
-	short, refuse := "", false
-	n := NewNode(&Member{}, t.TempDir(), slog.New(slog.DiscardHandler))
-	n.short = func() string { return short }
-	n.eligible = func(_ context.Context, yes bool) error {
-		if refuse {
-			return errs.E("test", errs.Unavailable, nil, nil)
+	short, refuse, dir := "", false, t.TempDir()
+	begin := func() *Node {
+		n := NewNode(&Member{}, dir, slog.New(slog.DiscardHandler))
+		n.short = func() string { return short }
+		n.eligible = func(_ context.Context, yes bool) error {
+			if refuse {
+				return errs.E("test", errs.Unavailable, nil, nil)
+			}
+			told = append(told, yes)
+			return nil
 		}
-		told = append(told, yes)
-		return nil
+		return n
 	}
+	n := begin()
 	for _, now := range []struct {
-		short  string
-		refuse bool
-	}{{}, {"disk", true}, {"disk", false}, {"disk", false}, {}, {}} {
+		short         string
+		refuse, again bool
+	}{
+		{}, {"disk", true, false}, {"disk", false, false}, {"disk", false, false}, {}, {}, {again: true},
+		{short: "memory"}, {"memory", false, true}, {short: "memory"}, {"", true, true}, {}, {}, {again: true},
+	} {
+		if now.again {
+			n = begin()
+		}
 		short, refuse = now.short, now.refuse
 		n.declare(t.Context())
 	}
-	if diff := cmp.Diff([]bool{false, true}, told); diff != "" {
+	if diff := cmp.Diff([]bool{false, true, false, false, true}, told); diff != "" {
 		t.Error(diff)
 	}
-	if text := shortOf(filepath.Join(n.dir, "gone")); text == "" {
+	if text := shortOf(filepath.Join(dir, "gone")); text == "" {
 		t.Error("a disk that cannot be looked at is well")
 	}
 }

@@ -3,8 +3,11 @@ package fleet
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"syscall"
 )
 
@@ -62,17 +65,31 @@ func memory() (available, all uint64, err error) {
 	return available, all, nil
 }
 
+// outMark is a file that is there while this node, or one before it, may have taken the machine out of scheduling.
+func (n *Node) outMark() string { return filepath.Join(n.dir, "out-of-scheduling") }
+
 // declare takes the machine out of scheduling when it is short of something, and puts it back when it is well again, if
-// this node took it out. What runs there goes on.
+// this node took it out, or one before it. What runs there goes on.
 func (n *Node) declare(ctx context.Context) {
 	short := n.short()
-	if (short != "") == n.out {
+	out := short != ""
+	if out == n.out && !n.unsure {
 		return
 	}
-	if err := n.eligible(ctx, short == ""); err != nil {
+	if out {
+		if err := os.WriteFile(n.outMark(), nil, 0o600); err != nil {
+			n.log.Warn("the next node will not put the machine back", "error", err)
+		}
+	}
+	if err := n.eligible(ctx, !out); err != nil {
 		n.log.Warn("telling Nomad how the machine is", "error", err)
 		return
 	}
-	n.out = short != ""
-	n.log.Info("the machine takes work", "work", !n.out, "short of", short)
+	n.out, n.unsure = out, false
+	if !out {
+		if err := os.Remove(n.outMark()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			n.log.Warn("the next node will put the machine back again", "error", err)
+		}
+	}
+	n.log.Info("the machine takes work", "work", !out, "short of", short)
 }

@@ -43,18 +43,19 @@ type Node struct {
 	mu     struct {
 		sync.Mutex
 		grants map[scheduler.JobID]grant
-		known  bool // grants has all that there are
 	}
 	swept    *prometheus.CounterVec
 	short    func() string                     // what the machine is short of
 	eligible func(context.Context, bool) error // tells Nomad whether the machine takes work
 	out      bool                              // this node has taken the machine out of scheduling
+	unsure   bool                              // one before it may have
 }
 
 // NewNode returns the node of a machine whose local disk's folder is dir.
 func NewNode(m *Member, dir string, log *slog.Logger) *Node {
 	n := &Node{member: m, dir: dir, log: log, short: func() string { return shortOf(dir) }, eligible: m.eligible}
 	n.mu.grants = map[scheduler.JobID]grant{}
+	n.unsure = exists(n.outMark())
 	n.swept = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "runner_node_swept_total", Help: "Folders of jobs that are over, removed.",
 	}, []string{"kind"})
