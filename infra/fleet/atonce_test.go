@@ -186,8 +186,8 @@ func TestSameNameIsNotTheSame(t *testing.T) {
 	}
 }
 
-// TestAbandon removes what a deploy that was killed has kept of a fleet that it has not begun, and nothing of one that is
-// there.
+// TestAbandon removes what a deploy that was killed has kept of a fleet that it has not begun, and nothing of one that
+// is there.
 func TestAbandon(t *testing.T) {
 	f := newFleet(t, &cloud{}, Options{NewSecrets: func() (map[string]string, error) {
 		return map[string]string{"node/key": "1"}, nil

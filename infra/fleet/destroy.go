@@ -26,9 +26,9 @@ func (f *Fleet) Destroy(ctx context.Context, purge bool, tell func(Event)) error
 	return f.Apply(ctx, p, tell)
 }
 
-// Clear removes those of the resources that are leftovers still, and repeats what something else is in the way of. What
-// has become of them since they were found, while a user was asked perhaps, it finds out when nobody else here is at work
-// on the fleet: others may have deployed one since whose parts have the same names.
+// Clear removes those of the resources that are leftovers still, and repeats what something else is in the way of.
+// What has become of them since they were found, while a user was asked perhaps, it finds out when nobody else here is
+// at work on the fleet: others may have deployed one since whose parts have the same names.
 func (f *Fleet) Clear(ctx context.Context, left []Resource, tell func(Event)) error {
 	op, err := f.begin("a removal")
 	if err != nil {
@@ -43,8 +43,8 @@ func (f *Fleet) Clear(ctx context.Context, left []Resource, tell func(Event)) er
 	return f.clear(ctx, func() ([]Resource, error) { return f.still(ctx, left) }, tell)
 }
 
-// Abandon removes what is kept here for a fleet that is not there: the plan and the secrets of one that was never begun,
-// or is gone. Of any other it removes nothing.
+// Abandon removes what is kept here for a fleet that is not there: the plan and the secrets of one that was never
+// begun, or is gone. Of any other it removes nothing.
 func (f *Fleet) Abandon() error {
 	if _, err := os.Stat(f.dir); errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -358,8 +358,8 @@ func (f *Fleet) Apply(ctx context.Context, p Plan, tell func(Event)) error {
 	return f.deploy(ctx, w, saved, tell)
 }
 
-// pending is what was saved of a plan, if Terraform would apply that one: whoever has made another since was perhaps cut
-// off before it was saved.
+// pending is what was saved of a plan, if Terraform would apply that one: whoever has made another since was perhaps
+// cut off before it was saved.
 func (f *Fleet) pending(p Plan) (pending, error) {
 	var saved pending
 	found, err := readJSON(filepath.Join(f.dir, pendingFile), &saved)

@@ -72,8 +72,8 @@ type keeping struct {
 
 func (k *keeping) KeptSecrets(context.Context, string) (map[string]string, error) { return k.kept, nil }
 
-// TestSecretsThatAreJustMade deploys from another home what somebody is deploying, some of whose secrets are there: he is
-// not told to remove it.
+// TestSecretsThatAreJustMade deploys from another home what somebody is deploying, some of whose secrets are there: he
+// is not told to remove it.
 func TestSecretsThatAreJustMade(t *testing.T) {
 	k := &keeping{kept: map[string]string{"node/ca": "theirs"}}
 	k.locked, k.read = true, func() {}

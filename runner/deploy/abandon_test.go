@@ -8,8 +8,8 @@ import (
 	"github.com/seed3322913c/runner/runner/fleet"
 )
 
-// TestAbandonForgetsWhoIsGone has a teardown cut off when the fleet is gone, and nobody has forgotten yet how jobs reached
-// it. How they reach one of its name that somebody else has stays known.
+// TestAbandonForgetsWhoIsGone has a teardown cut off when the fleet is gone, and nobody has forgotten yet how jobs
+// reached it. How they reach one of its name that somebody else has stays known.
 func TestAbandonForgetsWhoIsGone(t *testing.T) {
 	for what, test := range map[string]struct {
 		phase machines.Phase

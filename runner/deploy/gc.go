@@ -102,9 +102,9 @@ func (s *Site) leftovers(ctx context.Context) ([]Leftover, error) {
 	return all, nil
 }
 
-// Remove removes what was left behind, in an order that works, and is so still: what it takes its time for, a question to
-// the user perhaps, is time for others to deploy a fleet whose parts have the same names. One fleet whose parts can't be
-// removed keeps no other's.
+// Remove removes what was left behind, in an order that works, and is so still: what it takes its time for, a question
+// to the user perhaps, is time for others to deploy a fleet whose parts have the same names. One fleet whose parts
+// can't be removed keeps no other's.
 func Remove(ctx context.Context, left []Leftover, tell func(machines.Event)) error {
 	var sites []*Site
 	bySite := map[*Site][]machines.Resource{}

@@ -119,8 +119,8 @@ func (m *Machines) Accept(ctx context.Context, machine string, work bool) error 
 	return m.cfg.Eligible(ctx, node, work)
 }
 
-// End ends a machine. As with Resize, somebody who has said meanwhile how large the fleet shall be has the last word: he
-// takes the settings back first.
+// End ends a machine. As with Resize, somebody who has said meanwhile how large the fleet shall be has the last word:
+// he takes the settings back first.
 func (m *Machines) End(ctx context.Context, machine string) error {
 	if _, err := m.cfg.Book.Settings(ctx); err != nil {
 		return err

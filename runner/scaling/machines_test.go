@@ -108,7 +108,8 @@ func TestBusyMachinesStay(t *testing.T) {
 	}
 }
 
-// TestUserHasTheLastWord scales a fleet by hand when it was just decided that it shall grow, and that a machine is to end.
+// TestUserHasTheLastWord scales a fleet by hand when it was just decided that it shall grow, and that a machine is to
+// end.
 func TestUserHasTheLastWord(t *testing.T) {
 	w, s := open(t, "idle")
 	if err := s.cfg.Book.Set(t.Context(), scaler.Settings{Max: 3}); err != nil {
