@@ -33,7 +33,7 @@ const (
 )
 
 // Spawn starts a process that outlives this one and belongs to no terminal, on one of the cluster's machines. Its
-// environment is env and the marks, and its output goes to the file log.
+// environment is env and the marks, by which it is found from now on, and its output goes to the file log.
 func (h Host) Spawn(machine, log string, env, args []string) (pid int, err error) {
 	const op = "local.Spawn"
 	out, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -50,8 +50,23 @@ func (h Host) Spawn(machine, log string, env, args []string) (pid int, err error
 	if err := cmd.Start(); err != nil {
 		return 0, errs.E(op, errs.Other, args[0], err)
 	}
-	go func() { _ = cmd.Wait() }() // so that it is no zombie while this process lives
-	return cmd.Process.Pid, nil
+	ended := make(chan struct{})
+	go func() {
+		_ = cmd.Wait() // so that it is no zombie while this process lives
+		close(ended)
+	}()
+	for { // it is another program already, but has no environment for a moment
+		env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", cmd.Process.Pid))
+		if err != nil || len(env) > 0 {
+			return cmd.Process.Pid, nil
+		}
+		select {
+		case <-ended:
+			return cmd.Process.Pid, nil
+		default:
+			Pause()
+		}
+	}
 }
 
 // Alive returns the processes of the cluster, those that its jobs have started included, but this one.

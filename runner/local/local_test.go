@@ -253,7 +253,10 @@ func TestPool(t *testing.T) {
 		}
 	}
 	sized(2, "worker-1", "worker-2")
-	stays := h.On("worker-2")
+	var stays []int
+	for len(stays) != 1 || !slices.Equal(CommandLine(stays[0]), []string{"sleep", "1000"}) { // it was a shell
+		stays = h.On("worker-2")
+	}
 	for range 2 { // again is success
 		if err := p.EndWorker(t.Context(), "night", "worker-1"); err != nil {
 			t.Fatal(err)
