@@ -63,19 +63,28 @@ func (m *missing) Error() string {
 
 func (m *missing) Unwrap() []error { return []error{m.found, m.fetch} }
 
-// fetch installs the pinned Terraform into bin, from releases (a site laid out like HashiCorp's) or HashiCorp's.
+// fetch installs the pinned Terraform into bin, from site (laid out like HashiCorp's) or HashiCorp's. It gets its place
+// when all of it is there, and was looked at: one that is cut off is fetched again.
 func fetch(ctx context.Context, site, bin string) error {
-	if err := os.MkdirAll(bin, 0o700); err != nil {
+	part := filepath.Join(bin, "fetching")
+	if err := os.RemoveAll(part); err != nil {
 		return err
 	}
+	if err := os.MkdirAll(part, 0o700); err != nil {
+		return err
+	}
+	defer os.RemoveAll(part) // or the next one does
 	source := &releases.ExactVersion{Product: product.Terraform,
 		Version:    version.Must(version.NewVersion(pinnedTerraform)),
-		InstallDir: bin, ApiBaseURL: site}
+		InstallDir: part, ApiBaseURL: site}
 	if err := source.Validate(); err != nil {
 		return err
 	}
-	_, err := source.Install(ctx)
-	return err
+	program, err := source.Install(ctx)
+	if err != nil {
+		return err
+	}
+	return os.Rename(program, filepath.Join(bin, "terraform"))
 }
 
 // checkTerraform returns errs.Unsupported if a Terraform is too old.

@@ -421,10 +421,18 @@ func TestMissingTerraformIsSaidWithWhereToGetIt(t *testing.T) {
 	site := httptest.NewServer(http.NotFoundHandler())
 	defer site.Close()
 	t.Setenv("PATH", t.TempDir())
-	_, err := find(t.Context(), Options{Releases: site.URL}, t.TempDir())
+	bin := t.TempDir()
+	half := filepath.Join(bin, "fetching", "terraform") // of a run that was killed
+	if err := errors.Join(os.Mkdir(filepath.Dir(half), 0o700), os.WriteFile(half, nil, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	_, err := find(t.Context(), Options{Releases: site.URL}, bin)
 	if errs.KindOf(err) != errs.Unavailable || !strings.Contains(err.Error(), "no Terraform on PATH") ||
 		!strings.Contains(err.Error(), "https://developer.hashicorp.com/terraform/install") {
 		t.Errorf("got %v", err)
+	}
+	if left, err := os.ReadDir(bin); err != nil || len(left) > 0 {
+		t.Errorf("left are %v, %v", left, err)
 	}
 }
 
