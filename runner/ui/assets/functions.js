@@ -1,7 +1,7 @@
 // Functions: how they do, with latencies; of one its versions, what it was asked last, and its dead letters.
 import { h, fill, section, ask, json } from "./dom.js";
 import { bytes, count, duration, time } from "./format.js";
-import { stateMark, facts, table } from "./parts.js";
+import { again, stateMark, facts, table } from "./parts.js";
 
 const every = 2000; // ms between two looks
 const shown = 50; // invocations
@@ -11,37 +11,15 @@ const latency = (ms) => (ms === 0 ? "–" : ms < 95 ? `${ms < 9.95 ? ms.toFixed(
 
 const link = (name) => h("a", { "data-key": name, href: `/functions/${encodeURIComponent(name)}` }, name);
 
-// again calls look now and then until the page is left, which is what it returns.
-function again(note, look) {
-  let timer;
-  let ended = false;
-  const round = async () => {
-    clearTimeout(timer);
-    try {
-      await look(() => ended);
-      if (!ended) fill(note);
-    } catch (error) {
-      if (!ended) fill(note, `The functions can't be read at the moment: ${error.message}`);
-    }
-    if (!ended) timer = setTimeout(round, every);
-  };
-  round();
-  const end = () => {
-    ended = true;
-    clearTimeout(timer);
-  };
-  return { end, round };
-}
-
 export function functionsPage(main) {
   document.title = "Functions · Runner";
   const note = h("p", { class: "note", role: "status" });
   const list = h("div");
   fill(main, h("h1", {}, "Functions"), note, list);
   const heads = ["Function", "Kind", "Live", "Done", "Waiting", "Dead", "Handlers", "p50", "p95", "p99", "Last asked"];
-  return again(note, async (ended) => {
+  return again(note, "The functions", every, async (late) => {
     const { functions } = await json("/v1/functions");
-    if (ended()) return;
+    if (late()) return;
     fill(list, functions.length ? table("functions named", heads, functions.map(row)) : h("p", {}, "No functions yet. Try: runner fn init greet"));
   }).end;
 }
@@ -66,9 +44,9 @@ export function functionPage(main, name) {
     log.scrollIntoView({ block: "nearest" });
   }
 
-  const page = again(note, async (ended) => {
+  const page = again(note, "The functions", every, async (late) => {
     const [f, asked] = await Promise.all([json(base), json(`${base}/invocations?limit=${shown}`)]);
-    if (ended()) return;
+    if (late()) return;
     fill(body, overview(f), f.stats.dead > 0 && redrive(), section("Asked last", invocations(asked.invocations)), versions(f));
   });
 

@@ -88,20 +88,34 @@ export function jobPage(main, id) {
     head.prepend(h("p", { class: "error", role: "alert" }, error.message));
   }
 
-  const events = new EventSource(`/v1/jobs/${encodeURIComponent(id)}/events`);
-  events.addEventListener("job", (event) => {
-    job = JSON.parse(event.data);
-    draw();
-  });
-  events.addEventListener("end", () => events.close());
-  events.addEventListener("error", async () => {
-    if (job) return; // the browser connects again
+  let events;
+  let again; // a try to follow the job
+  function follow() {
+    events = new EventSource(`/v1/jobs/${encodeURIComponent(id)}/events`);
+    events.addEventListener("job", (event) => {
+      job = JSON.parse(event.data);
+      draw();
+    });
+    events.addEventListener("end", () => events.close());
+    events.addEventListener("error", lost);
+  }
+
+  // lost goes on when the stream of events has broken off. The browser connects again by itself, but for the last time if
+  // it is refused then, as while one control follows another.
+  async function lost() {
+    if (ended || job && events.readyState !== EventSource.CLOSED) return;
+    if (job) {
+      again = setTimeout(follow, refresh);
+      return;
+    }
     events.close();
     await json(`/v1/jobs/${encodeURIComponent(id)}`).catch((error) => {
       fill(main, head); // there is nothing more to tell
       fail(error);
     });
-  });
+  }
+
+  follow();
   ask(`/v1/jobs/${encodeURIComponent(id)}/spec.yaml`)
     .then((answer) => answer.text())
     .then((text) => ended || fill(spec, section("Configuration, to run it again", h("pre", { class: "wide" }, text))))
@@ -109,6 +123,7 @@ export function jobPage(main, id) {
   return () => {
     ended = true;
     clearTimeout(timer);
+    clearTimeout(again);
     events.close();
     logs.end();
   };

@@ -1,7 +1,7 @@
 // The list of jobs.
 import { h, fill, json } from "./dom.js";
 import { word, short, time, duration, took, final } from "./format.js";
-import { stageBar, stateMark } from "./parts.js";
+import { again, stageBar, stateMark } from "./parts.js";
 
 const every = 2000; // ms between two looks
 
@@ -13,42 +13,30 @@ export function jobsPage(main) {
   const heads = ["Job", "Name", "State", "Started", "Took", "Kind", "How it goes"].map((t) => h("th", { scope: "col" }, t));
   const table = h("div", { class: "wide", hidden: true }, h("table", { class: "jobs cards" }, h("thead", {}, h("tr", {}, heads)), body));
   fill(main, h("h1", {}, "Jobs"), note, table, more);
-  let timer;
-  let ended = false;
   let pages = 1;
 
-  async function look() {
-    try {
-      const all = [];
-      let next = "";
-      for (let page = 0; page < pages; page++) {
-        const list = await json(`/v1/jobs?limit=50${next && `&after=${encodeURIComponent(next)}`}`);
-        all.push(...list.jobs);
-        next = list.next || "";
-        if (!next) break;
-      }
-      if (ended) return;
-      more.hidden = !next;
-      fill(note, all.length ? "" : "No jobs yet. Try: runner demo");
-      table.hidden = !all.length;
-      fill(body, all.map(row));
-    } catch (error) {
-      fill(note, `The list can't be read at the moment: ${error.message}`);
+  const page = again(note, "The list", every, async (late) => {
+    const all = [];
+    let next = "";
+    for (let n = 0; n < pages; n++) {
+      const list = await json(`/v1/jobs?limit=50${next && `&after=${encodeURIComponent(next)}`}`);
+      all.push(...list.jobs);
+      next = list.next || "";
+      if (!next) break;
     }
-    if (!ended) timer = setTimeout(look, every);
-  }
+    if (late()) return "";
+    more.hidden = !next;
+    table.hidden = !all.length;
+    fill(body, all.map(row));
+    return all.length ? "" : "No jobs yet. Try: runner demo";
+  });
 
   function older() {
     pages++;
-    clearTimeout(timer);
-    look();
+    page.round();
   }
 
-  look();
-  return () => {
-    ended = true;
-    clearTimeout(timer);
-  };
+  return page.end;
 }
 
 const firstLine = (text) => text.split("\n", 1)[0];

@@ -16,6 +16,7 @@ export function logPart(id) {
   const names = h("div", { class: "names" });
   let timer;
   let shown = null;
+  let turn = 0; // which log was opened last: others are not followed any more, also if they have the same name
 
   // all is the logs that there are at the moment.
   async function all() {
@@ -36,6 +37,7 @@ export function logPart(id) {
 
   async function open(name) {
     clearTimeout(timer);
+    const mine = ++turn;
     shown = name;
     element.open = true;
     text.hidden = false;
@@ -49,22 +51,22 @@ export function logPart(id) {
         if (offset === null) {
           const file = (await all()).find((f) => f.name === name);
           offset = Math.max(0, (file ? file.bytes : 0) - seen);
-          if (offset > 0) fill(note, `Log ${name}, from byte ${offset} on`);
+          if (turn === mine && offset > 0) fill(note, `Log ${name}, from byte ${offset} on`);
         }
         const part = await ask(`${base}/${encodeURIComponent(name)}?offset=${offset}`);
         const more = await part.text();
-        if (shown !== name) return;
+        if (turn !== mine) return;
         offset = Number(part.headers.get("Runner-Next"));
         const atEnd = text.scrollTop + text.clientHeight >= text.scrollHeight - 4;
         text.append(more);
         if (atEnd) text.scrollTop = text.scrollHeight;
       } catch (error) {
-        if (shown === name && error.status === 404) return fill(note, error.message);
+        if (turn === mine && error.status === 404) return fill(note, error.message);
       } // else it is asked again
-      if (shown === name) timer = setTimeout(follow, every);
+      if (turn === mine) timer = setTimeout(follow, every);
     };
     await follow();
-    if (shown === name) text.scrollIntoView({ block: "nearest" });
+    if (turn === mine) text.scrollIntoView({ block: "nearest" });
   }
 
   const follows = () => {
@@ -80,7 +82,7 @@ export function logPart(id) {
     end() {
       removeEventListener("hashchange", follows);
       clearTimeout(timer);
-      shown = null;
+      turn++;
     },
   };
 }

@@ -1,9 +1,38 @@
 // Parts that several pages draw.
-import { h } from "./dom.js";
+import { h, fill } from "./dom.js";
 import { bytes, count, rate } from "./format.js";
 
 // stateMark is a state as a coloured dot and its word.
 export const stateMark = (state) => h("span", { class: `state ${state.toLowerCase()}` }, state);
+
+// again calls look every so many ms, and when it is asked to, until the page is left. Of several looks at once the latest
+// counts: it is told late() whether it is not that one. What it returns is noted.
+export function again(note, what, every, look) {
+  let timer;
+  let turn = 0;
+  let ended = false;
+  async function round() {
+    if (ended) return;
+    clearTimeout(timer);
+    const mine = ++turn;
+    const late = () => ended || mine !== turn;
+    let said;
+    try {
+      said = await look(late);
+    } catch (error) {
+      said = `${what} can't be read at the moment: ${error.message}`;
+    }
+    if (late()) return;
+    fill(note, said || "");
+    timer = setTimeout(round, every);
+  }
+  round();
+  const end = () => {
+    ended = true;
+    clearTimeout(timer);
+  };
+  return { end, round };
+}
 
 // speed is how much a stage has read, how fast, and how fast each of its cores was, as the terminal tells it.
 function speed(stage, cores) {

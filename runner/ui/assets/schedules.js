@@ -1,7 +1,7 @@
 // What runs by the clock: when it fires next, and what has become of its slots.
 import { h, fill, json } from "./dom.js";
 import { short } from "./format.js";
-import { stateMark, table } from "./parts.js";
+import { again, stateMark, table } from "./parts.js";
 
 const every = 5000; // ms between two looks
 const shown = 5; // firings of each schedule
@@ -11,36 +11,23 @@ export function schedulesPage(main) {
   const note = h("p", { class: "note", role: "status" });
   const list = h("div");
   fill(main, h("h1", {}, "Schedules"), note, list);
-  let timer;
-  let ended = false;
-
-  async function look() {
-    clearTimeout(timer);
-    try {
-      const { schedules } = await json("/v1/schedules");
-      if (ended) return;
-      fill(note, schedules.length ? "" : "No schedules yet. See: runner help schedule");
-      fill(list, schedules.map((s) => schedule(s, change)));
-    } catch (error) {
-      fill(note, `The schedules can't be read at the moment: ${error.message}`);
-    }
-    if (!ended) timer = setTimeout(look, every);
-  }
+  const page = again(note, "The schedules", every, async (late) => {
+    const { schedules } = await json("/v1/schedules");
+    if (late()) return "";
+    fill(list, schedules.map((s) => schedule(s, change)));
+    return schedules.length ? "" : "No schedules yet. See: runner help schedule";
+  });
 
   async function change(name, what) {
     try {
       await json(`/v1/schedules/${encodeURIComponent(name)}/${what}`, { method: "POST" });
-      await look();
+      await page.round();
     } catch (error) {
       fill(note, error.message);
     }
   }
 
-  look();
-  return () => {
-    ended = true;
-    clearTimeout(timer);
-  };
+  return page.end;
 }
 
 // zoned is a moment as clocks show it where the schedule is.
