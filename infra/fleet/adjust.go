@@ -79,8 +79,8 @@ func (f *Fleet) adjust(ctx context.Context, verb string, change func(*Record) (C
 	if err != nil {
 		return err
 	}
-	if rec.Phase != Deployed {
-		return invalid("%s is %s; only a fleet that is deployed can be changed", f.name, rec.Phase)
+	if err := f.changeable(rec); err != nil {
+		return err
 	}
 	c, err := change(&rec)
 	if err != nil {
@@ -93,4 +93,12 @@ func (f *Fleet) adjust(ctx context.Context, verb string, change func(*Record) (C
 		return err
 	}
 	return writeJSON(filepath.Join(f.dir, recordFile), rec)
+}
+
+// changeable returns an error of kind Invalid unless all of the fleet is there, and is to stay.
+func (f *Fleet) changeable(rec Record) error {
+	if rec.Phase != Deployed {
+		return invalid("%s is %s; only a fleet that is deployed can be changed", f.name, rec.Phase)
+	}
+	return nil
 }

@@ -148,6 +148,13 @@ func TestWakeTakesNothingBack(t *testing.T) {
 	if rec, err := f.Record(); err != nil || !woken || !rec.ExpiresAt.Equal(longer) {
 		t.Errorf("the fleet ends at %v, and somebody was told at %v (%v)", rec.ExpiresAt, longer, err)
 	}
+
+	if err := f.update(func(r *Record) { r.Phase = Ending }); err != nil { // a teardown that was cut off
+		t.Fatal(err)
+	}
+	if err := f.Wake(t.Context(), nil, time.Time{}, nil); errs.KindOf(err) != errs.Invalid {
+		t.Errorf("a fleet that is to go is made again: %v", err)
+	}
 }
 
 // TestCollectedAtOnce looks for leftovers of a fleet that is being removed: those are somebody's business already.

@@ -43,6 +43,9 @@ func (f *Fleet) planFor(ctx context.Context, r Request, l Limits, onlyWakes bool
 	}
 	wakes := r.Wakes
 	if onlyWakes {
+		if err := f.changeable(rec); err != nil {
+			return Plan{}, err
+		}
 		r = rec.Request // as it is by now
 	}
 	if r.Wakes = wakes; wakes == nil && rec.Phase != Gone {
