@@ -2,6 +2,7 @@ package aws
 
 import (
 	"net/url"
+	"slices"
 	"testing"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
+	"github.com/seed3322913c/runner/infra/fleet"
 	"github.com/seed3322913c/runner/infra/fleet/fleettest"
 )
 
@@ -84,5 +86,43 @@ func TestScanGoesOn(t *testing.T) {
 	found, err := p.Scan(t.Context(), "")
 	if err != nil || len(found) != 1 || found[0].Cluster != "stays" || time.Since(found[0].Created) > time.Hour {
 		t.Errorf("a scan finds %v, %v", found, err)
+	}
+}
+
+// TestScansAgree scans twice what nobody has changed meanwhile: since when it is what it is must not look otherwise.
+func TestScansAgree(t *testing.T) {
+	fleettest.Start(t)
+	p := newProvider(t)
+	const name = "same"
+	p.makeGlobals(t, name)
+	makeGroup(t, p, name)
+	group := map[string]any{"Tags": []map[string]string{{"Key": clusterTag, "Value": name}}}
+	if err := p.call.rest(t.Context(), "POST", "/schedule-groups/"+scheduleGroup(name), group, nil); err != nil {
+		t.Fatal(err)
+	}
+	secret := map[string]string{"Name": iamPath(name) + "node/ca", "Value": "x", "Type": "SecureString"}
+	if err := p.call.json(t.Context(), ssm, "PutParameter", secret, nil); err != nil {
+		t.Fatal(err)
+	}
+	workers := 1
+	if err := p.Adjust(t.Context(), name, fleet.Change{Workers: &workers}); err != nil {
+		t.Fatal(err)
+	}
+	first, err := p.Scan(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := p.Scan(t.Context(), name)
+	if err != nil || !slices.Equal(first, second) {
+		t.Errorf("a second scan finds\n%v instead of\n%v, %v", second, first, err)
+	}
+	dated := 0
+	for _, r := range first {
+		if !r.Created.IsZero() {
+			dated++
+		}
+	}
+	if dated < 6 {
+		t.Errorf("it is known of %d since when they are there: %v", dated, first)
 	}
 }
