@@ -168,7 +168,7 @@ func (h *handler) end() {
 	h.proc.Kill()
 	<-h.proc.Gone
 	_ = h.proc.Stdout.Close() // nobody reads any more
-	_ = os.RemoveAll(h.temp)  // likewise; what stays the next host removes
+	_ = os.RemoveAll(h.temp)  // likewise; what stays goes with this process
 	h.log.close()
 }
 

@@ -95,11 +95,15 @@ func Open(ctx context.Context, st store.Store, o Options) (*Host, error) {
 	h.mu.pools, h.mu.names = map[string]handlers{}, map[string]string{}
 	h.mu.aliases, h.mu.active = map[string]meaning{}, time.Now()
 	var err error
-	kept := journal.Options{Writer: o.Writer, OnError: o.OnError}
-	if h.leader, err = journal.Lead(ctx, st, journalName, h.ledger, kept); err != nil {
+	if h.starter.temps, err = openTemps(h.starter.root()); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(h.sweep(ctx), h.sweepLogs(ctx), h.starter.sweep()); err != nil {
+	kept := journal.Options{Writer: o.Writer, OnError: o.OnError}
+	if h.leader, err = journal.Lead(ctx, st, journalName, h.ledger, kept); err != nil {
+		h.starter.temps.close()
+		return nil, err
+	}
+	if err := errors.Join(h.sweep(ctx), h.sweepLogs(ctx)); err != nil {
 		o.OnError(err) // the next host tries again
 	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -155,6 +159,7 @@ func (h *Host) run(ctx context.Context, flights []*flight) {
 		ending.Go(p.close)
 	}
 	ending.Wait()
+	h.starter.temps.close()
 }
 
 // gone is what callers are told when the host ends.

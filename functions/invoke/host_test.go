@@ -263,7 +263,7 @@ func TestTemporaryFiles(t *testing.T) {
 	if _, err := os.Stat(filepath.Dir(path)); inv.State != invoke.Dead || !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("its handler is gone: %s; its files: %v", inv.Error, err)
 	}
-	left := filepath.Join(filepath.Dir(filepath.Dir(path)), "left")
+	left := filepath.Join(filepath.Dir(filepath.Dir(filepath.Dir(path))), "left")
 	if err := os.Mkdir(left, 0o700); err != nil {
 		t.Fatal(err)
 	}

@@ -130,24 +130,16 @@ func (p *pool) close() {
 
 // starter starts handlers as children of this process.
 type starter struct {
-	st  store.Store
-	dir string   // for packages
-	env []string // what all handlers find in their environment
+	st    store.Store
+	dir   string   // for packages
+	env   []string // what all handlers find in their environment
+	temps *temps
 }
 
 func (s starter) packages() string { return filepath.Join(s.dir, "packages") }
 
-// temps is where handlers have folders for their temporary files, which go with them: one that is killed removes
-// nothing, and events are nobody else's to read.
-func (s starter) temps() string { return filepath.Join(s.dir, "tmp") }
-
-// sweep removes what handlers of a process that was killed have left.
-func (s starter) sweep() error {
-	if err := os.RemoveAll(s.temps()); err != nil {
-		return errs.E("invoke.sweep", errs.Other, s.temps(), err)
-	}
-	return nil
-}
+// root is where this process and others have their temps.
+func (s starter) root() string { return filepath.Join(s.dir, "tmp") }
 
 // start starts a handler of a version.
 func (s starter) start(ctx context.Context, v pack.Version) (*handler, error) {
@@ -159,17 +151,14 @@ func (s starter) start(ctx context.Context, v pack.Version) (*handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(s.temps(), 0o700); err != nil {
-		return nil, errs.E("invoke.start", errs.Other, s.temps(), err)
-	}
-	temp, err := os.MkdirTemp(s.temps(), "")
+	temp, err := s.temps.folder()
 	if err != nil {
-		return nil, errs.E("invoke.start", errs.Other, s.temps(), err)
+		return nil, err
 	}
 	env := append([]string{"TMPDIR=" + temp}, s.env...)
 	h, err := startHandler(ctx, commandOf(v.Manifest, folder, env, secrets), v.Manifest.Memory)
 	if err != nil {
-		_ = os.RemoveAll(temp) // the next host tries again
+		_ = os.RemoveAll(temp) // it goes with this process
 		return nil, err
 	}
 	h.temp = temp

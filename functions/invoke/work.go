@@ -25,15 +25,15 @@ const forever = 100 * 365 * 24 * time.Hour
 // is a folder on the local disk for packages, env is what handlers find beside what is theirs. Close must be called.
 func NewWorker(ctx context.Context, st store.Store, sum, dir string, env []string) (*Worker, error) {
 	w := &Worker{starter: starter{st: st, dir: dir, env: env}}
-	if err := w.starter.sweep(); err != nil {
-		return nil, err
-	}
 	folder, err := pack.Fetch(ctx, st, sum, w.starter.packages())
 	if err != nil {
 		return nil, err
 	}
 	m, err := pack.ReadFolder(folder)
 	if err != nil {
+		return nil, err
+	}
+	if w.starter.temps, err = openTemps(w.starter.root()); err != nil {
 		return nil, err
 	}
 	m.Idle = pack.Time(forever)
@@ -46,7 +46,10 @@ func NewWorker(ctx context.Context, st store.Store, sum, dir string, env []strin
 }
 
 // Close ends the handler.
-func (w *Worker) Close() { w.pool.close() }
+func (w *Worker) Close() {
+	w.pool.close()
+	w.starter.temps.close()
+}
 
 // event is what a host hands over.
 type event struct {
