@@ -91,7 +91,7 @@ func (r *Reader) Read(p []byte) (int, error) {
 		r.tries = 0
 	}
 	switch {
-	case err == nil, errors.Is(err, io.EOF) && r.rest <= 0:
+	case err == nil, errors.Is(err, io.EOF) && r.rest <= 0, errs.KindOf(err) == errs.Corrupt: // which does not pass
 		return n, err
 	case r.again == nil || r.Version == "" || r.tries == resumes || errs.KindOf(err) == errs.Canceled:
 		if errors.Is(err, io.EOF) {

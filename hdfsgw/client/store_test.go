@@ -177,6 +177,33 @@ func TestDirectReading(t *testing.T) {
 	}
 }
 
+// TestDamageThatIsReadDirectlyIsTold flips a bit in the store: that is no trouble of the network, which passes.
+func TestDamageThatIsReadDirectlyIsTold(t *testing.T) {
+	all := mem.New()
+	_, s := serve(t, all, gateway.Options{Web: webhdfs.Options{StoreURI: "mem://all"}})
+	resolve := func(context.Context, string) (store.Store, store.Name, error) { return all, "", nil }
+	st := NewStore(connect(t, Options{Resolve: resolve}, s))
+	if err := store.Put(t.Context(), st, "f", storetest.Pattern(100_000, 1)); err != nil {
+		t.Fatal(err)
+	}
+	for info, err := range all.List(t.Context(), block.Prefix) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		object, err := store.Get(t.Context(), all, info.Name, 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		object[77] ^= 1
+		if err := store.Put(t.Context(), all, info.Name, object); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := store.Get(t.Context(), st, "f", 1<<20); errs.KindOf(err) != errs.Corrupt {
+		t.Error(err)
+	}
+}
+
 // seen notes which operations are asked for, and loses the answers to one of them.
 type seen struct {
 	http.RoundTripper
