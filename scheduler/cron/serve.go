@@ -2,6 +2,7 @@ package cron
 
 import (
 	"context"
+	"iter"
 	"maps"
 	"slices"
 	"time"
@@ -127,18 +128,17 @@ func (l *leader) round(ctx context.Context) (wake time.Duration, err error) {
 			wake = min(wake, max(next.Sub(now), 0))
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(triggers)) { // of a schedule that was removed just then
-		if _, ok := named[name]; !ok {
-			if err := l.drop(ctx, name, triggers[name]); err != nil {
-				return l.o.Poll, err
+	unlisted := map[string]bool{}
+	for _, names := range []iter.Seq[string]{maps.Keys(triggers), maps.Keys(l.history.ByName)} {
+		for name := range names {
+			if _, ok := named[name]; !ok {
+				unlisted[name] = true
 			}
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(l.history.ByName)) {
-		if _, ok := named[name]; !ok {
-			if err := l.wind(ctx, name); err != nil {
-				return l.o.Poll, err
-			}
+	for _, name := range slices.Sorted(maps.Keys(unlisted)) {
+		if err := l.clear(ctx, name, triggers[name]); err != nil {
+			return l.o.Poll, err
 		}
 	}
 	return wake, nil
@@ -164,6 +164,25 @@ func (l *leader) serve(ctx context.Context, s Schedule, triggers []Trigger) erro
 		return err
 	}
 	return l.tend(ctx, s)
+}
+
+// clear ends what is left of a schedule that was removed. One that was not listed may be there all the same: it has come,
+// or was replaced, while schedules were listed.
+func (l *leader) clear(ctx context.Context, name string, triggers []Trigger) error {
+	switch _, err := l.book.Get(ctx, name); errs.KindOf(err) {
+	case errs.NotFound:
+	case errs.Corrupt:
+		return nil // it is looked at again
+	default:
+		return err
+	}
+	if err := l.drop(ctx, name, triggers); err != nil {
+		return err
+	}
+	if _, known := l.history.ByName[name]; !known {
+		return nil
+	}
+	return l.wind(ctx, name)
 }
 
 // drop removes triggers of a schedule.

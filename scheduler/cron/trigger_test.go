@@ -84,3 +84,65 @@ func TestTriggersGoWithTheirSchedule(t *testing.T) {
 		}
 	})
 }
+
+// TestAddedMeanwhile: a trigger stays that is seen before its schedule is, which was added while schedules were listed.
+func TestAddedMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		objects, yard := mem.New(), newYard(time.Hour)
+		s := every(t, Book{objects}, "0 0 1 1 *", nil)
+		trigger(t, Book{objects}, "s", "once")
+		if err := objects.Delete(t.Context(), scheduleObject("s")); err != nil {
+			t.Fatal(err)
+		}
+		on := make(chan struct{})
+		close(on)
+		slow := fault.New(objects, 1, fault.Rule{Op: around.Open, Match: "trigger/", Nth: 1, Effect: fault.Hold, Until: on,
+			Hit: func() {
+				if err := (Book{objects}).Add(t.Context(), s); err != nil {
+					t.Error(err)
+				}
+			}})
+		l := leads(t, Book{slow}, yard)
+		for range 2 {
+			if _, err := l.round(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want(t, Book{objects}, "s", Running)
+	})
+}
+
+// TestUnlisted: what is known of a schedule is not forgotten because it was not listed once: its last slot would fire
+// again.
+func TestUnlisted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		objects, yard := mem.New(), newYard(time.Second)
+		s := every(t, Book{objects}, "* * * * *", nil)
+		on := make(chan struct{})
+		close(on)
+		slow := fault.New(objects, 1)
+		l := leads(t, Book{slow}, yard)
+		round := func() {
+			t.Helper()
+			if _, err := l.round(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Minute)
+		round()
+		time.Sleep(2 * time.Second)
+		round()
+		want(t, Book{objects}, "s", Succeeded)
+		if err := (Book{objects}).Remove(t.Context(), "s"); err != nil {
+			t.Fatal(err)
+		}
+		slow.Add(fault.Rule{Op: around.Open, Match: "schedules/s/", Nth: 1, Effect: fault.Hold, Until: on, Hit: func() {
+			if err := (Book{objects}).Replace(t.Context(), s); err != nil { // as it was
+				t.Error(err)
+			}
+		}})
+		round()
+		round()
+		want(t, Book{objects}, "s", Succeeded)
+	})
+}
