@@ -131,7 +131,7 @@ func (p *program) known(ctx context.Context, name string, at siteOptions, o chan
 func (p *program) teardown(ctx context.Context, o teardownOptions, name string) error {
 	s, err := p.site(ctx, name, o.at, o.change)
 	if err == nil {
-		err = s.Abandon() // of a fleet that was never made, or is gone
+		err = s.Abandon(ctx) // of a fleet that was never made, or is gone
 	}
 	if err == nil {
 		s, err = p.known(ctx, name, o.at, o.change)

@@ -70,7 +70,7 @@ func (f *Fleet) adjust(ctx context.Context, verb string, change func(*Record) (C
 	if _, err := f.Record(); err != nil {
 		return err // before a folder is made for what is not there
 	}
-	op, err := f.begin(verb)
+	op, err := f.begin(ctx, verb)
 	if err != nil {
 		return err
 	}

@@ -175,6 +175,23 @@ func TestCollectedAtOnce(t *testing.T) {
 	}
 }
 
+// TestLooksAreWaitedFor has somebody come who wants to change a fleet at which another only looks: he is not sent away.
+func TestLooksAreWaitedFor(t *testing.T) {
+	f := newFleet(t, &cloud{}, Options{})
+	for verb, want := range map[string]errs.Kind{look: errs.Canceled, "a deploy": errs.Exist} {
+		op, err := f.begin(t.Context(), verb)
+		if err != nil {
+			t.Fatal(err)
+		}
+		impatient, end := context.WithCancel(t.Context())
+		end()
+		if _, err := f.begin(impatient, "a teardown"); errs.KindOf(err) != want {
+			t.Errorf("during %s: %v, want %v", verb, err, want)
+		}
+		op.end()
+	}
+}
+
 // TestSameNameIsNotTheSame has somebody else make a thing anew under the name of one that is to be removed.
 func TestSameNameIsNotTheSame(t *testing.T) {
 	c := &cloud{}
@@ -209,7 +226,7 @@ func TestAbandon(t *testing.T) {
 	}
 	abandon := func() {
 		t.Helper()
-		if err := f.Abandon(); err != nil {
+		if err := f.Abandon(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -30,7 +30,7 @@ func (f *Fleet) Destroy(ctx context.Context, purge bool, tell func(Event)) error
 // What has become of them since they were found, while a user was asked perhaps, it finds out when nobody else here is
 // at work on the fleet: others may have deployed one since whose parts have the same names.
 func (f *Fleet) Clear(ctx context.Context, left []Resource, tell func(Event)) error {
-	op, err := f.begin("a removal")
+	op, err := f.begin(ctx, "a removal")
 	if err != nil {
 		return err
 	}
@@ -45,11 +45,11 @@ func (f *Fleet) Clear(ctx context.Context, left []Resource, tell func(Event)) er
 
 // Abandon removes what is kept here for a fleet that is not there: the plan and the secrets of one that was never
 // begun, or is gone. Of any other it removes nothing.
-func (f *Fleet) Abandon() error {
+func (f *Fleet) Abandon(ctx context.Context) error {
 	if _, err := os.Stat(f.dir); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	op, err := f.begin("a removal")
+	op, err := f.begin(ctx, "a removal")
 	if err != nil {
 		return err
 	}

@@ -289,7 +289,7 @@ func TestInterruptedApplyGoesOn(t *testing.T) {
 func TestInterruptedIsNotFailed(t *testing.T) {
 	f := newFleet(t, &cloud{}, Options{})
 	mustApply(t, f, mustPlan(t, f, plain()))
-	op, err := f.begin("a test")
+	op, err := f.begin(t.Context(), "a test")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -335,25 +335,25 @@ func TestLocksAreBrokenOnlyWhenTheirHolderIsGone(t *testing.T) {
 
 func TestKilledOperationIsRememberedUntilItsLockIsGone(t *testing.T) {
 	f := newFleet(t, &cloud{}, Options{})
-	dead, err := f.begin("a deploy")
+	dead, err := f.begin(t.Context(), "a deploy")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_ = dead.lock.Close() // as the kernel does for a process that was killed
 	for range 2 {
-		next, err := f.begin("a plan")
+		next, err := f.begin(t.Context(), "a plan")
 		if err != nil || next.killed == nil || next.killed.Verb == "" {
 			t.Fatalf("the next operation knows %+v, %v", next, err)
 		}
 		next.end()
 	}
-	next, err := f.begin("a plan")
+	next, err := f.begin(t.Context(), "a plan")
 	if err != nil {
 		t.Fatal(err)
 	}
 	next.settled = true
 	next.end()
-	if last, err := f.begin("a plan"); err != nil || last.killed != nil {
+	if last, err := f.begin(t.Context(), "a plan"); err != nil || last.killed != nil {
 		t.Errorf("afterwards: %+v, %v", last, err)
 	}
 }

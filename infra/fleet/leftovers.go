@@ -23,7 +23,7 @@ func (f *Fleet) Leftovers(ctx context.Context) ([]Resource, error) {
 	} else if reader != nil {
 		return f.foreignLeftovers(ctx, reader)
 	}
-	op, err := f.begin("a look")
+	op, err := f.begin(ctx, look)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,8 @@
 package fleet
 
 import (
+	"context"
+	"errors"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -35,8 +37,11 @@ const (
 	noteFile = "operation.json"
 )
 
-// begin takes the fleet for one operation, or refuses with who has it.
-func (f *Fleet) begin(verb string) (*operation, error) {
+// look is the operation that changes nothing, and is over soon.
+const look = "a look"
+
+// begin takes the fleet for one operation, or refuses with who has it. Who only looks is waited for.
+func (f *Fleet) begin(ctx context.Context, verb string) (*operation, error) {
 	const op = "fleet.begin"
 	if err := os.MkdirAll(f.dir, 0o700); err != nil {
 		return nil, errs.E(op, errs.Other, f.dir, err)
@@ -46,20 +51,10 @@ func (f *Fleet) begin(verb string) (*operation, error) {
 		return nil, errs.E(op, errs.Other, f.name, err)
 	}
 	o := &operation{lock: lock, file: filepath.Join(f.dir, noteFile)}
-	before, err := readNote(o.file)
-	if err != nil {
-		_ = lock.Close() // nothing was taken yet
+	if err := o.take(ctx, f.name); err != nil {
+		_ = lock.Close() // it was not taken
 		return nil, err
 	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		_ = lock.Close() // it was not taken
-		if before == nil {
-			return nil, refuse(RuleLocked, "another runner is working on %s; wait until it is done", f.name)
-		}
-		return nil, refuse(RuleLocked, "%s of %s by process %d has been under way since %s; wait until it is done",
-			before.Verb, f.name, before.Process, before.Started.Local().Format(time.TimeOnly))
-	}
-	// Whoever had the lock when the note was read may have ended since, so it is read again.
 	if o.killed, err = readNote(o.file); err != nil {
 		o.end()
 		return nil, err
@@ -75,6 +70,37 @@ func (f *Fleet) begin(verb string) (*operation, error) {
 		return nil, err
 	}
 	return o, nil
+}
+
+// takeAgain is the time between two tries to take a fleet from who will be done with it soon.
+const takeAgain = 50 * time.Millisecond
+
+// take takes the kernel lock. Who has it and has noted nothing has just begun, or just ended.
+func (o *operation) take(ctx context.Context, name string) error {
+	tick := time.NewTicker(takeAgain)
+	defer tick.Stop()
+	for {
+		err := syscall.Flock(int(o.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return errs.E("fleet.take", errs.Other, name, err)
+		}
+		has, err := readNote(o.file)
+		if err != nil {
+			return err
+		}
+		if has != nil && has.Verb != look {
+			return refuse(RuleLocked, "%s of %s by process %d has been under way since %s; wait until it is done",
+				has.Verb, name, has.Process, has.Started.Local().Format(time.TimeOnly))
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return errs.E("fleet.take", errs.Canceled, name, ctx.Err())
+		}
+	}
 }
 
 func readNote(file string) (*note, error) {

@@ -32,7 +32,7 @@ func (f *Fleet) planFor(ctx context.Context, r Request, l Limits, onlyWakes bool
 	if err := r.Validate(); err != nil {
 		return Plan{}, err
 	}
-	op, err := f.begin("a plan")
+	op, err := f.begin(ctx, "a plan")
 	if err != nil {
 		return Plan{}, err
 	}
@@ -87,7 +87,7 @@ func (f *Fleet) planFor(ctx context.Context, r Request, l Limits, onlyWakes bool
 // PlanDestroy works out what would have to be removed, and saves it. The data stays unless purge is true. If there is
 // nothing, and nobody here has heard of the fleet, it fails with errs.NotFound.
 func (f *Fleet) PlanDestroy(ctx context.Context, purge bool) (Plan, error) {
-	op, err := f.begin("a plan")
+	op, err := f.begin(ctx, "a plan")
 	if err != nil {
 		return Plan{}, err
 	}
@@ -342,7 +342,7 @@ func (f *Fleet) Apply(ctx context.Context, p Plan, tell func(Event)) error {
 	if p.Destroys {
 		verb = "a teardown"
 	}
-	op, err := f.begin(verb)
+	op, err := f.begin(ctx, verb)
 	if err != nil {
 		return err
 	}

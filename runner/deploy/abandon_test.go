@@ -31,7 +31,7 @@ func TestAbandonForgetsWhoIsGone(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Abandon(); err != nil {
+		if err := s.Abandon(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := fleet.Load(home, "night"); (errs.KindOf(err) == errs.NotFound) == test.stays {

@@ -128,8 +128,8 @@ func (s *Site) Forget() error { return fleet.Forget(s.home, s.Name) }
 
 // Abandon removes what is kept here for a fleet that is not there: a plan, secrets, and how jobs reached one whose
 // teardown was cut off at its very end.
-func (s *Site) Abandon() error {
-	if err := s.machines.Abandon(); err != nil {
+func (s *Site) Abandon(ctx context.Context) error {
+	if err := s.machines.Abandon(ctx); err != nil {
 		return err
 	}
 	rec, err := s.Record()
