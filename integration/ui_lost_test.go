@@ -20,8 +20,8 @@ import (
 	"github.com/seed3322913c/runner/scheduler"
 )
 
-// replaced is a control that follows a job, goes, and answers for a while that nobody leads, before another one follows
-// it to its end.
+// replaced is a control that nobody leads yet when a job is asked for, and that follows it then and goes; after a while in
+// which nobody leads another one follows the job to its end.
 type replaced struct {
 	paidJob
 	followed *atomic.Int32
@@ -31,7 +31,7 @@ type replaced struct {
 func (r replaced) Watch(ctx context.Context, job scheduler.Job) iter.Seq2[embedded.Status, error] {
 	return func(yield func(embedded.Status, error) bool) {
 		s, err := r.Status(ctx, job)
-		if r.followed.Load() > 1 {
+		if r.followed.Load() > 2 {
 			yield(s, err)
 			return
 		}
@@ -54,7 +54,7 @@ func TestUIFollowsTheNextControl(t *testing.T) {
 	}
 	page := ui.New(v1, ui.Options{Fleet: true})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasSuffix(r.URL.Path, "/events") && followed.Add(1) == 2 {
+		if strings.HasSuffix(r.URL.Path, "/events") && followed.Add(1)%2 == 1 && followed.Load() < 4 {
 			api.WriteProblem(w, errs.E("", errs.Unavailable, nil, nil))
 			return
 		}

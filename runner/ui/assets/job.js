@@ -104,15 +104,16 @@ export function jobPage(main, id) {
   // it is refused then, as while one control follows another.
   async function lost() {
     if (ended || job && events.readyState !== EventSource.CLOSED) return;
-    if (job) {
-      again = setTimeout(follow, refresh);
-      return;
-    }
     events.close();
-    await json(`/v1/jobs/${encodeURIComponent(id)}`).catch((error) => {
-      fill(main, head); // there is nothing more to tell
-      fail(error);
-    });
+    if (!job) {
+      const error = await json(`/v1/jobs/${encodeURIComponent(id)}`).then(() => null, (e) => e);
+      if (error) fill(head, h("p", { class: "error", role: "alert" }, error.message));
+      if (error && error.status < 500 && error.status !== 429) {
+        fill(main, head); // there is nothing more to tell
+        return;
+      }
+    }
+    if (!ended) again = setTimeout(follow, refresh);
   }
 
   follow();
