@@ -10,11 +10,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 
 	"github.com/seed3322913c/runner/infra/errs"
 	machines "github.com/seed3322913c/runner/infra/fleet"
+	"github.com/seed3322913c/runner/mapreduce/proof"
 	"github.com/seed3322913c/runner/runner/deploy"
 	"github.com/seed3322913c/runner/runner/embedded"
 	"github.com/seed3322913c/runner/runner/say"
@@ -151,8 +153,11 @@ func (p *program) runAway(ctx context.Context, o runOptions, what string) (fetch
 	if logErr := keepLogs(back, at, job); logErr != nil {
 		fmt.Fprintf(p.err, "The logs could not be fetched: %s\n", say.Sentence(logErr))
 	}
-	if err != nil || output == job.Output {
+	switch {
+	case output == job.Output:
 		return true, err
+	case err != nil:
+		return !mayBeThere(back, job.Output), err
 	}
 	if err := staged.sh.Get(back, []string{job.Output, filePath(output)}, shell.CopyOptions{}); err != nil {
 		return false, err
@@ -161,6 +166,20 @@ func (p *program) runAway(ctx context.Context, o runOptions, what string) (fetch
 		fmt.Fprintf(p.err, "Fetched to %s.\n", say.Path(output))
 	}
 	return true, nil
+}
+
+// outputTime bounds the look whether there is an output where nobody may answer.
+const outputTime = 30 * time.Second
+
+// mayBeThere reports whether there is an output, or nobody can say: who has seen a job last may not have seen its end.
+func mayBeThere(ctx context.Context, output string) bool {
+	ctx, cancel := context.WithTimeout(ctx, outputTime)
+	defer cancel()
+	st, name, err := newResolver("")(ctx, output+"/"+proof.Success)
+	if err == nil {
+		_, err = st.Stat(ctx, name)
+	}
+	return errs.KindOf(err) != errs.NotFound
 }
 
 // stage is where files of this machine are for the time of a job.

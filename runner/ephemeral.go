@@ -141,8 +141,13 @@ func (p *program) carry(
 	if logErr := keepLogs(back, f, job); logErr != nil {
 		fmt.Fprintf(p.err, "The logs could not be fetched: %s\n", say.Sentence(logErr))
 	}
-	if err != nil || r.State != scheduler.JobSucceeded || output == job.Output {
+	switch {
+	case output == job.Output:
 		return r, true, err
+	case err != nil:
+		return r, !mayBeThere(back, job.Output), err
+	case r.State != scheduler.JobSucceeded:
+		return r, true, nil
 	}
 	err = bring(back, staged.sh, job, filePath(output))
 	return r, err == nil, err
