@@ -104,22 +104,24 @@ func TestDescribe(t *testing.T) {
 func TestTell(t *testing.T) {
 	job, r := someJob(t)
 	r.State, r.Message = scheduler.JobFailed, "map-1 failed 4 times, the last time: no luck"
-	ended, cancel := context.WithCancel(t.Context())
-	cancel()
 	for _, c := range []struct {
-		ctx   context.Context
-		state scheduler.JobState
-		want  int
+		interrupted bool
+		state       scheduler.JobState
+		want        int
 	}{
-		{t.Context(), scheduler.JobSucceeded, 0}, {t.Context(), scheduler.JobFailed, 1},
-		{t.Context(), scheduler.JobKilled, 1},
-		{ended, scheduler.JobKilled, 130}, {ended, scheduler.JobSucceeded, 0}, {ended, scheduler.JobFailed, 1},
+		{false, scheduler.JobSucceeded, 0}, {false, scheduler.JobFailed, 1}, {false, scheduler.JobKilled, 1},
+		{true, scheduler.JobKilled, 130}, {true, scheduler.JobSucceeded, 0}, {true, scheduler.JobFailed, 1},
 	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		if c.interrupted {
+			cancel()
+		}
 		for _, inJSON := range []bool{false, true} {
 			var out, story strings.Builder
 			p := &program{out: &out, err: &story}
 			r.State = c.state
-			err := p.tell(c.ctx, &embedded.Home{}, job, r, watchOptions{json: inJSON})
+			err := p.tell(ctx, &embedded.Home{}, job, r, watchOptions{json: inJSON})
 			if got := say.ExitCode(err); got != c.want {
 				t.Errorf("%s: exit code %d, want %d", c.state, got, c.want)
 			}

@@ -27,8 +27,8 @@ func TestLateTwiceAndWrong(t *testing.T) {
 		const workers, total, size = 2, 8, 3
 		d := &descent{size: size, kind: guagua.Vectors}
 		y := newYard(t, d.app(), workers, total)
-		y.start(guagua.MasterIndex)
-		y.start(0)
+		y.start(t.Context(), guagua.MasterIndex)
+		y.start(t.Context(), 0)
 		me := superstep.Member{Index: 1}
 		r := rogue{me: me, w: &descentWorker{d: d, env: &guagua.Env{Worker: me.Index}, out: make([]float64, size)}}
 		ctx, cancel := context.WithCancel(t.Context())

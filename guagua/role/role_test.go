@@ -39,7 +39,7 @@ func TestUndisturbed(t *testing.T) {
 				y := newYard(t, d.app(), c.workers, c.total)
 				y.job.Config.Durable = c.durable
 				y.job.Largest = 16 << 20
-				y.startAll()
+				y.startAll(t.Context())
 				if y.finished() != reference(c.size, c.workers, c.total) {
 					t.Error("the outcome differs")
 				}
@@ -79,7 +79,7 @@ func TestKilledInEveryIteration(t *testing.T) {
 							}
 							return wait(ctx, time.Millisecond)
 						}
-						y.startAll()
+						y.startAll(t.Context())
 						if y.finished() != want {
 							t.Error("the outcome differs")
 						}
@@ -126,7 +126,7 @@ func chaos(t *testing.T, seed uint64) {
 		d.mu.Unlock()
 		return wait(ctx, time.Duration(n)*time.Millisecond)
 	}
-	y.startAll()
+	y.startAll(t.Context())
 	for range 1 + r.IntN(8) {
 		if wait(t.Context(), time.Duration(r.IntN(60))*time.Millisecond) != nil {
 			return
@@ -177,7 +177,7 @@ func TestGroups(t *testing.T) {
 					}
 					return wait(ctx, time.Duration(2+s.Env.Worker)*time.Millisecond)
 				}
-				y.startAll()
+				y.startAll(t.Context())
 				if y.finished() != reference(c.size, c.workers, total) {
 					t.Error("the outcome differs")
 				}
@@ -203,7 +203,7 @@ func TestTwoMastersAtOnce(t *testing.T) {
 		d.before = func(ctx context.Context, s *guagua.Step) error { return wait(ctx, time.Millisecond) }
 		y := newYard(t, d.app(), workers, total)
 		for i := range workers {
-			y.start(i)
+			y.start(t.Context(), i)
 		}
 		y.work.Go(func() {
 			if err := y.run(t.Context(), guagua.MasterIndex, 0); !errors.Is(err, errs.Fenced) {
@@ -226,15 +226,15 @@ func TestRegistrationDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &descent{size: 2, kind: guagua.Vectors}
 		y := newYard(t, d.app(), 3, 5)
-		y.start(0)
-		y.start(2)
+		y.start(t.Context(), 0)
+		y.start(t.Context(), 2)
 		err := y.run(t.Context(), guagua.MasterIndex, 0)
 		if !errors.Is(err, errs.Unavailable) || !strings.Contains(err.Error(), "worker 1") {
 			t.Error(err)
 		}
 		y.strike(0)
-		y.start(1)
-		y.start(guagua.MasterIndex)
+		y.start(t.Context(), 1)
+		y.start(t.Context(), guagua.MasterIndex)
 		if y.finished() != reference(2, 3, 5) {
 			t.Error("the outcome differs")
 		}
@@ -253,7 +253,7 @@ func TestPartialCompletion(t *testing.T) {
 			}
 			return wait(ctx, 10*time.Millisecond)
 		}
-		y.startAll()
+		y.startAll(t.Context())
 		y.finished()
 		lines := strings.Split(y.output("metrics.jsonl"), "\n")
 		if !strings.Contains(lines[2], `"missing":[2]`) || strings.Contains(lines[0], "missing") {
@@ -283,7 +283,7 @@ func TestStaleness(t *testing.T) {
 			}
 			return wait(ctx, 10*time.Millisecond)
 		}
-		y.startAll()
+		y.startAll(t.Context())
 		y.finished()
 		counted, behind := 0, 0
 		for i, line := range strings.Split(strings.TrimSpace(y.output("metrics.jsonl")), "\n") {
@@ -310,7 +310,7 @@ func TestTimesOfEachWorker(t *testing.T) {
 		d.before = func(ctx context.Context, s *guagua.Step) error {
 			return wait(ctx, time.Duration(1+s.Env.Worker)*time.Second) // nothing on the master
 		}
-		y.startAll()
+		y.startAll(t.Context())
 		y.finished()
 		var line struct {
 			Seconds, Compute, Wait float64
@@ -347,7 +347,7 @@ func TestStragglerIsReplaced(t *testing.T) {
 			}
 			return wait(ctx, time.Second)
 		}
-		y.startAll()
+		y.startAll(t.Context())
 		y.work.Wait()
 		if !errors.Is(y.last, errs.Fenced) || y.attempts[1] != 2 || y.failures != 1 {
 			t.Errorf("%d attempts, %d failures: %v", y.attempts[1], y.failures, y.last)
@@ -378,7 +378,7 @@ func TestHalting(t *testing.T) {
 					return nil
 				}
 				y := newYard(t, d.app(), 3, 9)
-				y.startAll()
+				y.startAll(t.Context())
 				want := 4
 				if who == "one worker" {
 					want = 9
@@ -404,9 +404,8 @@ func TestProgramErrors(t *testing.T) {
 					return nil
 				}
 				y := newYard(t, d.app(), 2, 9)
-				var cancel context.CancelFunc
-				y.ctx, cancel = context.WithCancel(t.Context())
-				y.startAll()
+				ctx, cancel := context.WithCancel(t.Context())
+				y.startAll(ctx)
 				synctest.Wait()
 				for y.failures < 4 {
 					if wait(t.Context(), time.Second) != nil {

@@ -26,7 +26,6 @@ import (
 // would, until it ends well. Its clock is a testing/synctest bubble's.
 type yard struct {
 	t     *testing.T
-	ctx   context.Context
 	job   Job
 	store *storemem.Store
 	links *linkmem.Transport
@@ -44,7 +43,7 @@ type yard struct {
 
 func newYard(t *testing.T, p guagua.Program, workers, total int) *yard {
 	y := &yard{
-		t: t, ctx: t.Context(), store: storemem.New(), links: linkmem.New(),
+		t: t, store: storemem.New(), links: linkmem.New(),
 		kill: map[int]context.CancelCauseFunc{}, attempts: map[int]int{}, counters: map[string]int64{},
 	}
 	y.job = Job{
@@ -74,19 +73,19 @@ func (y *yard) Count(group, name string, delta int64) {
 
 var errKilled = errors.New("killed")
 
-// start runs a role until it ends well, or has failed four times by itself.
-func (y *yard) start(index int) {
+// start runs a role until it ends well, has failed four times by itself, or ctx ends.
+func (y *yard) start(ctx context.Context, index int) {
 	y.work.Go(func() {
 		for failed := 0; failed < 4; {
-			ctx, cancel := context.WithCancelCause(y.ctx)
+			attemptCtx, cancel := context.WithCancelCause(ctx)
 			y.mu.Lock()
 			attempt := y.attempts[index]
 			y.attempts[index]++
 			y.kill[index] = cancel
 			y.mu.Unlock()
-			err := y.run(ctx, index, attempt)
+			err := y.run(attemptCtx, index, attempt)
 			cancel(nil)
-			if err == nil || y.ctx.Err() != nil {
+			if err == nil || ctx.Err() != nil {
 				return
 			}
 			if !errors.Is(err, errKilled) {
@@ -123,10 +122,10 @@ func (y *yard) run(ctx context.Context, index, attempt int) error {
 	return err
 }
 
-func (y *yard) startAll() {
-	y.start(guagua.MasterIndex)
+func (y *yard) startAll(ctx context.Context) {
+	y.start(ctx, guagua.MasterIndex)
 	for i := range y.job.Config.Workers {
-		y.start(i)
+		y.start(ctx, i)
 	}
 }
 
@@ -151,7 +150,7 @@ func (y *yard) finished() string {
 
 func (y *yard) output(name string) string {
 	y.t.Helper()
-	data, err := store.Get(y.ctx, y.store, store.Name("out").Join(name), 16<<20)
+	data, err := store.Get(y.t.Context(), y.store, store.Name("out").Join(name), 16<<20)
 	if err != nil {
 		y.t.Fatal(err)
 	}

@@ -200,28 +200,31 @@ func TestLongLine(t *testing.T) {
 
 func TestErrors(t *testing.T) {
 	broken := errors.New("cable cut")
-	canceled, cancel := context.WithCancel(t.Context())
-	cancel()
 	for name, c := range map[string]struct {
-		ctx   context.Context
-		open  Opener
-		piece Piece
-		want  error
+		open     Opener
+		piece    Piece
+		canceled bool
+		want     error
 	}{
-		"absent":      {t.Context(), files{}.open, Piece{"f", 0, 10}, errs.NotFound},
-		"cut short":   {t.Context(), files{"f": "one\ntwo\n"}.open, Piece{"f", 0, 9}, errs.Corrupt},
-		"gone in all": {t.Context(), files{"f": "one\ntwo\n"}.open, Piece{"f", 8, 9}, errs.Corrupt},
-		"canceled":    {canceled, files{"f": "one\n"}.open, Piece{"f", 0, 4}, context.Canceled},
-		"unreadable": {t.Context(), func(context.Context, Piece, int64) (io.ReadCloser, error) {
+		"absent":      {files{}.open, Piece{"f", 0, 10}, false, errs.NotFound},
+		"cut short":   {files{"f": "one\ntwo\n"}.open, Piece{"f", 0, 9}, false, errs.Corrupt},
+		"gone in all": {files{"f": "one\ntwo\n"}.open, Piece{"f", 8, 9}, false, errs.Corrupt},
+		"canceled":    {files{"f": "one\n"}.open, Piece{"f", 0, 4}, true, context.Canceled},
+		"unreadable": {func(context.Context, Piece, int64) (io.ReadCloser, error) {
 			return io.NopCloser(iotest.ErrReader(broken)), nil
-		}, Piece{"f", 0, 4}, broken},
+		}, Piece{"f", 0, 4}, false, broken},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := NewReader(c.open, []Piece{c.piece}, Options{Budget: budget(1 << 20)})
 			defer r.Close()
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			if c.canceled {
+				cancel()
+			}
 			var err error
 			for err == nil {
-				_, err = r.Batch(c.ctx)
+				_, err = r.Batch(ctx)
 			}
 			if !errors.Is(err, c.want) {
 				t.Errorf("got %v, want %v", err, c.want)
