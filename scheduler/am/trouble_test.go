@@ -98,7 +98,11 @@ func TestPanicIsAFailedAttempt(t *testing.T) {
 		!strings.Contains(r.Message, "trouble_test.go:") {
 		t.Errorf("%s: %s", r.State, r.Message)
 	}
-	log, err := os.ReadFile(filepath.Join(filepath.Dir(s.body.node), "logs", "map-0.0.log"))
+	i := slices.IndexFunc(r.Attempts, func(a am.AttemptReport) bool { return a.State == scheduler.AttemptFailed })
+	if i < 0 { // any task may have been the first
+		t.Fatalf("attempts %+v", r.Attempts)
+	}
+	log, err := os.ReadFile(filepath.Join(filepath.Dir(s.body.node), "logs", r.Attempts[i].ID.String()+".log"))
 	if err != nil || !bytes.Contains(log, []byte("goroutine ")) {
 		t.Errorf("the log lacks the stack: %q, %v", log, err)
 	}
