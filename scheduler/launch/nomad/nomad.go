@@ -249,11 +249,8 @@ func (l *Launcher) Scale(ctx context.Context, id launch.GroupID, count int) erro
 // Stop implements launch.Launcher. What a group was called stays known until Forget, so that no name is used twice.
 func (l *Launcher) Stop(ctx context.Context, id launch.GroupID) error {
 	const op = "nomad.Stop"
-	if _, _, err := l.client.Jobs().Deregister(l.Name(id), false, l.write(ctx, id)); err != nil {
-		if code(err) == http.StatusNotFound {
-			return nil
-		}
-		return fail(ctx, op, id, err)
+	if known, err := l.deregister(ctx, id, false); err != nil || !known {
+		return err
 	}
 	if _, err := l.client.Variables().Delete(l.secrets(id), l.write(ctx, id)); err != nil {
 		return fail(ctx, op, id, err)
@@ -298,9 +295,8 @@ func (l *Launcher) Alive(ctx context.Context, id launch.GroupID) (bool, error) {
 func (l *Launcher) Forget(ctx context.Context, job scheduler.JobID, roles ...string) error {
 	for _, role := range roles {
 		id := launch.GroupID{Job: job, Role: role}
-		if _, _, err := l.client.Jobs().Deregister(l.Name(id), true, l.write(ctx, id)); err != nil &&
-			code(err) != http.StatusNotFound {
-			return fail(ctx, "nomad.Forget", id, err)
+		if _, err := l.deregister(ctx, id, true); err != nil {
+			return err
 		}
 		for _, path := range []string{l.secrets(id), l.numbers(id), l.kept(id)} {
 			if _, err := l.client.Variables().Delete(path, l.write(ctx, id)); err != nil {
@@ -310,6 +306,21 @@ func (l *Launcher) Forget(ctx context.Context, job scheduler.JobID, roles ...str
 		l.numbered.Delete(id)
 	}
 	return nil
+}
+
+// deregister has Nomad stop a group, or with purge remove it; known is false if Nomad says that it has none. When somebody
+// else removes it at the same moment Nomad fails as it does for trouble of its own, so it is asked again.
+func (l *Launcher) deregister(ctx context.Context, id launch.GroupID, purge bool) (known bool, err error) {
+	_, _, err = l.client.Jobs().Deregister(l.Name(id), purge, l.write(ctx, id))
+	if err == nil {
+		return true, nil
+	}
+	if code(err) != http.StatusNotFound {
+		if _, _, now := l.client.Jobs().Info(l.Name(id), l.query(ctx, id)); code(now) != http.StatusNotFound {
+			return false, fail(ctx, "nomad.deregister", id, err)
+		}
+	}
+	return false, nil
 }
 
 // job is a group as Nomad wants it.
