@@ -396,5 +396,6 @@ func (p *program) functionSite(ctx context.Context) (fnhost.Site, error) {
 		return fnhost.Site{}, err
 	}
 	dir, err := embedded.HomeDir()
-	return fnhost.InFleet(m, around, filepath.Join(dir, "functions")), err
+	// Not where workers have their files: those are another user's, who could not use what the host has made there.
+	return fnhost.InFleet(m, around, filepath.Join(dir, "functions-host")), err
 }

@@ -238,6 +238,7 @@ func TestFleet(t *testing.T) {
 
 	u.scaled("night", 0)
 	u.scaled("night", 1)
+	u.invokes("night")
 	var plan struct{ Changes []any }
 	u.answer(u.run("deploy", "--name", "night", "--workers", "1", "--plan", "--json"), &plan)
 	if len(plan.Changes) > 0 {
@@ -268,6 +269,20 @@ func (u *user) nothingOf(name string) {
 	u.Helper()
 	if _, err := os.Lstat(u.host(name).Dir); !errors.Is(err, fs.ErrNotExist) || len(u.host(name).Alive()) > 0 {
 		u.Errorf("there is something of %s: %v", name, err)
+	}
+}
+
+// invokes has a function answer whose host and handler are on one machine, as different users.
+func (u *user) invokes(name string) {
+	u.Helper()
+	dir := filepath.Join(u.temp, "echo")
+	u.run("fn", "init", dir, "--lang", "shell")
+	u.run("fn", "push", dir, "--cluster", name)
+	if got := u.run("invoke", "echo", "--cluster", name, "-d", `{"x":1}`); !strings.Contains(got, `{"event":{"x":1}}`) {
+		u.Errorf("a function answers %q", got)
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		u.Fatal(err)
 	}
 }
 
